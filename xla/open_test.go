@@ -1,0 +1,59 @@
+package xla
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestOpenRefusesDamagedPlugins(t *testing.T) {
+	exe, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string][]byte{
+		"empty":   {},
+		"text":    []byte("not a library"),
+		"half":    exe[:len(exe)/2],
+		"header":  exe[:64],
+		"program": exe, // valid ELF, no PJRT
+	}
+	for name, content := range cases {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "pjrt_c_api_cpu_plugin.so"), content, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(pluginEnv, dir)
+		if d, err := Open("cpu"); err == nil {
+			t.Errorf("%s: opened %s", name, d.Why)
+		} else if !strings.Contains(err.Error(), "pjrt_c_api_cpu_plugin.so") {
+			t.Errorf("%s: error does not name the file: %v", name, err)
+		}
+		t.Setenv("BACKEND", "auto")
+		d, err := Open("auto")
+		if err != nil || d.Kind != "go" || !strings.Contains(d.Why, "no cpu") {
+			t.Errorf("%s: auto gives %+v, %v", name, d, err)
+		}
+	}
+}
+
+func TestOpenNames(t *testing.T) {
+	if _, err := Open("tpu"); err == nil || !strings.Contains(err.Error(), `"tpu"`) {
+		t.Errorf("unknown backend: %v", err)
+	}
+	d, err := Open("go:ops_sequential")
+	if err != nil || d.Kind != "go" || d.Precision != "exact" {
+		t.Errorf("full string: %+v, %v", d, err)
+	}
+}
+
+func ExampleOpen() {
+	d, err := Open("go")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(d.Kind, d.Precision, "-", d.Why)
+	// Output: go exact - go: asked for by name
+}
