@@ -1,0 +1,55 @@
+# The only interface that newcomers need. Everything that is installed stays inside this folder.
+SHELL := /bin/bash
+SCALE ?= small
+NB    ?=
+PORT  ?= 8888
+IP    ?= 127.0.0.1
+
+# Without a C compiler the program is built without XLA; the embedded Go backend runs the same graphs.
+NOXLA := $(shell printf '\043include <stdlib.h>\n' | $${CC:-gcc} -E - >/dev/null 2>&1 || echo -tags=noxla)
+export GOFLAGS := $(strip -buildvcs=false $(NOXLA) $(GOFLAGS))
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: setup setup-lab build test lint figures notebooks html lab bench docker clean
+
+setup:     ## tools, notebook runner, kernel and XLA plug-in, pinned by hash
+	@.ci/setup
+
+setup-lab: setup
+	@.ci/setup lab
+
+build:     ## bin/stuffed
+	go build -o bin/stuffed ./pkg/cmd/stuffed
+
+test:      ## vet and all tests
+	go vet ./...
+	go test -timeout 20m ./...
+
+lint: setup
+	@.ci/lint
+
+figures: notebooks ## runs the notebooks, which draw the figures, and checks what they drew
+	bin/stuffed figures check
+
+notebooks: setup build ## all notebooks, or NB="01 07"; SCALE=smoke, small or full
+	bin/stuffed notebooks run --scale $(SCALE) $(NB)
+
+html: setup build
+	bin/stuffed notebooks html $(NB)
+
+lab: setup-lab build ## JupyterLab on this machine only, with a token
+	cd notebooks && STUFFED_SCALE=$(SCALE) ../.venv/bin/jupyter lab --ip=$(IP) --port=$(PORT) --ServerApp.root_dir=$(CURDIR) \
+		--LabApp.default_url=/lab/tree/notebooks/index.ipynb --LabApp.news_url=None \
+		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_FLAGS)
+
+bench: setup build ## writes out/bench.json
+	bin/stuffed bench --output out/bench.json
+
+docker:
+	docker build -t stuffed .
+
+clean:     ## removes what was built; installed tools stay (make distclean removes them too)
+	rm -rf bin out
+
+distclean: clean
+	rm -rf .venv .tools .plugin .cache

@@ -1,0 +1,138 @@
+package datasets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"stuffed/datasets/internal/atomic"
+)
+
+// cacheVersion changes whenever the same corpus, filter and tokenizer would give other tokens.
+const cacheVersion = "tokens-1"
+
+// Prepare is Tokenize through a cache in folder: little-endian uint16 ids in KEY.tokens, mapped into memory, and offsets, origins,
+// counts and hashes in KEY.index. KEY is a hash of the corpus' content, the filter and the tokenizer's behaviour. A cache that is cut
+// or changed is built again and Rebuilt says why. Close the result to unmap it.
+func Prepare(c *Corpus, f Filter, enc Encoder, folder string) (*Tokens, error) {
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	key, err := cacheKey(c, f, enc)
+	if err != nil {
+		return nil, err
+	}
+	base := filepath.Join(folder, key)
+	t, err := openCache(base)
+	if err == nil {
+		t.Cached = true
+		return t, nil
+	}
+	reason := ""
+	if !errors.Is(err, fs.ErrNotExist) {
+		reason = err.Error()
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, fmt.Errorf("token cache: %w", err)
+	}
+	if err := writeCache(c, f, enc, base); err != nil {
+		return nil, err
+	}
+	if t, err = openCache(base); err != nil {
+		return nil, fmt.Errorf("token cache: just written and yet not readable: %w", err)
+	}
+	t.Rebuilt = reason
+	return t, nil
+}
+
+// probe is tokenised into the key, so that another vocabulary under the same name is another key.
+const probe = "The quick brown fox, 12345 times:\n\n\tif x[i] != \"ä\" { return αβγ } // 你好 🙂"
+
+func cacheKey(c *Corpus, f Filter, enc Encoder) (string, error) {
+	ids, err := enc.Encode(probe)
+	if err != nil {
+		return "", fmt.Errorf("tokenizer %s: %w", enc.Name(), err)
+	}
+	parts, err := json.Marshal([]any{cacheVersion, c.Hash, f, enc.Name(), enc.Vocab(), enc.EOS(), ids})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(parts)
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// cacheIndex is the sidecar: written after the tokens, so its presence says that they are whole.
+type cacheIndex struct {
+	SHA256    string   `json:"tokens_sha256"`
+	Tokenizer string   `json:"tokenizer"`
+	Vocab     int      `json:"vocab"`
+	EOS       int      `json:"eos"`
+	Corpus    string   `json:"corpus_sha256"`
+	CuSeqlens []int64  `json:"cu_seqlens"`
+	Origins   []Origin `json:"documents"`
+	Report    Report   `json:"report"`
+}
+
+func writeCache(c *Corpus, f Filter, enc Encoder, base string) error {
+	t, h := &Tokens{}, sha256.New()
+	err := atomic.Write(base+".tokens", func(w io.Writer) error {
+		var raw []byte
+		return tokenize(c, f, enc, t, func(ids []uint16) error {
+			raw = raw[:0]
+			for _, id := range ids {
+				raw = binary.LittleEndian.AppendUint16(raw, id)
+			}
+			h.Write(raw)
+			_, err := w.Write(raw)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(cacheIndex{hex.EncodeToString(h.Sum(nil)), enc.Name(), enc.Vocab(), enc.EOS(), c.Hash, t.CuSeqlens, t.Origins, t.Report})
+	if err != nil {
+		return err
+	}
+	return atomic.Write(base+".index", func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%x\n%s\n", sha256.Sum256(body), body)
+		return err
+	})
+}
+
+func openCache(base string) (*Tokens, error) {
+	text, err := os.ReadFile(base + ".index")
+	if err != nil {
+		return nil, err
+	}
+	sum, body, _ := bytes.Cut(text, []byte("\n"))
+	body = bytes.TrimSuffix(body, []byte("\n"))
+	if fmt.Sprintf("%x", sha256.Sum256(body)) != string(sum) {
+		return nil, fmt.Errorf("%s.index is damaged: its sha256 is not the one that it states", base)
+	}
+	var index cacheIndex
+	if err := json.Unmarshal(body, &index); err != nil {
+		return nil, fmt.Errorf("%s.index: %w", base, err)
+	}
+	raw, unmap, err := mapFile(base + ".tokens")
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) { // an index without tokens is damage, not a first run
+			err = fmt.Errorf("%s.tokens is missing", base)
+		}
+		return nil, err
+	}
+	if got := fmt.Sprintf("%x", sha256.Sum256(raw)); got != index.SHA256 || int64(len(raw)) != 2*index.Report.Tokens {
+		return nil, errors.Join(fmt.Errorf("%s.tokens is damaged: %d bytes with sha256 %s, want %d with %s",
+			base, len(raw), got, 2*index.Report.Tokens, index.SHA256), unmap())
+	}
+	return &Tokens{IDs: asUint16(raw), CuSeqlens: index.CuSeqlens, Origins: index.Origins, Report: index.Report,
+		Tokenizer: index.Tokenizer, Vocab: index.Vocab, EOS: index.EOS, closer: unmap}, nil
+}

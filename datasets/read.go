@@ -1,0 +1,225 @@
+package datasets
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+// maxLine bounds the memory that one line of a file can claim, in bytes.
+const maxLine = 256 << 20
+
+// endings are the files that Open reads, by the end of their names.
+var endings = []string{".jsonl", ".jsonl.zst", ".jsonl.xz", ".txt", ".md"}
+
+func readable(path string) bool {
+	for _, e := range endings {
+		if strings.HasSuffix(path, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// Open reads a corpus from a file or a folder.
+//
+// A .jsonl, .jsonl.zst or .jsonl.xz file holds one object a line with at least "text"; "id", "domain", "split", "source", "title" and
+// "licence" are used when given. A .txt or .md file is one document. In a folder, all such files are read in the order of their paths.
+// Without a split, a document of a folder or of JSONL goes to test (10 %), valid (10 %) or train by the hash of its name; a single text
+// file is train. Texts must be UTF-8. Errors name the file and the line.
+func Open(path string) (*Corpus, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("corpus: %w", err)
+	}
+	if info.IsDir() {
+		return openFolder(path)
+	}
+	if !readable(path) {
+		return nil, fmt.Errorf("corpus %s: ending not known, want one of %s or a folder", path, strings.Join(endings, ", "))
+	}
+	hash, err := fileHash(path)
+	if err != nil {
+		return nil, fmt.Errorf("corpus: %w", err)
+	}
+	return &Corpus{Name: path, Hash: hash, each: func(visit func(Document) error) error {
+		return readFile(path, filepath.Base(path), "train", visit)
+	}}, nil
+}
+
+func openFolder(root string) (*Corpus, error) {
+	names, err := textFiles(root)
+	if err != nil {
+		return nil, fmt.Errorf("corpus %s: %w", root, err)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("corpus %s: the folder has no files ending in %s", root, strings.Join(endings, ", "))
+	}
+	h := sha256.New()
+	for _, name := range names {
+		sum, err := fileHash(filepath.Join(root, name))
+		if err != nil {
+			return nil, fmt.Errorf("corpus: %w", err)
+		}
+		fmt.Fprintf(h, "%s %q\n", sum, name)
+	}
+	return &Corpus{Name: root, Hash: hex.EncodeToString(h.Sum(nil)), each: func(visit func(Document) error) error {
+		for _, name := range names {
+			if err := readFile(filepath.Join(root, name), name, "", visit); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
+}
+
+// textFiles lists the readable files under root, without hidden ones, as slash-separated relative paths in order.
+func textFiles(root string) (names []string, err error) {
+	return names, filepath.WalkDir(root+string(filepath.Separator), func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if relative != "." && strings.HasPrefix(entry.Name(), ".") {
+			if entry.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if entry.IsDir() || !readable(path) {
+			return nil
+		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			return err
+		}
+		names = append(names, filepath.ToSlash(relative))
+		return nil
+	})
+}
+
+func fileHash(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// readFile visits the documents of one file; name is the ID of a text file and the prefix of those of lines without one.
+func readFile(path, name, split string, visit func(Document) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if strings.Contains(filepath.Base(path), ".jsonl") {
+		return readPacked(f, name, visit)
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if !utf8.Valid(text) {
+		return fmt.Errorf("%s: not UTF-8 text; convert it first", path)
+	}
+	d := Document{ID: name, Split: split, Source: name, Title: name, Text: string(text)}
+	if err := d.complete(name); err != nil {
+		return err
+	}
+	return visit(d)
+}
+
+// readPacked unpacks by the end of the name and visits one document per line.
+func readPacked(r io.Reader, name string, visit func(Document) error) error {
+	r = bufio.NewReaderSize(r, 1<<20)
+	switch {
+	case strings.HasSuffix(name, ".zst"):
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		defer z.Close()
+		r = z
+	case strings.HasSuffix(name, ".xz"):
+		z, err := xz.NewReader(r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		r = z
+	}
+	return readLines(r, name, visit)
+}
+
+func readLines(r io.Reader, name string, visit func(Document) error) error {
+	buffer := bufio.NewReaderSize(r, 1<<20)
+	var line []byte
+	for number := 1; ; number++ {
+		var err error
+		place := fmt.Sprintf("%s:%d", name, number)
+		if line, err = nextLine(buffer, line[:0]); err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("%s: %w", place, err)
+		}
+		if text := bytes.TrimSpace(line); len(text) > 0 {
+			d, err := parseLine(text, place)
+			if err != nil {
+				return err
+			}
+			if err := visit(d); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// nextLine appends one line to buf; the last one comes with io.EOF.
+func nextLine(r *bufio.Reader, buf []byte) ([]byte, error) {
+	for {
+		piece, err := r.ReadSlice('\n')
+		buf = append(buf, piece...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return buf, err
+		}
+		if len(buf) > maxLine {
+			return nil, fmt.Errorf("line is longer than %d bytes: is this JSON lines?", maxLine)
+		}
+	}
+}
+
+func parseLine(line []byte, place string) (Document, error) {
+	var record struct {
+		Document
+		Text *string `json:"text"`
+	}
+	if err := json.Unmarshal(line, &record); err != nil {
+		return Document{}, fmt.Errorf("%s: %w", place, err)
+	}
+	if record.Text == nil {
+		return Document{}, fmt.Errorf(`%s: no field "text" (a string is required)`, place)
+	}
+	d := record.Document
+	d.Text = *record.Text
+	return d, d.complete(place)
+}

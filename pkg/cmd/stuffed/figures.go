@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/figure"
+)
+
+func init() { commands = append(commands, figuresCommand) }
+
+func figuresCommand() *cobra.Command {
+	var dir string
+	root := &cobra.Command{
+		Use:   "figures",
+		Short: "List, redraw or check the figures",
+		Long: "Every figure is a folder with PDF, SVG, PNG (300 dpi), the plotted points as CSV, the spec and a manifest.\n" +
+			"The notebooks make them from results; these commands work on what is there.",
+	}
+	root.PersistentFlags().StringVar(&dir, "dir", "figures", "folder of the figures")
+	each := func(do func(dir, id string) error, word string) func(*cobra.Command, []string) error {
+		return func(c *cobra.Command, ids []string) error {
+			if len(ids) == 0 {
+				var err error
+				if ids, err = figure.List(dir); err != nil {
+					return err
+				}
+			}
+			var all error
+			failed := 0
+			for _, id := range ids {
+				if err := do(dir, id); err != nil {
+					failed++
+					all = errors.Join(all, err)
+				}
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%d figures %s, %d failed\n", len(ids)-failed, word, failed)
+			return all
+		}
+	}
+	root.AddCommand(
+		&cobra.Command{
+			Use: "list", Short: "Name the figures", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				ids, err := figure.List(dir)
+				for _, id := range ids {
+					fmt.Fprintln(c.OutOrStdout(), id)
+				}
+				return err
+			},
+		},
+		&cobra.Command{
+			Use: "draw [ID…]", Short: "Draw figures again from their points and specs",
+			RunE: each(figure.Redraw, "drawn"),
+		},
+		&cobra.Command{
+			Use: "check [ID…]", Short: "Redraw figures in memory and compare every byte, the manifest's hashes too",
+			RunE: each(figure.Check, "checked"),
+		},
+	)
+	return root
+}

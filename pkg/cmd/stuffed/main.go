@@ -1,0 +1,30 @@
+// Command stuffed trains, runs, watches and analyses recurrent language models.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// commands is filled by the files beside this one, one per command.
+var commands []func() *cobra.Command
+
+func main() {
+	root := &cobra.Command{
+		Use:           "stuffed",
+		Short:         "Train Mamba-2 models, watch their state, find where it collapses",
+		Long:          "stuffed reruns, tests and extends “Stuffed Mamba” (arXiv 2410.07145): it trains Mamba-2 models,\ntraces the state of every head far beyond the training length, judges collapse and fits the laws.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	for _, c := range commands {
+		root.AddCommand(c())
+	}
+	if err := root.Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "stuffed:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/notebook"
+)
+
+func init() { commands = append(commands, notebooksCommand) }
+
+func notebooksCommand() *cobra.Command {
+	r := notebook.Runner{}
+	root := &cobra.Command{
+		Use:   "notebooks",
+		Short: "Run, check or export the notebooks without a browser",
+		PersistentPreRunE: func(c *cobra.Command, names []string) (err error) {
+			r.Names, r.Out = names, c.OutOrStdout()
+			r.Root, err = notebook.Root()
+			return err
+		},
+	}
+	root.PersistentFlags().StringVar(&r.Dir, "dir", "notebooks", "folder of the notebooks, relative to the project")
+	run := &cobra.Command{
+		Use:   "run [NB…]",
+		Short: "Execute notebooks, all or those whose names begin with NB",
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
+			defer stop()
+			return r.Run(ctx)
+		},
+	}
+	run.Flags().StringVar(&r.Scale, "scale", "small", "smoke (cells work), small (minutes on two cores) or full (GPU)")
+	run.Flags().DurationVar(&r.Cell, "cell-timeout", 20*time.Minute, "how long one cell may take")
+	run.Flags().BoolVar(&r.InPlace, "in-place", false, "keep the results in the notebooks; otherwise they go to out/notebooks")
+	each := func(do func(path string) error) func(*cobra.Command, []string) error {
+		return func(*cobra.Command, []string) error {
+			paths, err := notebook.List(filepath.Join(r.Root, r.Dir), r.Names...)
+			for _, p := range paths {
+				err = errors.Join(err, do(p))
+			}
+			if err == nil {
+				fmt.Fprintf(r.Out, "%d notebooks\n", len(paths))
+			}
+			return err
+		}
+	}
+	root.AddCommand(run,
+		&cobra.Command{
+			Use: "html [NB…]", Short: "Export executed notebooks to out/html",
+			RunE: func(c *cobra.Command, _ []string) error { return r.HTML(c.Context()) },
+		},
+		&cobra.Command{
+			Use: "check [NB…]", Short: "Tell what keeps notebooks from being published",
+			RunE: each(notebook.Check),
+		},
+		&cobra.Command{
+			Use: "strip [NB…]", Short: "Remove outputs and what changes from run to run",
+			RunE: each(func(p string) error { return notebook.Clean(p, true) }),
+		},
+	)
+	return root
+}

@@ -1,0 +1,205 @@
+package figure
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"stuffed/pkg/table"
+)
+
+// Curves draws lines of y over x, one for every series, with bands between lo and hi. With Panel there is one
+// panel for every value of that column.
+type Curves struct {
+	Size
+	X      Axis     `json:"x"`
+	Y      Axis     `json:"y"`
+	Series []string `json:"series,omitempty"` // columns whose values name a curve
+	Name   string   `json:"name,omitempty"`   // name of a series with one %s for each column, such as "N = %s"
+	Lo     string   `json:"lo,omitempty"`     // columns of the interval around y, in its unit
+	Hi     string   `json:"hi,omitempty"`
+	Marks  []Mark   `json:"marks,omitempty"`
+
+	Panel     string `json:"panel,omitempty"`      // column whose values name the panels
+	PanelName string `json:"panel_name,omitempty"` // title of a panel with one %s
+	Across    int    `json:"across,omitempty"`     // panels side by side; 0 = 1 in single, 3 or 4 in double width
+	FreeY     bool   `json:"free_y,omitempty"`     // every panel with its own y range
+}
+
+func (s Curves) kind() string { return "curves" }
+
+func (s Curves) columns() []string {
+	return append(append([]string{s.Panel}, s.Series...), s.X.Column, s.Y.Column, s.Lo, s.Hi)
+}
+
+func (s Curves) check() error {
+	if err := s.Size.check(); err != nil {
+		return err
+	}
+	if (s.Lo == "") != (s.Hi == "") {
+		return fmt.Errorf("lo %q and hi %q: give both or none", s.Lo, s.Hi)
+	}
+	if s.Across < 0 || s.Across > 12 {
+		return fmt.Errorf("across %d is not between 0 and 12", s.Across)
+	}
+	return checkAxes(s.X, s.Y)
+}
+
+func checkAxes(x, y Axis) error {
+	if err := x.check("x"); err != nil {
+		return err
+	}
+	return y.check("y")
+}
+
+func (s Curves) sheet(t *table.Table) (*sheet, error) {
+	n, err := numbers(t, s.X.Column, s.Y.Column, s.Lo, s.Hi)
+	if err != nil {
+		return nil, err
+	}
+	x, y, lo, hi := n[0], n[1], n[2], n[3]
+	if finite(s.X, s.Y, x, y) == 0 {
+		return nil, errNothing
+	}
+	series, err := groups(t, allRows(t), s.Series, s.Name)
+	if err != nil {
+		return nil, err
+	}
+	g := &grid{width: s.width(), frame: s.frame(1.9), space: 6}
+	looks := map[string]look{}
+	for i, sr := range series {
+		l := lookOf(i, len(series))
+		looks[sr.key] = l
+		g.legend.entries = append(g.legend.entries, entry{name: sr.name, look: l})
+	}
+	g.legend.addMarks(s.Marks)
+	panels := []group{{rows: allRows(t)}}
+	if s.Panel != "" {
+		if panels, err = groups(t, allRows(t), []string{s.Panel}, s.PanelName); err != nil {
+			return nil, err
+		}
+		g.frame = s.frame(1.3)
+	}
+	across := s.Across
+	if across == 0 {
+		across = 1
+		if s.Width == "double" && len(panels) == 4 {
+			across = 4
+		} else if s.Width == "double" {
+			across = 3
+		}
+	}
+	across = min(across, len(panels))
+	for i, p := range panels {
+		if i%across == 0 {
+			g.panels = append(g.panels, make([]*panel, across))
+		}
+		rows := p.rows
+		if !s.FreeY {
+			rows = allRows(t)
+		}
+		ys := [][]float64{pick(y, rows), pick(lo, rows), pick(hi, rows)}
+		inPanel, err := groups(t, p.rows, s.Series, s.Name)
+		if err != nil {
+			return nil, err
+		}
+		pn := &panel{
+			x:        s.X.rule(span([][]float64{x}, s.Marks, false), 5, 0.02),
+			y:        s.Y.rule(span(ys, s.Marks, true), max(3, int(g.frame/(0.3*vg.Inch))), 0.05),
+			title:    p.name,
+			marks:    s.Marks,
+			bareX:    i+across < len(panels),
+			bareY:    !s.FreeY && i%across > 0,
+			noMarkup: i >= across,
+		}
+		pn.paint = func(a area) {
+			for _, sr := range inPanel {
+				a.band(pick(x, sr.rows), pick(lo, sr.rows), pick(hi, sr.rows), looks[sr.key])
+			}
+			for k, sr := range inPanel {
+				a.curve(pick(x, sr.rows), pick(y, sr.rows), looks[sr.key], k)
+			}
+		}
+		g.panels[i/across][i%across] = pn
+	}
+	return g.sheet()
+}
+
+// order returns the rows that both axes can show, sorted by x, broken where a value is missing.
+func (a area) order(x []float64, ys ...[]float64) [][]int {
+	rows := make([]int, len(x))
+	for i := range rows {
+		rows[i] = i
+	}
+	slices.SortStableFunc(rows, func(i, j int) int { return cmp.Compare(x[i], x[j]) })
+	var parts [][]int
+	open := false
+	for _, r := range rows {
+		ok := a.x.shows(x[r])
+		for _, y := range ys {
+			ok = ok && a.y.shows(y[r])
+		}
+		if !ok {
+			open = false
+			continue
+		}
+		if !open {
+			parts = append(parts, nil)
+			open = true
+		}
+		parts[len(parts)-1] = append(parts[len(parts)-1], r)
+	}
+	return parts
+}
+
+func (a area) points(x, y []float64, rows []int) []vg.Point {
+	out := make([]vg.Point, len(rows))
+	for i, r := range rows {
+		out[i] = a.point(x[r], y[r])
+	}
+	return out
+}
+
+// line draws a line, broken where a value is missing.
+func (a area) line(x, y []float64, style draw.LineStyle) {
+	for _, part := range a.order(x, y) {
+		a.StrokeLines(style, a.ClipLinesXY(a.points(x, y, part))...)
+	}
+}
+
+// curve draws a line with markers, on all points of a short curve and on some of a long one; nth shifts those so
+// that the markers of neighbouring curves do not coincide.
+func (a area) curve(x, y []float64, l look, nth int) {
+	a.line(x, y, l.line())
+	const most = vg.Length(16)
+	last := vg.Length(math.Inf(-1))
+	for _, part := range a.order(x, y) {
+		for i, pt := range a.points(x, y, part) {
+			if i == 0 && len(x) > 12 {
+				last = pt.X - most + most*vg.Length(nth%4)/4
+			}
+			if pt.X-last < most && len(x) > 12 || !a.Contains(pt) {
+				continue
+			}
+			last = pt.X
+			a.DrawGlyphNoClip(l.glyph(), pt)
+		}
+	}
+}
+
+// band fills the area between lo and hi.
+func (a area) band(x, lo, hi []float64, l look) {
+	if lo == nil {
+		return
+	}
+	for _, part := range a.order(x, lo, hi) {
+		up := a.points(x, hi, part)
+		down := a.points(x, lo, part)
+		slices.Reverse(down)
+		a.FillPolygon(l.band(), a.ClipPolygonXY(append(up, down...)))
+	}
+}

@@ -1,0 +1,238 @@
+// Package figure draws tables as figures for print: one style, three formats, the plotted points beside them.
+//
+// A Spec says which columns are shown and how; [New] joins it with a table; [Save] writes PDF, SVG, PNG, the points
+// as CSV, the spec and a manifest. The same spec and table give the same bytes, so [Check] can redraw a saved
+// figure from its points and compare. Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which
+// colour-blind readers tell apart; dashes and markers carry the same information in grey.
+package figure
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/color"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+
+	"stuffed/pkg/table"
+)
+
+// Spec describes how a table is drawn: [Curves], [SmallMultiples], [HeatMap], [Histograms], [Fit] or [Dots].
+type Spec interface {
+	kind() string
+	columns() []string
+	check() error
+	sheet(t *table.Table) (*sheet, error)
+}
+
+// Size is common to all specs.
+type Size struct {
+	Width  string  `json:"width,omitempty"`  // "single" (3.25 in, the default) or "double" (6.75 in)
+	Height float64 `json:"height,omitempty"` // height of one panel's frame in inches; 0 takes what suits the kind
+}
+
+// width is that of the drawing without its edge.
+func (s Size) width() vg.Length {
+	if s.Width == "double" {
+		return Double - 2*edge
+	}
+	return Single - 2*edge
+}
+
+func (s Size) frame(inches float64) vg.Length {
+	if s.Height != 0 {
+		inches = s.Height
+	}
+	return vg.Length(inches) * vg.Inch
+}
+
+func (s Size) check() error {
+	if !slices.Contains([]string{"", "single", "double"}, s.Width) {
+		return fmt.Errorf("width %q is not single or double", s.Width)
+	}
+	if s.Height != 0 && !(s.Height >= 0.1 && s.Height <= 9) {
+		return fmt.Errorf("height %v is not between 0.1 and 9 inches", s.Height)
+	}
+	return nil
+}
+
+// Figure is a spec with the points that it shows.
+type Figure struct {
+	Spec   Spec
+	Points *table.Table
+	sheet  *sheet
+}
+
+// New joins a spec with a table and lays the figure out. Points keeps only the columns that are shown. A missing
+// column, an empty table and a spec that does not suit the table are errors.
+func New(spec Spec, t *table.Table) (*Figure, error) {
+	if err := spec.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
+	}
+	if t == nil || t.Rows() == 0 {
+		return nil, fmt.Errorf("%s: the table has no rows; run the command that makes it", spec.kind())
+	}
+	var names []string
+	for _, n := range spec.columns() {
+		if n != "" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if err := t.Require(names...); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
+	}
+	points := table.New()
+	for _, n := range names {
+		for _, c := range t.Columns {
+			if c.Name == n {
+				points.Columns = append(points.Columns, c)
+			}
+		}
+	}
+	points, err := throughCSV(points)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
+	}
+	sheet, err := spec.sheet(points)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
+	}
+	return &Figure{spec, points, sheet}, nil
+}
+
+// Inches is the size of the figure in print.
+func (f *Figure) Inches() (width, height float64) {
+	w, h := f.page()
+	return float64(w / vg.Inch), float64(h / vg.Inch)
+}
+
+func (f *Figure) drawOn(c vg.Canvas) {
+	w, h := f.page()
+	page := draw.NewCanvas(c, w, h)
+	page.FillPolygon(color.White, []vg.Point{
+		page.Min, {X: page.Max.X, Y: page.Min.Y}, page.Max, {X: page.Min.X, Y: page.Max.Y}})
+	f.sheet.draw(draw.Crop(page, edge, -edge, edge, -edge))
+}
+
+func (f *Figure) page() (w, h vg.Length) { return f.sheet.width + 2*edge, f.sheet.height + 2*edge }
+
+// PNG is the figure as pixels; 300 dots per inch suit print.
+func (f *Figure) PNG(dpi int) ([]byte, error) {
+	if dpi < 20 || dpi > 1200 {
+		return nil, fmt.Errorf("%d dots per inch: give 20 to 1200", dpi)
+	}
+	w, h := f.page()
+	c := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dpi))
+	f.drawOn(c)
+	var out bytes.Buffer
+	if _, err := (vgimg.PngCanvas{Canvas: c}).WriteTo(&out); err != nil {
+		return nil, err
+	}
+	return withResolution(out.Bytes(), dpi), nil
+}
+
+// SVG is the figure as vectors, text as outlines.
+func (f *Figure) SVG() ([]byte, error) {
+	c := vgsvg.New(f.page())
+	f.drawOn(outlined{c})
+	var out bytes.Buffer
+	if _, err := c.WriteTo(&out); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// PDF is the figure as vectors with its fonts embedded.
+func (f *Figure) PDF() ([]byte, error) {
+	c := newPDF(f.page())
+	f.drawOn(c)
+	var out bytes.Buffer
+	if _, err := c.WriteTo(&out); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// kinds makes an empty spec of every kind.
+var kinds = []func() Spec{
+	func() Spec { return &Curves{} },
+	func() Spec { return &SmallMultiples{} },
+	func() Spec { return &HeatMap{} },
+	func() Spec { return &Histograms{} },
+	func() Spec { return &Fit{} },
+	func() Spec { return &Dots{} },
+}
+
+type specFile struct {
+	Kind string          `json:"kind"`
+	Spec json.RawMessage `json:"spec"`
+}
+
+func encodeSpec(s Spec) ([]byte, error) {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return indented(specFile{s.kind(), raw})
+}
+
+func decodeSpec(data []byte) (Spec, error) {
+	var file specFile
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, err
+	}
+	var known []string
+	for _, make := range kinds {
+		s := make()
+		if known = append(known, s.kind()); s.kind() != file.Kind {
+			continue
+		}
+		d := json.NewDecoder(bytes.NewReader(file.Spec))
+		d.DisallowUnknownFields()
+		return s, d.Decode(s)
+	}
+	return nil, fmt.Errorf("kind %q is not one of %s", file.Kind, strings.Join(known, ", "))
+}
+
+func indented(v any) ([]byte, error) {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(v)
+	return out.Bytes(), err
+}
+
+var errNothing = errors.New("no value can be shown: all are missing, or not positive on a logarithmic axis")
+
+// finite counts the pairs that both axes can show.
+func finite(x, y Axis, xs, ys []float64) int {
+	n := 0
+	for i := range xs {
+		if x.shows(xs[i]) && y.shows(ys[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+// span is all values that decide the range of an axis, marks included.
+func span(values [][]float64, marks []Mark, horizontal bool) []float64 {
+	var out []float64
+	for _, v := range values {
+		out = append(out, v...)
+	}
+	for _, m := range marks {
+		if m.Horizontal == horizontal && !math.IsInf(m.At, 0) {
+			out = append(out, m.At)
+		}
+	}
+	return out
+}

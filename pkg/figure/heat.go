@@ -1,0 +1,189 @@
+package figure
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"stuffed/pkg/table"
+)
+
+// HeatMap draws a value for every pair of an x and a y category as a colour, with a colour bar. Missing values are
+// crossed out.
+type HeatMap struct {
+	Size
+	X     Axis `json:"x"` // categories: numbers are sorted, text is kept in order of appearance; Scale tokens or log2 writes 16K
+	Y     Axis `json:"y"`
+	Value Axis `json:"value"` // scale linear, log2 or log10
+}
+
+func (s HeatMap) kind() string { return "heat_map" }
+
+func (s HeatMap) columns() []string { return []string{s.X.Column, s.Y.Column, s.Value.Column} }
+
+func (s HeatMap) check() error {
+	if err := s.Size.check(); err != nil {
+		return err
+	}
+	if err := checkAxes(s.X, s.Y); err != nil {
+		return err
+	}
+	return s.Value.check("value")
+}
+
+func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
+	value, err := t.Float(s.Value.Column)
+	if err != nil {
+		return nil, err
+	}
+	if finite(s.Value, s.Value, value, value) == 0 {
+		return nil, errNothing
+	}
+	cols, err := categories(t, s.X.Column)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := categories(t, s.Y.Column)
+	if err != nil {
+		return nil, err
+	}
+	if len(cols)*len(rows) > 40000 {
+		return nil, fmt.Errorf("%d × %d cells are too many, at most 40000; average neighbours", len(cols), len(rows))
+	}
+	pairs, err := groups(t, allRows(t), []string{s.Y.Column, s.X.Column}, "")
+	if err != nil {
+		return nil, err
+	}
+	cells := map[string]float64{}
+	for _, p := range pairs {
+		if len(p.rows) > 1 {
+			return nil, fmt.Errorf("%d rows have the same %s and %s; average them first", len(p.rows), s.Y.Column, s.X.Column)
+		}
+		cells[p.key] = value[p.rows[0]]
+	}
+	width := s.width()
+	style := textStyle(smallSize, draw.XRight, draw.YCenter)
+	bar := s.Value.rule(value, 4, 0)
+	left, right := vg.Length(0), vg.Length(0)
+	for _, r := range rows {
+		left = max(left, style.Width(categoryName(s.Y, r)))
+	}
+	for _, tk := range bar.ticks {
+		right = max(right, style.Width(tk.label))
+	}
+	left += tickLength + gap + lineHeight + gap
+	right += 8 + 9 + tickLength + gap + lineHeight + gap
+	pitchX := (width - left - right) / vg.Length(len(cols))
+	height := s.frame(float64(min(max(pitchX*vg.Length(len(rows)), 0.8*vg.Inch), 4*vg.Inch) / vg.Inch))
+	if s.Height == 0 && len(rows) <= 12 {
+		height = min(height, vg.Length(len(rows))*16+20)
+	}
+	pitchY := height / vg.Length(len(rows))
+	bottom := tickLength + gap + lineHeight + gap + lineHeight
+	full := height + bottom + 4
+	return &sheet{width, full, func(c draw.Canvas) {
+		in := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
+			Min: vg.Point{X: c.Min.X + left, Y: c.Min.Y + bottom},
+			Max: vg.Point{X: c.Max.X - right, Y: c.Max.Y - 4},
+		}}
+		for i, r := range rows {
+			for j, col := range cols {
+				v, known := cells[r+"\x00"+col]
+				at := vg.Point{X: in.Min.X + pitchX*vg.Length(j), Y: in.Max.Y - pitchY*vg.Length(i+1)}
+				drawCell(in, at, pitchX, pitchY, v, known && bar.shows(v), &bar)
+			}
+		}
+		frameOf(in)
+		s.names(in, rows, cols, pitchX, pitchY, left)
+		colourBar(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
+			Min: vg.Point{X: in.Max.X + 8, Y: in.Min.Y}, Max: vg.Point{X: in.Max.X + 8 + 9, Y: in.Max.Y},
+		}}, bar)
+	}}, nil
+}
+
+// drawCell fills one cell; it reaches a little below its neighbours, drawn later, so that no seam shows.
+func drawCell(in draw.Canvas, at vg.Point, w, h vg.Length, v float64, known bool, bar *ruler) {
+	far := vg.Point{X: min(at.X+w+0.4, in.Max.X), Y: max(at.Y-0.4, in.Min.Y)}
+	corners := []vg.Point{{X: at.X, Y: far.Y}, {X: far.X, Y: far.Y}, {X: far.X, Y: at.Y + h}, {X: at.X, Y: at.Y + h}}
+	if known {
+		in.FillPolygon(sequential(bar.at(v)), corners)
+		return
+	}
+	in.FillPolygon(rule, corners)
+	line := draw.LineStyle{Color: mute, Width: vg.Points(0.4)}
+	in.StrokeLine2(line, at.X, at.Y, at.X+w, at.Y+h)
+	in.StrokeLine2(line, at.X, at.Y+h, at.X+w, at.Y)
+}
+
+func frameOf(in draw.Canvas) {
+	in.StrokeLines(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, []vg.Point{
+		in.Min, {X: in.Max.X, Y: in.Min.Y}, in.Max, {X: in.Min.X, Y: in.Max.Y}, in.Min})
+}
+
+// names writes as many category names as fit.
+func (s HeatMap) names(in draw.Canvas, rows, cols []string, w, h, left vg.Length) {
+	below, aside := textStyle(smallSize, draw.XCenter, draw.YTop), textStyle(smallSize, draw.XRight, draw.YCenter)
+	line := draw.LineStyle{Color: ink, Width: vg.Points(0.6)}
+	every := max(1, int(math.Ceil(float64(lineHeight/h))))
+	for i := 0; i < len(rows); i += every {
+		y := in.Max.Y - h*(vg.Length(i)+0.5)
+		in.StrokeLine2(line, in.Min.X, y, in.Min.X-tickLength, y)
+		in.FillText(aside, vg.Point{X: in.Min.X - tickLength - gap, Y: y}, categoryName(s.Y, rows[i]))
+	}
+	widest := vg.Length(0)
+	for _, c := range cols {
+		widest = max(widest, below.Width(categoryName(s.X, c)))
+	}
+	every = max(1, int(math.Ceil(float64((widest+4)/w))))
+	for j := 0; j < len(cols); j += every {
+		x := in.Min.X + w*(vg.Length(j)+0.5)
+		in.StrokeLine2(line, x, in.Min.Y, x, in.Min.Y-tickLength)
+		in.FillText(below, vg.Point{X: x, Y: in.Min.Y - tickLength - gap}, categoryName(s.X, cols[j]))
+	}
+	x, y := ruler{Axis: s.X}, ruler{Axis: s.Y}
+	in.FillText(textStyle(labelSize, draw.XCenter, draw.YTop),
+		vg.Point{X: in.Center().X, Y: in.Min.Y - tickLength - gap - lineHeight}, x.title())
+	side := textStyle(labelSize, draw.XCenter, draw.YTop)
+	side.Rotation = math.Pi / 2
+	in.FillText(side, vg.Point{X: in.Min.X - left, Y: in.Center().Y}, y.title())
+}
+
+func categoryName(a Axis, s string) string {
+	var v float64
+	if _, err := fmt.Sscan(s, &v); err != nil {
+		return s
+	}
+	if a.Scale == Tokens || a.Scale == Log2 {
+		return Length(v)
+	}
+	return Number(v)
+}
+
+func colourBar(c draw.Canvas, r ruler) {
+	const steps = 128
+	h := c.Size().Y / steps
+	for i := range steps {
+		y := c.Min.Y + h*vg.Length(i)
+		top := min(y+h+0.4, c.Max.Y)
+		c.FillPolygon(sequential((float64(i)+0.5)/steps), []vg.Point{
+			{X: c.Min.X, Y: y}, {X: c.Max.X, Y: y}, {X: c.Max.X, Y: top}, {X: c.Min.X, Y: top}})
+	}
+	frameOf(c)
+	style := textStyle(smallSize, draw.XLeft, draw.YCenter)
+	line := draw.LineStyle{Color: ink, Width: vg.Points(0.6)}
+	widest := vg.Length(0)
+	for _, t := range r.ticks {
+		y, length := c.Y(r.at(t.at)), tickLength
+		if t.label == "" {
+			length /= 2
+		}
+		c.StrokeLine2(line, c.Max.X, y, c.Max.X+length, y)
+		c.FillText(style, vg.Point{X: c.Max.X + tickLength + gap, Y: y}, t.label)
+		widest = max(widest, style.Width(t.label))
+	}
+	title := textStyle(labelSize, draw.XCenter, draw.YTop)
+	title.Rotation = math.Pi / 2
+	c.FillText(title, vg.Point{X: c.Max.X + tickLength + gap + widest + gap, Y: c.Center().Y}, r.title())
+}

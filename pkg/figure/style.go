@@ -1,0 +1,174 @@
+package figure
+
+import (
+	"bytes"
+	"image/color"
+	"strings"
+
+	"codeberg.org/go-fonts/dejavu/dejavusans"
+	"golang.org/x/image/font/opentype"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Widths of a printed figure: one column and both columns of a two-column page, and the edge left free around.
+const (
+	Single = 3.25 * vg.Inch
+	Double = 6.75 * vg.Inch
+
+	edge = vg.Length(1)
+)
+
+// Sizes of text in print. Nothing is smaller than 7 pt.
+const (
+	labelSize = 8
+	smallSize = 7
+)
+
+// palette is that of Okabe and Ito, ordered so that neighbours also differ in grey.
+var palette = []color.NRGBA{
+	{0x00, 0x72, 0xB2, 0xff}, // blue
+	{0xD5, 0x5E, 0x00, 0xff}, // vermilion
+	{0x00, 0x00, 0x00, 0xff}, // black
+	{0xE6, 0x9F, 0x00, 0xff}, // orange
+	{0x00, 0x9E, 0x73, 0xff}, // bluish green
+	{0xCC, 0x79, 0xA7, 0xff}, // reddish purple
+	{0x56, 0xB4, 0xE9, 0xff}, // sky blue
+	{0x80, 0x80, 0x80, 0xff}, // grey
+}
+
+var dashes = [][]vg.Length{
+	nil,
+	{4, 1.5},
+	{1, 1.2},
+	{5, 1.5, 1, 1.5},
+	{7, 2},
+	{2.5, 1.2},
+	{5, 1.5, 1, 1.5, 1, 1.5},
+}
+
+var markers = []draw.GlyphDrawer{
+	draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.RingGlyph{},
+	draw.CrossGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}, draw.PlusGlyph{},
+}
+
+var (
+	ink  = color.NRGBA{0x20, 0x20, 0x20, 0xff}
+	mute = color.NRGBA{0x60, 0x60, 0x60, 0xff}
+	rule = color.NRGBA{0xb0, 0xb0, 0xb0, 0xff}
+)
+
+// look is how one series is drawn: three signs at once, so that it survives a grey print.
+type look struct {
+	color  color.NRGBA
+	dashes []vg.Length
+	marker draw.GlyphDrawer
+}
+
+// lookOf gives series i of n its look. More series than colours are taken from the sequential scale, light ones
+// left out, which suits an ordered parameter.
+func lookOf(i, n int) look {
+	l := look{dashes: dashes[i%len(dashes)], marker: markers[i%len(markers)]}
+	if n <= len(palette) {
+		l.color = palette[i]
+	} else {
+		l.color = sequential(0.9 * float64(i) / float64(n-1))
+	}
+	return l
+}
+
+func (l look) line() draw.LineStyle {
+	return draw.LineStyle{Color: l.color, Width: vg.Points(1), Dashes: l.dashes}
+}
+
+func (l look) glyph() draw.GlyphStyle {
+	return draw.GlyphStyle{Color: l.color, Radius: vg.Points(1.8), Shape: l.marker}
+}
+
+// band is the colour of an interval around the curve.
+func (l look) band() color.Color {
+	c := l.color
+	c.A = 0x38
+	return c
+}
+
+// anchors of the viridis scale, perceptually uniform and rising in lightness.
+var anchors = []color.NRGBA{
+	{0x44, 0x01, 0x54, 0xff}, {0x47, 0x2d, 0x7b, 0xff}, {0x3b, 0x52, 0x8b, 0xff}, {0x2c, 0x72, 0x8e, 0xff},
+	{0x21, 0x91, 0x8c, 0xff}, {0x28, 0xae, 0x80, 0xff}, {0x5e, 0xc9, 0x62, 0xff}, {0xad, 0xdc, 0x30, 0xff},
+	{0xfd, 0xe7, 0x25, 0xff},
+}
+
+// sequential maps 0 … 1 to the colours of a heat map.
+func sequential(v float64) color.NRGBA {
+	v = min(max(v, 0), 1) * float64(len(anchors)-1)
+	i := min(int(v), len(anchors)-2)
+	f := v - float64(i)
+	mix := func(a, b uint8) uint8 { return uint8(float64(a)*(1-f) + float64(b)*f + 0.5) }
+	a, b := anchors[i], anchors[i+1]
+	return color.NRGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 0xff}
+}
+
+// DejaVu has the super- and subscripts and the Greek letters that most free fonts lack.
+var (
+	regular = font.Font{Typeface: "DejaVu", Variant: "Sans"}
+	handler = newHandler()
+)
+
+// plain writes text on one line, placed by what is seen: the top is that of capitals, the middle that of digits, the
+// bottom that of descenders.
+type plain struct{ text.Plain }
+
+func (h plain) Draw(c vg.Canvas, txt string, style text.Style, pt vg.Point) {
+	face := h.Fonts.Lookup(style.Font, style.Font.Size)
+	const capitals, descent = 0.73, 0.24 // of DejaVu, in sizes
+	rise := descent
+	switch style.YAlign {
+	case draw.YTop:
+		rise = -capitals
+	case draw.YCenter:
+		rise = -capitals / 2
+	}
+	c.SetColor(style.Color)
+	c.Push()
+	defer c.Pop()
+	c.Translate(pt)
+	if style.Rotation != 0 {
+		c.Rotate(style.Rotation)
+	}
+	c.FillString(face, vg.Point{X: vg.Length(style.XAlign) * face.Width(txt), Y: vg.Length(rise) * style.Font.Size}, txt)
+}
+
+func newHandler() text.Handler {
+	face, err := opentype.ParseReaderAt(bytes.NewReader(dejavusans.TTF))
+	if err != nil {
+		panic(err) // the font is part of the program
+	}
+	return plain{text.Plain{Fonts: font.NewCache(font.Collection{{Font: regular, Face: face}})}}
+}
+
+func textStyle(size float64, x text.XAlignment, y text.YAlignment) text.Style {
+	return text.Style{Color: ink, Font: font.From(regular, vg.Points(size)), XAlign: x, YAlign: y, Handler: handler}
+}
+
+// wrap breaks text at spaces into lines of at most width, one word at least; what stands in parentheses, the unit,
+// stays together.
+func wrap(s string, style text.Style, width vg.Length) []string {
+	var lines []string
+	words := strings.Split(s, " ")
+	for i := len(words) - 1; i > 0; i-- {
+		if strings.HasSuffix(words[i], ")") && !strings.Contains(words[i], "(") {
+			words = append(words[:i-1], words[i-1]+" "+words[i])
+		}
+	}
+	for _, word := range words {
+		if n := len(lines); n > 0 && style.Width(lines[n-1]+" "+word) <= width {
+			lines[n-1] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}

@@ -1,0 +1,115 @@
+package fit
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/optimize"
+)
+
+// estimate is one form fitted to one set of points.
+type estimate struct {
+	form   Form
+	g      *geometry
+	x      []float64 // search coordinates, the last one ln σ
+	params []float64
+	sigma  float64
+	logL   float64 // without the centring term
+	score  float64 // with it; what was maximised
+}
+
+// fitter fits forms to points under one error model.
+type fitter struct {
+	points []Point
+	model  errorModel
+	floor  float64 // smallest σ, on the model's scale
+	g      *geometry
+
+	predicted []float64 // scratch
+}
+
+func newFitter(points []Point, model errorModel) *fitter {
+	f := &fitter{points: points, model: model, g: newGeometry(points), floor: 0.01, predicted: make([]float64, len(points))}
+	if model == onValue {
+		largest := 0.0
+		for _, p := range points {
+			largest = max(largest, math.Abs(p.middle()))
+		}
+		f.floor = 1e-3 * max(largest, 1e-9)
+	}
+	exact := true
+	for _, p := range points {
+		exact = exact && p.Exact()
+	}
+	if exact {
+		f.floor *= 1e-4
+	}
+	return f
+}
+
+// score evaluates parameters and ln σ; score is the likelihood less the
+// centring term, −Inf where the law has no value.
+func (f *fitter) score(form Form, params []float64, logSigma float64) (logL, score float64) {
+	sigma := f.sigma(logSigma)
+	for i, p := range f.points {
+		f.predicted[i] = form.Eval(params, p.N)
+		if math.IsNaN(f.predicted[i]) || math.IsInf(f.predicted[i], 0) {
+			return math.Inf(-1), math.Inf(-1)
+		}
+	}
+	logL, penalty := f.model.logLikelihood(f.points, f.predicted, sigma)
+	if math.IsNaN(logL) {
+		return math.Inf(-1), math.Inf(-1)
+	}
+	return logL, logL - penalty
+}
+
+func (f *fitter) sigma(logSigma float64) float64 { return max(math.Exp(min(logSigma, 50)), f.floor) }
+
+// fit maximises the likelihood from several starts, or from the given one.
+func (f *fitter) fit(form Form, warm []float64) estimate {
+	starts := [][]float64{warm}
+	if warm == nil {
+		starts = nil
+		spread := 0.2
+		if f.model == onValue {
+			spread = 0.1 * math.Abs(f.g.f2)
+		}
+		for _, s := range form.start(f.g) {
+			for _, factor := range []float64{1, 0.1} {
+				starts = append(starts, append(append([]float64{}, s...), math.Log(max(spread*factor, f.floor))))
+			}
+		}
+	}
+	best := estimate{form: form, g: f.g, score: math.Inf(-1)}
+	last := form.Params
+	objective := func(x []float64) float64 {
+		_, score := f.score(form, form.natural(f.g, x[:last]), x[last])
+		return -score
+	}
+	for _, x := range starts {
+		for range 2 { // a second simplex from where the first one stopped
+			x = minimise(objective, x)
+		}
+		params := form.natural(f.g, x[:last])
+		logL, score := f.score(form, params, x[last])
+		if score > best.score || best.x == nil {
+			best.x, best.params, best.sigma, best.logL, best.score = x, params, f.sigma(x[last]), logL, score
+		}
+	}
+	return best
+}
+
+// minimise runs Nelder–Mead; it returns x itself where nothing better is found.
+func minimise(objective func([]float64) float64, x []float64) []float64 {
+	if math.IsInf(objective(x), 1) {
+		return x
+	}
+	result, err := optimize.Minimize(optimize.Problem{Func: objective}, x, &optimize.Settings{
+		FuncEvaluations: 1500,
+		Converger:       &optimize.FunctionConverge{Absolute: 1e-7, Iterations: 40},
+	}, &optimize.NelderMead{SimplexSize: 0.3})
+	if result == nil || (err != nil && len(result.X) != len(x)) || math.IsNaN(result.F) {
+		return x
+	}
+	return result.X
+}

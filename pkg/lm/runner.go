@@ -1,0 +1,257 @@
+package lm
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/xla"
+)
+
+// Runner runs a model over sequences of any length in flat memory: fixed pieces through compiled graphs, the state
+// carried on the device. It compiles one graph per piece length of a short ladder and request.
+type Runner struct {
+	Device  *xla.Device
+	Weights *Weights
+	Options Options
+	Piece   int // longest piece, tokens
+
+	mu       sync.Mutex
+	programs map[string]*graph.Exec
+}
+
+// NewRunner prepares inference; pieces of 512 tokens unless set otherwise.
+func NewRunner(d *xla.Device, w *Weights) *Runner {
+	return &Runner{Device: d, Weights: w, Options: Options{Infer: true, Replicas: w.Replicas}, Piece: 512, programs: map[string]*graph.Exec{}}
+}
+
+// Request says what a run returns beside the state.
+type Request struct {
+	Logits   bool
+	Loss     bool     // −log p(next token); NaN for the last token of the sequence
+	Probes   []string // see the model
+	Controls map[string]*tensors.Tensor
+	Progress func(done, total int)
+}
+
+// Piece is what a run returns for a stretch of tokens. Slices are flat and row-major.
+type Piece struct {
+	Start, Tokens int
+	Logits        []float32                  // [batch, tokens, vocab]
+	Loss          []float32                  // [batch, tokens]
+	Probes        map[string]*tensors.Tensor // [layers, batch, padded tokens, …]
+	Padded        int                        // token axis of Probes; entries from Tokens on are meaningless
+}
+
+// Run feeds rows of equal length, from state (nil: zeros), and calls emit piece by piece. It returns the state after
+// the last token. The result does not depend on the pieces.
+func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tensor, req Request, emit func(Piece) error) ([]*tensors.Tensor, error) {
+	total, err := r.check(rows, state)
+	if err != nil {
+		return nil, err
+	}
+	batch := len(rows)
+	if state == nil {
+		state = ZeroState(r.Weights.Model, batch, r.Weights.Values[0].DType())
+	}
+	for start := 0; start < total; {
+		if err := ctx.Err(); err != nil {
+			return state, err
+		}
+		n := min(r.Piece, total-start)
+		padded := ladder(n, r.Piece)
+		tokens, labels := make([]int32, batch*padded), make([]int32, batch*padded)
+		for b, row := range rows {
+			copy(tokens[b*padded:][:n], row[start:])
+			copy(labels[b*padded:][:n], row[min(start+1, total):])
+		}
+		args := r.Weights.Args(tensors.FromFlatDataAndDimensions(tokens, batch, padded))
+		for _, s := range state {
+			args = append(args, s)
+		}
+		if padded != n {
+			args = append(args, tensors.FromScalar(int32(n)))
+		}
+		if req.Loss {
+			args = append(args, tensors.FromFlatDataAndDimensions(labels, batch, padded))
+		}
+		names := sortedNames(req.Controls)
+		for _, name := range names {
+			args = append(args, req.Controls[name])
+		}
+		outs, err := r.program(req, names, padded != n).Exec(args...)
+		if err != nil {
+			return state, fmt.Errorf("tokens %d … %d: %w", start, start+n, err)
+		}
+		state, outs = outs[:len(state)], outs[len(state):]
+		if emit != nil {
+			piece := Piece{Start: start, Tokens: n, Padded: padded, Probes: map[string]*tensors.Tensor{}}
+			if req.Logits {
+				piece.Logits, err = unpad(outs[0], batch, padded, n)
+				outs = outs[1:]
+			}
+			if req.Loss && err == nil {
+				piece.Loss, err = unpad(outs[0], batch, padded, n)
+				outs = outs[1:]
+				for b := range batch {
+					if start+n == total {
+						piece.Loss[(b+1)*n-1] = float32(math.NaN())
+					}
+				}
+			}
+			for i, name := range req.Probes {
+				piece.Probes[name] = outs[i]
+			}
+			if err == nil {
+				err = emit(piece)
+			}
+			if err != nil {
+				return state, err
+			}
+		}
+		start += n
+		if req.Progress != nil {
+			req.Progress(start, total)
+		}
+	}
+	return state, nil
+}
+
+func (r *Runner) check(rows [][]int32, state []*tensors.Tensor) (total int, err error) {
+	if len(rows) == 0 {
+		return 0, fmt.Errorf("tokens: no sequence")
+	}
+	total = len(rows[0])
+	for b, row := range rows {
+		if len(row) != total {
+			return 0, fmt.Errorf("tokens: sequence %d has %d tokens, sequence 0 has %d; run them apart or pad them", b, len(row), total)
+		}
+		for t, id := range row {
+			if id < 0 || int(id) >= r.Weights.Model.Vocab() {
+				return 0, fmt.Errorf("tokens: id %d at sequence %d, position %d is outside 0 … %d", id, b, t, r.Weights.Model.Vocab()-1)
+			}
+		}
+	}
+	for i, s := range r.Weights.Model.State(len(rows)) {
+		if state != nil && fmt.Sprint(state[i].Shape().Dimensions) != fmt.Sprint(s.Dims) {
+			return 0, fmt.Errorf("%s has shape %v, must be %v", s.Name, state[i].Shape().Dimensions, s.Dims)
+		}
+	}
+	return total, nil
+}
+
+// program compiles a piece: parameters, tokens, state, [length], [labels], controls → state, [logits], [loss], probes.
+func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exec {
+	key := fmt.Sprint(req.Logits, req.Loss, req.Probes, controls, ragged)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.programs[key]; e != nil {
+		return e
+	}
+	m := r.Weights.Model
+	states := len(m.State(1))
+	e := graph.MustNewExec(r.Device.Backend, func(in []*graph.Node) []*graph.Node {
+		params, in := r.Weights.Nodes(in)
+		call := Call{Params: params, Tokens: in[0], State: in[1 : 1+states], Probes: req.Probes, Options: r.Options}
+		in = in[1+states:]
+		if ragged {
+			call.Length, in = in[0], in[1:]
+		}
+		var labels *graph.Node
+		if req.Loss {
+			labels, in = in[0], in[1:]
+		}
+		if len(controls) > 0 {
+			call.Controls = map[string]*graph.Node{}
+			for i, name := range controls {
+				call.Controls[name] = in[i]
+			}
+		}
+		out := m.Forward(call)
+		results := append([]*graph.Node{}, out.State...)
+		if req.Logits || req.Loss {
+			logits := m.Logits(call, out.Hidden)
+			if req.Logits {
+				results = append(results, logits)
+			}
+			if req.Loss {
+				results = append(results, TokenLoss(logits, labels))
+			}
+		}
+		for _, name := range req.Probes {
+			results = append(results, out.Probes[name])
+		}
+		return results
+	}).SetMaxCache(-1).WithName("piece " + strings.TrimSpace(key))
+	r.programs[key] = e
+	return e
+}
+
+// ladder is the padded length of a piece of n tokens: powers of two, so that few graphs are compiled.
+func ladder(n, longest int) int {
+	for p := 1; p < longest; p *= 2 {
+		if n <= p {
+			return p
+		}
+	}
+	return longest
+}
+
+func sortedNames(m map[string]*tensors.Tensor) (names []string) {
+	for n := range m {
+		names = append(names, n)
+	}
+	for i := range names {
+		for j := i; j > 0 && names[j] < names[j-1]; j-- {
+			names[j], names[j-1] = names[j-1], names[j]
+		}
+	}
+	return
+}
+
+// unpad copies [batch, padded, …] to the host without the padding.
+func unpad(t *tensors.Tensor, batch, padded, n int) ([]float32, error) {
+	v, err := Floats(t)
+	if err != nil || padded == n {
+		return v, err
+	}
+	width := len(v) / batch / padded
+	out := make([]float32, 0, batch*n*width)
+	for b := range batch {
+		out = append(out, v[b*padded*width:][:n*width]...)
+	}
+	return out, nil
+}
+
+// StateFrom makes a device state from host values in the order of Model.State.
+func StateFrom(m Model, batch int, dtype dtypes.DType, values ...[]float64) ([]*tensors.Tensor, error) {
+	var state []*tensors.Tensor
+	for i, s := range m.State(batch) {
+		if len(values[i]) != s.Size() {
+			return nil, fmt.Errorf("%s has %d entries, must have %d %v", s.Name, len(values[i]), s.Size(), s.Dims)
+		}
+		t := tensors.FromShape(shapes.Make(dtype, s.Dims...))
+		err := t.MutableFlatData(func(flat any) {
+			switch v := flat.(type) {
+			case []float32:
+				for j := range v {
+					v[j] = float32(values[i][j])
+				}
+			case []float64:
+				copy(v, values[i])
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		state = append(state, t)
+	}
+	return state, nil
+}

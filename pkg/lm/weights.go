@@ -1,0 +1,141 @@
+package lm
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Weights are the parameters of one or more models of one shape, in the order of Model.Parameters(Replicas).
+type Weights struct {
+	Model    Model
+	Replicas int
+	Specs    []Spec
+	Values   []*tensors.Tensor // float32 or float64
+}
+
+// NewWeights fills the parameters of every replica from value, which returns a replica's tensor without the replica
+// axis, flat and row-major.
+func NewWeights[T float32 | float64](m Model, replicas int, value func(replica int, s Spec) ([]T, error)) (*Weights, error) {
+	w := &Weights{Model: m, Replicas: replicas, Specs: m.Parameters(replicas)}
+	for i, one := range m.Parameters(1) {
+		s := w.Specs[i]
+		all := make([]T, s.Size())
+		layers, rest := 1, one.Size()
+		if s.Layered {
+			layers, rest = s.Dims[0], one.Size()/s.Dims[0]
+		}
+		for r := range replicas {
+			v, err := value(r, one)
+			if err != nil {
+				return nil, err
+			}
+			if len(v) != one.Size() {
+				return nil, fmt.Errorf("parameter %s has %d entries, must have %d %v", one.Name, len(v), one.Size(), one.Dims)
+			}
+			for l := range layers {
+				copy(all[(l*replicas+r)*rest:][:rest], v[l*rest:])
+			}
+		}
+		w.Values = append(w.Values, tensors.FromFlatDataAndDimensions(all, s.Dims...))
+	}
+	return w, nil
+}
+
+// InitialWeights draws one model per seed.
+func InitialWeights(m Model, seeds ...uint64) (*Weights, error) {
+	values := make([]map[string][]float32, len(seeds))
+	for i, seed := range seeds {
+		values[i] = m.Initial(seed)
+	}
+	return NewWeights(m, len(seeds), func(r int, s Spec) ([]float32, error) { return values[r][s.Name], nil })
+}
+
+// Replica copies one model's tensors to the host, by name, without the replica axis.
+func (w *Weights) Replica(r int) (map[string][]float32, error) {
+	if r < 0 || r >= w.Replicas {
+		return nil, fmt.Errorf("replica %d: there are %d", r, w.Replicas)
+	}
+	out := map[string][]float32{}
+	for i, s := range w.Specs {
+		flat, err := Floats(w.Values[i])
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", s.Name, err)
+		}
+		layers := 1
+		if s.Layered {
+			layers = s.Dims[0]
+		}
+		rest := len(flat) / layers / w.Replicas
+		v := make([]float32, 0, layers*rest)
+		for l := range layers {
+			v = append(v, flat[(l*w.Replicas+r)*rest:][:rest]...)
+		}
+		out[s.Name] = v
+	}
+	return out, nil
+}
+
+// Select returns the weights of one replica alone.
+func (w *Weights) Select(r int) (*Weights, error) {
+	values, err := w.Replica(r)
+	if err != nil {
+		return nil, err
+	}
+	return NewWeights(w.Model, 1, func(_ int, s Spec) ([]float32, error) { return values[s.Name], nil })
+}
+
+// Count is the number of scalars of one replica.
+func (w *Weights) Count() int {
+	n := 0
+	for _, s := range w.Specs {
+		n += s.Size()
+	}
+	return n / w.Replicas
+}
+
+// Nodes names the first len(Specs) inputs of a graph as the parameters and returns the others.
+func (w *Weights) Nodes(in []*graph.Node) (params map[string]*graph.Node, rest []*graph.Node) {
+	params = map[string]*graph.Node{}
+	for i, s := range w.Specs {
+		params[s.Name] = in[i]
+	}
+	return params, in[len(w.Specs):]
+}
+
+// Args are the parameters followed by more, as arguments of a compiled graph.
+func (w *Weights) Args(more ...any) []any {
+	args := make([]any, 0, len(w.Values)+len(more))
+	for _, v := range w.Values {
+		args = append(args, v)
+	}
+	return append(args, more...)
+}
+
+// Floats copies a tensor to the host as float32.
+func Floats(t *tensors.Tensor) ([]float32, error) {
+	switch t.DType() {
+	case dtypes.Float32:
+		return tensors.CopyFlatData[float32](t)
+	case dtypes.Float64:
+		wide, err := tensors.CopyFlatData[float64](t)
+		out := make([]float32, len(wide))
+		for i, v := range wide {
+			out[i] = float32(v)
+		}
+		return out, err
+	}
+	return nil, fmt.Errorf("a tensor of %s is no float tensor", t.Shape())
+}
+
+// ZeroState is the state before the first token.
+func ZeroState(m Model, batch int, dtype dtypes.DType) []*tensors.Tensor {
+	var state []*tensors.Tensor
+	for _, s := range m.State(batch) {
+		state = append(state, tensors.FromShape(shapes.Make(dtype, s.Dims...)))
+	}
+	return state
+}

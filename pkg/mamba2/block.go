@@ -1,0 +1,223 @@
+package mamba2
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/pkg/recurrence"
+	"stuffed/xla"
+)
+
+// layerOf is what one layer is given.
+type layerOf struct {
+	params, controls       map[string]*Node
+	length, segments, ends *Node
+	it                     *xla.Iter
+}
+
+// apply is one block on the residual stream r [batch, tokens, width] with the layer's state [batch, heads, headDim,
+// state] and convolution window [batch, channels, kernel].
+func (b *block) apply(l layerOf, r, state, window *Node) (residual *Node, after, probes []*Node) {
+	c := b.Config
+	h, p, n, groups, inner := c.Heads(), c.HeadDim, c.State, c.Groups, c.Inner()
+	shape := func(x *Node, dims ...int) *Node { return Reshape(x, append([]int{b.batch, b.tokens}, dims...)...) }
+	part := func(x *Node, from, to int) *Node { return SliceAxis(x, -1, AxisRange(from, to)) }
+
+	proj, dt := b.project(l, rmsNorm(r, b.perRow(l.params[norm], 1), c.Eps))
+	z, raw := part(proj, 0, inner), part(proj, inner, inner+c.Channels())
+	conv, windowAfter, windowsAt := b.convolve(l, raw, window)
+	x := shape(part(conv, 0, inner), h, p)
+	bt := shape(part(conv, inner, inner+groups*n), groups, n)
+	ct := shape(part(conv, inner+groups*n, c.Channels()), groups, n)
+
+	delta := recurrence.Delta(dt, b.perRow(l.params[dtBias], 1), c.DeltaMin, c.deltaMax())
+	a := Neg(Exp(b.perRow(l.params[aLog], 1)))
+	if l.length != nil { // padding neither decays nor writes
+		real := LessThan(Iota(dt.Graph(), shapes.Make(dtypes.Int32, delta.Shape().Dimensions...), 1), l.length)
+		delta = Where(real, delta, ZerosLike(delta))
+	}
+	op := recurrence.Operands{X: x, Delta: delta, LogAlpha: recurrence.LogAlpha(delta, a), B: bt, C: ct, Initial: state, Segments: l.segments}
+	mixed := b.recur(l, op)
+	y := recurrence.Skip(mixed.y, x, b.perRow(Reshape(l.params[skip], b.replicas, h, 1), 1))
+	y = shape(y, inner)
+
+	gated := Mul(y, silu(ConvertDType(z, b.gate)))
+	normed := b.gatedNorm(gated, b.perRow(l.params[gateNorm], 1))
+	out := b.linear(ConvertDType(normed, b.compute), l.params[outWeight], b.gate)
+	if c.UseBias {
+		out = Add(out, b.perRow(l.params[outBias], 1))
+	}
+	residual = Add(r, out)
+
+	for _, name := range b.probes {
+		var v *Node
+		switch name {
+		case "delta": // Δ after the limits, [layers, batch, tokens, heads]
+			v = op.Delta
+		case "log_alpha":
+			v = op.LogAlpha
+		case "sum", "squares": // of the entries of h_t
+			sum, squares := mixed.moments()
+			if v = sum; name == "squares" {
+				v = squares
+			}
+		case "states": // after the tokens of Ends, [layers, n, batch, heads, headDim, state]
+			v = mixed.at(l.ends)
+		case "conv_states":
+			v = windowsAt()
+		case "hidden": // residual stream after the block
+			v = residual
+		case "in_proj":
+			v = proj
+			if b.compute != b.gate {
+				v = Concatenate([]*Node{ConvertDType(proj, b.gate), dt}, -1)
+			}
+		case "conv_act":
+			v = conv
+		case "ssd": // y with D x, [layers, batch, tokens, heads, headDim]
+			v = shape(y, h, p)
+		case "gated_norm":
+			v = normed
+		case "mixer_out":
+			v = out
+		case "x":
+			v = x
+		case "B":
+			v = bt
+		case "C":
+			v = ct
+		default:
+			panic(fmt.Errorf("mamba2: unknown probe %q", name))
+		}
+		probes = append(probes, v)
+	}
+	return residual, []*Node{mixed.state, windowAfter}, probes
+}
+
+// project is W_in u: z | x | B | C (| dt in the same product when all is one dtype), and dt in the gates' dtype.
+func (b *block) project(l layerOf, u *Node) (proj, dt *Node) {
+	c := b.Config
+	wide, w := c.Inner()+c.Channels(), l.params[inWeight]
+	bias := func(y *Node, from, to int) *Node {
+		if !c.UseBias {
+			return y
+		}
+		return Add(y, ConvertDType(SliceAxis(b.perRow(l.params[inBias], 1), -1, AxisRange(from, to)), y.DType()))
+	}
+	if b.compute == b.gate {
+		proj = b.keep(l, "proj", bias(b.linear(u, w, b.gate), 0, c.projection()))
+		return proj, SliceAxis(proj, -1, AxisRange(wide, c.projection()))
+	}
+	u = ConvertDType(u, b.compute)
+	main := b.linear(u, SliceAxis(w, 1, AxisRange(0, wide)), b.compute)
+	gate := b.linear(u, SliceAxis(w, 1, AxisRange(wide, c.projection())), b.gate)
+	return b.keep(l, "proj", bias(main, 0, wide)), b.keep(l, "proj", bias(gate, wide, c.projection()))
+}
+
+// keep stores a value for the backward where the policy says so: none, proj (the in-projection) or all (and the
+// recurrence's output), the default.
+func (b *block) keep(l layerOf, what string, n *Node) *Node {
+	if b.Infer || b.Save == "none" || (b.Save == "proj" && what != "proj") {
+		return n
+	}
+	return l.it.Save(n)
+}
+
+// convolve is SiLU(causal depthwise convolution) of raw [batch, tokens, channels] with the carried window
+// [batch, channels, kernel]; it returns the window after the last token and, on demand, those after Ends.
+func (b *block) convolve(l layerOf, raw, window *Node) (y, after *Node, at func() *Node) {
+	g, k := raw.Graph(), b.Kernel
+	past := TransposeAllAxes(window, 0, 2, 1)
+	all := Concatenate([]*Node{ConvertDType(past, raw.DType()), raw}, 1) // [batch, kernel + tokens, channels]
+	var segs *Node
+	if l.segments != nil {
+		segs = Concatenate([]*Node{Zeros(g, shapes.Make(dtypes.Int32, b.batch, k)), l.segments}, 1)
+	}
+	weights := b.perRow(l.params[conv], 1) // [batch or 1, 1, channels, kernel]
+	for i := range k {                     // tap i sees the token k − 1 − i before the current one
+		tap := ConvertDType(SliceAxis(all, 1, AxisRange(i+1, i+1+b.tokens)), b.gate)
+		if segs != nil && i < k-1 {
+			same := Equal(SliceAxis(segs, 1, AxisRange(i+1, i+1+b.tokens)), l.segments)
+			tap = Where(BroadcastToShape(InsertAxes(same, -1), shapes.Make(dtypes.Bool, tap.Shape().Dimensions...)), tap, ZerosLike(tap))
+		}
+		term := Mul(tap, Squeeze(SliceAxis(weights, -1, AxisElem(i)), -1))
+		if y == nil {
+			y = term
+		} else {
+			y = Add(y, term)
+		}
+	}
+	if b.ConvBias {
+		y = Add(y, b.perRow(l.params[convBias], 1))
+	}
+	y = ConvertDType(silu(y), b.compute)
+
+	rowsAt := func(ends *Node) *Node { // windows after the tokens ends (int32 [n]): [n, batch, channels, kernel]
+		n := ends.Shape().Dim(0)
+		idx := Add(Reshape(ends, 1, n, 1), AddScalar(Iota(g, shapes.Make(dtypes.Int32, b.batch, n, k), 2), 1))
+		rows := gatherTokens(all, idx)
+		if segs != nil {
+			of := gatherTokens(InsertAxes(segs, -1), idx)
+			own := SliceAxis(of, 2, AxisElem(k-1))
+			same := Equal(of, BroadcastToShape(own, of.Shape()))
+			rows = Where(BroadcastToShape(same, shapes.Make(dtypes.Bool, rows.Shape().Dimensions...)), rows, ZerosLike(rows))
+		}
+		return ConvertDType(TransposeAllAxes(rows, 1, 0, 3, 2), b.gate)
+	}
+	switch {
+	case l.length != nil:
+		after = Squeeze(rowsAt(Reshape(AddScalar(l.length, -1), 1)), 0)
+	case segs != nil:
+		after = Squeeze(rowsAt(Const(g, []int32{int32(b.tokens - 1)})), 0)
+	default:
+		after = ConvertDType(TransposeAllAxes(SliceAxis(all, 1, AxisRange(b.tokens, b.tokens+k)), 0, 2, 1), b.gate)
+	}
+	return y, after, func() *Node { return rowsAt(l.ends) }
+}
+
+// gatherTokens takes rows idx [batch, n, k] of x [batch, tokens, channels].
+func gatherTokens(x, idx *Node) *Node {
+	batch, tokens, ch := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)
+	flat := Add(idx, MulScalar(Iota(x.Graph(), idx.Shape(), 0), tokens))
+	return Gather(Reshape(x, batch*tokens, ch), InsertAxes(flat, -1))
+}
+
+// recurred is what the recurrence gave, by whichever form.
+type recurred struct {
+	y, state *Node
+	moments  func() (sum, squares *Node)
+	at       func(ends *Node) *Node
+}
+
+// recur runs one token with Step and more with Chunk.
+func (b *block) recur(l layerOf, op recurrence.Operands) recurred {
+	if b.tokens > 1 || op.Segments != nil || !b.Infer {
+		r := recurrence.Chunk(op, min(b.Chunk, max(b.tokens, 1)))
+		return recurred{b.keep(l, "ssd", r.Y), r.State, r.Moments, r.StatesAt}
+	}
+	one := func(x *Node) *Node { return Squeeze(x, 1) }
+	y, state := recurrence.Step(one(op.X), one(op.Delta), one(op.LogAlpha), one(op.B), one(op.C), op.Initial)
+	return recurred{InsertAxes(y, 1), state,
+		func() (*Node, *Node) {
+			return InsertAxes(ReduceSum(state, -1, -2), 1), InsertAxes(ReduceSum(Square(state), -1, -2), 1)
+		},
+		func(ends *Node) *Node {
+			return BroadcastToDims(InsertAxes(state, 0), append([]int{ends.Shape().Dim(0)}, state.Shape().Dimensions...)...)
+		}}
+}
+
+// gatedNorm is RMSNorm over all channels or per group.
+func (b *block) gatedNorm(x, w *Node) *Node {
+	if !b.NormPer || b.Groups == 1 {
+		return rmsNorm(x, w, b.Eps)
+	}
+	dims := x.Shape().Dimensions
+	split := Reshape(x, dims[0], dims[1], b.Groups, dims[2]/b.Groups)
+	mean := ReduceAndKeep(Square(split), ReduceMean, -1)
+	return Mul(Reshape(Mul(split, Rsqrt(AddScalar(mean, b.Eps))), dims...), w)
+}
+
+func silu(x *Node) *Node { return Mul(x, Sigmoid(x)) }

@@ -1,0 +1,141 @@
+// Package mamba2 is the Mamba-2 language model (arXiv 2405.21060) as in Stuffed Mamba (arXiv 2410.07145, section 2):
+// per layer r ← r + W_out · norm(y ⊙ SiLU(z)), with y from package recurrence.
+package mamba2
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Config of one model. Δ is clamped to [DeltaMin, DeltaMax]; DeltaMax 0 means no upper limit.
+type Config struct {
+	Layers    int     `json:"layers"`
+	Width     int     `json:"width"`
+	HeadDim   int     `json:"head_dim"`
+	State     int     `json:"state"`
+	Groups    int     `json:"groups"`
+	Expand    int     `json:"expand"`
+	Kernel    int     `json:"kernel"`
+	Vocab     int     `json:"vocab"`
+	Eps       float64 `json:"eps"`
+	UseBias   bool    `json:"use_bias"`
+	ConvBias  bool    `json:"conv_bias"`
+	Tied      bool    `json:"tied"`
+	NormPer   bool    `json:"norm_per_group"` // gated norm per group (mamba_ssm) or over all channels (transformers)
+	DeltaMin  float64 `json:"delta_min"`
+	DeltaMax  float64 `json:"delta_max"`
+	InitDelta Range   `json:"init_delta"` // softplus(dt_bias) at initialisation, log-uniform
+	InitFloor float64 `json:"init_delta_floor"`
+	InitA     Range   `json:"init_a"` // −A at initialisation, uniform
+	Chunk     int     `json:"chunk"`
+}
+
+// Range is a closed interval.
+type Range struct {
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+}
+
+// Default is the official model's shape with the given width, layers and vocabulary.
+func Default(width, layers, vocab int) Config {
+	return Config{Layers: layers, Width: width, HeadDim: 64, State: 128, Groups: 1, Expand: 2, Kernel: 4, Vocab: vocab,
+		Eps: 1e-5, ConvBias: true, Tied: true, NormPer: true, InitDelta: Range{1e-3, 0.1}, InitFloor: 1e-4, InitA: Range{1, 16}, Chunk: 64}
+}
+
+// neoxRows is the GPT-NeoX vocabulary of 50,277 padded to a multiple of 16, as the official models have it.
+const neoxRows = 50288
+
+var presets = map[string]Config{
+	"130m": Default(768, 24, neoxRows), "370m": Default(1024, 48, neoxRows), "780m": Default(1536, 48, neoxRows),
+	"1.3b": Default(2048, 48, neoxRows), "2.7b": Default(2560, 64, neoxRows),
+	// Stuffed Mamba, Table 2; 130m, 370m and 780m are the official shapes.
+	"36.4m": Default(512, 6, neoxRows), "47.0m": Default(512, 12, neoxRows), "84.6m": Default(768, 12, neoxRows),
+	"byte": Default(128, 2, 272),
+}
+
+// Preset returns a named configuration: 130m 370m 780m 1.3b 2.7b (official), 36.4m 47.0m 84.6m (with the first three:
+// Table 2 of the paper), byte (the quickstart's).
+func Preset(name string) (Config, error) {
+	c, ok := presets[strings.ToLower(name)]
+	if !ok {
+		return Config{}, fmt.Errorf("preset %q: unknown; choose one of %s", name, strings.Join(Presets(), ", "))
+	}
+	return c, nil
+}
+
+// Presets lists the names in order of size.
+func Presets() []string {
+	return []string{"byte", "36.4m", "47.0m", "84.6m", "130m", "370m", "780m", "1.3b", "2.7b"}
+}
+
+// Inner is the width of x and z.
+func (c Config) Inner() int { return c.Expand * c.Width }
+
+// Heads is the number of heads of a layer.
+func (c Config) Heads() int { return c.Inner() / c.HeadDim }
+
+// Channels is the width of the convolution: x, B and C.
+func (c Config) Channels() int { return c.Inner() + 2*c.Groups*c.State }
+
+func (c Config) projection() int { return c.Inner() + c.Channels() + c.Heads() }
+
+// Validate names the first field out of range.
+func (c Config) Validate() error {
+	for _, f := range []struct {
+		name          string
+		value, lo, hi int
+	}{
+		{"layers", c.Layers, 1, 512}, {"width", c.Width, 1, 65536}, {"head_dim", c.HeadDim, 1, 65536}, {"state", c.State, 1, 65536},
+		{"groups", c.Groups, 1, 65536}, {"expand", c.Expand, 1, 64}, {"kernel", c.Kernel, 2, 64}, {"vocab", c.Vocab, 2, 1 << 20},
+		{"chunk", c.Chunk, 1, 4096},
+	} {
+		if f.value < f.lo || f.value > f.hi {
+			return fmt.Errorf("config: %s = %d is outside %d … %d", f.name, f.value, f.lo, f.hi)
+		}
+	}
+	switch {
+	case c.Inner()%c.HeadDim != 0:
+		return fmt.Errorf("config: head_dim = %d must divide expand × width = %d", c.HeadDim, c.Inner())
+	case c.Heads()%c.Groups != 0:
+		return fmt.Errorf("config: groups = %d must divide the %d heads", c.Groups, c.Heads())
+	case !(c.Eps > 0 && c.Eps < 1):
+		return fmt.Errorf("config: eps = %g is outside (0, 1)", c.Eps)
+	case !(c.DeltaMin >= 0) || math.IsInf(c.DeltaMin, 0):
+		return fmt.Errorf("config: delta_min = %g must be finite and at least 0", c.DeltaMin)
+	case c.DeltaMax != 0 && !(c.DeltaMax > c.DeltaMin):
+		return fmt.Errorf("config: delta_max = %g must be above delta_min = %g, or 0 for no limit", c.DeltaMax, c.DeltaMin)
+	case !(c.InitDelta.Low > 0 && c.InitDelta.High >= c.InitDelta.Low):
+		return fmt.Errorf("config: init_delta = %v must be an interval above 0", c.InitDelta)
+	case !(c.InitA.Low > 0 && c.InitA.High >= c.InitA.Low):
+		return fmt.Errorf("config: init_a = %v must be an interval above 0", c.InitA)
+	}
+	return nil
+}
+
+func (c Config) deltaMax() float64 {
+	if c.DeltaMax == 0 {
+		return math.Inf(1)
+	}
+	return c.DeltaMax
+}
+
+// Hash identifies the configuration: the first 12 hex digits of the SHA-256 of its JSON.
+func (c Config) Hash() string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])[:12]
+}
+
+// StateSize is the number of scalars of the state of one sequence: recurrent, and with the kernel − 1 cached columns
+// of the convolution, which is how the paper's Table 2 counts.
+func (c Config) StateSize() (recurrent, withConvolution int) {
+	recurrent = c.Layers * c.Inner() * c.State
+	return recurrent, recurrent + c.Layers*(c.Kernel-1)*c.Channels()
+}

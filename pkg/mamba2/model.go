@@ -1,0 +1,207 @@
+package mamba2
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+// Forward builds the model: embedding, layers as one body in a loop (unrolled where asked or where the backend has no
+// loops), final norm. See block.probe for the names of probes and block.control for those of controls.
+func (m Model) Forward(call lm.Call) lm.Output {
+	b := m.newBlock(call)
+	for _, s := range m.Parameters(b.replicas) {
+		p := call.Params[s.Name]
+		if p == nil {
+			panic(fmt.Errorf("mamba2: parameter %s is missing", s.Name))
+		}
+		if fmt.Sprint(p.Shape().Dimensions) != fmt.Sprint(s.Dims) {
+			panic(fmt.Errorf("mamba2: parameter %s has shape %v, must be %v", s.Name, p.Shape().Dimensions, s.Dims))
+		}
+	}
+	g := call.Tokens.Graph()
+	var layered []string
+	var xs []*Node
+	for _, s := range m.Parameters(b.replicas) {
+		if s.Layered {
+			layered, xs = append(layered, s.Name), append(xs, b.weight(call.Params[s.Name], s))
+		}
+	}
+	names := sortedKeys(call.Controls)
+	for _, n := range names {
+		xs = append(xs, call.Controls[n])
+	}
+	states := call.State
+	if states == nil {
+		for _, s := range m.State(b.batch) {
+			states = append(states, Zeros(g, shapes.Make(b.gate, s.Dims...)))
+		}
+	}
+	for i, s := range m.State(b.batch) {
+		if fmt.Sprint(states[i].Shape().Dimensions) != fmt.Sprint(s.Dims) {
+			panic(fmt.Errorf("mamba2: state %s has shape %v, must be %v", s.Name, states[i].Shape().Dimensions, s.Dims))
+		}
+	}
+	var consts []*Node
+	for _, n := range []*Node{call.Length, call.Segments, call.Ends} {
+		if n != nil {
+			consts = append(consts, n)
+		}
+	}
+	body := func(it *xla.Iter, carry, rows, consts []*Node) (next, ys []*Node) {
+		layer := layerOf{params: map[string]*Node{}, controls: map[string]*Node{}, it: it}
+		layer.length, layer.segments, layer.ends = take(&consts, call.Length), take(&consts, call.Segments), take(&consts, call.Ends)
+		for i, n := range layered {
+			layer.params[n] = rows[i]
+		}
+		for i, n := range names {
+			layer.controls[n] = rows[len(layered)+i]
+		}
+		var state []*Node
+		if call.Infer { // states travel in the carry and are updated in place
+			state = []*Node{xla.At(carry[1], it.I), xla.At(carry[2], it.I)}
+		} else {
+			state = rows[len(rows)-2:]
+		}
+		residual, after, probes := b.apply(layer, carry[0], state[0], state[1])
+		if call.Infer {
+			return []*Node{residual, xla.Put(carry[1], after[0], it.I), xla.Put(carry[2], after[1], it.I)}, probes
+		}
+		return []*Node{residual}, append(after, probes...)
+	}
+	residual := b.embed(call.Params[embedding], call.Tokens)
+	loop := xla.Scan{N: m.Config.Layers, Unroll: call.Unroll, Infer: call.Infer, Per: call.Per}
+	var last, ys, out []*Node
+	if call.Infer {
+		last, ys = loop.Run(append([]*Node{residual}, states...), xs, consts, body)
+		out = last[1:]
+	} else {
+		last, ys = loop.Run([]*Node{residual}, append(xs, states...), consts, body)
+		out, ys = ys[:2], ys[2:]
+	}
+	output := lm.Output{State: out, Probes: map[string]*Node{}}
+	for i, p := range call.Probes {
+		output.Probes[p] = ys[i]
+	}
+	output.Hidden = rmsNorm(last[0], b.perRow(call.Params[finalNorm], 1), m.Eps)
+	return output
+}
+
+// Logits is hidden · Eᵀ, with the embedding or the separate head; float32 or wider.
+func (m Model) Logits(call lm.Call, hidden *Node) *Node {
+	b := m.newBlock(call)
+	name := embedding
+	if !m.Tied {
+		name = head
+	}
+	return b.linear(ConvertDType(hidden, b.compute), ConvertDType(call.Params[name], b.compute), b.gate)
+}
+
+func take(list *[]*Node, present *Node) *Node {
+	if present == nil {
+		return nil
+	}
+	n := (*list)[0]
+	*list = (*list)[1:]
+	return n
+}
+
+func sortedKeys(m map[string]*Node) (keys []string) {
+	for k := range m {
+		keys = append(keys, k)
+	}
+	for i := range keys {
+		for j := i; j > 0 && strings.Compare(keys[j], keys[j-1]) < 0; j-- {
+			keys[j], keys[j-1] = keys[j-1], keys[j]
+		}
+	}
+	return
+}
+
+// block is what all layers of a call share.
+type block struct {
+	Model
+	lm.Options
+	probes                  []string
+	batch, tokens, replicas int
+	gate, compute           dtypes.DType // of gates, norms and states; of products
+}
+
+func (m Model) newBlock(call lm.Call) *block {
+	b := &block{Model: m, Options: call.Options, probes: call.Probes, replicas: max(call.Replicas, 1)}
+	if call.Tokens != nil {
+		if call.Tokens.Rank() != 2 || call.Tokens.DType() != dtypes.Int32 {
+			panic(fmt.Errorf("mamba2: tokens are %s, must be int32 [batch, tokens]", call.Tokens.Shape()))
+		}
+		b.batch, b.tokens = call.Tokens.Shape().Dim(0), call.Tokens.Shape().Dim(1)
+		if b.batch%b.replicas != 0 {
+			panic(fmt.Errorf("mamba2: batch %d is no multiple of %d replicas", b.batch, b.replicas))
+		}
+	}
+	b.gate = call.Params[embedding].DType()
+	b.compute = b.gate
+	if call.Compute != dtypes.InvalidDType {
+		b.compute = call.Compute
+	}
+	if b.Chunk == 0 {
+		b.Chunk = m.Config.Chunk
+	}
+	return b
+}
+
+// weight casts the matrices of the products once, outside the loop.
+func (b *block) weight(p *Node, s lm.Spec) *Node {
+	if s.Name == inWeight || s.Name == outWeight {
+		return ConvertDType(p, b.compute)
+	}
+	return p
+}
+
+// embed looks tokens up, replica by replica: [batch, tokens, width].
+func (b *block) embed(table, tokens *Node) *Node {
+	v, d := table.Shape().Dim(1), table.Shape().Dim(2)
+	if b.replicas > 1 {
+		offset := MulScalar(Iota(table.Graph(), shapes.Make(dtypes.Int32, b.replicas, b.batch/b.replicas, b.tokens), 0), v)
+		tokens = Add(tokens, Reshape(offset, b.batch, b.tokens))
+	}
+	return Gather(Reshape(table, b.replicas*v, d), InsertAxes(tokens, -1))
+}
+
+// linear is x Wᵀ: x [batch, tokens, in], w [replicas, out, in].
+func (b *block) linear(x, w *Node, out dtypes.DType) *Node {
+	dims := x.Shape().Dimensions
+	rows, in, width := dims[0]*dims[1], dims[2], w.Shape().Dim(1)
+	if b.replicas == 1 {
+		y := Dot(Reshape(x, rows, in), Reshape(w, width, in)).WithOutputDType(out).General([]int{1}, nil, []int{1}, nil)
+		return Reshape(y, dims[0], dims[1], width)
+	}
+	x = Reshape(x, b.replicas, rows/b.replicas, in)
+	y := Dot(x, w).WithOutputDType(out).General([]int{2}, []int{0}, []int{2}, []int{0})
+	return Reshape(y, dims[0], dims[1], width)
+}
+
+// perRow turns a parameter [replicas, n…] into [batch or 1, 1 × axes, n…].
+func (b *block) perRow(p *Node, axes int) *Node {
+	dims := p.Shape().Dimensions
+	ones := make([]int, axes)
+	for i := range ones {
+		ones[i] = 1
+	}
+	if b.replicas == 1 {
+		return Reshape(p, append(append([]int{1}, ones...), dims[1:]...)...)
+	}
+	p = BroadcastToDims(InsertAxes(p, 1), append([]int{b.replicas, b.batch / b.replicas}, dims[1:]...)...)
+	return Reshape(p, append(append([]int{b.batch}, ones...), dims[1:]...)...)
+}
+
+// rmsNorm is x / √(mean x² + eps) · w over the last axis.
+func rmsNorm(x, w *Node, eps float64) *Node {
+	mean := ReduceAndKeep(Square(x), ReduceMean, -1)
+	return Mul(Mul(x, Rsqrt(AddScalar(mean, eps))), w)
+}

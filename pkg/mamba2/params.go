@@ -1,0 +1,127 @@
+package mamba2
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"stuffed/pkg/lm"
+)
+
+// Model is a configuration with the methods of lm.Model.
+type Model struct{ Config }
+
+// New checks the configuration.
+func New(c Config) (Model, error) { return Model{c}, c.Validate() }
+
+var _ lm.Model = Model{}
+
+// Name is the architecture's.
+func (m Model) Name() string { return "mamba2" }
+
+// Vocab is the number of rows of the embedding.
+func (m Model) Vocab() int { return m.Config.Vocab }
+
+// Layers is the number of blocks.
+func (m Model) Layers() int { return m.Config.Layers }
+
+// Names of the parameters; layered ones stand for transformers' backbone.layers.N.<name>.
+const (
+	embedding = "backbone.embeddings.weight"
+	finalNorm = "backbone.norm_f.weight"
+	head      = "lm_head.weight"
+	norm      = "norm.weight"
+	inWeight  = "mixer.in_proj.weight"
+	inBias    = "mixer.in_proj.bias"
+	conv      = "mixer.conv1d.weight"
+	convBias  = "mixer.conv1d.bias"
+	dtBias    = "mixer.dt_bias"
+	aLog      = "mixer.A_log"
+	skip      = "mixer.D"
+	gateNorm  = "mixer.norm.weight"
+	outWeight = "mixer.out_proj.weight"
+	outBias   = "mixer.out_proj.bias"
+)
+
+// Parameters lists the tensors, layered ones as [layers, replicas, …], others as [replicas, …]. Weight decay is the
+// official mask: matrices decay; norms, biases, dt_bias, A_log and D do not.
+func (m Model) Parameters(replicas int) []lm.Spec {
+	c := m.Config
+	var specs []lm.Spec
+	top := func(name string, decay bool, dims ...int) {
+		specs = append(specs, lm.Spec{Name: name, Dims: append([]int{replicas}, dims...), Decay: decay})
+	}
+	layered := func(use bool, name string, decay bool, dims ...int) {
+		if use {
+			specs = append(specs, lm.Spec{Name: name, Dims: append([]int{c.Layers, replicas}, dims...), Layered: true, Decay: decay})
+		}
+	}
+	top(embedding, true, c.Vocab, c.Width)
+	layered(true, norm, false, c.Width)
+	layered(true, inWeight, true, c.projection(), c.Width)
+	layered(c.UseBias, inBias, false, c.projection())
+	layered(true, conv, true, c.Channels(), c.Kernel)
+	layered(c.ConvBias, convBias, false, c.Channels())
+	layered(true, dtBias, false, c.Heads())
+	layered(true, aLog, false, c.Heads())
+	layered(true, skip, false, c.Heads())
+	layered(true, gateNorm, false, c.Inner())
+	layered(true, outWeight, true, c.Width, c.Inner())
+	layered(c.UseBias, outBias, false, c.Width)
+	top(finalNorm, false, c.Width)
+	if !c.Tied {
+		top(head, true, c.Vocab, c.Width)
+	}
+	return specs
+}
+
+// State lists "state" [layers, batch, heads, headDim, state] and "conv_state" [layers, batch, channels, kernel]: the
+// last raw inputs of the convolution, oldest first, of which the newest kernel − 1 matter.
+func (m Model) State(batch int) []lm.Spec {
+	c := m.Config
+	return []lm.Spec{
+		{Name: "state", Dims: []int{c.Layers, batch, c.Heads(), c.HeadDim, c.State}, Layered: true},
+		{Name: "conv_state", Dims: []int{c.Layers, batch, c.Channels(), c.Kernel}, Layered: true},
+	}
+}
+
+// Initial draws the parameters as the official code does: embeddings N(0, 0.02²); projections and convolution uniform
+// ±1/√fan-in, the out-projection divided by √layers; A uniform in InitA; softplus(dt_bias) log-uniform in InitDelta
+// above InitFloor; D and norms 1, other biases 0.
+func (m Model) Initial(seed uint64) map[string][]float32 {
+	c := m.Config
+	values := map[string][]float32{}
+	for i, s := range m.Parameters(1) {
+		r := rand.New(rand.NewPCG(seed, uint64(i)))
+		v := make([]float32, s.Size())
+		fill := func(f func() float64) {
+			for j := range v {
+				v[j] = float32(f())
+			}
+		}
+		uniform := func(bound float64) func() float64 {
+			return func() float64 { return (2*r.Float64() - 1) * bound }
+		}
+		switch s.Name {
+		case embedding, head:
+			fill(func() float64 { return r.NormFloat64() * 0.02 })
+		case inWeight:
+			fill(uniform(1 / math.Sqrt(float64(c.Width))))
+		case outWeight:
+			fill(uniform(1 / math.Sqrt(float64(c.Inner())) / math.Sqrt(float64(c.Layers))))
+		case conv, convBias:
+			fill(uniform(1 / math.Sqrt(float64(c.Kernel))))
+		case aLog:
+			fill(func() float64 { return math.Log(c.InitA.Low + r.Float64()*(c.InitA.High-c.InitA.Low)) })
+		case dtBias:
+			lo, hi := math.Log(c.InitDelta.Low), math.Log(c.InitDelta.High)
+			fill(func() float64 {
+				dt := max(math.Exp(lo+r.Float64()*(hi-lo)), c.InitFloor)
+				return dt + math.Log(-math.Expm1(-dt)) // inverse softplus
+			})
+		case skip, norm, gateNorm, finalNorm:
+			fill(func() float64 { return 1 })
+		}
+		values[s.Name] = v
+	}
+	return values
+}

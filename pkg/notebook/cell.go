@@ -1,0 +1,96 @@
+package notebook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/janpfeifer/gonb/gonbui"
+)
+
+// Main runs the body of a cell or a small program. An error or a panic ends it with one line on standard error and
+// exit status 1, which stops a headless run; no goroutine traces are printed.
+func Main(body func() error) {
+	if code := run(body, os.Stderr); code != 0 {
+		gonbui.Sync()
+		os.Exit(code)
+	}
+	gonbui.Sync()
+}
+
+func run(body func() error, errout io.Writer) int {
+	err := guarded(body)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(errout, "error:", oneLine(err))
+	return 1
+}
+
+// guarded turns a panic into an error that names the line of the project it came from.
+func guarded(body func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v%s", r, origin())
+		}
+	}()
+	return body()
+}
+
+// origin is the innermost function of this project on the stack of a panic.
+func origin() string {
+	callers := make([]uintptr, 64)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers)])
+	for {
+		f, more := frames.Next()
+		if strings.HasPrefix(f.Function, "stuffed/") && !strings.HasPrefix(f.Function, "stuffed/pkg/notebook.guarded") &&
+			!strings.HasPrefix(f.Function, "stuffed/pkg/notebook.run") {
+			return fmt.Sprintf(" (in %s, line %d)", f.Function, f.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
+}
+
+// oneLine drops the stack traces that some libraries print with their errors.
+func oneLine(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\ngoroutine ")
+	return strings.TrimSpace(text)
+}
+
+// ErrTimeout is the error of a cell that took longer than it may.
+var ErrTimeout = errors.New("out of time")
+
+// Within runs body and returns its error, or ErrTimeout when it takes longer than limit: then the context that body
+// was given is cancelled, and Within returns without waiting. An interrupt cancels the context too.
+func Within(limit time.Duration, body func(ctx context.Context) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrTimeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- guarded(func() error { return body(ctx) }) }()
+	select {
+	case err := <-done:
+		if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), ErrTimeout) {
+			return tooLong(limit)
+		}
+		return err
+	case <-ctx.Done():
+	}
+	if errors.Is(context.Cause(ctx), ErrTimeout) {
+		return tooLong(limit)
+	}
+	return context.Cause(ctx)
+}
+
+func tooLong(limit time.Duration) error {
+	return fmt.Errorf("%w: the cell may take %v; set %s=smoke or give it longer", ErrTimeout, limit, ScaleVariable)
+}

@@ -1,0 +1,177 @@
+package notebook
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/figure"
+	"stuffed/pkg/table"
+)
+
+// Limits that keep a notebook readable: it shows what the packages do.
+const (
+	MostCodeCells = 15
+	MostCellLines = 30
+)
+
+// file is what is looked at in a notebook; everything else is kept as it is.
+type file struct {
+	Cells []cell `json:"cells"`
+	Meta  struct {
+		Kernel struct {
+			Name string `json:"name"`
+		} `json:"kernelspec"`
+	} `json:"metadata"`
+}
+
+type cell struct {
+	Kind    string   `json:"cell_type"`
+	Source  text     `json:"source"`
+	Outputs []output `json:"outputs"`
+}
+
+type output struct {
+	Kind  string `json:"output_type"`
+	Name  string `json:"ename"`
+	Value string `json:"evalue"`
+}
+
+// text is a string, or lines of one.
+type text string
+
+func (t *text) UnmarshalJSON(data []byte) error {
+	var lines []string
+	if json.Unmarshal(data, &lines) == nil {
+		*t = text(strings.Join(lines, ""))
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(t))
+}
+
+// List names the notebooks of a folder: all, or those that begin with one of the prefixes ("01", "03_states").
+func List(dir string, prefixes ...string) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.ipynb"))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(paths)
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no notebooks in %s; start this in the project's folder", dir)
+	}
+	if len(prefixes) == 0 {
+		return paths, nil
+	}
+	var chosen []string
+	for _, prefix := range prefixes {
+		prefix = strings.TrimSuffix(filepath.Base(prefix), ".ipynb")
+		n := len(chosen)
+		for _, p := range paths {
+			if strings.HasPrefix(filepath.Base(p), prefix) && !slices.Contains(chosen, p) {
+				chosen = append(chosen, p)
+			}
+		}
+		if len(chosen) == n {
+			return nil, fmt.Errorf("no notebook in %s begins with %q", dir, prefix)
+		}
+	}
+	return chosen, nil
+}
+
+// Check tells what keeps a notebook from being published: too many or too long code cells, another kernel, a first
+// code cell that does not join the project's module, error outputs, paths and names of a machine.
+func Check(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var nb file
+	if err := json.Unmarshal(data, &nb); err != nil {
+		return fmt.Errorf("%s: not a notebook: %w", filepath.Base(path), err)
+	}
+	var wrong []string
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if nb.Meta.Kernel.Name != "gonb" {
+		say("kernel %q instead of gonb", nb.Meta.Kernel.Name)
+	}
+	code := 0
+	for i, c := range nb.Cells {
+		if c.Kind != "code" {
+			continue
+		}
+		if code++; code == 1 && !(strings.Contains(string(c.Source), "%noautoget") && strings.Contains(string(c.Source), "go work init")) {
+			say("the first code cell needs the lines %%noautoget and !*go work init . $GONB_DIR/..")
+		}
+		if n := strings.Count(strings.TrimSpace(string(c.Source)), "\n") + 1; n > MostCellLines {
+			say("cell %d has %d lines, at most %d", i+1, n, MostCellLines)
+		}
+		for _, o := range c.Outputs {
+			if o.Kind == "error" {
+				say("cell %d failed: %s %s", i+1, o.Name, o.Value)
+			}
+		}
+	}
+	if code > MostCodeCells {
+		say("%d code cells, at most %d", code, MostCodeCells)
+	}
+	if err := figure.Private(data); err != nil {
+		say("it %v", err)
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s: %s", filepath.Base(path), strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// Clean rewrites a notebook without what changes from run to run or machine to machine: times, versions, front-end
+// settings and, with strip, outputs and numbers of cells.
+func Clean(path string, strip bool) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	cleaned, err := cleaned(data, strip)
+	if err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return table.AtomicBytes(path, cleaned)
+}
+
+func cleaned(data []byte, strip bool) ([]byte, error) {
+	var nb map[string]any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&nb); err != nil {
+		return nil, fmt.Errorf("not a notebook: %w", err)
+	}
+	nb["metadata"] = map[string]any{
+		"kernelspec":    map[string]any{"name": "gonb", "display_name": "Go (gonb)", "language": "go"},
+		"language_info": map[string]any{"name": "go", "file_extension": ".go", "mimetype": "text/x-go"},
+	}
+	cells, _ := nb["cells"].([]any)
+	for i, c := range cells {
+		cell, ok := c.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("cell %d is not an object", i+1)
+		}
+		tags := map[string]any{}
+		if meta, ok := cell["metadata"].(map[string]any); ok && meta["tags"] != nil {
+			tags["tags"] = meta["tags"]
+		}
+		cell["metadata"] = tags
+		cell["id"] = fmt.Sprintf("cell-%02d", i+1)
+		if cell["cell_type"] == "code" && strip {
+			cell["outputs"], cell["execution_count"] = []any{}, nil
+		}
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	err := e.Encode(nb)
+	return out.Bytes(), err
+}

@@ -1,0 +1,75 @@
+// Package notebook is what cells of the Go notebooks call to show things: figures, tables and progress in a browser,
+// plain text anywhere else. It runs notebooks without a browser too, and checks that they can be published.
+package notebook
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Environment variables that the runner sets and that users may set.
+const (
+	ScaleVariable    = "STUFFED_SCALE"    // smoke, small or full
+	HeadlessVariable = "STUFFED_HEADLESS" // not empty: no person watches, progress is written sparingly
+	folderVariable   = "GONB_DIR"         // folder of the notebook, set by the kernel
+)
+
+// Scales of a run: smoke proves that cells work, small takes minutes on two cores, full needs a GPU.
+var Scales = []string{"smoke", "small", "full"}
+
+// Scale is the scale of the run from STUFFED_SCALE, small when it is not set.
+func Scale() (string, error) {
+	s := os.Getenv(ScaleVariable)
+	if s == "" {
+		return "small", nil
+	}
+	return s, checkScale(s)
+}
+
+func checkScale(s string) error {
+	if slices.Contains(Scales, s) {
+		return nil
+	}
+	return fmt.Errorf("scale %q is not one of %s; set %s or use make notebooks SCALE=small",
+		s, strings.Join(Scales, ", "), ScaleVariable)
+}
+
+// Root is the folder of the project, sought upwards from the notebook's folder or, outside a notebook, from the
+// working folder.
+func Root() (string, error) {
+	start := os.Getenv(folderVariable)
+	if start == "" {
+		var err error
+		if start, err = os.Getwd(); err != nil {
+			return "", err
+		}
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if module(filepath.Join(dir, "go.mod")) == "stuffed" {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("neither %s nor a folder above it is the project's (with the go.mod of module stuffed): "+
+				"open the notebook from the project's folder notebooks, with make lab", filepath.Base(start))
+		}
+	}
+}
+
+func module(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if name, found := strings.CutPrefix(strings.TrimSpace(lines.Text()), "module "); found {
+			return strings.TrimSpace(name)
+		}
+	}
+	return ""
+}

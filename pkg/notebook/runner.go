@@ -1,0 +1,177 @@
+package notebook
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"stuffed/pkg/table"
+)
+
+// Runner executes notebooks without a browser, with the tools that make setup installs.
+type Runner struct {
+	Root    string        // the project's folder
+	Dir     string        // folder of the notebooks, relative to Root
+	Names   []string      // beginnings of names; none means all
+	Scale   string        // smoke, small or full
+	Cell    time.Duration // how long one cell may take
+	InPlace bool          // keep the results in the notebooks themselves, otherwise in out/notebooks
+	Out     io.Writer     // one line for each notebook
+}
+
+const executed = "out/notebooks"
+
+// Run executes the notebooks one after the other, each from a fresh kernel and all of its cells, and writes the
+// results. A failing notebook does not stop the others. The last line counts; the error names the failures.
+func (r Runner) Run(ctx context.Context) error {
+	if err := checkScale(r.Scale); err != nil {
+		return err
+	}
+	if r.Cell < time.Second {
+		return fmt.Errorf("time for a cell %v: give at least 1s", r.Cell)
+	}
+	paths, err := List(filepath.Join(r.Root, r.Dir), r.Names...)
+	if err != nil {
+		return err
+	}
+	if err := r.ready(); err != nil {
+		return err
+	}
+	var failed []string
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".ipynb")
+		start := time.Now()
+		err := r.one(ctx, path)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		word := "ok"
+		if err != nil {
+			word = "failed"
+			failed = append(failed, name)
+		}
+		fmt.Fprintf(r.Out, "%-32s %-6s %s\n", name, word, clock(time.Since(start)))
+		if err != nil {
+			fmt.Fprintln(r.Out, err)
+		}
+	}
+	fmt.Fprintf(r.Out, "%d passed, %d failed\n", len(paths)-len(failed), len(failed))
+	if len(failed) > 0 {
+		return fmt.Errorf("notebooks failed: %s", strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// ready tells what is not installed.
+func (r Runner) ready() error {
+	for _, tool := range []string{".venv/bin/jupyter", ".venv/share/jupyter/kernels/gonb-plain/kernel.json", ".tools/bin/goimports"} {
+		if _, err := os.Stat(filepath.Join(r.Root, tool)); err != nil {
+			return fmt.Errorf("%s is not there: run make setup", tool)
+		}
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		return fmt.Errorf("the Go kernel compiles cells and needs the go command on PATH: %w", err)
+	}
+	return nil
+}
+
+func (r Runner) one(ctx context.Context, path string) error {
+	name := filepath.Base(path)
+	tmp, err := r.scratch()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	log, err := r.convert(ctx, path, "--to", "notebook", "--execute", "--output-dir", tmp, "--output", name,
+		"--ExecutePreprocessor.kernel_name=gonb-plain", fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(r.Cell.Seconds())))
+	if err != nil {
+		return fmt.Errorf("%s\n(%w)", failure(log), err)
+	}
+	data, err := os.ReadFile(filepath.Join(tmp, name))
+	if err != nil {
+		return err
+	}
+	if data, err = cleaned(data, false); err != nil {
+		return err
+	}
+	to := filepath.Join(r.Root, executed, name)
+	if r.InPlace {
+		to = path
+	}
+	return table.AtomicBytes(to, data)
+}
+
+// HTML exports executed notebooks as pages that need nothing from the network.
+func (r Runner) HTML(ctx context.Context) error {
+	paths, err := List(filepath.Join(r.Root, r.Dir), r.Names...)
+	if err != nil {
+		return err
+	}
+	if err := r.ready(); err != nil {
+		return err
+	}
+	to := filepath.Join(r.Root, "out", "html")
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".ipynb")
+		source := filepath.Join(r.Root, executed, name+".ipynb")
+		if _, err := os.Stat(source); err != nil {
+			return fmt.Errorf("%s has not been run: make notebooks NB=%s", name, name)
+		}
+		log, err := r.convert(ctx, source, "--to", "html", "--output-dir", to, "--output", name+".html",
+			"--HTMLExporter.mathjax_url=", "--HTMLExporter.require_js_url=", "--HTMLExporter.jquery_url=",
+			"--HTMLExporter.widget_renderer_url=", "--HTMLExporter.mermaid_js_url=")
+		if err != nil {
+			return fmt.Errorf("%s: %s\n(%w)", name, failure(log), err)
+		}
+		fmt.Fprintln(r.Out, filepath.Join("out", "html", name+".html"))
+	}
+	return nil
+}
+
+func (r Runner) scratch() (string, error) {
+	dir := filepath.Join(r.Root, "out")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(dir, "notebook-*")
+}
+
+// convert calls nbconvert and returns what it wrote.
+func (r Runner) convert(ctx context.Context, path string, args ...string) (string, error) {
+	runtime := filepath.Join(r.Root, "out", "jupyter")
+	if err := os.MkdirAll(runtime, 0o755); err != nil {
+		return "", err
+	}
+	bin := filepath.Join(r.Root, ".venv", "bin")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "jupyter"), append(append([]string{"nbconvert"}, args...), path)...)
+	cmd.Env = append(os.Environ(),
+		"PATH="+strings.Join([]string{bin, filepath.Join(r.Root, ".tools", "bin"), os.Getenv("PATH")}, string(os.PathListSeparator)),
+		"JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+runtime, "PYDEVD_DISABLE_FILE_VALIDATION=1",
+		ScaleVariable+"="+r.Scale, HeadlessVariable+"=1")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	err := cmd.Run()
+	return log.String(), err
+}
+
+// failure cuts the log of a failed run down to the cell and its error.
+func failure(log string) string {
+	_, cut, found := strings.Cut(log, "An error occurred while executing the following cell:")
+	if !found {
+		cut = log
+	}
+	lines := strings.Split(strings.TrimSpace(cut), "\n")
+	const most = 40
+	if len(lines) > most {
+		lines = append([]string{"…"}, lines[len(lines)-most:]...)
+	}
+	return strings.Join(lines, "\n")
+}

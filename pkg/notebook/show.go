@@ -1,0 +1,52 @@
+package notebook
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/janpfeifer/gonb/gonbui"
+	"github.com/janpfeifer/gonb/gonbui/protocol"
+
+	"stuffed/pkg/figure"
+)
+
+// front is where things are shown: the notebook, or a terminal that gets text.
+type front struct {
+	notebook bool
+	send     func(*protocol.DisplayData)
+	text     io.Writer
+}
+
+func frontEnd() front {
+	return front{notebook: gonbui.IsNotebook, send: gonbui.SendData, text: os.Stdout}
+}
+
+// largestSVG keeps figures of many thousand points from filling a notebook; they are shown as pixels.
+const largestSVG = 300 << 10
+
+// Show shows a figure in the notebook as SVG and PNG; in a terminal it says what the figure is.
+func Show(f *figure.Figure) error { return frontEnd().show(f) }
+
+func (d front) show(f *figure.Figure) error {
+	w, h := f.Inches()
+	said := fmt.Sprintf("figure, %.2f × %.2f inches, %d points", w, h, f.Points.Rows())
+	if !d.notebook {
+		_, err := fmt.Fprintln(d.text, said+"; figure.Save writes it to files")
+		return err
+	}
+	png, err := f.PNG(144)
+	if err != nil {
+		return err
+	}
+	data := map[protocol.MIMEType]any{protocol.MIMEImagePNG: png, protocol.MIMETextPlain: said}
+	svg, err := f.SVG()
+	if err != nil {
+		return err
+	}
+	if len(svg) <= largestSVG {
+		data[protocol.MIMEImageSVG] = string(svg)
+	}
+	d.send(&protocol.DisplayData{Data: data})
+	return nil
+}

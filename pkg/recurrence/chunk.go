@@ -1,0 +1,184 @@
+package recurrence
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/xla"
+)
+
+// Operands of one call of [Chunk]. Delta, LogAlpha and Initial are float32 (or float64); X, B and C may be bfloat16,
+// which makes the products bfloat16 with float32 sums.
+type Operands struct {
+	X               *Node // [batch, tokens, heads, headDim]
+	Delta, LogAlpha *Node // [batch, tokens, heads]; LogAlpha = Δ·A ≤ 0
+	B, C            *Node // [batch, tokens, groups, state]
+	Initial         *Node // [batch, heads, headDim, state] or nil for zeros
+	Segments        *Node // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues Initial
+	Write           *Node // [batch, tokens, heads] or nil: replaces Δ as the strength of the write Δ x Bᵀ
+}
+
+// Result of [Chunk].
+type Result struct {
+	Y     *Node // [batch, tokens, heads, headDim] without D x
+	State *Node // [batch, heads, headDim, state]
+	c     *chunked
+}
+
+// chunked holds the pieces of a call, shared by outputs and statistics. Axes: b batch, k chunk, g group, r head in
+// its group, i/j token in the chunk, p headDim, n state.
+type chunked struct {
+	dims           Dims
+	q, chunks      int
+	gate           dtypes.DType
+	x, b, c        *Node // [b,k,g,j,r,p] Δx; [b,k,g,j,n]
+	decay          *Node // [b,k,g,r,i,j] Π α over j+1…i, 0 above the diagonal and across segments
+	enter          *Node // [b,k,g,r,i] Π α over the chunk's start…i, 0 where the entering state is cut off
+	leave          *Node // [b,k,g,r,j] Π α over j+1…end, 0 where it is cut off
+	total          *Node // [b,k,h] log of the chunk's whole decay
+	entering, last *Node // [b,k,g,r,p,n], [b,h,p,n]
+}
+
+// cut stands for log 0: its exponential is 0 in every dtype and sums of a chunk of it stay finite.
+const cut = -1e30
+
+// Chunk computes the operator in pieces of q tokens: products inside a piece, a prefix over pieces. It is
+// differentiable in every float operand, through the final state too. Tokens need not be a multiple of q.
+func Chunk(op Operands, q int) Result {
+	c := newChunked(op, q)
+	d := c.dims
+	scores := dot("bkgin,bkgjn->bkgij", c.c, c.b, c.gate)
+	mixed := Mul(InsertAxes(scores, 3), c.decay)
+	y := dot("bkgrij,bkgjrp->bkgrip", ConvertDType(mixed, c.x.DType()), c.x, c.gate)
+	y = TransposeAllAxes(y, 0, 1, 2, 4, 3, 5)
+	y = Add(y, c.readEntering(c.c))
+	y = Reshape(TransposeAllAxes(y, 0, 1, 3, 2, 4, 5), d.Batch, c.chunks*q, d.Heads, d.HeadDim)
+	return Result{Y: SliceAxis(y, 1, AxisRange(0, d.Tokens)), State: c.last, c: c}
+}
+
+// readEntering is what key reads from the state that enters the chunk, decayed to each token: [b,k,g,i,r,p].
+func (c *chunked) readEntering(key *Node) *Node {
+	read := dot("bkgin,bkgrpn->bkgirp", key, ConvertDType(c.entering, key.DType()), c.gate)
+	return Mul(read, InsertAxes(TransposeAllAxes(c.enter, 0, 1, 2, 4, 3), -1))
+}
+
+func newChunked(op Operands, q int) *chunked {
+	d := dimsOf(op)
+	if q < 1 {
+		panic(fmt.Errorf("recurrence: chunk length %d must be at least 1", q))
+	}
+	chunks := max(1, (d.Tokens+q-1)/q)
+	c := &chunked{dims: d, q: q, chunks: chunks, gate: op.Delta.DType()}
+	r := d.Heads / d.Groups
+	pad := func(x *Node) *Node { return padTokens(x, chunks*q) }
+	perHead := func(x *Node) *Node { // [b,t,h] -> [b,k,g,r,j]
+		return TransposeAllAxes(Reshape(pad(x), d.Batch, chunks, q, d.Groups, r), 0, 1, 3, 4, 2)
+	}
+	write := op.Write
+	if write == nil {
+		write = op.Delta
+	}
+	dx := Mul(ConvertDType(op.X, c.gate), InsertAxes(write, -1))
+	grouped := func(x *Node, rest ...int) *Node { // [b,t,g,…] -> [b,k,g,j,…]
+		x = Reshape(pad(x), append([]int{d.Batch, chunks, q, d.Groups}, rest...)...)
+		perm := []int{0, 1, 3, 2, 4, 5}
+		return TransposeAllAxes(x, perm[:x.Rank()]...)
+	}
+	c.x = ConvertDType(grouped(dx, r, d.HeadDim), op.X.DType())
+	c.b, c.c = grouped(op.B, d.State), grouped(op.C, d.State)
+	c.gates(perHead(op.LogAlpha), op.Segments)
+
+	weighted := Mul(ConvertDType(c.x, c.gate), InsertAxes(TransposeAllAxes(c.leave, 0, 1, 2, 4, 3), -1))
+	own := dot("bkgjrp,bkgjn->bkgrpn", ConvertDType(weighted, c.x.DType()), c.b, c.gate)
+	states := Reshape(own, d.Batch, chunks, d.Heads, d.HeadDim, d.State)
+	initial := op.Initial
+	if initial == nil {
+		initial = Zeros(op.X.Graph(), shapes.Make(c.gate, d.Batch, d.Heads, d.HeadDim, d.State))
+	}
+	entering, last := prefix(c.total, states, initial)
+	c.entering = Reshape(entering, d.Batch, chunks, d.Groups, r, d.HeadDim, d.State)
+	c.last = last
+	return c
+}
+
+// gates fills decay, enter, leave and total from log α [b,k,g,r,j]. Masks come before exponentials; sums stay inside
+// a chunk and carry their rounding error, so that a strong gate does not blur the weak ones after it.
+func (c *chunked) gates(la, segments *Node) {
+	g, d := la.Graph(), c.dims
+	hi, lo := xla.RunningSumPair(la)
+	diff := func(a, b, aLo, bLo *Node) *Node { return Add(Sub(a, b), Sub(aLo, bLo)) }
+	pair := diff(InsertAxes(hi, -1), InsertAxes(hi, -2), InsertAxes(lo, -1), InsertAxes(lo, -2))
+	end := func(x *Node) *Node { return SliceAxis(x, -1, AxisRangeToEnd(c.q-1)) } // [b,k,g,r,1]
+	enter, leave, total := Add(hi, lo), diff(end(hi), hi, end(lo), lo), Add(end(hi), end(lo))
+
+	mask := ExpandLeftToRank(LowerTriangular(g, c.q), 5)
+	mask = BroadcastToShape(mask, shapes.Make(dtypes.Bool, d.Batch, c.chunks, 1, c.q, c.q))
+	if segments != nil {
+		seg := Reshape(padEdge(segments, c.chunks*c.q), d.Batch, c.chunks, 1, c.q) // [b,k,1,j]
+		last := SliceAxis(seg, -1, AxisRangeToEnd(c.q-1))                          // [b,k,1,1]
+		before := Zeros(g, shapes.Make(dtypes.Int32, d.Batch, 1, 1, 1))
+		if c.chunks > 1 {
+			before = Concatenate([]*Node{before, SliceAxis(last, 1, AxisRange(0, c.chunks-1))}, 1)
+		}
+		mask = LogicalAnd(mask, Equal(InsertAxes(seg, -1), InsertAxes(seg, -2)))
+		enter = keep(Equal(seg, BroadcastToShape(before, seg.Shape())), enter)
+		leave = keep(Equal(seg, BroadcastToShape(last, seg.Shape())), leave)
+		total = keep(Equal(last, before), total)
+	}
+	c.decay, c.enter, c.leave = Exp(keep(mask, pair)), Exp(enter), Exp(leave)
+	c.total = Reshape(total, d.Batch, c.chunks, d.Heads)
+}
+
+// keep is x where mask [b,k,1,…] holds and log 0 elsewhere; x is [b,k,g,r,…].
+func keep(mask, x *Node) *Node {
+	mask = InsertAxes(mask, 2)
+	mask = BroadcastToShape(mask, shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
+	return Where(mask, x, BroadcastToShape(Scalar(x.Graph(), x.DType(), cut), x.Shape()))
+}
+
+func dimsOf(op Operands) Dims {
+	x, b := op.X.Shape(), op.B.Shape()
+	if x.Rank() != 4 || b.Rank() != 4 {
+		panic(fmt.Errorf("recurrence: x %s must be [batch, tokens, heads, headDim] and B %s [batch, tokens, groups, state]", x, b))
+	}
+	d := Dims{x.Dim(0), x.Dim(1), x.Dim(2), x.Dim(3), b.Dim(2), b.Dim(3)}
+	check := func(name string, n *Node, dims ...int) {
+		if n != nil && fmt.Sprint(n.Shape().Dimensions) != fmt.Sprint(dims) {
+			panic(fmt.Errorf("recurrence: %s has shape %v, must be %v", name, n.Shape().Dimensions, dims))
+		}
+	}
+	check("B", op.B, d.Batch, d.Tokens, d.Groups, d.State)
+	check("C", op.C, d.Batch, d.Tokens, d.Groups, d.State)
+	check("Delta", op.Delta, d.Batch, d.Tokens, d.Heads)
+	check("LogAlpha", op.LogAlpha, d.Batch, d.Tokens, d.Heads)
+	check("Write", op.Write, d.Batch, d.Tokens, d.Heads)
+	check("Initial", op.Initial, d.Batch, d.Heads, d.HeadDim, d.State)
+	check("Segments", op.Segments, d.Batch, d.Tokens)
+	if d.Heads%d.Groups != 0 {
+		panic(fmt.Errorf("recurrence: %d groups must divide %d heads", d.Groups, d.Heads))
+	}
+	return d
+}
+
+// padTokens appends zeros on axis 1: Δ = 0 neither decays nor writes.
+func padTokens(x *Node, tokens int) *Node {
+	dims := append([]int{}, x.Shape().Dimensions...)
+	if dims[1] == tokens {
+		return x
+	}
+	dims[1] = tokens - dims[1]
+	return Concatenate([]*Node{x, Zeros(x.Graph(), shapes.Make(x.DType(), dims...))}, 1)
+}
+
+// padEdge repeats the last token of [batch, tokens].
+func padEdge(x *Node, tokens int) *Node {
+	b, t := x.Shape().Dim(0), x.Shape().Dim(1)
+	if t == tokens {
+		return x
+	}
+	last := SliceAxis(x, 1, AxisRangeToEnd(t-1))
+	return Concatenate([]*Node{x, BroadcastToShape(last, shapes.Make(x.DType(), b, tokens-t))}, 1)
+}

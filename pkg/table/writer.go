@@ -1,0 +1,253 @@
+package table
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// mergedRows is the smallest row group of a merged file, except the last one:
+// parts below it are joined.
+const mergedRows = 16384
+
+// Writer builds a large table piece by piece. Each Append lies as a complete
+// part in the folder <path>.parts when it returns, so that Read(path) sees it
+// even after a crash; Close merges the parts into the one file.
+type Writer struct {
+	path  string
+	like  *Table
+	parts int
+	done  bool
+}
+
+func partsDir(path string) string { return path + ".parts" }
+
+func partName(path string, i int) string {
+	return filepath.Join(partsDir(path), fmt.Sprintf("part-%06d%s", i, strings.ToLower(filepath.Ext(path))))
+}
+
+// listParts returns part 0, 1, … up to the first gap.
+func listParts(path string) ([]string, error) {
+	var parts []string
+	for i := 0; ; i++ {
+		name := partName(path, i)
+		if _, err := os.Stat(name); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return parts, nil
+			}
+			return parts, err
+		}
+		parts = append(parts, name)
+	}
+}
+
+// NewWriter starts a table at path with the columns, kinds and Meta of like
+// (its rows are not written). Parts of an earlier interrupted run are removed;
+// Resume keeps them. A finished file at path stays until Close replaces it.
+func NewWriter(path string, like *Table) (*Writer, error) {
+	w, err := prepare(path, like)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(partsDir(path)); err != nil {
+		return nil, err
+	}
+	return w, os.MkdirAll(partsDir(path), 0o755)
+}
+
+// Resume continues a table whose Writer was interrupted and returns the rows
+// that are already there (none for a fresh start). A finished file at path
+// counts as those rows and is taken into the new parts.
+func Resume(path string, like *Table) (*Writer, *Table, error) {
+	w, err := prepare(path, like)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err := listParts(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.MkdirAll(partsDir(path), 0o755); err != nil {
+		return nil, nil, err
+	}
+	if len(parts) == 0 {
+		former, err := readFile(path, w.like)
+		if errors.Is(err, fs.ErrNotExist) {
+			return w, w.like.Take(nil), nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		return w, former, w.Append(former)
+	}
+	former := w.like.Take(nil)
+	for _, part := range parts {
+		t, err := readFile(part, w.like)
+		if err != nil {
+			return nil, nil, err
+		}
+		if t, err = w.conform(t); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", part, err)
+		}
+		if err := former.Append(t); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	w.parts = len(parts)
+	return w, former, nil
+}
+
+func prepare(path string, like *Table) (*Writer, error) {
+	if _, err := isParquet(path); err != nil {
+		return nil, err
+	}
+	if err := like.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(like.Columns) == 0 {
+		return nil, fmt.Errorf("%s: a table without columns cannot be written", path)
+	}
+	return &Writer{path: path, like: like.Take(nil)}, nil
+}
+
+// conform brings t to the writer's column order and kinds.
+func (w *Writer) conform(t *Table) (*Table, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	if err := t.Require(w.like.Names()...); err != nil {
+		return nil, err
+	}
+	if err := w.like.Require(t.Names()...); err != nil {
+		return nil, err
+	}
+	out := &Table{Meta: w.like.Meta}
+	for i := range w.like.Columns {
+		want := &w.like.Columns[i]
+		c := Column{Name: want.Name}
+		var err error
+		switch {
+		case want.Ints != nil:
+			c.Ints, err = t.Int(want.Name)
+		case want.Floats != nil:
+			c.Floats, err = t.Float(want.Name)
+		default:
+			c.Texts, err = t.Text(want.Name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out.Columns = append(out.Columns, fill(c, want))
+	}
+	return out, nil
+}
+
+// fill makes an empty column carry its kind, since nil slices carry none.
+func fill(c Column, want *Column) Column {
+	switch {
+	case want.Ints != nil && c.Ints == nil:
+		c.Ints = []int64{}
+	case want.Floats != nil && c.Floats == nil:
+		c.Floats = []float64{}
+	case want.Texts != nil && c.Texts == nil:
+		c.Texts = []string{}
+	}
+	return c
+}
+
+// Append makes the rows of t durable as the next part. An empty t is ignored.
+func (w *Writer) Append(t *Table) error {
+	if w.done {
+		return fmt.Errorf("%s: the writer is closed", w.path)
+	}
+	t, err := w.conform(t)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.path, err)
+	}
+	if t.Rows() == 0 {
+		return nil
+	}
+	if err := t.Write(partName(w.path, w.parts)); err != nil {
+		return err
+	}
+	w.parts++
+	return nil
+}
+
+// Close merges the parts into the file at path, one row group per part (small
+// parts are joined), holding one row group in memory, and removes the parts.
+func (w *Writer) Close() error {
+	if w.done {
+		return nil
+	}
+	asParquet, err := isParquet(w.path)
+	if err != nil {
+		return err
+	}
+	err = Atomic(w.path, func(out io.Writer) error {
+		if asParquet {
+			return w.mergeParquet(out)
+		}
+		return w.mergeCSV(out)
+	})
+	if err != nil {
+		return err
+	}
+	w.done = true
+	return os.RemoveAll(partsDir(w.path))
+}
+
+// mergeCSV copies the lines after each part's header.
+func (w *Writer) mergeCSV(out io.Writer) error {
+	var header bytes.Buffer
+	if err := encodeCSV(&header, w.like); err != nil {
+		return err
+	}
+	if _, err := out.Write(header.Bytes()); err != nil {
+		return err
+	}
+	for i := range w.parts {
+		data, err := os.ReadFile(partName(w.path, i))
+		if err != nil {
+			return err
+		}
+		lines, found := bytes.CutPrefix(data, header.Bytes())
+		if !found {
+			return fmt.Errorf("%s: other columns than %s", partName(w.path, i), w.like.Names())
+		}
+		if _, err := out.Write(lines); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) mergeParquet(out io.Writer) error {
+	e := newEncoder(out, w.like)
+	pending := w.like.Take(nil)
+	for i := range w.parts {
+		t, err := readFile(partName(w.path, i), w.like)
+		if err != nil {
+			return err
+		}
+		if err := pending.Append(t); err != nil {
+			return err
+		}
+		if pending.Rows() >= mergedRows || i == w.parts-1 {
+			if err := e.rowGroup(pending); err != nil {
+				return err
+			}
+			pending = w.like.Take(nil)
+		}
+	}
+	return e.close()
+}
+
+// Abort ends the writer and leaves the parts where they are, so that Read and
+// Resume find the rows appended so far. After Close it does nothing.
+func (w *Writer) Abort() { w.done = true }

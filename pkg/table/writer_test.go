@@ -1,0 +1,190 @@
+package table
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+func TestWriterSurvivesCrash(t *testing.T) {
+	for _, name := range []string{"t.csv", "t.parquet"} {
+		path := filepath.Join(t.TempDir(), name)
+		w, err := NewWriter(path, sample(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := New()
+		for i := range 4 {
+			part := sample(100, 100*i)
+			if err := w.Append(part); err != nil {
+				t.Fatal(err)
+			}
+			if err := want.Append(part); err != nil {
+				t.Fatal(err)
+			}
+			got, err := Read(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, got, want)
+		}
+		w.Abort()
+		// The crash left half of a part under a temporary name and one behind a gap.
+		dir := partsDir(path)
+		data, _ := os.ReadFile(partName(path, 0))
+		os.WriteFile(filepath.Join(dir, ".part-000004.tmp-1"), data[:len(data)/2], 0o644)
+		os.WriteFile(partName(path, 7), data, 0o644)
+		got, err := Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, got, want)
+
+		w, former, err := Resume(path, sample(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, former, want)
+		last := sample(10, 400)
+		if err := w.Append(last); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := want.Append(last); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = Read(path); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, got, want)
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s stayed after Close", dir)
+		}
+		if err := w.Append(last); err == nil {
+			t.Error("a closed writer accepted rows")
+		}
+		// A finished file is taken up by Resume.
+		w, former, err = Resume(path, sample(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, former, want)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = Read(path); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, got, want)
+	}
+}
+
+func TestWriterRowGroups(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.parquet")
+	w, err := NewWriter(path, sample(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := w.Append(sample(20000, 20000*i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, _ := f.Stat()
+	p, err := parquet.OpenFile(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.RowGroups()) != 3 || p.NumRows() != 60000 {
+		t.Errorf("%d row groups, %d rows", len(p.RowGroups()), p.NumRows())
+	}
+}
+
+func TestWriterWithoutRows(t *testing.T) {
+	for _, name := range []string{"t.csv", "t.parquet"} {
+		path := filepath.Join(t.TempDir(), name)
+		w, err := NewWriter(path, sample(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Rows() != 0 || len(got.Columns) != 3 {
+			t.Errorf("%s: %d rows, %d columns", name, got.Rows(), len(got.Columns))
+		}
+	}
+}
+
+// Text that looks like a number must not change on its way through CSV parts.
+func TestWriterKeepsText(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.csv")
+	like := New().AddText("id", nil).AddInt("n", nil)
+	w, err := NewWriter(path, like)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Append(New().AddInt("n", []int64{1}).AddText("id", []string{"1e5"})); err != nil {
+		t.Fatal(err)
+	}
+	w.Abort()
+	w, former, err := Resume(path, like)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := former.Text("id"); s[0] != "1e5" {
+		t.Errorf("resumed id %q", s[0])
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, _ := os.ReadFile(path)
+	if string(data) != "id,n\n1e5,1\n" {
+		t.Errorf("file: %q", data)
+	}
+}
+
+// An error while writing leaves the former file.
+func TestWriteKeepsFormerFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.csv")
+	if err := New().AddInt("n", []int64{1}).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	bad := New().AddInt("n", []int64{1, 2}).AddInt("m", []int64{1})
+	if err := bad.Write(path); err == nil {
+		t.Fatal("columns of unequal length were written")
+	}
+	full := func(w io.Writer) error {
+		_, _ = io.WriteString(w, "half of the")
+		return errors.New("no space left on device")
+	}
+	if err := Atomic(path, full); err == nil || !strings.Contains(err.Error(), "no space") {
+		t.Fatalf("error %v", err)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
+		t.Errorf("temporary file left behind: %v", entries)
+	}
+	data, _ := os.ReadFile(path)
+	if string(data) != "n\n1\n" {
+		t.Errorf("former file changed: %q", data)
+	}
+}
