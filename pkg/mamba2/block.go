@@ -1,8 +1,6 @@
 package mamba2
 
 import (
-	"fmt"
-
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
@@ -52,48 +50,7 @@ func (b *block) apply(l layerOf, r, state, window *Node) (residual *Node, after,
 	}
 	residual = Add(r, out)
 
-	for _, name := range b.probes {
-		var v *Node
-		switch name {
-		case "delta": // Δ after the limits, [layers, batch, tokens, heads]
-			v = op.Delta
-		case "log_alpha":
-			v = op.LogAlpha
-		case "sum", "squares": // of the entries of h_t
-			sum, squares := mixed.moments()
-			if v = sum; name == "squares" {
-				v = squares
-			}
-		case "states": // after the tokens of Ends, [layers, n, batch, heads, headDim, state]
-			v = mixed.at(l.ends)
-		case "conv_states":
-			v = windowsAt()
-		case "hidden": // residual stream after the block
-			v = residual
-		case "in_proj":
-			v = proj
-			if b.compute != b.gate {
-				v = Concatenate([]*Node{ConvertDType(proj, b.gate), dt}, -1)
-			}
-		case "conv_act":
-			v = conv
-		case "ssd": // y with D x, [layers, batch, tokens, heads, headDim]
-			v = shape(y, h, p)
-		case "gated_norm":
-			v = normed
-		case "mixer_out":
-			v = out
-		case "x":
-			v = x
-		case "B":
-			v = bt
-		case "C":
-			v = ct
-		default:
-			panic(fmt.Errorf("mamba2: unknown probe %q", name))
-		}
-		probes = append(probes, v)
-	}
+	probes = b.watch(seen{l, op, mixed, proj, dt, raw, conv, windowsAt, z, y, normed, out, residual})
 	return residual, []*Node{mixed.state, windowAfter}, probes
 }
 

@@ -1,0 +1,68 @@
+package mamba2
+
+import (
+	"fmt"
+
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/pkg/recurrence"
+)
+
+// seen is what a block computed for one layer and the probes read.
+type seen struct {
+	layer                          layerOf
+	op                             recurrence.Operands
+	mixed                          recurred
+	proj, dt, raw, conv            *Node // in-projection, its last part, the convolution's input and output
+	windowsAt                      func() *Node
+	gate, y, normed, out, residual *Node // y with D x, [batch, tokens, inner]
+}
+
+// watch builds the probes of the call in their order; every one is stacked over the layers.
+func (b *block) watch(s seen) (probes []*Node) {
+	for _, name := range b.probes {
+		probes = append(probes, b.probe(name, s))
+	}
+	return probes
+}
+
+func (b *block) probe(name string, s seen) *Node {
+	switch name {
+	case "delta": // Δ after the limits, [layers, batch, tokens, heads]
+		return s.op.Delta
+	case "log_alpha":
+		return s.op.LogAlpha
+	case "sum", "squares": // of the entries of h_t
+		sum, squares := s.mixed.moments()
+		if name == "sum" {
+			return sum
+		}
+		return squares
+	case "states": // after the tokens of Ends, [layers, n, batch, heads, headDim, state]
+		return s.mixed.at(s.layer.ends)
+	case "conv_states":
+		return s.windowsAt()
+	case "hidden": // residual stream after the block
+		return s.residual
+	case "in_proj":
+		if b.compute == b.gate {
+			return s.proj
+		}
+		return Concatenate([]*Node{ConvertDType(s.proj, b.gate), s.dt}, -1)
+	case "conv_act":
+		return s.conv
+	case "ssd": // y with D x, [layers, batch, tokens, heads, headDim]
+		return Reshape(s.y, b.batch, b.tokens, b.Heads(), b.HeadDim)
+	case "gated_norm":
+		return s.normed
+	case "mixer_out":
+		return s.out
+	case "x":
+		return s.op.X
+	case "B":
+		return s.op.B
+	case "C":
+		return s.op.C
+	}
+	panic(fmt.Errorf("mamba2: unknown probe %q", name))
+}
