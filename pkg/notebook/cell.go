@@ -14,18 +14,25 @@ import (
 	"github.com/janpfeifer/gonb/gonbui"
 )
 
-// Main runs the body of a cell or a small program. An error or a panic ends it with one line on standard error and
-// exit status 1, which stops a headless run; no goroutine traces are printed.
+// Main runs the body of a cell, or a small program, in the project's folder: paths are relative to it, as on the
+// command line. An error or a panic ends it with one line on standard error and exit status 1, which stops a
+// headless run; no goroutine traces are printed.
 func Main(body func() error) {
-	if code := run(body, os.Stderr); code != 0 {
-		gonbui.Sync()
+	code := run(body, os.Stderr)
+	gonbui.Sync()
+	if code != 0 {
 		os.Exit(code)
 	}
-	gonbui.Sync()
 }
 
 func run(body func() error, errout io.Writer) int {
-	err := guarded(body)
+	root, err := Root()
+	if err == nil {
+		err = os.Chdir(root)
+	}
+	if err == nil {
+		err = guarded(body)
+	}
 	if err == nil {
 		return 0
 	}
@@ -43,17 +50,18 @@ func guarded(body func() error) (err error) {
 	return body()
 }
 
-// origin is the innermost function of this project on the stack of a panic.
+// origin is the innermost function of this project, or of the cell, on the stack of a panic.
 func origin() string {
 	callers := make([]uintptr, 64)
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers)])
 	for {
 		f, more := frames.Next()
-		if strings.HasPrefix(f.Function, "stuffed/") && !strings.HasPrefix(f.Function, "stuffed/pkg/notebook.guarded") &&
-			!strings.HasPrefix(f.Function, "stuffed/pkg/notebook.run") {
+		switch {
+		case strings.HasPrefix(f.Function, "main."):
+			return " (in this cell)"
+		case strings.HasPrefix(f.Function, "stuffed/") && !strings.HasPrefix(f.Function, "stuffed/pkg/notebook.guarded"):
 			return fmt.Sprintf(" (in %s, line %d)", f.Function, f.Line)
-		}
-		if !more {
+		case !more:
 			return ""
 		}
 	}

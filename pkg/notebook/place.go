@@ -30,6 +30,17 @@ func Scale() (string, error) {
 	return s, checkScale(s)
 }
 
+// Choose is the value for the scale of the run. It is what the parameters of a notebook are declared with; a scale that
+// is not known ends the cell.
+func Choose[T any](smoke, small, full T) T {
+	s, err := Scale()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+	return []T{smoke, small, full}[slices.Index(Scales, s)]
+}
+
 func checkScale(s string) error {
 	if slices.Contains(Scales, s) {
 		return nil

@@ -51,7 +51,19 @@ func notebooksCommand() *cobra.Command {
 			return err
 		}
 	}
-	root.AddCommand(run,
+	title := ""
+	create := &cobra.Command{
+		Use: "new NAME", Short: "Write a notebook with the cells that every notebook begins with", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, names []string) error {
+			path, err := notebook.New(filepath.Join(r.Root, r.Dir), names[0], title)
+			if err == nil {
+				fmt.Fprintln(r.Out, filepath.Join(r.Dir, filepath.Base(path)))
+			}
+			return err
+		},
+	}
+	create.Flags().StringVar(&title, "title", "", "title of the notebook (its name)")
+	root.AddCommand(run, create,
 		&cobra.Command{
 			Use: "html [NB…]", Short: "Export executed notebooks to out/html",
 			RunE: func(c *cobra.Command, _ []string) error { return r.HTML(c.Context()) },

@@ -1,0 +1,46 @@
+package notebook
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"stuffed/pkg/figure"
+	"stuffed/pkg/table"
+)
+
+// Figures is the folder of the figures of a run: figures at scale small, which are those that the project ships, and
+// out/SCALE/figures otherwise.
+func Figures() (string, error) {
+	scale, err := Scale()
+	if err != nil || scale == "small" {
+		return "figures", err
+	}
+	return filepath.Join("out", scale, "figures"), nil
+}
+
+// Figure draws the table as spec says, saves the figure under id (figure.Save) and shows it.
+func Figure(id string, spec figure.Spec, t *table.Table, manifest any) error {
+	dir, err := Figures()
+	if err != nil {
+		return err
+	}
+	f, err := figure.New(spec, t)
+	if err != nil {
+		return fmt.Errorf("figure %s: %w", id, err)
+	}
+	if err := figure.Save(dir, id, f, manifest); err != nil {
+		return err
+	}
+	return Show(f)
+}
+
+// Read reads a table of results. When it is not there, the error names the command that makes it.
+func Read(path, command string) (*table.Table, error) {
+	t, err := table.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the results in %s are not there yet; make them in the project's folder with: %s", path, command)
+	}
+	return t, err
+}
