@@ -36,6 +36,7 @@ func NewRunner(d *xla.Device, w *Weights) *Runner {
 type Request struct {
 	Logits   bool
 	Loss     bool     // −log p(next token); NaN for the last token of the sequence
+	Hits     bool     // whether the next token is the most likely one
 	Probes   []string // see the model
 	Controls map[string]*tensors.Tensor
 	Progress func(done, total int)
@@ -46,6 +47,7 @@ type Piece struct {
 	Start, Tokens int
 	Logits        []float32                  // [batch, tokens, vocab]
 	Loss          []float32                  // [batch, tokens]
+	Hits          []float32                  // [batch, tokens], 1 or 0; NaN for the last token of the sequence
 	Probes        map[string]*tensors.Tensor // [layers, batch, padded tokens, …]
 	Padded        int                        // token axis of Probes; entries from Tokens on are meaningless
 }
@@ -79,7 +81,7 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 		if padded != n {
 			args = append(args, tensors.FromScalar(int32(n)))
 		}
-		if req.Loss {
+		if req.Loss || req.Hits {
 			args = append(args, tensors.FromFlatDataAndDimensions(labels, batch, padded))
 		}
 		names := sortedNames(req.Controls)
@@ -97,12 +99,18 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 				piece.Logits, err = unpad(outs[0], batch, padded, n)
 				outs = outs[1:]
 			}
-			if req.Loss && err == nil {
-				piece.Loss, err = unpad(outs[0], batch, padded, n)
+			for _, next := range []struct {
+				wanted bool
+				values *[]float32
+			}{{req.Loss, &piece.Loss}, {req.Hits, &piece.Hits}} {
+				if !next.wanted || err != nil {
+					continue
+				}
+				*next.values, err = unpad(outs[0], batch, padded, n)
 				outs = outs[1:]
 				for b := range batch {
-					if start+n == total {
-						piece.Loss[(b+1)*n-1] = float32(math.NaN())
+					if err == nil && start+n == total {
+						(*next.values)[(b+1)*n-1] = float32(math.NaN())
 					}
 				}
 			}
@@ -147,9 +155,10 @@ func (r *Runner) check(rows [][]int32, state []*tensors.Tensor) (total int, err 
 	return total, nil
 }
 
-// program compiles a piece: parameters, tokens, state, [length], [labels], controls → state, [logits], [loss], probes.
+// program compiles a piece: parameters, tokens, state, [length], [labels], controls → state, [logits], [loss], [hits],
+// probes.
 func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exec {
-	key := fmt.Sprint(req.Logits, req.Loss, req.Probes, controls, ragged)
+	key := fmt.Sprint(req.Logits, req.Loss, req.Hits, req.Probes, controls, ragged)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e := r.programs[key]; e != nil {
@@ -165,7 +174,7 @@ func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exe
 			call.Length, in = in[0], in[1:]
 		}
 		var labels *graph.Node
-		if req.Loss {
+		if req.Loss || req.Hits {
 			labels, in = in[0], in[1:]
 		}
 		if len(controls) > 0 {
@@ -176,13 +185,17 @@ func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exe
 		}
 		out := m.Forward(call)
 		results := append([]*graph.Node{}, out.State...)
-		if req.Logits || req.Loss {
+		if req.Logits || req.Loss || req.Hits {
 			logits := m.Logits(call, out.Hidden)
 			if req.Logits {
 				results = append(results, logits)
 			}
 			if req.Loss {
 				results = append(results, TokenLoss(logits, labels))
+			}
+			if req.Hits {
+				hit := graph.Equal(graph.ArgMax(logits, -1, dtypes.Int32), labels)
+				results = append(results, graph.ConvertDType(hit, dtypes.Float32))
 			}
 		}
 		for _, name := range req.Probes {
