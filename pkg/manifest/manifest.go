@@ -1,0 +1,187 @@
+// Package manifest writes beside a result how it came to be: command, options, seeds, device, versions and the hashes of
+// what went in and came out. It holds no host, user or absolute path, so that results can be published.
+package manifest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/table"
+	"stuffed/xla"
+)
+
+// Manifest is the content of the file beside a result.
+type Manifest struct {
+	Command   string            `json:"command"`
+	Options   json.RawMessage   `json:"options"`
+	Config    string            `json:"config"` // hash of options, model and inputs: equal means that a run may be continued
+	Model     string            `json:"model,omitempty"`
+	Seeds     []int64           `json:"seeds,omitempty"`
+	Backend   string            `json:"backend,omitempty"`
+	Precision string            `json:"precision,omitempty"`
+	Plugin    string            `json:"plugin,omitempty"`
+	Versions  map[string]string `json:"versions"`
+	Inputs    map[string]string `json:"inputs,omitempty"` // sha256 by name
+	Files     map[string]string `json:"files,omitempty"`  // likewise, of the result; absent while the run goes on
+}
+
+// New describes a run with the given options (any value that encodes as JSON), which decide the result, and seeds.
+func New(options any, seeds ...int64) (*Manifest, error) {
+	raw, err := json.Marshal(options)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: options: %w", err)
+	}
+	return &Manifest{Command: commandLine(os.Args), Options: raw, Seeds: seeds, Versions: versions(), Inputs: map[string]string{}}, nil
+}
+
+// Device records the backend.
+func (m *Manifest) Device(d *xla.Device) *Manifest {
+	m.Backend, m.Precision, m.Plugin = d.Kind, d.Precision, d.Plugin
+	return m
+}
+
+// Input records the hash of a file, or of every file of a folder (not of folders in it), under its base name.
+func (m *Manifest) Input(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("manifest: input: %w", err)
+	}
+	if !info.IsDir() {
+		m.Inputs[filepath.Base(path)], err = hashFile(path)
+		return err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("manifest: input: %w", err)
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			name := filepath.Base(path) + "/" + e.Name()
+			if m.Inputs[name], err = hashFile(filepath.Join(path, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Path is where the manifest of a result lies.
+func Path(result string) string { return result + ".manifest.json" }
+
+// Start writes the manifest before the first row of a result. When rows of an earlier run with other options, model or
+// inputs are there, it is an error; with the same, the run may go on.
+func (m *Manifest) Start(result string) error {
+	key, err := json.Marshal([]any{m.Options, m.Model, m.Inputs})
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	sum := sha256.Sum256(key)
+	m.Config = hex.EncodeToString(sum[:])[:12]
+	former, err := os.ReadFile(Path(result))
+	if err == nil {
+		var old Manifest
+		if json.Unmarshal(former, &old) == nil && old.Config != m.Config && begun(result) {
+			return fmt.Errorf("%s holds rows of other options, model or inputs (%s): give another output, or remove it and %s",
+				result, old.Command, Path(result))
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	if dir := filepath.Dir(result); dir != "." {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("manifest: %w", err)
+		}
+	}
+	m.Files = nil
+	return m.write(result)
+}
+
+// begun tells whether any row is there, in the finished file or in the parts of an interrupted run.
+func begun(result string) bool {
+	for _, p := range []string{result, result + ".parts"} {
+		if _, err := os.Stat(p); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Finish adds the hash of the finished result and of other files that the run made.
+func (m *Manifest) Finish(result string, others ...string) error {
+	m.Files = map[string]string{}
+	for _, p := range append([]string{result}, others...) {
+		sum, err := hashFile(p)
+		if err != nil {
+			return err
+		}
+		m.Files[filepath.Base(p)] = sum
+	}
+	return m.write(result)
+}
+
+func (m *Manifest) write(result string) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	return table.AtomicBytes(Path(result), append(text, '\n'))
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("manifest: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("manifest: %s: %w", filepath.Base(path), err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// commandLine shows absolute paths by their last element.
+func commandLine(args []string) string {
+	short := slices.Clone(args)
+	for i, a := range short {
+		flag, value, found := strings.Cut(a, "=")
+		switch {
+		case filepath.IsAbs(a) || i == 0:
+			short[i] = filepath.Base(a)
+		case found && filepath.IsAbs(value):
+			short[i] = flag + "=" + filepath.Base(value)
+		}
+	}
+	return strings.Join(short, " ")
+}
+
+func versions() map[string]string {
+	v := map[string]string{"go": runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	for _, d := range info.Deps {
+		switch d.Path {
+		case "github.com/gomlx/gomlx", "github.com/gomlx/compute", "github.com/gomlx/go-xla":
+			v[filepath.Base(d.Path)] = d.Version
+		}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v["stuffed"] = s.Value
+		}
+	}
+	return v
+}
