@@ -164,10 +164,54 @@ func (a area) points(x, y []float64, rows []int) []vg.Point {
 	return out
 }
 
+// thin leaves out what print cannot show: of the points within half a dot it keeps the first, the lowest, the highest
+// and the last (M4, Jugel et al. 2014). Points must be in order of x.
+func thin(points []vg.Point) []vg.Point {
+	const width = vg.Inch / (2 * Resolution)
+	if len(points) < 1000 {
+		return points
+	}
+	var out []vg.Point
+	for start := 0; start < len(points); {
+		cell := math.Floor(float64(points[start].X / width))
+		low, high, end := start, start, start+1
+		for ; end < len(points) && math.Floor(float64(points[end].X/width)) == cell; end++ {
+			if points[end].Y < points[low].Y {
+				low = end
+			}
+			if points[end].Y > points[high].Y {
+				high = end
+			}
+		}
+		kept := []int{start, low, high, end - 1}
+		slices.Sort(kept)
+		for _, i := range slices.Compact(kept) {
+			out = append(out, points[i])
+		}
+		start = end
+	}
+	return out
+}
+
 // line draws a line, broken where a value is missing.
 func (a area) line(x, y []float64, style draw.LineStyle) {
 	for _, part := range a.order(x, y) {
-		a.StrokeLines(style, a.ClipLinesXY(a.points(x, y, part))...)
+		a.stroke(style, thin(a.points(x, y, part)))
+	}
+}
+
+// stroke draws a long line in pieces, since the rasterizer's time grows with the square of what crosses a row; the
+// dashes go on from piece to piece.
+func (a area) stroke(style draw.LineStyle, points []vg.Point) {
+	const most = 128
+	for len(points) > 1 {
+		piece := points[:min(most, len(points))]
+		a.StrokeLines(style, a.ClipLinesXY(piece)...)
+		for i := 1; i < len(piece); i++ {
+			d := piece[i].Sub(piece[i-1])
+			style.DashOffs += vg.Length(math.Hypot(float64(d.X), float64(d.Y)))
+		}
+		points = points[len(piece)-1:]
 	}
 }
 
@@ -197,8 +241,7 @@ func (a area) band(x, lo, hi []float64, l look) {
 		return
 	}
 	for _, part := range a.order(x, lo, hi) {
-		up := a.points(x, hi, part)
-		down := a.points(x, lo, part)
+		up, down := thin(a.points(x, hi, part)), slices.Clone(thin(a.points(x, lo, part)))
 		slices.Reverse(down)
 		a.FillPolygon(l.band(), a.ClipPolygonXY(append(up, down...)))
 	}

@@ -16,14 +16,12 @@ type front struct {
 	notebook bool
 	send     func(*protocol.DisplayData)
 	text     io.Writer
+	svg      int // larger figures are shown as pixels, so that they do not fill the notebook
 }
 
 func frontEnd() front {
-	return front{notebook: gonbui.IsNotebook, send: gonbui.SendData, text: os.Stdout}
+	return front{notebook: gonbui.IsNotebook, send: gonbui.SendData, text: os.Stdout, svg: 300 << 10}
 }
-
-// largestSVG keeps figures of many thousand points from filling a notebook; they are shown as pixels.
-const largestSVG = 300 << 10
 
 // Show shows a figure in the notebook as SVG and PNG; in a terminal it says what the figure is.
 func Show(f *figure.Figure) error { return frontEnd().show(f) }
@@ -44,7 +42,7 @@ func (d front) show(f *figure.Figure) error {
 	if err != nil {
 		return err
 	}
-	if len(svg) <= largestSVG {
+	if len(svg) <= d.svg {
 		data[protocol.MIMEImageSVG] = string(svg)
 	}
 	d.send(&protocol.DisplayData{Data: data})

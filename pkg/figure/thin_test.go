@@ -1,0 +1,52 @@
+package figure
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"gonum.org/v1/plot/vg"
+)
+
+// Of all points, those that were left out lie between kept ones of the same half dot.
+func TestThinKeepsWhatIsSeen(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	all := make([]vg.Point, 50000)
+	for i := range all {
+		all[i] = vg.Point{X: vg.Length(200 * float64(i) / 50000), Y: vg.Length(r.NormFloat64())}
+	}
+	kept := thin(all)
+	if len(kept) > 4*2*Resolution*3 || kept[0] != all[0] || kept[len(kept)-1] != all[len(all)-1] {
+		t.Fatalf("%d points kept", len(kept))
+	}
+	extremes := func(points []vg.Point) map[int][2]vg.Length {
+		out := map[int][2]vg.Length{}
+		for _, p := range points {
+			cell := int(math.Floor(float64(p.X / (vg.Inch / (2 * Resolution)))))
+			e, ok := out[cell]
+			if !ok {
+				e = [2]vg.Length{p.Y, p.Y}
+			}
+			out[cell] = [2]vg.Length{min(e[0], p.Y), max(e[1], p.Y)}
+		}
+		return out
+	}
+	have, want := extremes(kept), extremes(all)
+	for cell, e := range want {
+		if have[cell] != e {
+			t.Errorf("cell %d: %v, want %v", cell, have[cell], e)
+		}
+	}
+	if !slices.IsSortedFunc(kept, func(a, b vg.Point) int {
+		if a.X < b.X {
+			return -1
+		}
+		return 1
+	}) {
+		t.Error("out of order")
+	}
+	if short := all[:999]; !slices.Equal(thin(short), short) {
+		t.Error("a short line is thinned")
+	}
+}

@@ -1,0 +1,111 @@
+package notebook
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// jupyter stands in for nbconvert: it copies the notebook, or fails when its name has "bad" in it.
+const jupyter = `#!/bin/sh
+for last; do :; done
+while [ $# -gt 0 ]; do
+    case $1 in --output-dir) dir=$2 ;; --output) name=$2 ;; esac
+    shift
+done
+case $last in *bad*) echo noise; echo "An error occurred while executing the following cell:"; echo "error: shape of x" ; exit 1 ;; esac
+mkdir -p "$dir"
+cat "$last" > "$dir/$name"
+echo "$STUFFED_SCALE $STUFFED_HEADLESS" > "$dir/../scale"
+`
+
+func installed(t *testing.T) string {
+	root := project(t)
+	write(t, filepath.Join(root, ".venv/bin/jupyter"), jupyter)
+	write(t, filepath.Join(root, ".venv/share/jupyter/kernels/gonb-plain/kernel.json"), "{}")
+	write(t, filepath.Join(root, ".tools/bin/goimports"), "")
+	return root
+}
+
+func TestRunner(t *testing.T) {
+	root := installed(t)
+	for _, name := range []string{"01_bad", "02_good"} {
+		write(t, filepath.Join(root, "notebooks", name+".ipynb"), `{"cells": [], "metadata": {"widgets": 1}}`)
+	}
+	var out bytes.Buffer
+	r := Runner{Root: root, Dir: "notebooks", Scale: "smoke", Cell: time.Minute, Out: &out}
+	err := r.Run(context.Background())
+	if err == nil || err.Error() != "notebooks failed: 01_bad" {
+		t.Error(err)
+	}
+	got := out.String()
+	for _, want := range []string{"01_bad ", "error: shape of x", "02_good ", "1 passed, 1 failed"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "noise") {
+		t.Error(got)
+	}
+	data, err := os.ReadFile(filepath.Join(root, executed, "02_good.ipynb"))
+	if err != nil || strings.Contains(string(data), "widgets") {
+		t.Error(err, string(data))
+	}
+	if scale, _ := os.ReadFile(filepath.Join(root, "out/scale")); string(scale) != "smoke 1\n" {
+		t.Errorf("%q", scale)
+	}
+	if left, _ := filepath.Glob(filepath.Join(root, "out/notebook-*")); len(left) > 0 {
+		t.Error("left behind:", left)
+	}
+	r.Names = []string{"02"}
+	if err := r.Run(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := r.HTML(context.Background()); err != nil {
+		t.Error(err)
+	}
+	r.Names = []string{"01"}
+	if err := r.HTML(context.Background()); err == nil || !strings.Contains(err.Error(), "make notebooks NB=01_bad") {
+		t.Error(err)
+	}
+}
+
+func TestRunnerSaysWhatIsMissing(t *testing.T) {
+	root := installed(t)
+	write(t, filepath.Join(root, "notebooks/01_x.ipynb"), `{"cells": []}`)
+	r := Runner{Root: root, Dir: "notebooks", Scale: "small", Cell: time.Minute, Out: &bytes.Buffer{}}
+	for _, path := range []string{".tools/bin/goimports", ".venv/share/jupyter/kernels/gonb-plain/kernel.json", ".venv/bin/jupyter"} {
+		if err := os.Remove(filepath.Join(root, path)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Run(context.Background()); err == nil || !strings.Contains(err.Error(), path+" is not there: run make setup") {
+			t.Error(err)
+		}
+	}
+	for want, r := range map[string]Runner{
+		"scale":       {Root: root, Dir: "notebooks", Scale: "big", Cell: time.Minute},
+		"time for a":  {Root: root, Dir: "notebooks", Scale: "small"},
+		"no notebook": {Root: root, Dir: "nowhere", Scale: "small", Cell: time.Minute},
+	} {
+		if err := r.Run(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func TestRunnerStopsWhenInterrupted(t *testing.T) {
+	root := installed(t)
+	write(t, filepath.Join(root, ".venv/bin/jupyter"), "#!/bin/sh\nexec sleep 60\n")
+	write(t, filepath.Join(root, "notebooks/01_x.ipynb"), `{"cells": []}`)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	var out bytes.Buffer
+	err := Runner{Root: root, Dir: "notebooks", Scale: "smoke", Cell: time.Minute, Out: &out}.Run(ctx)
+	if err == nil || strings.Contains(out.String(), "ok") {
+		t.Error(err, out.String())
+	}
+}
