@@ -38,6 +38,7 @@ type Call struct {
 	Segments *Node            // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues
 	Ends     *Node            // int32 [n] or nil: probe "states" and "conv_states" after these tokens
 	Probes   []string         // quantities to return, stacked over layers; see the model for its names
+	Reduce   *Reduction       // or nil: what of the probes is returned
 	Options
 }
 

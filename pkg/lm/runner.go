@@ -38,6 +38,7 @@ type Request struct {
 	Loss     bool     // −log p(next token); NaN for the last token of the sequence
 	Hits     bool     // whether the next token is the most likely one
 	Probes   []string // see the model
+	Reduce   *Reduction
 	Controls map[string]*tensors.Tensor
 	Progress func(done, total int)
 }
@@ -50,6 +51,7 @@ type Piece struct {
 	Hits          []float32                  // [batch, tokens], 1 or 0; NaN for the last token of the sequence
 	Probes        map[string]*tensors.Tensor // [layers, batch, padded tokens, …]
 	Padded        int                        // token axis of Probes; entries from Tokens on are meaningless
+	State         []*tensors.Tensor          // after the piece, on the device
 }
 
 // Run feeds rows of equal length, from state (nil: zeros), and calls emit piece by piece. It returns the state after
@@ -94,7 +96,7 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 		}
 		state, outs = outs[:len(state)], outs[len(state):]
 		if emit != nil {
-			piece := Piece{Start: start, Tokens: n, Padded: padded, Probes: map[string]*tensors.Tensor{}}
+			piece := Piece{Start: start, Tokens: n, Padded: padded, State: state, Probes: map[string]*tensors.Tensor{}}
 			if req.Logits {
 				piece.Logits, err = unpad(outs[0], batch, padded, n)
 				outs = outs[1:]
@@ -114,7 +116,7 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 					}
 				}
 			}
-			for i, name := range req.Probes {
+			for i, name := range req.outputs() {
 				piece.Probes[name] = outs[i]
 			}
 			if err == nil {
@@ -158,7 +160,10 @@ func (r *Runner) check(rows [][]int32, state []*tensors.Tensor) (total int, err 
 // program compiles a piece: parameters, tokens, state, [length], [labels], controls → state, [logits], [loss], [hits],
 // probes.
 func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exec {
-	key := fmt.Sprint(req.Logits, req.Loss, req.Hits, req.Probes, controls, ragged)
+	key := fmt.Sprint(req.Logits, req.Loss, req.Hits, req.Probes, req.outputs(), controls, ragged)
+	if req.Reduce != nil {
+		key += req.Reduce.Name
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e := r.programs[key]; e != nil {
@@ -172,6 +177,9 @@ func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exe
 		in = in[1+states:]
 		if ragged {
 			call.Length, in = in[0], in[1:]
+		}
+		if call.Reduce = req.Reduce; call.Reduce != nil && call.Reduce.Every > 0 {
+			call.Ends = call.Reduce.ends(call.Tokens, call.Length)
 		}
 		var labels *graph.Node
 		if req.Loss || req.Hits {
@@ -198,13 +206,21 @@ func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exe
 				results = append(results, graph.ConvertDType(hit, dtypes.Float32))
 			}
 		}
-		for _, name := range req.Probes {
+		for _, name := range req.outputs() {
 			results = append(results, out.Probes[name])
 		}
 		return results
 	}).SetMaxCache(-1).WithName("piece " + strings.TrimSpace(key))
 	r.programs[key] = e
 	return e
+}
+
+// outputs are the names of what leaves the layer loop.
+func (r Request) outputs() []string {
+	if r.Reduce != nil {
+		return r.Reduce.Outputs
+	}
+	return r.Probes
 }
 
 // ladder is the padded length of a piece of n tokens: powers of two, so that few graphs are compiled.

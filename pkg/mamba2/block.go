@@ -50,7 +50,7 @@ func (b *block) apply(l layerOf, r, state, window *Node) (residual *Node, after,
 	}
 	residual = Add(r, out)
 
-	probes = b.watch(seen{l, op, mixed, proj, dt, raw, conv, windowsAt, z, y, normed, out, residual})
+	probes = b.watch(seen{l, op, mixed, window, proj, dt, raw, conv, windowsAt, y, normed, out, residual})
 	return residual, []*Node{mixed.state, windowAfter}, probes
 }
 
@@ -147,23 +147,26 @@ type recurred struct {
 	y, state *Node
 	moments  func() (sum, squares *Node)
 	at       func(ends *Node) *Node
+	each     func(ends *Node, f func(h *Node) *Node) *Node
 }
 
 // recur runs one token with Step and more with Chunk.
 func (b *block) recur(l layerOf, op recurrence.Operands) recurred {
 	if b.tokens > 1 || op.Segments != nil || !b.Infer {
 		r := recurrence.Chunk(op, min(b.Chunk, max(b.tokens, 1)))
-		return recurred{b.keep(l, "ssd", r.Y), r.State, r.Moments, r.StatesAt}
+		return recurred{b.keep(l, "ssd", r.Y), r.State, r.Moments, r.StatesAt, r.EachStateAt}
 	}
 	one := func(x *Node) *Node { return Squeeze(x, 1) }
 	y, state := recurrence.Step(one(op.X), one(op.Delta), one(op.LogAlpha), one(op.B), one(op.C), op.Initial)
-	return recurred{InsertAxes(y, 1), state,
-		func() (*Node, *Node) {
-			return InsertAxes(ReduceSum(state, -1, -2), 1), InsertAxes(ReduceSum(Square(state), -1, -2), 1)
-		},
-		func(ends *Node) *Node {
-			return BroadcastToDims(InsertAxes(state, 0), append([]int{ends.Shape().Dim(0)}, state.Shape().Dimensions...)...)
-		}}
+	at := func(ends *Node) *Node {
+		return BroadcastToDims(InsertAxes(state, 0), append([]int{ends.Shape().Dim(0)}, state.Shape().Dimensions...)...)
+	}
+	moments := func() (sum, squares *Node) {
+		wide := ConvertDType(state, dtypes.Float64)
+		return InsertAxes(ReduceSum(wide, -1, -2), 1), InsertAxes(ReduceSum(Square(wide), -1, -2), 1)
+	}
+	return recurred{InsertAxes(y, 1), state, moments, at,
+		func(ends *Node, f func(h *Node) *Node) *Node { return f(at(ends)) }}
 }
 
 // gatedNorm is RMSNorm over all channels or per group.

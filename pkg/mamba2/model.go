@@ -86,7 +86,11 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		out, ys = ys[:2], ys[2:]
 	}
 	output := lm.Output{State: out, Probes: map[string]*Node{}}
-	for i, p := range call.Probes {
+	names = call.Probes
+	if call.Reduce != nil {
+		names = call.Reduce.Outputs
+	}
+	for i, p := range names {
 		output.Probes[p] = ys[i]
 	}
 	output.Hidden = rmsNorm(last[0], b.perRow(call.Params[finalNorm], 1), m.Eps)
@@ -129,12 +133,13 @@ type block struct {
 	Model
 	lm.Options
 	probes                  []string
+	reduce                  *lm.Reduction
 	batch, tokens, replicas int
 	gate, compute           dtypes.DType // of gates, norms and states; of products
 }
 
 func (m Model) newBlock(call lm.Call) *block {
-	b := &block{Model: m, Options: call.Options, probes: call.Probes, replicas: max(call.Replicas, 1)}
+	b := &block{Model: m, Options: call.Options, probes: call.Probes, reduce: call.Reduce, replicas: max(call.Replicas, 1)}
 	if call.Tokens != nil {
 		if call.Tokens.Rank() != 2 || call.Tokens.DType() != dtypes.Int32 {
 			panic(fmt.Errorf("mamba2: tokens are %s, must be int32 [batch, tokens]", call.Tokens.Shape()))

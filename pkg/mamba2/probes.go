@@ -10,18 +10,23 @@ import (
 
 // seen is what a block computed for one layer and the probes read.
 type seen struct {
-	layer                          layerOf
-	op                             recurrence.Operands
-	mixed                          recurred
-	proj, dt, raw, conv            *Node // in-projection, its last part, the convolution's input and output
-	windowsAt                      func() *Node
-	gate, y, normed, out, residual *Node // y with D x, [batch, tokens, inner]
+	layer                       layerOf
+	op                          recurrence.Operands
+	mixed                       recurred
+	window, proj, dt, raw, conv *Node // carried window; in-projection and its last part; input and output of the convolution
+	windowsAt                   func() *Node
+	y, normed, out, residual    *Node // y with D x, [batch, tokens, inner]
 }
 
-// watch builds the probes of the call in their order; every one is stacked over the layers.
+// watch builds the probes of the call, or what the call's reduction makes of them; each is stacked over the layers.
 func (b *block) watch(s seen) (probes []*Node) {
+	named := map[string]*Node{}
 	for _, name := range b.probes {
-		probes = append(probes, b.probe(name, s))
+		named[name] = b.probe(name, s)
+		probes = append(probes, named[name])
+	}
+	if b.reduce != nil {
+		return b.reduce.Layer(named, s.layer.length)
 	}
 	return probes
 }
@@ -39,9 +44,14 @@ func (b *block) probe(name string, s seen) *Node {
 		}
 		return squares
 	case "states": // after the tokens of Ends, [layers, n, batch, heads, headDim, state]
+		if b.reduce != nil && b.reduce.States != nil {
+			return s.mixed.each(s.layer.ends, b.reduce.States)
+		}
 		return s.mixed.at(s.layer.ends)
 	case "conv_states":
 		return s.windowsAt()
+	case "conv_inputs": // of the convolution, those of the carried window first, [layers, batch, kernel + tokens, channels]
+		return Concatenate([]*Node{ConvertDType(TransposeAllAxes(s.window, 0, 2, 1), s.raw.DType()), s.raw}, 1)
 	case "hidden": // residual stream after the block
 		return s.residual
 	case "in_proj":

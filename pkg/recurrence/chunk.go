@@ -40,6 +40,8 @@ type chunked struct {
 	leave          *Node // [b,k,g,r,j] Π α over j+1…end, 0 where it is cut off
 	total          *Node // [b,k,h] log of the chunk's whole decay
 	entering, last *Node // [b,k,g,r,p,n], [b,h,p,n]
+	logAlpha       *Node // [b,k,g,r,j]
+	segments       *Node // as in Operands
 }
 
 // cut stands for log 0: its exponential is 0 in every dtype and sums of a chunk of it stay finite.
@@ -89,7 +91,8 @@ func newChunked(op Operands, q int) *chunked {
 	}
 	c.x = ConvertDType(grouped(dx, r, d.HeadDim), op.X.DType())
 	c.b, c.c = grouped(op.B, d.State), grouped(op.C, d.State)
-	c.gates(perHead(op.LogAlpha), op.Segments)
+	c.logAlpha, c.segments = perHead(op.LogAlpha), op.Segments
+	c.gates(c.logAlpha, op.Segments)
 
 	weighted := Mul(ConvertDType(c.x, c.gate), InsertAxes(TransposeAllAxes(c.leave, 0, 1, 2, 4, 3), -1))
 	own := dot("bkgjrp,bkgjn->bkgrpn", ConvertDType(weighted, c.x.DType()), c.b, c.gate)
