@@ -10,6 +10,7 @@ import (
 
 // Probe is a long sequence without a question: it shows whether the state stays within bounds.
 type Probe struct {
+	Name    string   `json:"name"` // tells probes of a set apart
 	Kind    string   `json:"kind"`
 	Version string   `json:"version"`
 	Seed    int64    `json:"seed"`
@@ -53,7 +54,8 @@ func Constant(id, length int) (Probe, error) {
 	if id < 0 || length < 1 {
 		return Probe{}, fmt.Errorf("constant prompt: token %d, length %d; want 0 or more and 1 or more", id, length)
 	}
-	p := Probe{Kind: fmt.Sprintf("constant %d", id), Version: probeVersion, IDs: make([]int32, length)}
+	name := fmt.Sprintf("constant %d", id)
+	p := Probe{Name: name, Kind: name, Version: probeVersion, IDs: make([]int32, length)}
 	for i := range p.IDs {
 		p.IDs[i] = int32(id)
 	}
@@ -69,7 +71,7 @@ func Repeated(enc datasets.Encoder, text string, length int) (Probe, error) {
 	if len(ids) == 0 || length < 1 {
 		return Probe{}, fmt.Errorf("repeated prompt: %d tokens of text to length %d; want 1 or more of each", len(ids), length)
 	}
-	p := Probe{Kind: "repeated", Version: probeVersion, IDs: make([]int32, length)}
+	p := Probe{Name: "repeated", Kind: "repeated", Version: probeVersion, IDs: make([]int32, length)}
 	for i := range p.IDs {
 		p.IDs[i] = int32(ids[i%len(ids)])
 	}
@@ -78,7 +80,7 @@ func Repeated(enc datasets.Encoder, text string, length int) (Probe, error) {
 
 // Shuffled has the tokens of another probe in random order: the same counts, no context.
 func Shuffled(p Probe, seed int64) Probe {
-	q := Probe{Kind: "shuffled " + p.Kind, Version: probeVersion, Seed: seed, IDs: make([]int32, len(p.IDs)), Sources: p.Sources}
+	q := Probe{Name: "shuffled " + p.Name, Kind: "shuffled " + p.Kind, Version: probeVersion, Seed: seed, IDs: make([]int32, len(p.IDs)), Sources: p.Sources}
 	for i, j := range draw.Permutation(draw.Key(seed, "shuffled"), len(p.IDs)) {
 		q.IDs[i] = p.IDs[j]
 	}
@@ -94,8 +96,8 @@ func Streams(t *datasets.Tokens, domain string, length int64, count int) ([]Prob
 	}
 	var all []Probe
 	document, available := 0, int64(0)
-	for range count {
-		p := Probe{Kind: "stream " + domain, Version: probeVersion}
+	for i := range count {
+		p := Probe{Name: fmt.Sprintf("stream %s %d", domain, i), Kind: "stream " + domain, Version: probeVersion}
 		for ; document < t.Documents() && int64(len(p.IDs)) < length; document++ {
 			o := t.Origins[document]
 			if o.Domain != domain {

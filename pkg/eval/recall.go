@@ -7,12 +7,13 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/datasets"
+	"stuffed/datasets/prompt"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/table"
 )
 
-// HeldOut is the first sequence of a recall stream that no training run reaches.
-const HeldOut = 1 << 40
+// HeldOut is the index of the first sequence of a recall stream that no training run reaches.
+const HeldOut = prompt.HeldOut
 
 // Recall is a test on held-out sequences of a recall stream: what is known of the values of repeated pairs, by position
 // and by age. Replicas of a model read the same sequences.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"stuffed/datasets"
@@ -39,24 +40,35 @@ func runner(t testing.TB, backend string, c mamba2.Config, seeds ...uint64) *lm.
 	return r
 }
 
-// predictions of one sequence from its logits on the host: loss and whether the next token is the likeliest.
-func predictions(t testing.TB, r *lm.Runner, row []int32) (loss []float64, hit []bool) {
+// predictions of replica k for each row, made on the host from its logits in one piece: loss and whether the next token
+// is the likeliest.
+func predictions(t testing.TB, r *lm.Runner, k int, rows ...[]int32) (loss [][]float64, hit [][]bool) {
 	t.Helper()
-	vocab := r.Weights.Model.Vocab()
-	_, err := r.Run(context.Background(), [][]int32{row}, nil, lm.Request{Logits: true}, func(p lm.Piece) error {
-		for i := range p.Tokens {
-			if p.Start+i+1 == len(row) {
-				break
-			}
-			logits, next := p.Logits[i*vocab:][:vocab], row[p.Start+i+1]
-			sum, best := 0.0, 0
-			for k, v := range logits {
-				sum += math.Exp(float64(v))
-				if v > logits[best] {
-					best = k
+	w, err := r.Weights.Select(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := lm.NewRunner(r.Device, w)
+	one.Piece = 64
+	padded := make([][]int32, len(rows))
+	for i, row := range rows {
+		padded[i] = append(slices.Clip(row), make([]int32, one.Piece-len(row))...)
+	}
+	vocab := w.Model.Vocab()
+	loss, hit = make([][]float64, len(rows)), make([][]bool, len(rows))
+	_, err = one.Run(context.Background(), padded, nil, lm.Request{Logits: true}, func(p lm.Piece) error {
+		for i, row := range rows {
+			for at := range len(row) - 1 {
+				logits, next := p.Logits[(i*p.Tokens+at)*vocab:][:vocab], row[at+1]
+				sum, best := 0.0, 0
+				for id, v := range logits {
+					sum += math.Exp(float64(v))
+					if v > logits[best] {
+						best = id
+					}
 				}
+				loss[i], hit[i] = append(loss[i], math.Log(sum)-float64(logits[next])), append(hit[i], best == int(next))
 			}
-			loss, hit = append(loss, math.Log(sum)-float64(logits[next])), append(hit, best == int(next))
 		}
 		return nil
 	})
@@ -80,14 +92,14 @@ func TestRecallAgainstLogits(t *testing.T) {
 		byPosition, byAge := map[[2]int]sum{}, map[[3]int]sum{}
 		edges := []int{0, 4, 8, 16, 32}
 		for replica := range 2 {
-			w, err := r.Weights.Select(replica)
-			if err != nil {
-				t.Fatal(err)
+			var rows [5][]int32
+			for s := range rows {
+				rows[s], _, _ = q.Stream.Sequence(eval.HeldOut+int64(s), q.Length)
 			}
-			one := lm.NewRunner(r.Device, w)
-			for s := range 5 {
-				tokens, repeat, age := q.Stream.Sequence(eval.HeldOut+int64(s), q.Length)
-				loss, hit := predictions(t, one, tokens)
+			losses, hits := predictions(t, r, replica, rows[:]...)
+			for s := range rows {
+				_, repeat, age := q.Stream.Sequence(eval.HeldOut+int64(s), q.Length)
+				loss, hit := losses[s], hits[s]
 				for at, again := range repeat {
 					if !again {
 						continue
