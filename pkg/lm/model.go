@@ -36,6 +36,7 @@ type Call struct {
 	Controls map[string]*Node // named changes, first axis the layer; absent means neutral
 	Length   *Node            // int32 scalar or nil: tokens from here on are padding and leave the state alone
 	Segments *Node            // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues
+	Offset   *Node            // int32 scalar or nil: position of the first token in its sequence, for controls; nil is 0
 	Ends     *Node            // int32 [n] or nil: probe "states" and "conv_states" after these tokens
 	Probes   []string         // quantities to return, stacked over layers; see the model for its names
 	Reduce   *Reduction       // or nil: what of the probes is returned

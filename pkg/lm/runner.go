@@ -40,6 +40,7 @@ type Request struct {
 	Probes   []string // see the model
 	Reduce   *Reduction
 	Controls map[string]*tensors.Tensor
+	Offset   int // position of the first token in its sequence, for controls that act from a position on
 	Progress func(done, total int)
 }
 
@@ -80,6 +81,7 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 		for _, s := range state {
 			args = append(args, s)
 		}
+		args = append(args, tensors.FromScalar(int32(req.Offset+start)))
 		if padded != n {
 			args = append(args, tensors.FromScalar(int32(n)))
 		}
@@ -157,7 +159,7 @@ func (r *Runner) check(rows [][]int32, state []*tensors.Tensor) (total int, err 
 	return total, nil
 }
 
-// program compiles a piece: parameters, tokens, state, [length], [labels], controls → state, [logits], [loss], [hits],
+// program compiles a piece: parameters, tokens, state, offset, [length], [labels], controls → state, [logits], [loss], [hits],
 // probes.
 func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exec {
 	key := fmt.Sprint(req.Logits, req.Loss, req.Hits, req.Probes, req.outputs(), controls, ragged)
@@ -173,8 +175,8 @@ func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exe
 	states := len(m.State(1))
 	e := graph.MustNewExec(r.Device.Backend, func(in []*graph.Node) []*graph.Node {
 		params, in := r.Weights.Nodes(in)
-		call := Call{Params: params, Tokens: in[0], State: in[1 : 1+states], Probes: req.Probes, Options: r.Options}
-		in = in[1+states:]
+		call := Call{Params: params, Tokens: in[0], State: in[1 : 1+states], Offset: in[1+states], Probes: req.Probes, Options: r.Options}
+		in = in[2+states:]
 		if ragged {
 			call.Length, in = in[0], in[1:]
 		}

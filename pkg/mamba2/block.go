@@ -11,14 +11,14 @@ import (
 
 // layerOf is what one layer is given.
 type layerOf struct {
-	params, controls       map[string]*Node
-	length, segments, ends *Node
-	it                     *xla.Iter
+	params, controls               map[string]*Node
+	length, segments, ends, offset *Node
+	it                             *xla.Iter
 }
 
-// apply is one block on the residual stream r [batch, tokens, width] with the layer's state [batch, heads, headDim,
-// state] and convolution window [batch, channels, kernel].
-func (b *block) apply(l layerOf, r, state, window *Node) (residual *Node, after, probes []*Node) {
+// apply is one block on the residual stream r [batch, tokens, width] with the layer's part of the state, in the order
+// of Model.State.
+func (b *block) apply(l layerOf, r *Node, state []*Node) (residual *Node, after, probes []*Node) {
 	c := b.Config
 	h, p, n, groups, inner := c.Heads(), c.HeadDim, c.State, c.Groups, c.Inner()
 	shape := func(x *Node, dims ...int) *Node { return Reshape(x, append([]int{b.batch, b.tokens}, dims...)...) }
@@ -26,21 +26,17 @@ func (b *block) apply(l layerOf, r, state, window *Node) (residual *Node, after,
 
 	proj, dt := b.project(l, rmsNorm(r, b.perRow(l.params[norm], 1), c.Eps))
 	z, raw := part(proj, 0, inner), part(proj, inner, inner+c.Channels())
-	conv, windowAfter, windowsAt := b.convolve(l, raw, window)
+	conv, windowAfter, windowsAt := b.convolve(l, raw, state[1])
 	x := shape(part(conv, 0, inner), h, p)
 	bt := shape(part(conv, inner, inner+groups*n), groups, n)
 	ct := shape(part(conv, inner+groups*n, c.Channels()), groups, n)
 
-	delta := recurrence.Delta(dt, b.perRow(l.params[dtBias], 1), c.DeltaMin, c.deltaMax())
-	a := Neg(Exp(b.perRow(l.params[aLog], 1)))
-	if l.length != nil { // padding neither decays nor writes
-		real := LessThan(Iota(dt.Graph(), shapes.Make(dtypes.Int32, delta.Shape().Dimensions...), 1), l.length)
-		delta = Where(real, delta, ZerosLike(delta))
-	}
-	op := recurrence.Operands{X: x, Delta: delta, LogAlpha: recurrence.LogAlpha(delta, a), B: bt, C: ct, Initial: state, Segments: l.segments}
+	x, bt = b.contents(l, x, bt)
+	delta, logAlpha, write := b.gates(l, dt)
+	op := recurrence.Operands{X: x, Delta: delta, LogAlpha: logAlpha, Write: write, B: bt, C: ct, Initial: state[0], Segments: l.segments}
 	mixed := b.recur(l, op)
 	y := recurrence.Skip(mixed.y, x, b.perRow(Reshape(l.params[skip], b.replicas, h, 1), 1))
-	y = shape(y, inner)
+	y = shape(b.change(l, "y_scale", y, func(y, by *Node) *Node { return Mul(y, InsertAxes(by, -1)) }), inner)
 
 	gated := Mul(y, silu(ConvertDType(z, b.gate)))
 	normed := b.gatedNorm(gated, b.perRow(l.params[gateNorm], 1))
@@ -50,7 +46,7 @@ func (b *block) apply(l layerOf, r, state, window *Node) (residual *Node, after,
 	}
 	residual = Add(r, out)
 
-	probes = b.watch(seen{l, op, mixed, window, proj, dt, raw, conv, windowsAt, y, normed, out, residual})
+	probes = b.watch(seen{l, op, mixed, state[1], proj, dt, raw, conv, windowsAt, y, normed, out, residual})
 	return residual, []*Node{mixed.state, windowAfter}, probes
 }
 
@@ -157,7 +153,11 @@ func (b *block) recur(l layerOf, op recurrence.Operands) recurred {
 		return recurred{b.keep(l, "ssd", r.Y), r.State, r.Moments, r.StatesAt, r.EachStateAt}
 	}
 	one := func(x *Node) *Node { return Squeeze(x, 1) }
-	y, state := recurrence.Step(one(op.X), one(op.Delta), one(op.LogAlpha), one(op.B), one(op.C), op.Initial)
+	write := op.Delta
+	if op.Write != nil {
+		write = op.Write
+	}
+	y, state := recurrence.Step(one(op.X), one(write), one(op.LogAlpha), one(op.B), one(op.C), op.Initial)
 	at := func(ends *Node) *Node {
 		return BroadcastToDims(InsertAxes(state, 0), append([]int{ends.Shape().Dim(0)}, state.Shape().Dimensions...)...)
 	}

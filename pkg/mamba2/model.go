@@ -13,7 +13,7 @@ import (
 )
 
 // Forward builds the model: embedding, layers as one body in a loop (unrolled where asked or where the backend has no
-// loops), final norm. See block.probe for the names of probes and block.control for those of controls.
+// loops), final norm. See block.probe for the names of probes and Model.Controls for those of controls.
 func (m Model) Forward(call lm.Call) lm.Output {
 	b := m.newBlock(call)
 	for _, s := range m.Parameters(b.replicas) {
@@ -33,6 +33,7 @@ func (m Model) Forward(call lm.Call) lm.Output {
 			layered, xs = append(layered, s.Name), append(xs, b.weight(call.Params[s.Name], s))
 		}
 	}
+	m.checkControls(b.batch, call.Controls)
 	names := sortedKeys(call.Controls)
 	for _, n := range names {
 		xs = append(xs, call.Controls[n])
@@ -49,31 +50,36 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		}
 	}
 	var consts []*Node
-	for _, n := range []*Node{call.Length, call.Segments, call.Ends} {
+	for _, n := range []*Node{call.Length, call.Segments, call.Ends, call.Offset} {
 		if n != nil {
 			consts = append(consts, n)
 		}
 	}
 	body := func(it *xla.Iter, carry, rows, consts []*Node) (next, ys []*Node) {
 		layer := layerOf{params: map[string]*Node{}, controls: map[string]*Node{}, it: it}
-		layer.length, layer.segments, layer.ends = take(&consts, call.Length), take(&consts, call.Segments), take(&consts, call.Ends)
+		layer.length, layer.segments = take(&consts, call.Length), take(&consts, call.Segments)
+		layer.ends, layer.offset = take(&consts, call.Ends), take(&consts, call.Offset)
 		for i, n := range layered {
 			layer.params[n] = rows[i]
 		}
 		for i, n := range names {
 			layer.controls[n] = rows[len(layered)+i]
 		}
-		var state []*Node
+		state := rows[len(layered)+len(names):]
 		if call.Infer { // states travel in the carry and are updated in place
-			state = []*Node{xla.At(carry[1], it.I), xla.At(carry[2], it.I)}
-		} else {
-			state = rows[len(rows)-2:]
+			for _, s := range carry[1:] {
+				state = append(state, xla.At(s, it.I))
+			}
 		}
-		residual, after, probes := b.apply(layer, carry[0], state[0], state[1])
-		if call.Infer {
-			return []*Node{residual, xla.Put(carry[1], after[0], it.I), xla.Put(carry[2], after[1], it.I)}, probes
+		residual, after, probes := b.apply(layer, carry[0], state)
+		next = []*Node{residual}
+		if !call.Infer {
+			return next, append(after, probes...)
 		}
-		return []*Node{residual}, append(after, probes...)
+		for i, s := range carry[1:] {
+			next = append(next, xla.Put(s, after[i], it.I))
+		}
+		return next, probes
 	}
 	residual := b.embed(call.Params[embedding], call.Tokens)
 	loop := xla.Scan{N: m.Config.Layers, Unroll: call.Unroll, Infer: call.Infer, Per: call.Per}
@@ -83,7 +89,7 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		out = last[1:]
 	} else {
 		last, ys = loop.Run([]*Node{residual}, append(xs, states...), consts, body)
-		out, ys = ys[:2], ys[2:]
+		out, ys = ys[:len(states)], ys[len(states):]
 	}
 	output := lm.Output{State: out, Probes: map[string]*Node{}}
 	names = call.Probes

@@ -7,11 +7,15 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Model is a configuration with the methods of lm.Model.
-type Model struct{ Config }
+// Model is a configuration with the methods of lm.Model. The other fields change how the state is kept.
+type Model struct {
+	Config
+	NormEvery int  // the norm of the state is limited after so many tokens (1: after each), see control norm_limit; 0 never
+	Decimate  bool // tokens are dropped on the way through the layers, see control keep
+}
 
 // New checks the configuration.
-func New(c Config) (Model, error) { return Model{c}, c.Validate() }
+func New(c Config) (Model, error) { return Model{Config: c}, c.Validate() }
 
 var _ lm.Model = Model{}
 

@@ -22,8 +22,9 @@ func Limit(x *Node, lo, hi float64) *Node {
 	return x
 }
 
-// LogAlpha is log α = Δ·A, A negative [batch or 1, 1, heads].
-func LogAlpha(delta, a *Node) *Node { return Mul(delta, a) }
+// LogAlpha is log α = Δ·A, A negative [batch or 1, 1, heads]. The minimum is never the 0; it keeps compilers from fusing
+// the product into the sums that follow, so that the rounding does not depend on what those are.
+func LogAlpha(delta, a *Node) *Node { return MinScalar(Mul(delta, a), 0) }
 
 // Skip is y + D x, D [batch or 1, 1, heads, 1].
 func Skip(y, x, d *Node) *Node { return Add(y, Mul(ConvertDType(x, y.DType()), d)) }

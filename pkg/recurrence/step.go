@@ -4,7 +4,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 )
 
-// Step is the recurrence for one token: x [batch, heads, headDim], delta and logAlpha [batch, heads],
+// Step is the recurrence for one token: x [batch, heads, headDim], delta (or Operands.Write) and logAlpha [batch, heads],
 // b and c [batch, groups, state], state [batch, heads, headDim, state] in the dtype of delta.
 // It returns y [batch, heads, headDim] without D x, and the new state. The decay is applied as
 // h + h·expm1(log α), which does not drift when α is within rounding of 1.
