@@ -142,7 +142,7 @@ func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pr
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("loss of %q and %d more: %w", probes[0].Name, len(probes)-1, err)
+		return fmt.Errorf("loss of %d sequences from %q on: %w", len(probes), probes[0].Name, err)
 	}
 	var replica, position, tokens []int64
 	var name []string

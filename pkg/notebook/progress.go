@@ -96,6 +96,14 @@ func (p *Progress) Set(done int64) {
 	p.Add(n)
 }
 
+// Of says how many units are done of how many.
+func (p *Progress) Of(done, total int64) {
+	p.mu.Lock()
+	p.total = total
+	p.mu.Unlock()
+	p.Set(done)
+}
+
 // Done ends the step with a line of its total and time; steps shorter than a second that showed nothing stay silent.
 func (p *Progress) Done() {
 	p.mu.Lock()

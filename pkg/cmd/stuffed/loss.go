@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/eval"
+	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
+)
+
+func init() { commands = append(commands, lossCommand) }
+
+func lossCommand() *cobra.Command {
+	var m modelFlags
+	var t textsFlags
+	var l eval.Loss
+	var output, mean string
+	c := &cobra.Command{
+		Use:   "loss --model DIR --output L.parquet",
+		Short: "Loss by position over long documents, streams and constant prompts",
+		Long: `Reads sequences of any length with the state carried from token to token and writes the loss by position: columns prompt,
+position (first token of the bucket), loss (nats, mean of the bucket; at position t that of token t+1), tokens (losses in the
+bucket). Documents may be of unequal length; several run side by side (--batch).
+
+  documents  documents of at least --length tokens, cut to it (0: whole ones of any length)
+  shuffled   the same with their tokens in random order
+  stream     --count streams per domain of --length tokens, of whole documents on end; tests stability, not use of context
+  newlines   the token that the tokenizer makes of a run of newlines, --length times
+  constant   the token --constant, --length times
+  repeated   --text over and over
+  recall     held-out sequences of the recall stream (key, value, key, value …) for models trained on it
+
+Beside the table: .sources.csv (which document each run of tokens comes from) and .manifest.json. An interrupted run goes on where
+it stopped when it is started again with the same flags.`,
+		Example: `  stuffed loss --model out/my-model --input notes.txt --length 0 --bucket 16 --output out/loss.csv
+  stuffed loss --model out/my-model --kind stream --length 1M --domain tech --bucket 1024 --output out/stream.parquet
+  stuffed loss --model out/my-model --kind newlines --length 64K --bucket 64 --output out/newlines.csv`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runLoss(c.Context(), m, t, l, output, mean) },
+	}
+	f := c.Flags()
+	m.add(f)
+	t.add(f, "documents", "16K")
+	f.IntVar(&l.Bucket, "bucket", 1, "tokens averaged into one row")
+	f.IntVar(&l.Batch, "batch", 8, "sequences that run side by side")
+	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
+	f.StringVar(&mean, "mean", "", "also write the mean over the sequences with 95 % bootstrap intervals (.parquet or .csv)")
+	for _, name := range []string{"model", "output"} {
+		cobra.CheckErr(c.MarkFlagRequired(name))
+	}
+	return c
+}
+
+func runLoss(ctx context.Context, m modelFlags, t textsFlags, l eval.Loss, output, mean string) error {
+	r, err := m.open()
+	if err != nil {
+		return err
+	}
+	probes, err := t.make(&m, r)
+	if err != nil {
+		return err
+	}
+	note, err := m.manifest(r, []any{t.texts, l.Bucket}, []int64{t.texts.Seed}, t.inputs()...)
+	if err != nil {
+		return err
+	}
+	if err := note.Start(output); err != nil {
+		return err
+	}
+	sources := strings.TrimSuffix(output, filepath.Ext(output)) + ".sources.csv"
+	if err := eval.Sources(probes).Write(sources); err != nil {
+		return err
+	}
+	progress := notebook.NewProgress("loss", 0, "tokens")
+	l.Progress = progress.Of
+	if err := l.Write(ctx, r, probes, output); err != nil {
+		return err
+	}
+	progress.Done()
+	others := []string{sources}
+	if mean != "" {
+		all, err := table.Read(output)
+		if err != nil {
+			return err
+		}
+		average, err := eval.MeanLoss(all, 0)
+		if err != nil {
+			return err
+		}
+		if err := average.Write(mean); err != nil {
+			return err
+		}
+		others = append(others, mean)
+	}
+	return note.Finish(output, others...)
+}
