@@ -10,12 +10,15 @@ NOXLA := $(shell printf '\043include <stdlib.h>\n' | $${CC:-gcc} -E - >/dev/null
 export GOFLAGS := $(strip -buildvcs=false $(NOXLA) $(GOFLAGS))
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: setup setup-lab build test lint figures notebooks html lab bench docker clean
+.PHONY: help setup setup-lab build test lint figures notebooks html lab bench docker clean distclean
+
+help:      ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
 setup:     ## tools, notebook runner, kernel and XLA plug-in, pinned by hash
 	@.ci/setup
 
-setup-lab: setup
+setup-lab: setup ## JupyterLab too
 	@.ci/setup lab
 
 build:     ## bin/stuffed
@@ -25,7 +28,7 @@ test:      ## vet and all tests
 	go vet ./...
 	go test -timeout 20m ./...
 
-lint: setup
+lint: setup  ## gofmt, vet, staticcheck, what may be published
 	@.ci/lint
 
 figures: notebooks ## runs the notebooks, which draw the figures, and checks what they drew
@@ -34,7 +37,7 @@ figures: notebooks ## runs the notebooks, which draw the figures, and checks wha
 notebooks: setup build ## all notebooks, or NB="01 07"; SCALE=smoke, small or full
 	bin/stuffed notebooks run --scale $(SCALE) $(NB)
 
-html: setup build
+html: setup build ## pages of the notebooks that have been run, in out/html
 	bin/stuffed notebooks html $(NB)
 
 lab: setup-lab build ## JupyterLab on this machine only, with a token
@@ -45,11 +48,11 @@ lab: setup-lab build ## JupyterLab on this machine only, with a token
 bench: setup build ## writes out/bench.json
 	bin/stuffed bench --output out/bench.json
 
-docker:
+docker:    ## the image
 	docker build -t stuffed .
 
 clean:     ## removes what was built; installed tools stay (make distclean removes them too)
 	rm -rf bin out
 
-distclean: clean
+distclean: clean ## removes the installed tools too
 	rm -rf .venv .tools .plugin .cache

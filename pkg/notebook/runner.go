@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type Runner struct {
 }
 
 const executed = "out/notebooks"
+
+// linked matches a link from one notebook to another.
+var linked = regexp.MustCompile(`href="(\w+)\.ipynb"`)
 
 // Run executes the notebooks one after the other, each from a fresh kernel and all of its cells, and writes the
 // results. A failing notebook does not stop the others. The last line counts; the error names the failures.
@@ -128,6 +132,14 @@ func (r Runner) HTML(ctx context.Context) error {
 			"--HTMLExporter.widget_renderer_url=", "--HTMLExporter.mermaid_js_url=")
 		if err != nil {
 			return fmt.Errorf("%s: %s\n(%w)", name, failure(log), err)
+		}
+		page := filepath.Join(to, name+".html")
+		data, err := os.ReadFile(page)
+		if err != nil {
+			return err
+		}
+		if err := table.AtomicBytes(page, linked.ReplaceAll(data, []byte(`href="$1.html"`))); err != nil {
+			return err
 		}
 		fmt.Fprintln(r.Out, filepath.Join("out", "html", name+".html"))
 	}

@@ -68,6 +68,13 @@ func TestRunner(t *testing.T) {
 	if err := r.HTML(context.Background()); err != nil {
 		t.Error(err)
 	}
+	write(t, filepath.Join(root, executed, "02_good.ipynb"), `<a href="01_bad.ipynb">and <a href="x/y.ipynb">`)
+	if err := r.HTML(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if page, _ := os.ReadFile(filepath.Join(root, "out/html/02_good.html")); string(page) != `<a href="01_bad.html">and <a href="x/y.ipynb">` {
+		t.Errorf("%s", page)
+	}
 	r.Names = []string{"01"}
 	if err := r.HTML(context.Background()); err == nil || !strings.Contains(err.Error(), "make notebooks NB=01_bad") {
 		t.Error(err)

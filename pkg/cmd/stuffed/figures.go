@@ -40,7 +40,15 @@ func figuresCommand() *cobra.Command {
 			return all
 		}
 	}
-	root.AddCommand(
+	tolerance := 0.0
+	compare := &cobra.Command{
+		Use: "compare DIR [ID…]", Short: "Compare the points of figures with those in another folder", Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return each(func(dir, id string) error { return figure.Compare(dir, args[0], id, tolerance) }, "equal")(c, args[1:])
+		},
+	}
+	compare.Flags().Float64Var(&tolerance, "tolerance", 1e-6, "allowed difference as a part of the largest magnitude of a column")
+	root.AddCommand(compare,
 		&cobra.Command{
 			Use: "list", Short: "Name the figures", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
