@@ -34,7 +34,7 @@ func TestPublishedFilesArePrivate(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if seen < 10 {
+	if seen < 5 {
 		t.Errorf("only %d files were looked at", seen)
 	}
 }
