@@ -2,7 +2,6 @@ package xla
 
 import (
 	"reflect"
-	"sync"
 	"unsafe"
 
 	"github.com/gomlx/compute"
@@ -13,18 +12,14 @@ import (
 
 // Gradients that GoMLX lacks: Rsqrt, Expm1, bf16 dots whose backward stays bf16, and functions with a hand-written one.
 
-var hooks sync.Map // key of a barrier node -> func(adjoint) gradients
-
-type hookKey struct {
-	graph GraphId
-	node  NodeId
-}
+// hookKey is where a graph keeps the hand-written backward of a barrier node.
+type hookKey NodeId
 
 func init() {
 	barrier := VJPRegistration[NodeTypeOptimizationBarrier]
 	VJPRegistration[NodeTypeOptimizationBarrier] = func(n *Node, v Nodes, s shapes.Shape) Nodes {
-		if h, ok := hooks.Load(hookKey{n.Graph().GraphId(), n.Id()}); ok {
-			return h.(func(Nodes) Nodes)(v)
+		if backward, ok := n.Graph().State(hookKey(n.Id())).(func(Nodes) Nodes); ok {
+			return backward(v)
 		}
 		return barrier(n, v, s)
 	}
@@ -46,16 +41,18 @@ func init() {
 	}
 }
 
-// CustomVJP computes fwd(in); its gradient is bwd of the output's adjoint, one node per input (nil: none).
+// CustomVJP computes fwd(in); its gradient is bwd of the outputs' adjoints (nil: none), one node per input (nil: none).
 // bwd may use anything without a gradient of its own. The barrier that carries it stops fusion across.
-func CustomVJP(fwd func(in Nodes) *Node, bwd func(adjoint *Node) Nodes, in ...*Node) *Node {
+func CustomVJP(fwd func(in Nodes) Nodes, bwd func(adjoints Nodes) Nodes, in ...*Node) Nodes {
 	stopped := make(Nodes, len(in))
 	for i, n := range in {
 		stopped[i] = StopGradient(n)
 	}
-	outs := OptimizationBarriers(append(append(Nodes{}, in...), fwd(stopped))...)
-	y := outs[len(in)]
-	node := y.Inputs()[0]
-	hooks.Store(hookKey{node.Graph().GraphId(), node.Id()}, func(v Nodes) Nodes { return append(bwd(v[len(in)]), nil) })
-	return y
+	results := fwd(stopped)
+	outs := OptimizationBarriers(cat(in, results)...)
+	node := outs[0].Inputs()[0]
+	node.Graph().AttachState(hookKey(node.Id()), func(v Nodes) Nodes {
+		return append(bwd(v[len(in):]), make(Nodes, len(results))...)
+	})
+	return outs[len(in):]
 }

@@ -52,6 +52,7 @@ type Options struct {
 	Infer    bool         // no gradient will be asked for
 	Save     string       // what the layer loop keeps for the backward: "none", "proj", "all"
 	Per      int          // layers per turn of the layer loop, 0 for 1
+	Plain    bool         // no fused kernels: their oracle on a GPU
 }
 
 // Output of a Call.

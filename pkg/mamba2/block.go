@@ -34,6 +34,9 @@ func (b *block) apply(l layerOf, r *Node, state []*Node) (residual *Node, after,
 	x, bt = b.contents(l, x, bt)
 	delta, logAlpha, write := b.gates(l, dt)
 	op := recurrence.Operands{X: x, Delta: delta, LogAlpha: logAlpha, Write: write, B: bt, C: ct, Initial: state[0], Segments: l.segments}
+	if !b.Plain && len(l.controls) == 0 {
+		op.XBC = conv
+	}
 	mixed := b.recur(l, op)
 	y := recurrence.Skip(mixed.y, x, b.perRow(Reshape(l.params[skip], b.replicas, h, 1), 1))
 	y = shape(b.change(l, "y_scale", y, func(y, by *Node) *Node { return Mul(y, InsertAxes(by, -1)) }), inner)
@@ -149,8 +152,11 @@ type recurred struct {
 // recur runs one token with Step and more with Chunk.
 func (b *block) recur(l layerOf, op recurrence.Operands) recurred {
 	if b.tokens > 1 || op.Segments != nil || !b.Infer {
+		if !b.Infer {
+			op.Keep = func(n *Node) *Node { return b.keep(l, "ssd", n) }
+		}
 		r := recurrence.Chunk(op, min(b.Chunk, max(b.tokens, 1)))
-		return recurred{b.keep(l, "ssd", r.Y), r.State, r.Moments, r.StatesAt, r.EachStateAt}
+		return recurred{r.Y, r.State, r.Moments, r.StatesAt, r.EachStateAt}
 	}
 	one := func(x *Node) *Node { return Squeeze(x, 1) }
 	write := op.Delta

@@ -19,12 +19,17 @@ type Operands struct {
 	Initial         *Node // [batch, heads, headDim, state] or nil for zeros
 	Segments        *Node // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues Initial
 	Write           *Node // [batch, tokens, heads] or nil: replaces Δ as the strength of the write Δ x Bᵀ
+	XBC             *Node // [batch, tokens, …] or nil: X, B and C side by side, where they are parts of one array
+
+	Keep func(*Node) *Node // or nil: keeps a value for the backward instead of computing it again
 }
 
 // Result of [Chunk].
 type Result struct {
 	Y     *Node // [batch, tokens, heads, headDim] without D x
 	State *Node // [batch, heads, headDim, state]
+	op    Operands
+	q     int
 	c     *chunked
 }
 
@@ -49,7 +54,12 @@ const cut = -1e30
 
 // Chunk computes the operator in pieces of q tokens: products inside a piece, a prefix over pieces. It is
 // differentiable in every float operand, through the final state too. Tokens need not be a multiple of q.
+// With XBC in bfloat16 on an NVIDIA GPU fused kernels do the work, in chunks of their own.
 func Chunk(op Operands, q int) Result {
+	if d := dimsOf(op); fusable(op, d) {
+		y, last := fused(op, d)
+		return Result{Y: ConvertDType(y, op.Delta.DType()), State: last, op: op, q: q}
+	}
 	c := newChunked(op, q)
 	d := c.dims
 	scores := dot("bkgin,bkgjn->bkgij", c.c, c.b, c.gate)
@@ -58,7 +68,19 @@ func Chunk(op Operands, q int) Result {
 	y = TransposeAllAxes(y, 0, 1, 2, 4, 3, 5)
 	y = Add(y, c.readEntering(c.c))
 	y = Reshape(TransposeAllAxes(y, 0, 1, 3, 2, 4, 5), d.Batch, c.chunks*q, d.Heads, d.HeadDim)
-	return Result{Y: SliceAxis(y, 1, AxisRange(0, d.Tokens)), State: c.last, c: c}
+	y = SliceAxis(y, 1, AxisRange(0, d.Tokens))
+	if op.Keep != nil {
+		y = op.Keep(y)
+	}
+	return Result{Y: y, State: c.last, op: op, q: q, c: c}
+}
+
+// pieces is what statistics are derived from; the fused kernels leave it to be made.
+func (r Result) pieces() *chunked {
+	if r.c == nil {
+		return newChunked(r.op, r.q)
+	}
+	return r.c
 }
 
 // readEntering is what key reads from the state that enters the chunk, decayed to each token: [b,k,g,i,r,p].

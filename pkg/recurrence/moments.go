@@ -16,7 +16,7 @@ import (
 // both signs: where writes undo each other their sum cancels, so gates, products and sums are float64 whatever the
 // operands are, and rounding below zero is cut off. The variance may be taken as the difference of the two.
 func (r Result) Moments() (sum, squares *Node) {
-	c := r.c.wide()
+	c := r.pieces().wide()
 	gramX := Einsum("bkgirp,bkgjrp->bkgrij", c.x, c.x)
 	gramB := Einsum("bkgin,bkgjn->bkgij", c.b, c.b)
 	gram := Mul(gramX, InsertAxes(gramB, 3)) // [b,k,g,r,i,j] = ⟨u_i, u_j⟩

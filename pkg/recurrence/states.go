@@ -14,7 +14,8 @@ const statesAtOnce = 1 << 23
 // EachStateAt applies f, [n, batch, heads, headDim, state] → [n, …], to the states of StatesAt without holding more
 // than a few of them: positions are taken in groups, one after the other.
 func (r Result) EachStateAt(positions *Node, f func(h *Node) *Node) *Node {
-	d, n := r.c.dims, positions.Shape().Dim(0)
+	whole := r.pieces()
+	d, n := whole.dims, positions.Shape().Dim(0)
 	size := max(1, min(n, statesAtOnce/(d.Batch*d.Heads*d.HeadDim*d.State)))
 	if size == n {
 		return f(r.StatesAt(positions))
@@ -24,10 +25,10 @@ func (r Result) EachStateAt(positions *Node, f func(h *Node) *Node) *Node {
 		last := SliceAxis(positions, 0, AxisRangeToEnd(n-1))
 		positions = Concatenate([]*Node{positions, BroadcastToDims(last, pad)}, 0)
 	}
-	own := []*Node{r.c.x, r.c.b, r.c.decay, r.c.enter, r.c.entering}
+	own := []*Node{whole.x, whole.b, whole.decay, whole.enter, whole.entering}
 	_, ys := xla.Scan{N: groups, Infer: true}.Run([]*Node{ScalarZero(positions.Graph(), dtypes.Int32)}, []*Node{Reshape(positions, groups, size)}, own,
 		func(_ *xla.Iter, carry, rows, own []*Node) (next, ys []*Node) {
-			c := &chunked{dims: d, q: r.c.q, chunks: r.c.chunks, gate: r.c.gate, x: own[0], b: own[1], decay: own[2], enter: own[3], entering: own[4]}
+			c := &chunked{dims: d, q: whole.q, chunks: whole.chunks, gate: whole.gate, x: own[0], b: own[1], decay: own[2], enter: own[3], entering: own[4]}
 			return carry, []*Node{f(Result{c: c}.StatesAt(rows[0]))}
 		})
 	dims := ys[0].Shape().Dimensions
@@ -36,7 +37,8 @@ func (r Result) EachStateAt(positions *Node, f func(h *Node) *Node) *Node {
 
 // StatesAt returns h after the tokens at positions (int32 [n], the same for every batch row): [n, batch, heads, headDim, state].
 func (r Result) StatesAt(positions *Node) *Node {
-	c, d := r.c, r.c.dims
+	c := r.pieces()
+	d := c.dims
 	n := positions.Shape().Dim(0)
 	q := Scalar(positions.Graph(), dtypes.Int32, c.q)
 	chunk := InsertAxes(Div(positions, q), -1)

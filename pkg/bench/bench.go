@@ -1,0 +1,83 @@
+// Package bench times what the project does, for tables of measurements: medians of several runs of one process.
+package bench
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"stuffed/xla"
+)
+
+// Row is one measurement.
+type Row struct {
+	Work   string  `json:"work"`            // operator, train, prefill, decode, trace, compile
+	Shape  string  `json:"shape"`           // what was run
+	Unit   string  `json:"unit"`            // tok/s, ms, s
+	Median float64 `json:"median"`          // of the runs
+	Min    float64 `json:"min"`             //
+	Max    float64 `json:"max"`             //
+	Runs   int     `json:"runs"`            //
+	Note   string  `json:"note,omitempty"`  //
+	Error  string  `json:"error,omitempty"` // why there is no number
+}
+
+// Report is the file that stuffed bench writes.
+type Report struct {
+	Backend   string `json:"backend"`
+	Precision string `json:"precision"`
+	Device    string `json:"device"`
+	Go        string `json:"go"`
+	Cores     int    `json:"cores"`
+	Rows      []Row  `json:"rows"`
+}
+
+// NewReport describes the device.
+func NewReport(d *xla.Device) *Report {
+	return &Report{Backend: d.Kind, Precision: d.Precision, Device: d.Plugin, Go: runtime.Version(), Cores: runtime.NumCPU()}
+}
+
+// rates runs f once to warm up and then runs times; it gives amount per second (or, with amount 0, milliseconds).
+func rates(row Row, runs int, amount float64, f func() error) Row {
+	times := make([]float64, 0, runs)
+	for i := range runs + 1 {
+		start := time.Now()
+		if err := f(); err != nil {
+			row.Error = err.Error()
+			return row
+		}
+		if i > 0 {
+			times = append(times, time.Since(start).Seconds())
+		}
+	}
+	value := func(seconds float64) float64 {
+		if amount == 0 {
+			return seconds * 1e3
+		}
+		return amount / seconds
+	}
+	for i := range times {
+		times[i] = value(times[i])
+	}
+	slices.Sort(times)
+	row.Median, row.Min, row.Max, row.Runs = times[len(times)/2], times[0], times[len(times)-1], runs
+	if row.Unit == "" {
+		row.Unit = "tok/s"
+		if amount == 0 {
+			row.Unit = "ms"
+		}
+	}
+	return row
+}
+
+// guard turns a panic of graph building into the row's error.
+func guard(row Row, f func() Row) (out Row) {
+	defer func() {
+		if r := recover(); r != nil {
+			row.Error = fmt.Sprint(r)
+			out = row
+		}
+	}()
+	return f()
+}

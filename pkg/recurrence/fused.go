@@ -1,0 +1,145 @@
+package recurrence
+
+import (
+	"embed"
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/xla"
+)
+
+// The kernels of kernels/ssd.py as Triton IR, one pair for each head size and state size.
+//
+//go:embed kernels/*.ttir
+var kernels embed.FS
+
+// fusedChunk is the chunk length that the kernels are written for.
+const fusedChunk = 64
+
+// fusable tells whether the fused kernels compute this call: bfloat16 operands that lie side by side, no packed
+// documents, one of the sizes that there are kernels for, on an NVIDIA GPU.
+func fusable(op Operands, d Dims) bool {
+	if op.XBC == nil || op.XBC.DType() != dtypes.BFloat16 || op.Delta.DType() != dtypes.Float32 || op.Segments != nil ||
+		op.Write != nil || !xla.HasKernels(op.XBC.Graph().Backend()) {
+		return false
+	}
+	_, err := kernels.Open(kernelFile("forward", d))
+	return err == nil
+}
+
+func kernelFile(name string, d Dims) string {
+	return fmt.Sprintf("kernels/%s-%d-%d.ttir", name, d.HeadDim, d.State)
+}
+
+// kernel is one of the two for these sizes.
+func kernel(name string, d Dims, chunks int, keep bool) xla.Kernel {
+	source, err := kernels.ReadFile(kernelFile(name, d))
+	if err != nil {
+		panic(err)
+	}
+	k := xla.Kernel{Name: "ssd_" + name, Source: string(source), Grid: [3]int{d.Heads, d.Batch, 1}, Warps: 4, Stages: 2}
+	if name == "backward" || d.State > 128 {
+		k.Warps = 8
+	}
+	inner := d.Heads * d.HeadDim
+	bind := map[string]int{"T": d.Tokens, "H": d.Heads, "W": inner + 2*d.Groups*d.State, "OB": inner, "PER": d.Heads / d.Groups, "CHUNKS": chunks}
+	if name != "states" {
+		bind["OC"] = inner + d.Groups*d.State
+	}
+	if name == "forward" {
+		bind["KEEP"] = 0
+		if keep {
+			bind["KEEP"] = 1
+		}
+	}
+	return k.Bind(bind)
+}
+
+// programs is how many (head, sequence) pairs keep a large GPU busy; fewer are multiplied by cutting sequences.
+const programs = 1024
+
+// split is the number of segments that a sequence is cut into: a power of two that leaves whole chunks.
+func split(d Dims) int {
+	s := 1
+	for d.Batch*d.Heads*s < programs && d.Tokens%(2*s*fusedChunk) == 0 && d.Tokens/(2*s) >= 4*fusedChunk {
+		s *= 2
+	}
+	return s
+}
+
+// segmented is fused without a gradient for few long sequences: every segment's own state, a prefix over the segments,
+// and all segments side by side.
+func segmented(op Operands, d Dims, segments int) (y, last *Node) {
+	e := d
+	e.Batch, e.Tokens = d.Batch*segments, d.Tokens/segments
+	chunks := e.Tokens / fusedChunk
+	cut := func(x *Node) *Node { return Reshape(x, e.Batch, e.Tokens, x.Shape().Dim(-1)) }
+	op.XBC, op.Delta, op.LogAlpha = cut(op.XBC), cut(op.Delta), cut(op.LogAlpha)
+	state := shapes.Make(dtypes.Float32, e.Batch, e.Heads, e.HeadDim, e.State)
+	own := xla.TritonCall(kernel("states", e, chunks, false), []shapes.Shape{state, shapes.Make(dtypes.Float32, e.Batch, e.Heads)},
+		op.XBC, op.Delta, op.LogAlpha)
+	initial := op.Initial
+	if initial == nil {
+		initial = Zeros(op.XBC.Graph(), shapes.Make(dtypes.Float32, d.Batch, d.Heads, d.HeadDim, d.State))
+	}
+	entering, last := prefix(Reshape(own[1], d.Batch, segments, d.Heads),
+		Reshape(own[0], d.Batch, segments, d.Heads, d.HeadDim, d.State), initial)
+	op.Initial = Reshape(entering, state.Dimensions...)
+	y, _ = fused(op, e)
+	return Reshape(y, d.Batch, d.Tokens, d.Heads, d.HeadDim), last
+}
+
+// fused computes the operator by one kernel that keeps the state on the chip, and its gradient by another.
+// y is bfloat16. The states that enter the chunks (bfloat16) are kept for the backward.
+func fused(op Operands, d Dims) (y, last *Node) {
+	g := op.XBC.Graph()
+	if segments := split(d); op.Keep == nil && segments > 1 {
+		return segmented(op, d, segments)
+	}
+	chunks := (d.Tokens + fusedChunk - 1) / fusedChunk
+	state := []int{d.Batch, d.Heads, d.HeadDim, d.State}
+	initial := op.Initial
+	if initial == nil {
+		initial = Zeros(g, shapes.Make(dtypes.Float32, state...))
+	}
+	output := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.HeadDim)
+	gate := shapes.Make(dtypes.Float32, d.Batch, d.Tokens, d.Heads)
+	perHead := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.State)
+	finalState := shapes.Make(dtypes.Float32, state...)
+	var entering *Node
+	outs := xla.CustomVJP(func(in []*Node) []*Node {
+		kept := shapes.Make(dtypes.BFloat16, d.Batch, chunks, d.Heads, d.HeadDim, d.State)
+		if op.Keep == nil {
+			kept = shapes.Make(dtypes.BFloat16, 1)
+		}
+		outs := xla.TritonCall(kernel("forward", d, chunks, op.Keep != nil), []shapes.Shape{output, finalState, kept}, in...)
+		if op.Keep != nil {
+			for i := range outs {
+				outs[i] = op.Keep(outs[i])
+			}
+		}
+		entering = outs[2]
+		return outs[:2]
+	}, func(v []*Node) []*Node {
+		dy, dlast := v[0], v[1]
+		if dy == nil {
+			dy = Zeros(g, output)
+		}
+		if dlast == nil {
+			dlast = Zeros(g, finalState)
+		}
+		in := []*Node{StopGradient(op.XBC), StopGradient(op.Delta), StopGradient(op.LogAlpha), entering, dy, dlast}
+		outs := xla.TritonCall(kernel("backward", d, chunks, true), []shapes.Shape{output, perHead, perHead, gate, gate, finalState}, in...)
+		group := func(x *Node) *Node { // sum over the heads of a group
+			x = Reshape(x, d.Batch, d.Tokens, d.Groups, d.Heads/d.Groups, d.State)
+			x = ReduceSum(ConvertDType(x, dtypes.Float32), 3)
+			return ConvertDType(Reshape(x, d.Batch, d.Tokens, d.Groups*d.State), dtypes.BFloat16)
+		}
+		dx := Reshape(outs[0], d.Batch, d.Tokens, d.Heads*d.HeadDim)
+		return []*Node{Concatenate([]*Node{dx, group(outs[1]), group(outs[2])}, -1), outs[3], outs[4], outs[5]}
+	}, op.XBC, op.Delta, op.LogAlpha, initial)
+	return outs[0], outs[1]
+}
