@@ -21,6 +21,7 @@ import (
 type Progress struct {
 	mu    sync.Mutex
 	label string
+	note  string
 	unit  string
 	total int64
 	done  int64
@@ -84,7 +85,11 @@ func (p *Progress) Add(n int64) {
 	p.done += n
 	if t := p.now(); t.Sub(p.last) >= p.every {
 		p.last, p.shown = t, true
-		p.write(p.line(t), false)
+		line := p.line(t)
+		if p.note != "" {
+			line += "; " + p.note
+		}
+		p.write(line, false)
 	}
 }
 
@@ -102,6 +107,13 @@ func (p *Progress) Of(done, total int64) {
 	p.total = total
 	p.mu.Unlock()
 	p.Set(done)
+}
+
+// Note is shown behind the numbers from the next line on: a loss, say.
+func (p *Progress) Note(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note = text
 }
 
 // Done ends the step with a line of its total and time; steps shorter than a second that showed nothing stay silent.

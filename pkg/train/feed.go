@@ -1,0 +1,155 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"stuffed/datasets"
+)
+
+// block is the input of one call: steps × micro-batches × (replicas × sequences) rows of T tokens.
+type block struct {
+	step   int64 // first, of the whole run
+	steps  int
+	tokens []int32   // [steps, micro, batch, T]
+	labels []int32   // likewise; −1 where the next token is of another document
+	keep   []float32 // [steps, micro, batch]: 1 where the state goes on
+	starts []int32   // [steps, micro, batch, T] or nil: segment numbers inside a row
+	rate   []float32 // [steps, replicas]: learning rates
+	clock  []int32   // [steps]: number of the step
+}
+
+// feed makes the blocks of one stage.
+type feed struct {
+	config     Config
+	replicas   []Replica
+	from       int64 // first step of the stage
+	total      int64
+	rows, T    int // of a replica
+	segmented  bool
+	batchers   []datasets.Batcher
+	individual int // distinct batchers
+}
+
+func newFeed(c Config, data Data, stage int, from int64) (*feed, error) {
+	s := c.stages()[stage]
+	f := &feed{config: c, replicas: c.Replicas(), from: from, total: c.Total(), rows: c.rows(s.TrainLength), T: s.TrainLength,
+		segmented: c.Data.segmented() && !c.KeepAcross}
+	for _, r := range f.replicas {
+		b, err := data.Batcher(c, stage, f.rows, f.T, r)
+		if err != nil {
+			return nil, fmt.Errorf("replica %s: %w", r.Name(), err)
+		}
+		f.batchers = append(f.batchers, b)
+	}
+	return f, nil
+}
+
+// block generates steps step … step + steps − 1 of the run, on all cores.
+func (f *feed) block(step int64, steps int) (*block, error) {
+	a, R := f.config.Accumulate, len(f.replicas)
+	batch := R * f.rows / a
+	n := steps * a * batch
+	b := &block{step: step, steps: steps, tokens: make([]int32, n*f.T), labels: make([]int32, n*f.T), keep: make([]float32, n)}
+	if f.segmented {
+		b.starts = make([]int32, n*f.T)
+	}
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for s := range steps {
+		b.clock = append(b.clock, int32(step)+int32(s))
+		rate := f.config.Rate(step+int64(s), f.total)
+		for r, replica := range f.replicas {
+			b.rate = append(b.rate, float32(replica.LR*rate))
+			wait.Add(1)
+			slots <- struct{}{}
+			go func() {
+				defer func() { <-slots; wait.Done() }()
+				if err := f.fill(b, s, r); err != nil {
+					mu.Lock()
+					first = err
+					mu.Unlock()
+				}
+			}()
+		}
+	}
+	wait.Wait()
+	return b, first
+}
+
+// fill writes one replica's part of one step.
+func (f *feed) fill(b *block, s, r int) error {
+	local := b.step + int64(s) - f.from
+	batch, err := f.batchers[r].Batch(local)
+	if err != nil {
+		return fmt.Errorf("data of step %d, replica %s: %w", b.step+int64(s), f.replicas[r].Name(), err)
+	}
+	a, R := f.config.Accumulate, len(f.replicas)
+	rows := f.rows / a
+	var starts []bool
+	if b.starts != nil {
+		starts = batch.Starts()
+	}
+	for row := range f.rows {
+		to := ((s*a+row/rows)*R+r)*rows + row%rows
+		in, out := b.tokens[to*f.T:][:f.T], b.labels[to*f.T:][:f.T]
+		copy(in, batch.Inputs[row*f.T:])
+		copy(out, batch.Targets[row*f.T:])
+		if batch.Mask != nil && !f.config.KeepAcross {
+			for i := range out {
+				if !batch.Mask[row*f.T+i] {
+					out[i] = -1
+				}
+			}
+		}
+		if f.config.continues(f.replicas[r].Policy, local, batch.Reset[row]) {
+			b.keep[to] = 1
+		}
+		segment := int32(0)
+		for i := range f.T {
+			if starts == nil {
+				break
+			}
+			if i > 0 && starts[row*f.T+i] {
+				segment++
+			}
+			b.starts[to*f.T+i] = segment
+		}
+	}
+	return nil
+}
+
+// ahead generates blocks in the order of calls until ctx ends, two ahead of their use.
+func (f *feed) ahead(ctx context.Context, calls []call) <-chan made {
+	out := make(chan made, 2)
+	go func() {
+		defer close(out)
+		for _, c := range calls {
+			b, err := f.block(c.step, c.steps)
+			select {
+			case out <- made{b, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return out
+}
+
+type made struct {
+	*block
+	err error
+}
+
+// call is a stretch of steps that the device makes at once.
+type call struct {
+	step  int64
+	steps int
+}

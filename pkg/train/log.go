@@ -1,0 +1,325 @@
+package train
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"stuffed/pkg/table"
+)
+
+// log writes OUTPUT/metrics.jsonl and OUTPUT/valid.jsonl row by row and both as Parquet at the end.
+type log struct {
+	t              *Trainer
+	metrics, valid *journal
+	sums           []row // of the interval so far, by replica
+	steps          int64
+	last           time.Time
+}
+
+// row is one line of the metrics: means over an interval of steps that ends at Step. NaN becomes null.
+type row struct {
+	Step       int64     `json:"step"`
+	Tokens     int64     `json:"tokens"` // that the replica has read
+	Replica    int       `json:"replica"`
+	Policy     string    `json:"policy"`
+	LR         float64   `json:"lr"` // peak
+	Seed       int64     `json:"seed"`
+	Loss       *float64  `json:"loss"`                       // nats per token
+	GradNorm   *float64  `json:"grad_norm"`                  // before clipping
+	Rate       float64   `json:"rate"`                       // learning rate of the last step
+	Skipped    int64     `json:"skipped"`                    // steps
+	Throughput float64   `json:"tokens_per_second"`          // of all replicas
+	GradLayer  []float64 `json:"grad_norm_layer,omitempty"`  // of the last step
+	ParamLayer []float64 `json:"param_norm_layer,omitempty"` // before the last step
+}
+
+// validRow is the mean loss of held-out sequences over a bucket of positions.
+type validRow struct {
+	Step     int64    `json:"step"`
+	Replica  int      `json:"replica"`
+	Policy   string   `json:"policy"`
+	LR       float64  `json:"lr"`
+	Seed     int64    `json:"seed"`
+	Position int      `json:"position"` // first input token of the bucket
+	Tokens   int      `json:"tokens"`   // positions in the bucket
+	Loss     *float64 `json:"loss"`
+	Scored   *float64 `json:"scored_loss"` // over tokens that only memory of the sequence can know
+}
+
+func finite(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+func openLog(t *Trainer) (*log, error) {
+	l := &log{t: t, last: time.Now()}
+	if t.Config.Output == "" {
+		return l, nil
+	}
+	if err := os.MkdirAll(t.Config.Output, 0o755); err != nil {
+		return nil, fmt.Errorf("output: %w", err)
+	}
+	text, err := json.MarshalIndent(t.Config, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := table.AtomicBytes(filepath.Join(t.Config.Output, "config.json"), append(text, '\n')); err != nil {
+		return nil, fmt.Errorf("output: %w", err)
+	}
+	if l.metrics, err = openJournal(filepath.Join(t.Config.Output, "metrics.jsonl"), t.step); err != nil {
+		return nil, err
+	}
+	if l.valid, err = openJournal(filepath.Join(t.Config.Output, "valid.jsonl"), t.step); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// add counts the steps of a call and writes the intervals that they end.
+func (l *log) add(r Results) error {
+	p, every := l.t.program, l.t.Config.Log.Every
+	for s := range r.Loss {
+		if l.sums == nil {
+			l.sums = make([]row, len(p.replicas))
+			for i := range l.sums {
+				l.sums[i].Loss, l.sums[i].GradNorm = new(float64), new(float64)
+			}
+		}
+		l.steps++
+		for i := range l.sums {
+			*l.sums[i].Loss += float64(r.Loss[s][i])
+			*l.sums[i].GradNorm += float64(r.GradNorm[s][i])
+			l.sums[i].Skipped += int64(r.Skipped[s][i])
+		}
+		step := r.Step + int64(s) + 1
+		if step%every != 0 && step != l.t.Config.Total() {
+			continue
+		}
+		for i, sum := range l.sums {
+			replica := p.replicas[i]
+			sum.Step, sum.Tokens, sum.Replica = step, step*int64(l.t.Config.BatchTokens), i
+			sum.Policy, sum.LR, sum.Seed = replica.Policy, replica.LR, replica.Seed
+			sum.Loss, sum.GradNorm = finite(*sum.Loss/float64(l.steps)), finite(*sum.GradNorm/float64(l.steps))
+			sum.Rate = replica.LR * l.t.Config.Rate(step-1, l.t.Config.Total())
+			sum.Throughput = float64(l.steps) * float64(l.t.Config.BatchTokens*len(p.replicas)) / time.Since(l.last).Seconds()
+			if r.GradLayer != nil {
+				sum.GradLayer, sum.ParamLayer = column(r.GradLayer[s], i, len(p.replicas)), column(r.ParamLayer[s], i, len(p.replicas))
+			}
+			if err := l.metrics.write(sum); err != nil {
+				return err
+			}
+		}
+		l.sums, l.steps, l.last = nil, 0, time.Now()
+	}
+	return l.metrics.flush()
+}
+
+// column is replica i of [layers × replicas].
+func column(flat []float32, i, replicas int) (v []float64) {
+	for ; i < len(flat); i += replicas {
+		x := float64(flat[i])
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			x = -1
+		}
+		v = append(v, x)
+	}
+	return
+}
+
+// keep closes the files of a run that did not finish.
+func (l *log) keep(err error) error {
+	return errors.Join(err, l.metrics.close(), l.valid.close())
+}
+
+// finish closes the files and writes them as Parquet.
+func (l *log) finish() error {
+	if err := l.keep(nil); err != nil || l.metrics == nil {
+		return err
+	}
+	if err := metricsTable(l.metrics.path, filepath.Join(l.t.Config.Output, "metrics.parquet")); err != nil {
+		return err
+	}
+	return validTable(l.valid.path, filepath.Join(l.t.Config.Output, "valid.parquet"))
+}
+
+// journal is a file of JSON lines that grows.
+type journal struct {
+	path string
+	file *os.File
+	buf  *bufio.Writer
+}
+
+// openJournal keeps the whole lines of steps up to step and goes on after them; the others come again.
+func openJournal(path string, step int64) (*journal, error) {
+	var kept []byte
+	err := eachLine(path, func(line []byte) error {
+		var at struct {
+			Step int64 `json:"step"`
+		}
+		if json.Unmarshal(line, &at) == nil && at.Step <= step {
+			kept = append(append(kept, line...), '\n')
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := table.AtomicBytes(path, kept); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return &journal{path: path, file: f, buf: bufio.NewWriter(f)}, nil
+}
+
+func (j *journal) write(v any) error {
+	if j == nil {
+		return nil
+	}
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = j.buf.Write(append(line, '\n'))
+	return err
+}
+
+func (j *journal) flush() error {
+	if j == nil {
+		return nil
+	}
+	return j.buf.Flush()
+}
+
+func (j *journal) close() error {
+	if j == nil {
+		return nil
+	}
+	return errors.Join(j.buf.Flush(), j.file.Close())
+}
+
+// eachLine visits the lines of a file that end in a line break: a cut last line is left out.
+func eachLine(path string, visit func([]byte) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r := bufio.NewReader(f)
+	for {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := visit(line[:len(line)-1]); err != nil {
+			return err
+		}
+	}
+}
+
+func orNaN(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
+}
+
+// ReadMetrics reads metrics.jsonl of a run, finished or not, as a table: step, tokens, replica, policy, lr, seed, loss,
+// grad_norm, rate, skipped, tokens_per_second and, where logged, grad_norm_layer_N and param_norm_layer_N.
+func ReadMetrics(path string) (*table.Table, error) {
+	var rows []row
+	err := eachLine(path, func(line []byte) error {
+		var r row
+		err := json.Unmarshal(line, &r)
+		rows = append(rows, r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	t := table.New()
+	ints := func(name string, f func(row) int64) { t.AddInt(name, each(rows, f)) }
+	floats := func(name string, f func(row) float64) { t.AddFloat(name, each(rows, f)) }
+	ints("step", func(r row) int64 { return r.Step })
+	ints("tokens", func(r row) int64 { return r.Tokens })
+	ints("replica", func(r row) int64 { return int64(r.Replica) })
+	t.AddText("policy", each(rows, func(r row) string { return r.Policy }))
+	floats("lr", func(r row) float64 { return r.LR })
+	ints("seed", func(r row) int64 { return r.Seed })
+	floats("loss", func(r row) float64 { return orNaN(r.Loss) })
+	floats("grad_norm", func(r row) float64 { return orNaN(r.GradNorm) })
+	floats("rate", func(r row) float64 { return r.Rate })
+	ints("skipped", func(r row) int64 { return r.Skipped })
+	floats("tokens_per_second", func(r row) float64 { return r.Throughput })
+	if len(rows) > 0 {
+		for layer := range rows[0].GradLayer {
+			floats(fmt.Sprintf("grad_norm_layer_%d", layer), func(r row) float64 { return r.GradLayer[layer] })
+			floats(fmt.Sprintf("param_norm_layer_%d", layer), func(r row) float64 { return r.ParamLayer[layer] })
+		}
+	}
+	return t, nil
+}
+
+// ReadValid reads valid.jsonl of a run as a table: step, replica, policy, lr, seed, position, tokens, loss, scored_loss.
+func ReadValid(path string) (*table.Table, error) {
+	var rows []validRow
+	err := eachLine(path, func(line []byte) error {
+		var r validRow
+		err := json.Unmarshal(line, &r)
+		rows = append(rows, r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("validation: %w", err)
+	}
+	t := table.New()
+	t.AddInt("step", each(rows, func(r validRow) int64 { return r.Step }))
+	t.AddInt("replica", each(rows, func(r validRow) int64 { return int64(r.Replica) }))
+	t.AddText("policy", each(rows, func(r validRow) string { return r.Policy }))
+	t.AddFloat("lr", each(rows, func(r validRow) float64 { return r.LR }))
+	t.AddInt("seed", each(rows, func(r validRow) int64 { return r.Seed }))
+	t.AddInt("position", each(rows, func(r validRow) int64 { return int64(r.Position) }))
+	t.AddInt("tokens", each(rows, func(r validRow) int64 { return int64(r.Tokens) }))
+	t.AddFloat("loss", each(rows, func(r validRow) float64 { return orNaN(r.Loss) }))
+	t.AddFloat("scored_loss", each(rows, func(r validRow) float64 { return orNaN(r.Scored) }))
+	return t, nil
+}
+
+func each[R, V any](rows []R, f func(R) V) []V {
+	out := make([]V, len(rows))
+	for i, r := range rows {
+		out[i] = f(r)
+	}
+	return out
+}
+
+func metricsTable(from, to string) error {
+	t, err := ReadMetrics(from)
+	if err != nil {
+		return err
+	}
+	return t.Write(to)
+}
+
+func validTable(from, to string) error {
+	t, err := ReadValid(from)
+	if err != nil {
+		return err
+	}
+	return t.Write(to)
+}

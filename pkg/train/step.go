@@ -1,0 +1,323 @@
+package train
+
+import (
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+// program builds the graph of one call: steps optimiser steps over blocks of one shape.
+type program struct {
+	config    Config
+	model     lm.Model
+	replicas  []Replica
+	use       uses
+	specs     []lm.Spec // of the model, then the learned state
+	rows, T   int       // of a replica in a micro-batch
+	segmented bool
+	dtype     dtypes.DType
+	logits    int  // bytes that the logits of one piece may take
+	loops     bool // of the device: else steps and micro-batches are unrolled
+}
+
+// memory is what one step leaves to the next.
+type memory struct {
+	params, m, v []*Node
+	state        []*Node // [micro-batches, …] of carried and passed
+	fit          []*Node // mean and mean square of last states, [layers, replicas, heads]
+	count        *Node   // [replicas] steps taken
+	bad          *Node   // [replicas] steps skipped in a row
+}
+
+func (m memory) list() []*Node {
+	return slices.Concat(m.params, m.m, m.v, m.state, m.fit, []*Node{m.count, m.bad})
+}
+
+func (p *program) unlist(n []*Node) (m memory, rest []*Node) {
+	take := func(k int) (first []*Node) { first, n = n[:k:k], n[k:]; return }
+	m.params, m.m, m.v = take(len(p.specs)), take(len(p.specs)), take(len(p.specs))
+	if p.use.carry {
+		m.state = take(len(p.model.State(1)))
+	}
+	if p.use.fit {
+		m.fit = take(2)
+	}
+	last := take(2)
+	m.count, m.bad = last[0], last[1]
+	return m, n
+}
+
+// shapes of the memory, in the order of list.
+func (p *program) shapes() (all []shapes.Shape, names []string) {
+	add := func(name string, dtype dtypes.DType, dims ...int) {
+		all, names = append(all, shapes.Make(dtype, dims...)), append(names, name)
+	}
+	for _, kind := range []string{"param/", "adam_m/", "adam_v/"} {
+		for _, s := range p.specs {
+			add(kind+s.Name, p.dtype, s.Dims...)
+		}
+	}
+	states := p.model.State(len(p.replicas) * p.rows)
+	if p.use.carry {
+		for _, s := range states {
+			add("carry/"+s.Name, p.dtype, append([]int{p.config.Accumulate}, s.Dims...)...)
+		}
+	}
+	if p.use.fit {
+		for _, n := range []string{"fit/mean", "fit/square"} {
+			add(n, p.dtype, states[0].Dims[0], len(p.replicas), states[0].Dims[2])
+		}
+	}
+	add("count", dtypes.Float32, len(p.replicas))
+	add("bad", dtypes.Int32, len(p.replicas))
+	return
+}
+
+// results of one step, stacked over the steps of a call.
+var resultNames = []string{"loss", "grad_norm", "skipped", "grad_norm_layer", "param_norm_layer"}
+
+func (p *program) results() int {
+	if p.config.Log.Norms {
+		return 5
+	}
+	return 3
+}
+
+// build is the whole graph: memory, tokens [steps, micro, batch, T], labels, keep, rate, clock, [starts] → memory, results.
+func (p *program) build(in []*Node) []*Node {
+	shapes, _ := p.shapes()
+	carry, xs := in[:len(shapes)], in[len(shapes):]
+	for _, n := range carry {
+		xla.MarkDonor(n)
+	}
+	steps := xs[0].Shape().Dim(0)
+	body := func(_ *xla.Iter, carry, xs, _ []*Node) (next, ys []*Node) {
+		m, _ := p.unlist(carry)
+		after, results := p.step(m, xs)
+		return after.list(), results
+	}
+	if steps > 1 {
+		last, ys := xla.Scan{N: steps, Infer: true, Unroll: !p.loops}.Run(carry, xs, nil, body)
+		return append(last, ys...)
+	}
+	row := make([]*Node, len(xs))
+	for i, x := range xs {
+		row[i] = Squeeze(x, 0)
+	}
+	next, ys := body(nil, carry, row, nil)
+	for i := range ys {
+		ys[i] = InsertAxes(ys[i], 0)
+	}
+	return append(next, ys...)
+}
+
+// step is one optimiser step.
+func (p *program) step(m memory, xs []*Node) (next memory, results []*Node) {
+	labels, rate := xs[1], xs[3]
+	known := ConvertDType(GreaterOrEqual(labels, ZerosLike(labels)), p.dtype) // [micro, batch, T]
+	count := ReduceSum(p.byReplica(known, 1), 0, 2, 3)                        // [replicas]
+	loss, grads, states, moments := p.accumulate(m, xs, MaxScalar(count, 1))
+
+	norm, byLayer := norms(grads, p.specs)
+	finite := And(IsFinite(norm), IsFinite(loss))
+	next.count = Add(m.count, ConvertDType(finite, dtypes.Float32))
+	next.bad = Where(finite, ZerosLike(m.bad), AddScalar(m.bad, 1))
+	scale := OnesLike(norm)
+	if p.config.Clip > 0 {
+		scale = MinScalar(Div(Scalar(norm.Graph(), norm.DType(), p.config.Clip), AddScalar(norm, 1e-6)), 1)
+	}
+	for i, s := range p.specs {
+		p1, m1, v1 := p.config.adam(m.params[i], m.m[i], m.v[i], grads[i], s, finite, rate, scale, next.count)
+		next.params, next.m, next.v = append(next.params, p1), append(next.m, m1), append(next.v, v1)
+	}
+	for i, s := range states { // [micro, layers, batch, …]
+		next.state = append(next.state, Where(p.overReplicas(finite, m.state[i].Shape(), 2), s, ZerosLike(s)))
+	}
+	for i, now := range moments {
+		first := LessOrEqual(next.count, OnesLike(next.count))
+		of := func(x *Node) *Node {
+			return BroadcastToShape(Reshape(x, 1, len(p.replicas), 1), shapes.Make(dtypes.Bool, now.Shape().Dimensions...))
+		}
+		mean := Add(MulScalar(m.fit[i], fitMemory), MulScalar(now, 1-fitMemory))
+		next.fit = append(next.fit, Where(of(finite), Where(of(first), now, mean), m.fit[i]))
+	}
+	f32 := func(n *Node) *Node { return ConvertDType(n, dtypes.Float32) }
+	results = []*Node{f32(loss), f32(norm), OneMinus(f32(finite))}
+	if p.config.Log.Norms {
+		_, weights := norms(m.params, p.specs)
+		results = append(results, f32(byLayer), f32(weights))
+	}
+	return next, results
+}
+
+// fitMemory is the weight of the past in the running moments of fitted.
+const fitMemory = 0.99
+
+// byReplica splits the batch axis: [replicas, rows].
+func (p *program) byReplica(x *Node, axis int) *Node {
+	dims := slices.Clone(x.Shape().Dimensions)
+	return Reshape(x, slices.Concat(dims[:axis], []int{len(p.replicas), dims[axis] / len(p.replicas)}, dims[axis+1:])...)
+}
+
+// overReplicas spreads x [replicas] over a shape whose axis holds replicas × rows.
+func (p *program) overReplicas(x *Node, s shapes.Shape, axis int) *Node {
+	rows := s.Dim(axis) / len(p.replicas)
+	x = Reshape(BroadcastToDims(InsertAxes(x, -1), len(p.replicas), rows), s.Dim(axis))
+	dims := slices.Repeat([]int{1}, s.Rank())
+	dims[axis] = s.Dim(axis)
+	return BroadcastToDims(Reshape(x, dims...), s.Dimensions...)
+}
+
+// accumulate sums loss and gradients over the micro-batches, each token weighted by 1/total of its replica.
+func (p *program) accumulate(m memory, xs []*Node, total *Node) (loss *Node, grads, states, moments []*Node) {
+	a := p.config.Accumulate
+	var starts *Node
+	if p.segmented {
+		starts = xs[5]
+	}
+	if a == 1 {
+		one := func(n *Node) *Node {
+			if n == nil {
+				return nil
+			}
+			return Squeeze(n, 0)
+		}
+		var state []*Node
+		for _, s := range m.state {
+			state = append(state, one(s))
+		}
+		loss, grads, states, moments = p.micro(m.params, m.fit, total, one(xs[0]), one(xs[1]), one(xs[2]), xs[4], one(starts), state)
+		for i := range states {
+			states[i] = InsertAxes(states[i], 0)
+		}
+		return
+	}
+	carry := []*Node{ZerosLike(total)}
+	for _, n := range m.params {
+		carry = append(carry, ZerosLike(n))
+	}
+	for _, n := range m.fit {
+		carry = append(carry, ZerosLike(n))
+	}
+	rows := slices.Concat([]*Node{xs[0], xs[1], xs[2]}, m.state)
+	if starts != nil {
+		rows = append(rows, starts)
+	}
+	consts := slices.Concat([]*Node{total, xs[4]}, m.params, m.fit)
+	last, ys := xla.Scan{N: a, Infer: true, Unroll: !p.loops}.Run(carry, rows, consts, func(it *xla.Iter, carry, xs, consts []*Node) (next, ys []*Node) {
+		var starts *Node
+		if p.segmented {
+			starts = xs[len(xs)-1]
+		}
+		params, fit := consts[2:2+len(p.specs)], consts[2+len(p.specs):]
+		clock := Add(MulScalar(consts[1], a), it.I)
+		loss, grads, after, moments := p.micro(params, fit, consts[0], xs[0], xs[1], xs[2], clock, starts, xs[3:3+len(m.state)])
+		for i, n := range slices.Concat([]*Node{loss}, grads, moments) {
+			if i > len(grads) {
+				n = DivScalar(n, a)
+			}
+			next = append(next, Add(carry[i], n))
+		}
+		return next, after
+	})
+	return last[0], last[1 : 1+len(p.specs)], ys, last[1+len(p.specs):]
+}
+
+// micro is forward and backward of one micro-batch: the share of the mean loss [replicas], gradients, last states and
+// the moments of the latter.
+func (p *program) micro(params, fit []*Node, total, tokens, labels, keep, clock, starts *Node, state []*Node) (loss *Node, grads, after, moments []*Node) {
+	call := lm.Call{Params: map[string]*Node{}, Tokens: tokens, Segments: starts, Options: lm.Options{
+		Replicas: len(p.replicas), Unroll: p.config.Unroll, Save: p.config.Save}}
+	if p.config.Compute == "bf16" {
+		call.Compute = dtypes.BFloat16
+	}
+	for i, s := range p.specs {
+		call.Params[s.Name] = params[i]
+	}
+	call.State = p.initial(call.Params, fit, keep, clock, state)
+	out := p.model.Forward(call)
+	n := p.config.LossPieces
+	if n == 0 {
+		n = pieces(len(p.replicas)*p.rows, p.T, p.model.Vocab(), p.logits)
+	}
+	tokenLoss := TokenLoss(p.model, call, out.Hidden, labels, n) // [batch, T]
+	loss = Div(ReduceSum(p.byReplica(tokenLoss, 0), 1, 2), total)
+	grads = Gradient(ReduceAllSum(loss), params...)
+	if p.use.carry {
+		for _, s := range out.State {
+			after = append(after, StopGradient(s))
+		}
+	}
+	if p.use.fit {
+		last := p.byReplica(StopGradient(out.State[0]), 1) // [layers, replicas, rows, heads, …]
+		axes := []int{2}
+		for a := 4; a < last.Rank(); a++ {
+			axes = append(axes, a)
+		}
+		moments = []*Node{ReduceMean(last, axes...), ReduceMean(Square(last), axes...)}
+	}
+	return
+}
+
+// learnedPrefix starts the names of the parameters of the policy learned.
+const learnedPrefix = "initial."
+
+// initial is the state before the first token of every row: kept · keep, plus what the policies add where it starts anew.
+func (p *program) initial(params map[string]*Node, fit []*Node, keep, clock *Node, kept []*Node) (state []*Node) {
+	batch := len(p.replicas) * p.rows
+	g := keep.Graph()
+	for i, spec := range p.model.State(batch) {
+		shape := shapes.Make(p.dtype, spec.Dims...)
+		var s *Node
+		if p.use.carry {
+			dims := slices.Repeat([]int{1}, shape.Rank())
+			dims[1] = batch
+			on := BroadcastToDims(Reshape(GreaterThan(keep, ZerosLike(keep)), dims...), spec.Dims...)
+			s = Where(on, kept[i], ZerosLike(kept[i])) // a product would spread NaN
+		}
+		if p.use.noise && i == 0 {
+			s = plus(s, p.noise(g, fit, clock, shape))
+		}
+		if p.use.learn {
+			own := params[learnedPrefix+spec.Name] // [layers, replicas, …]
+			own = Reshape(BroadcastToDims(InsertAxes(own, 2), slices.Concat(own.Shape().Dimensions[:2], []int{p.rows}, spec.Dims[2:])...), spec.Dims...)
+			on := Const(g, flags(p.replicas, "learned"))
+			s = plus(s, Mul(own, p.overReplicas(ConvertDType(on, p.dtype), shape, 1)))
+		}
+		if s == nil {
+			s = Zeros(g, shape)
+		}
+		state = append(state, s)
+	}
+	return state
+}
+
+// noise is that of gaussian and fitted.
+func (p *program) noise(g *Graph, fit []*Node, clock *Node, shape shapes.Shape) *Node {
+	seeds := make([]int64, len(p.replicas))
+	for i, r := range p.replicas {
+		seeds[i] = r.Seed
+	}
+	n := normal(g, seeds, clock, p.dtype, shape.Dimensions)
+	on := func(policy string) *Node { return ConvertDType(Const(g, flags(p.replicas, policy)), p.dtype) }
+	s := Mul(n, p.overReplicas(MulScalar(on("gaussian"), p.config.InitStd), shape, 1))
+	if p.use.fit {
+		spread := func(x *Node) *Node { // [layers, replicas, heads] over the state
+			x = Mul(x, Reshape(on("fitted"), 1, len(p.replicas), 1))
+			d := x.Shape().Dimensions
+			x = Reshape(BroadcastToDims(InsertAxes(x, 2), d[0], d[1], p.rows, d[2]), d[0], d[1]*p.rows, d[2])
+			for x.Rank() < shape.Rank() {
+				x = InsertAxes(x, -1)
+			}
+			return BroadcastToDims(x, shape.Dimensions...)
+		}
+		std := Sqrt(MaxScalar(Sub(fit[1], Square(fit[0])), 0))
+		s = Add(s, Add(spread(fit[0]), Mul(n, spread(std))))
+	}
+	return s
+}

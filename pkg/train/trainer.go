@@ -1,0 +1,432 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/xla"
+)
+
+// Trainer holds the replicas of a run, their moments and carried states on the device.
+type Trainer struct {
+	Device  *xla.Device
+	Model   lm.Model
+	Config  Config
+	Data    Data
+	Notify  func(Status) // after every call of the device, may be nil
+	Message func(string) // lines for the user, may be nil
+
+	step    int64 // steps done
+	stage   int   // of step
+	program *program
+	feed    *feed
+	exec    *graph.Exec
+	memory  []*tensors.Tensor
+	runner  *lm.Runner
+}
+
+// Status is what a run shows while it goes.
+type Status struct {
+	Step, Steps int64
+	Tokens      int64     // done, of all replicas
+	Loss        []float64 // of the last step, by replica
+	GradNorm    []float64
+}
+
+// Results are those of the steps of one call: [step][replica].
+type Results struct {
+	Step                    int64 // first
+	Loss, GradNorm, Skipped [][]float32
+	GradLayer, ParamLayer   [][]float32 // [step][layers × replicas], on request
+}
+
+// Open opens data and model of a configuration and draws the weights, or reads those of config.init.
+func Open(d *xla.Device, c Config) (*Trainer, error) {
+	c, data, err := Prepare(c)
+	if err != nil {
+		return nil, err
+	}
+	m, err := mamba2.New(c.Model)
+	if err != nil {
+		return nil, err
+	}
+	w, err := startWeights(m, c)
+	if err != nil {
+		return nil, err
+	}
+	return New(d, m, w, c, data)
+}
+
+// Prepare opens the data of a configuration and fills in the vocabulary.
+func Prepare(c Config) (Config, Data, error) {
+	data, err := OpenData(c.Data)
+	if err != nil {
+		return c, nil, err
+	}
+	if c.Model.Vocab == 0 {
+		c.Model.Vocab = data.Vocab()
+	}
+	if c.Model.Vocab < data.Vocab() {
+		return c, nil, fmt.Errorf("config: model.vocab = %d is below the %d ids of the data; set it to 0 to take theirs", c.Model.Vocab, data.Vocab())
+	}
+	return c, data, c.Validate()
+}
+
+// New trains given weights, one model per replica of the configuration; they are the trainer's from then on.
+func New(d *xla.Device, m lm.Model, w *lm.Weights, c Config, data Data) (*Trainer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	replicas := c.Replicas()
+	if w.Replicas != len(replicas) {
+		return nil, fmt.Errorf("weights of %d models, but the configuration has %d replicas (policy × lr × seeds)", w.Replicas, len(replicas))
+	}
+	t := &Trainer{Device: d, Model: m, Config: c, Data: data}
+	if err := t.enter(0, w.Values[0].DType()); err != nil {
+		return nil, err
+	}
+	all, _ := t.program.shapes()
+	t.memory = make([]*tensors.Tensor, len(all))
+	copy(t.memory, w.Values)
+	for i := range all {
+		if t.memory[i] == nil {
+			t.memory[i] = tensors.FromShape(all[i])
+		}
+	}
+	return t, nil
+}
+
+// enter prepares the graph and the data of a stage.
+func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
+	from := int64(0)
+	for _, s := range t.Config.stages()[:stage] {
+		from += s.Steps
+	}
+	f, err := newFeed(t.Config, t.Data, stage, from)
+	if err != nil {
+		return err
+	}
+	replicas := t.Config.Replicas()
+	p := &program{config: t.Config, model: t.Model, replicas: replicas, use: usesOf(replicas), T: f.T,
+		rows: f.rows / t.Config.Accumulate, segmented: f.segmented, dtype: dtype, loops: t.Device.HasLoops(), logits: 256 << 20}
+	if t.Device.Kind == "cuda" {
+		p.logits = 2 << 30
+	}
+	p.specs = t.Model.Parameters(len(replicas))
+	if p.use.learn {
+		for _, s := range t.Model.State(len(replicas)) { // one state of each replica
+			s.Name = learnedPrefix + s.Name
+			p.specs = append(p.specs, s)
+		}
+	}
+	t.stage, t.feed, t.program = stage, f, p
+	t.exec = graph.MustNewExec(t.Device.Backend, p.build).SetMaxCache(-1).WithName(fmt.Sprintf("train step, length %d", f.T))
+	return nil
+}
+
+// advance enters the stage of the current step; states that are carried start anew in it.
+func (t *Trainer) advance() error {
+	stage, end := 0, int64(0)
+	for i, s := range t.Config.stages() {
+		if end += s.Steps; t.step < end || i == len(t.Config.stages())-1 {
+			stage = i
+			break
+		}
+	}
+	if stage == t.stage {
+		return nil
+	}
+	if err := t.enter(stage, t.program.dtype); err != nil {
+		return err
+	}
+	all, _ := t.program.shapes()
+	for i, s := range all {
+		if !t.memory[i].Shape().Equal(s) {
+			t.memory[i] = tensors.FromShape(s)
+		}
+	}
+	return nil
+}
+
+// Steps is the number of optimiser steps done.
+func (t *Trainer) Steps() int64 { return t.step }
+
+// Weights are the models as they are now; training on replaces them.
+func (t *Trainer) Weights() *lm.Weights {
+	specs := t.Model.Parameters(len(t.program.replicas))
+	return &lm.Weights{Model: t.Model, Replicas: len(t.program.replicas), Specs: specs, Values: t.memory[:len(specs)]}
+}
+
+// Compile builds the graph of a call of the given number of steps without running it.
+func (t *Trainer) Compile(steps int) error {
+	args, _ := t.program.shapes()
+	p := t.program
+	batch := len(p.replicas) * p.rows
+	a := t.Config.Accumulate
+	rows := []shapes.Shape{shapes.Make(dtypes.Int32, steps, a, batch, p.T), shapes.Make(dtypes.Int32, steps, a, batch, p.T),
+		shapes.Make(dtypes.Float32, steps, a, batch), shapes.Make(dtypes.Float32, steps, len(p.replicas)), shapes.Make(dtypes.Int32, steps)}
+	if p.segmented {
+		rows = append(rows, rows[0])
+	}
+	_, err := t.exec.Compile(append(args, rows...)...)
+	return err
+}
+
+// Step makes one call of config.steps_per_call steps with fresh data and returns its results.
+func (t *Trainer) Step() (Results, error) {
+	if err := t.advance(); err != nil {
+		return Results{}, err
+	}
+	b, err := t.feed.block(t.step, t.Config.StepsPerCall)
+	if err != nil {
+		return Results{}, err
+	}
+	return t.call(b)
+}
+
+// call runs a block. The memory is donated to the device: after a failure only a snapshot helps.
+func (t *Trainer) call(b *block) (Results, error) {
+	p := t.program
+	args := make([]any, 0, len(t.memory)+6)
+	for _, m := range t.memory {
+		buffer, err := graph.DonateTensorBuffer(m, t.Device.Backend, 0)
+		if err != nil {
+			return Results{}, fmt.Errorf("step %d: %w", b.step, err)
+		}
+		args = append(args, buffer)
+	}
+	a, batch := t.Config.Accumulate, len(p.replicas)*p.rows
+	args = append(args,
+		tensors.FromFlatDataAndDimensions(b.tokens, b.steps, a, batch, p.T), tensors.FromFlatDataAndDimensions(b.labels, b.steps, a, batch, p.T),
+		tensors.FromFlatDataAndDimensions(b.keep, b.steps, a, batch), tensors.FromFlatDataAndDimensions(b.rate, b.steps, len(p.replicas)),
+		tensors.FromFlatDataAndDimensions(b.clock, b.steps))
+	if p.segmented {
+		args = append(args, tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, p.T))
+	}
+	outs, err := t.exec.Exec(args...)
+	if err != nil {
+		return Results{}, fmt.Errorf("step %d: %w; go on from the last snapshot (--resume)", b.step, err)
+	}
+	n := len(t.memory)
+	copy(t.memory, outs[:n])
+	r := Results{Step: b.step}
+	for i, to := range []*[][]float32{&r.Loss, &r.GradNorm, &r.Skipped, &r.GradLayer, &r.ParamLayer}[:p.results()] {
+		flat, err := tensors.CopyFlatData[float32](outs[n+i])
+		if err != nil {
+			return r, fmt.Errorf("step %d: %s: %w", b.step, resultNames[i], err)
+		}
+		width := len(flat) / b.steps
+		for s := range b.steps {
+			*to = append(*to, flat[s*width:][:width])
+		}
+	}
+	t.step = b.step + int64(b.steps)
+	return r, t.checkSkips(r)
+}
+
+// checkSkips stops a run whose gradients stay NaN or infinite.
+func (t *Trainer) checkSkips(r Results) error {
+	bad, err := tensors.CopyFlatData[int32](t.memory[len(t.memory)-1])
+	if err != nil {
+		return err
+	}
+	for i, n := range bad {
+		if int(n) > t.Config.SkipLimit {
+			return fmt.Errorf("replica %s: gradients were NaN or infinite in %d steps in a row (skip_limit = %d), step %d; lower lr or raise warmup",
+				t.program.replicas[i].Name(), n, t.Config.SkipLimit, t.step)
+		}
+	}
+	return nil
+}
+
+// Begin prepares the output folder: with resume training goes on from its newest whole snapshot, if there is one. A
+// folder that holds snapshots is refused otherwise, unless restart says to begin again.
+func (t *Trainer) Begin(resume, restart bool) error {
+	if t.Config.Output == "" {
+		return nil
+	}
+	have, err := checkpoint.Snapshots(t.Config.snapshotRoot())
+	switch {
+	case err != nil:
+		return fmt.Errorf("output: %w", err)
+	case len(have) == 0 || restart:
+		return nil
+	case !resume:
+		return fmt.Errorf("output: %s holds snapshots up to step %d: use --resume to go on, --restart to begin again, or another output folder",
+			t.Config.Output, have[len(have)-1])
+	}
+	return t.Resume()
+}
+
+// Left is the number of tokens that are still to be trained on, of all replicas.
+func (t *Trainer) Left() int64 {
+	return (t.Config.Total() - t.step) * int64(t.Config.BatchTokens*len(t.program.replicas))
+}
+
+// Run trains to the end of the configuration, writes what it asks for, and saves when ctx ends.
+func (t *Trainer) Run(ctx context.Context) error {
+	log, err := openLog(t)
+	if err != nil {
+		return err
+	}
+	total := t.Config.Total()
+	for t.step < total {
+		if err := t.advance(); err != nil {
+			return err
+		}
+		if err := t.runStage(ctx, log); err != nil {
+			return log.keep(err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if err := ctx.Err(); err != nil && t.step < total {
+		if saveErr := t.Save(); saveErr != nil {
+			return log.keep(saveErr)
+		}
+		return log.keep(fmt.Errorf("stopped after step %d of %d, saved in %s; go on with --resume: %w", t.step, total, t.Config.Output, err))
+	}
+	return log.finish()
+}
+
+// runStage makes the calls of the current stage.
+func (t *Trainer) runStage(ctx context.Context, log *log) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	calls := t.calls()
+	blocks := t.feed.ahead(inner, calls)
+	for range calls {
+		if ctx.Err() != nil {
+			return nil
+		}
+		b, ok := <-blocks
+		if !ok {
+			return nil // ctx has ended
+		}
+		if b.err != nil {
+			return b.err
+		}
+		r, err := t.call(b.block)
+		if logErr := log.add(r); err == nil {
+			err = logErr
+		}
+		if err != nil {
+			return err
+		}
+		if t.Notify != nil {
+			t.Notify(t.status(r))
+		}
+		if err := t.events(ctx, log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// calls lists the calls from the current step to the end of the stage: as many steps as configured where they fit
+// between events, single steps elsewhere. A resumed run makes the same calls as one that never stopped.
+func (t *Trainer) calls() (calls []call) {
+	end, k := t.feed.from+t.Config.stages()[t.stage].Steps, int64(t.Config.StepsPerCall)
+	for s := t.step; s < end; {
+		n := int64(1)
+		if (s-t.feed.from)%k == 0 && s+k <= end && !t.eventWithin(s, s+k) {
+			n = k
+		}
+		calls = append(calls, call{s, int(n)})
+		s += n
+	}
+	return
+}
+
+// eventWithin tells whether something happens after a step strictly between from and to.
+func (t *Trainer) eventWithin(from, to int64) bool {
+	for _, every := range []int64{t.Config.Snapshots.Every, t.Config.Valid.Every} {
+		if every > 0 && from/every != (to-1)/every {
+			return true
+		}
+	}
+	for _, s := range t.Config.exports() {
+		if s > from && s < to {
+			return true
+		}
+	}
+	return false
+}
+
+// events validates, exports and saves after a step as configured.
+func (t *Trainer) events(ctx context.Context, log *log) error {
+	total := t.Config.Total()
+	due := func(every int64) bool { return every > 0 && t.step%every == 0 || t.step == total }
+	if v := t.Config.Valid.Every; v >= 0 && due(v) {
+		if err := t.validate(ctx, log); err != nil {
+			return err
+		}
+	}
+	for _, s := range t.Config.exports() {
+		if s == t.step {
+			if err := t.exportAll(fmt.Sprintf("step-%d", s)); err != nil {
+				return err
+			}
+		}
+	}
+	if t.step == total {
+		if err := t.exportAll("final"); err != nil {
+			return err
+		}
+	}
+	if due(t.Config.Snapshots.Every) {
+		return t.Save()
+	}
+	return nil
+}
+
+// String is one line for a progress display.
+func (s Status) String() string {
+	var loss, norm []string
+	for i := range s.Loss {
+		loss, norm = append(loss, fmt.Sprintf("%.4f", s.Loss[i])), append(norm, fmt.Sprintf("%.2f", s.GradNorm[i]))
+	}
+	return fmt.Sprintf("step %d of %d, loss %s, gradient %s", s.Step, s.Steps, strings.Join(loss, " "), strings.Join(norm, " "))
+}
+
+func (t *Trainer) status(r Results) Status {
+	s := Status{Step: t.step, Steps: t.Config.Total(), Tokens: t.step * int64(t.Config.BatchTokens*len(t.program.replicas))}
+	for i, l := range r.Loss[len(r.Loss)-1] {
+		s.Loss = append(s.Loss, float64(l))
+		s.GradNorm = append(s.GradNorm, float64(r.GradNorm[len(r.GradNorm)-1][i]))
+	}
+	return s
+}
+
+func (t *Trainer) say(format string, args ...any) {
+	if t.Message != nil {
+		t.Message(fmt.Sprintf(format, args...))
+	}
+}
+
+// exports lists the log-spaced steps before the end whose weights are exported.
+func (c Config) exports() (steps []int64) {
+	total := c.Total()
+	first := c.Export.First
+	if first == 0 {
+		first = max(1, total/32)
+	}
+	for i := range c.Export.Ladder {
+		s := int64(math.Round(float64(first) * math.Pow(float64(total)/float64(first), float64(i)/float64(c.Export.Ladder))))
+		if s < total && (len(steps) == 0 || s > steps[len(steps)-1]) {
+			steps = append(steps, s)
+		}
+	}
+	return
+}
