@@ -174,26 +174,31 @@ func Depths(n int) []float64 {
 	return depths
 }
 
-// Grid hands out trials records for each depth, in that order; record i of depth d has index d·trials + i. A length that is too short
-// for any of them is refused before the first is made.
+// Index is the number of the record of a trial at a depth, the same whatever other depths and trials a grid has.
+func Index(depth float64, trial int) int64 { return int64(math.Round(depth*1e9))<<20 | int64(trial) }
+
+// Grid hands out trials records for each depth, in that order, numbered by Index. A length that is too short for any of them is refused
+// before the first is made.
 func (p *Passkey) Grid(depths []float64, trials int, seed int64, put func(Record) error) error {
-	if len(depths) == 0 || trials < 1 {
-		return fmt.Errorf("%d depths and %d trials, want 1 or more of each", len(depths), trials)
+	if len(depths) == 0 || trials < 1 || trials > 1<<20 {
+		return fmt.Errorf("%d depths and %d trials, want 1 or more depths and 1 to %d trials", len(depths), trials, 1<<20)
 	}
 	minimum := 0
-	for i := range int64(len(depths) * trials) {
-		m, err := p.Minimum(seed, i)
-		if err != nil {
-			return err
+	for _, depth := range depths {
+		for i := range trials {
+			m, err := p.Minimum(seed, Index(depth, i))
+			if err != nil {
+				return err
+			}
+			minimum = max(minimum, m)
 		}
-		minimum = max(minimum, m)
 	}
 	if minimum > p.length {
 		return &TooShortError{p.variant, p.length, minimum}
 	}
-	for d, depth := range depths {
+	for _, depth := range depths {
 		for i := range trials {
-			r, err := p.Record(seed, int64(d*trials+i), depth)
+			r, err := p.Record(seed, Index(depth, i), depth)
 			if err != nil {
 				return err
 			}

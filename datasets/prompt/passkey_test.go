@@ -189,7 +189,8 @@ func TestPasskeyIsAFunctionOfSeedAndIndex(t *testing.T) {
 	}
 	q, _ := NewPasskey("paper", byteEncoder{}, 1000)
 	for i := len(all) - 1; i >= 0; i-- {
-		again, err := q.Record(5, int64(i), Depths(4)[i/3])
+		depth := Depths(4)[i/3]
+		again, err := q.Record(5, Index(depth, i%3), depth)
 		if err != nil || again.Text != all[i].Text {
 			t.Fatalf("record %d depends on what was made before: %v", i, err)
 		}

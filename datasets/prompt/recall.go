@@ -52,6 +52,17 @@ type RecallLength struct {
 	Censored bool `json:"censored"`  // the longest tested length still passes: T_recall is at least Length
 }
 
+// String says it in a line.
+func (r RecallLength) String() string {
+	switch {
+	case r.Censored:
+		return fmt.Sprintf("T_recall: %d tokens or more, the longest length tested (interval from %d)", r.Length, r.Low)
+	case r.Length == 0:
+		return fmt.Sprintf("T_recall: below the shortest length that fails, %d tokens (interval %d to %d)", r.NextFail, r.Low, r.High)
+	}
+	return fmt.Sprintf("T_recall: %d tokens, the next length tested, %d, fails (interval %d to %d)", r.Length, r.NextFail, r.Low, r.High)
+}
+
 // Recall finds T_recall at a threshold (0.95 in the paper) with Wilson intervals at z standard errors.
 func Recall(results []Trials, threshold, z float64) (RecallLength, error) {
 	if len(results) == 0 || !(threshold > 0 && threshold <= 1) {

@@ -1,58 +1,138 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"stuffed/datasets/prompt"
+	"stuffed/pkg/eval"
+	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
 	"stuffed/pkg/tokenizer"
 )
 
 func init() { commands = append(commands, passkeyCommand) }
 
-// passkeyOptions are the flags that decide which prompts are made.
+// passkeyOptions are the flags of both forms of the command.
 type passkeyOptions struct {
-	variant, tokenizer, depths, output string
-	length, trials                     int
-	seed                               int64
+	promptsOnly     bool
+	model           modelFlags
+	test            eval.Passkey
+	lengths, depths string
+	length          int
+	output          string
 }
 
 func passkeyCommand() *cobra.Command {
 	var o passkeyOptions
-	var promptsOnly bool
 	c := &cobra.Command{
 		Use:   "passkey",
-		Short: "Make passkey prompts of exact length",
-		Long: `Writes passkey prompts as JSON lines: a five-digit key hidden at a chosen depth of a text that says nothing, then the question.
+		Short: "Ask a model for passkeys by depth and length, or write the prompts",
+		Long: `Hides a key at chosen depths of texts that say nothing, and asks for it.
 
-Every prompt has exactly --length tokens of --tokenizer and ends right before the answer. Key and place are a pure function of
-seed, length and number of the record. Variants: paper (arXiv 2410.07145), infinitebench (arXiv 2402.13718), longlora (arXiv
-2309.12307).
+With --model, the model answers: one row per prompt with variant, length, depth, trial, seed, answer, output (what it wrote), exact
+(the output begins with the answer), substring, first_integer, per_digit, contained, forced_exact, probability and log_prob (nats) of
+the answer, per_token. An interrupted run goes on where it stopped, and a grid can be extended with more lengths, depths or trials.
+T_recall, the longest length with 95 % exact, is printed at the end.
 
-A record has text, ids, answer, answer_ids (with the space that follows the prompt), depth, needle_start and needle_end (tokens
-of the key's sentence, end excluded), length, variant, seed, index and version.`,
-		Example: "  stuffed passkey --prompts-only --variant paper --tokenizer bytes --length 1024 --depths 10 --trials 20 --seed 1 --output p.jsonl",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if !promptsOnly {
-				return errors.New("passkey: give --prompts-only")
+With --prompts-only, the prompts of one --length are written as JSON lines and no model is run. A record has text, ids, answer,
+answer_ids (with the space that follows the prompt), depth, needle_start and needle_end (tokens of the key's sentence, end excluded),
+length, variant, seed, index and version.
+
+Every prompt has exactly the length asked for, in tokens of the tokenizer, and ends right before the answer. Key and place are a pure
+function of seed, length, depth and trial. Variants: paper (arXiv 2410.07145), infinitebench (arXiv 2402.13718), longlora (arXiv
+2309.12307); with --model also retrieval: the numbers kept under --queries of --keys names, --numbers numbers each.`,
+		Example: `  stuffed passkey --prompts-only --variant paper --tokenizer bytes --length 1024 --depths 10 --trials 20 --seed 1 --output p.jsonl
+  stuffed passkey --model out/mamba2-370m --lengths 1K:8K:1K,16K --depths 20 --trials 10 --output out/passkey.parquet
+  stuffed passkey --model out/mamba2-370m --variant retrieval --keys 4 --queries 2 --lengths 1K,2K --depths 5 --trials 20 --output out/keys.csv`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.promptsOnly {
+				return writePasskeys(o)
 			}
-			return writePasskeys(o)
+			return runPasskey(c.Context(), c.OutOrStdout(), o)
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&promptsOnly, "prompts-only", false, "write the prompts and run no model")
-	f.StringVar(&o.variant, "variant", "paper", strings.Join(prompt.PasskeyVariants(), ", "))
-	f.StringVar(&o.tokenizer, "tokenizer", "bytes", "bytes, or the path of a tokenizer.json")
-	f.IntVar(&o.length, "length", 1024, "length of a prompt in tokens")
+	f.BoolVar(&o.promptsOnly, "prompts-only", false, "write the prompts and run no model")
+	o.model.add(f)
+	f.StringVar(&o.test.Variant, "variant", "paper", strings.Join(prompt.PasskeyVariants(), ", ")+", retrieval")
+	f.IntVar(&o.length, "length", 1024, "prompts-only: length of a prompt in tokens")
+	f.StringVar(&o.lengths, "lengths", "1K,2K,4K", "lengths of the prompts in tokens, such as 1K,2K or first:last:step")
 	f.StringVar(&o.depths, "depths", "10", "how many depths, spread evenly, or a list such as 0,0.5,1 (0: start, 1: end)")
-	f.IntVar(&o.trials, "trials", 1, "prompts per depth")
-	f.Int64Var(&o.seed, "seed", 0, "seed of keys")
-	f.StringVar(&o.output, "output", "", "file to write (.jsonl)")
+	f.IntVar(&o.test.Trials, "trials", 1, "prompts per depth and length")
+	f.Int64Var(&o.test.Seed, "seed", 0, "seed of keys")
+	f.IntVar(&o.test.Keys, "keys", 1, "retrieval: names")
+	f.IntVar(&o.test.Values, "numbers", 1, "retrieval: numbers kept under each name")
+	f.IntVar(&o.test.Queries, "queries", 1, "retrieval: names asked for")
+	f.IntVar(&o.test.Generate, "generate", 0, "tokens that the model writes (0: those of the answer and two more)")
+	f.IntVar(&o.test.Batch, "batch", 16, "prompts that run side by side")
+	f.StringVar(&o.output, "output", "", "file to write (.parquet or .csv; with --prompts-only .jsonl)")
 	return c
+}
+
+// runPasskey asks the model and prints accuracy by length and T_recall.
+func runPasskey(ctx context.Context, out io.Writer, o passkeyOptions) error {
+	if o.model.dir == "" || o.output == "" {
+		return errors.New("passkey: give --model and --output, or --prompts-only and --output")
+	}
+	var err error
+	if o.test.Lengths, err = prompt.ParseLengths(o.lengths); err != nil {
+		return fmt.Errorf("passkey: %w", err)
+	}
+	if o.test.Depths, err = prompt.ParseDepths(o.depths); err != nil {
+		return fmt.Errorf("passkey: %w", err)
+	}
+	r, err := o.model.open()
+	if err != nil {
+		return err
+	}
+	enc, err := o.model.encoder(r)
+	if err != nil {
+		return err
+	}
+	note, err := o.model.manifest(r, []any{o.test, enc.Name()}, []int64{o.test.Seed})
+	if err != nil {
+		return err
+	}
+	if err := note.Start(o.output); err != nil {
+		return err
+	}
+	progress := notebook.NewProgress("passkey", 0, "tokens")
+	o.test.Progress = progress.Of
+	if err := o.test.Write(ctx, r, enc, o.output); err != nil {
+		return err
+	}
+	progress.Done()
+	if err := note.Finish(o.output); err != nil {
+		return err
+	}
+	return printPasskey(out, o.output)
+}
+
+func printPasskey(out io.Writer, path string) error {
+	t, err := table.Read(path)
+	if err != nil {
+		return err
+	}
+	lengths, err := eval.ByLength(t, "exact")
+	if err != nil {
+		return err
+	}
+	if err := notebook.Table(lengths, map[string]string{"length": "tokens"}); err != nil {
+		return err
+	}
+	recall, err := eval.LongestRecall(t, "exact", 0.95)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, recall)
+	return err
 }
 
 // writePasskeys makes the prompts of all depths and trials; the file appears complete or not at all.
@@ -64,15 +144,19 @@ func writePasskeys(o passkeyOptions) error {
 	if err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}
-	t, err := openTokenizer(o.tokenizer)
+	name := o.model.tokenizer
+	if name == "" {
+		name = "bytes"
+	}
+	t, err := openTokenizer(name)
 	if err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}
-	p, err := prompt.NewPasskey(o.variant, t, o.length)
+	p, err := prompt.NewPasskey(o.test.Variant, t, o.length)
 	if err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}
-	err = prompt.Write(o.output, func(put func(prompt.Record) error) error { return p.Grid(depths, o.trials, o.seed, put) })
+	err = prompt.Write(o.output, func(put func(prompt.Record) error) error { return p.Grid(depths, o.test.Trials, o.test.Seed, put) })
 	if err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"stuffed/datasets/prompt"
+	"stuffed/pkg/table"
 )
 
 func TestPasskeyCommand(t *testing.T) {
@@ -53,5 +54,29 @@ func TestPasskeyCommand(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(path); string(after) != string(kept) {
 		t.Error("a failed run touched the file that was there")
+	}
+}
+
+func TestPasskeyCommandAsksAModel(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.parquet")
+	args := []string{"--model", smallModel(t), "--backend", "go", "--piece", "64", "--depths", "2", "--generate", "2", "--output", path}
+	for _, lengths := range []string{"192", "192,256"} {
+		if _, err := execute(passkeyCommand(), append(args, "--lengths", lengths)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := table.Read(path)
+	if err != nil || rows.Rows() != 4 {
+		t.Fatalf("%v rows, %v, want 4", rows, err)
+	}
+	for want, bad := range map[string][]string{
+		"give --model":        {"--output", path},
+		`lengths are "1:2"`:   append(args, "--lengths", "1:2"),
+		"choose length ≥ 187": append(args, "--lengths", "64,192"),
+		"other options":       append(args, "--lengths", "192", "--seed", "9"),
+	} {
+		if _, err := execute(passkeyCommand(), bad...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: error %v, want %q", bad, err, want)
+		}
 	}
 }

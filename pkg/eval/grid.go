@@ -1,0 +1,151 @@
+package eval
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/table"
+)
+
+// interval95 is the number of standard errors of a 95 % interval.
+const interval95 = 1.96
+
+// tally is what happened in one cell of a grid.
+type tally struct {
+	sum   float64
+	n     int
+	share bool // every value was 0 or 1
+}
+
+func (c *tally) add(v float64) {
+	c.share = (c.share || c.n == 0) && (v == 0 || v == 1)
+	c.sum += v
+	c.n++
+}
+
+// wilson is the interval of a share, NaN for means of other values.
+func (c *tally) wilson() (low, high float64, err error) {
+	if !c.share {
+		return math.NaN(), math.NaN(), nil
+	}
+	return prompt.Wilson(int(c.sum), c.n, interval95)
+}
+
+// tallies groups a passkey table's column by length, and by depth where byDepth.
+func tallies(t *table.Table, column string, byDepth bool) (lengths []int, depths []float64, cells map[[2]float64]*tally, err error) {
+	if err := t.Require("length", "depth", column); err != nil {
+		return nil, nil, nil, fmt.Errorf("passkey table: %w", err)
+	}
+	length, err := t.Int("length")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	depth, err := t.Float("depth")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	values, err := t.Float(column)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if len(values) == 0 {
+		return nil, nil, nil, fmt.Errorf("passkey table: no rows")
+	}
+	cells = map[[2]float64]*tally{}
+	for i, v := range values {
+		key := [2]float64{float64(length[i]), depth[i]}
+		if !byDepth {
+			key[1] = 0
+		}
+		if cells[key] == nil {
+			cells[key] = &tally{}
+		}
+		cells[key].add(v)
+		lengths, depths = append(lengths, int(length[i])), append(depths, key[1])
+	}
+	slices.Sort(lengths)
+	slices.Sort(depths)
+	return slices.Compact(lengths), slices.Compact(depths), cells, nil
+}
+
+// Grid averages a column of a passkey table (exact, substring, probability …) over trials: length, depth, accuracy, low,
+// high (95 % Wilson interval where all values are 0 or 1), trials.
+func Grid(t *table.Table, column string) (*table.Table, error) { return grid(t, column, true) }
+
+// ByLength is Grid over depths too; its depth is 0.
+func ByLength(t *table.Table, column string) (*table.Table, error) { return grid(t, column, false) }
+
+func grid(t *table.Table, column string, byDepth bool) (*table.Table, error) {
+	lengths, depths, cells, err := tallies(t, column, byDepth)
+	if err != nil {
+		return nil, err
+	}
+	var length, trials []int64
+	var depth, accuracy, low, high []float64
+	for _, n := range lengths {
+		for _, d := range depths {
+			c := cells[[2]float64{float64(n), d}]
+			if c == nil {
+				continue
+			}
+			l, h, err := c.wilson()
+			if err != nil {
+				return nil, err
+			}
+			length, depth, trials = append(length, int64(n)), append(depth, d), append(trials, int64(c.n))
+			accuracy, low, high = append(accuracy, c.sum/float64(c.n)), append(low, l), append(high, h)
+		}
+	}
+	return table.New().AddInt("length", length).AddFloat("depth", depth).AddFloat("accuracy", accuracy).AddFloat("low", low).AddFloat("high", high).
+		AddInt("trials", trials), nil
+}
+
+// LongestRecall is T_recall: the longest length at which a column of 0 and 1 (exact, substring …) averages at least
+// threshold (0.95 in the paper) over all depths and trials, with Wilson intervals.
+func LongestRecall(t *table.Table, column string, threshold float64) (prompt.RecallLength, error) {
+	lengths, _, cells, err := tallies(t, column, false)
+	if err != nil {
+		return prompt.RecallLength{}, err
+	}
+	var trials []prompt.Trials
+	for _, n := range lengths {
+		c := cells[[2]float64{float64(n), 0}]
+		if !c.share {
+			return prompt.RecallLength{}, fmt.Errorf("recall length: column %q holds other values than 0 and 1", column)
+		}
+		trials = append(trials, prompt.Trials{Length: n, Successes: int(c.sum), Trials: c.n})
+	}
+	return prompt.Recall(trials, threshold, interval95)
+}
+
+// LastTokens is the accuracy within the last r tokens at each length, for each r: length, last (r), accuracy. A pair that
+// has no depth within the last r tokens is left out. Depths must be evenly spread.
+func LastTokens(t *table.Table, column string, last []int) (*table.Table, error) {
+	lengths, depths, cells, err := tallies(t, column, true)
+	if err != nil {
+		return nil, err
+	}
+	var length, within []int64
+	var accuracy []float64
+	for _, n := range lengths {
+		var byDepth []float64
+		for _, d := range depths {
+			if c := cells[[2]float64{float64(n), d}]; c != nil {
+				byDepth = append(byDepth, c.sum/float64(c.n))
+			}
+		}
+		for _, r := range last {
+			if r > n || r*len(byDepth) < n {
+				continue
+			}
+			a, err := prompt.LastTokens(byDepth, n, r)
+			if err != nil {
+				return nil, err
+			}
+			length, within, accuracy = append(length, int64(n)), append(within, int64(r)), append(accuracy, a)
+		}
+	}
+	return table.New().AddInt("length", length).AddInt("last", within).AddFloat("accuracy", accuracy), nil
+}
