@@ -17,9 +17,9 @@ type layerOf struct {
 }
 
 // apply is one block on the residual stream r [batch, tokens, width] with the layer's part of the state, in the order
-// of Model.State.
-func (b *block) apply(l layerOf, r *Node, state []*Node) (residual *Node, after, probes []*Node) {
-	c := b.Config
+// of Model.State. Decimation shortens layer.length.
+func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, after, probes []*Node) {
+	c, l := b.Config, *layer
 	h, p, n, groups, inner := c.Heads(), c.HeadDim, c.State, c.Groups, c.Inner()
 	shape := func(x *Node, dims ...int) *Node { return Reshape(x, append([]int{b.batch, b.tokens}, dims...)...) }
 	part := func(x *Node, from, to int) *Node { return SliceAxis(x, -1, AxisRange(from, to)) }
@@ -33,11 +33,20 @@ func (b *block) apply(l layerOf, r *Node, state []*Node) (residual *Node, after,
 
 	x, bt = b.contents(l, x, bt)
 	delta, logAlpha, write := b.gates(l, dt)
+	if some := b.choose(l, delta); some != nil {
+		for _, x := range []**Node{&x, &bt, &ct, &z, &r, &delta, &logAlpha, &write} {
+			if *x != nil {
+				*x = some.take(*x)
+			}
+		}
+		l.length, layer.length = some.length, some.length
+		delta, logAlpha = b.realTokens(l, delta), b.realTokens(l, logAlpha)
+	}
 	op := recurrence.Operands{X: x, Delta: delta, LogAlpha: logAlpha, Write: write, B: bt, C: ct, Initial: state[0], Segments: l.segments}
-	if !b.Plain && len(l.controls) == 0 {
+	if !b.Plain && !b.Decimate && !l.rewrites() {
 		op.XBC = conv
 	}
-	mixed := b.recur(l, op)
+	mixed := b.recur(l, op, state)
 	y := recurrence.Skip(mixed.y, x, b.perRow(Reshape(l.params[skip], b.replicas, h, 1), 1))
 	y = shape(b.change(l, "y_scale", y, func(y, by *Node) *Node { return Mul(y, InsertAxes(by, -1)) }), inner)
 
@@ -50,7 +59,7 @@ func (b *block) apply(l layerOf, r *Node, state []*Node) (residual *Node, after,
 	residual = Add(r, out)
 
 	probes = b.watch(seen{l, op, mixed, state[1], proj, dt, raw, conv, windowsAt, y, normed, out, residual})
-	return residual, []*Node{mixed.state, windowAfter}, probes
+	return residual, append([]*Node{mixed.state, windowAfter}, mixed.more...), probes
 }
 
 // project is W_in u: z | x | B | C (| dt in the same product when all is one dtype), and dt in the gates' dtype.
@@ -147,23 +156,33 @@ type recurred struct {
 	moments  func() (sum, squares *Node)
 	at       func(ends *Node) *Node
 	each     func(ends *Node, f func(h *Node) *Node) *Node
+	more     []*Node // of the state, after the convolution's
 }
 
-// recur runs one token with Step and more with Chunk.
-func (b *block) recur(l layerOf, op recurrence.Operands) recurred {
+// recur runs one token with Step and more with Chunk, or what the variant of the model asks for.
+func (b *block) recur(l layerOf, op recurrence.Operands, state []*Node) recurred {
+	switch {
+	case b.Window > 0:
+		return b.recurWindow(l, op, state)
+	case b.NormEvery > 0:
+		return b.recurLimited(l, op)
+	}
 	if b.tokens > 1 || op.Segments != nil || !b.Infer {
 		if !b.Infer {
 			op.Keep = func(n *Node) *Node { return b.keep(l, "ssd", n) }
 		}
 		r := recurrence.Chunk(op, min(b.Chunk, max(b.tokens, 1)))
-		return recurred{r.Y, r.State, r.Moments, r.StatesAt, r.EachStateAt}
+		return recurred{r.Y, r.State, r.Moments, r.StatesAt, r.EachStateAt, nil}
 	}
 	one := func(x *Node) *Node { return Squeeze(x, 1) }
 	write := op.Delta
 	if op.Write != nil {
 		write = op.Write
 	}
-	y, state := recurrence.Step(one(op.X), one(write), one(op.LogAlpha), one(op.B), one(op.C), op.Initial)
+	return ofOneToken(recurrence.Step(one(op.X), one(write), one(op.LogAlpha), one(op.B), one(op.C), op.Initial))
+}
+
+func ofOneToken(y, state *Node) recurred {
 	at := func(ends *Node) *Node {
 		return BroadcastToDims(InsertAxes(state, 0), append([]int{ends.Shape().Dim(0)}, state.Shape().Dimensions...)...)
 	}
@@ -171,8 +190,8 @@ func (b *block) recur(l layerOf, op recurrence.Operands) recurred {
 		wide := ConvertDType(state, dtypes.Float64)
 		return InsertAxes(ReduceSum(wide, -1, -2), 1), InsertAxes(ReduceSum(Square(wide), -1, -2), 1)
 	}
-	return recurred{InsertAxes(y, 1), state, moments, at,
-		func(ends *Node, f func(h *Node) *Node) *Node { return f(at(ends)) }}
+	each := func(ends *Node, f func(h *Node) *Node) *Node { return f(at(ends)) }
+	return recurred{InsertAxes(y, 1), state, moments, at, each, nil}
 }
 
 // gatedNorm is RMSNorm over all channels or per group.

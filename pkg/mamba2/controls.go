@@ -77,6 +77,9 @@ func (m Model) checkControls(batch int, controls map[string]*Node) {
 		if i < 0 {
 			panic(fmt.Errorf("mamba2: unknown control %q", name))
 		}
+		if m.Decimate && base != name {
+			panic(fmt.Errorf("mamba2: control %q: positions have no meaning where tokens are dropped", name))
+		}
 		dims, integer := list[i].Dims, list[i].Integer
 		if base != name {
 			dims, integer = dims[:1], true
@@ -195,6 +198,16 @@ func (b *block) contents(l layerOf, x, bt *Node) (*Node, *Node) {
 	bt = b.change(l, "b_value", bt, freeze)
 	bt = b.change(l, "b_norm", bt, rescale)
 	return x, bt
+}
+
+// rewrites tells whether x or B are other than what the convolution gave.
+func (l layerOf) rewrites() bool {
+	for _, name := range []string{"x_value", "x_norm", "b_value", "b_norm", "b_scale"} {
+		if l.controls[name] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // freeze is value where that is a number, x elsewhere.

@@ -134,6 +134,55 @@ func TestNeutralControlsChangeNoBit(t *testing.T) {
 	}
 }
 
+// The controls that only a variant of the model has, and the variants on XLA.
+func TestVariantsAreNeutralAndRunEverywhere(t *testing.T) {
+	m, _ := small(t)
+	limited, err := m.WithNormLimit(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decimated, err := m.WithDecimation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	windowed, err := m.WithWindow(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := tokens(16, m.Vocab())
+	for _, v := range []mamba2.Model{limited, decimated, windowed} {
+		for _, piece := range []int{16, 1} {
+			var first []float32
+			for _, name := range []string{"go", "cpu"} {
+				d, err := xla.Open(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, w := small(t)
+				got := outcome(t, d, variant(w, v), row, piece, nil)
+				if first == nil {
+					first = got
+					with := outcome(t, d, variant(w, v), row, piece, neutral(v, v.NormEvery > 0))
+					for i := range got {
+						if math.Float32bits(got[i]) != math.Float32bits(with[i]) {
+							t.Fatalf("%+v: neutral controls change value %d from %g to %g", v, i, got[i], with[i])
+						}
+					}
+				} else if piece == 16 || v.Window > 0 {
+					for i := range got {
+						if math.Abs(float64(got[i]-first[i])) > 1e-5 {
+							t.Fatalf("%+v, pieces of %d: value %d is %g on XLA, %g in Go", v, piece, i, got[i], first[i])
+						}
+					}
+				}
+				if v.Window == 0 && piece == 1 {
+					break
+				}
+			}
+		}
+	}
+}
+
 func TestControlsOfWrongNameOrShapeAreRefused(t *testing.T) {
 	m, w := small(t)
 	d, err := xla.Open("go")

@@ -65,14 +65,20 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		for i, n := range names {
 			layer.controls[n] = rows[len(layered)+i]
 		}
+		if m.Decimate {
+			layer.length, carry = carry[0], carry[1:]
+		}
 		state := rows[len(layered)+len(names):]
 		if call.Infer { // states travel in the carry and are updated in place
 			for _, s := range carry[1:] {
 				state = append(state, xla.At(s, it.I))
 			}
 		}
-		residual, after, probes := b.apply(layer, carry[0], state)
-		next = []*Node{residual}
+		residual, after, probes := b.apply(&layer, carry[0], state)
+		if m.Decimate {
+			next = []*Node{layer.length}
+		}
+		next = append(next, residual)
 		if !call.Infer {
 			return next, append(after, probes...)
 		}
@@ -81,14 +87,22 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		}
 		return next, probes
 	}
-	residual := b.embed(call.Params[embedding], call.Tokens)
+	carry := []*Node{b.embed(call.Params[embedding], call.Tokens)}
+	if m.Decimate {
+		length := call.Length
+		if length == nil {
+			length = Const(g, int32(b.tokens))
+		}
+		carry = []*Node{length, carry[0]}
+	}
+	fixed := len(carry)
 	loop := xla.Scan{N: m.Config.Layers, Unroll: call.Unroll, Infer: call.Infer, Per: call.Per}
 	var last, ys, out []*Node
 	if call.Infer {
-		last, ys = loop.Run(append([]*Node{residual}, states...), xs, consts, body)
-		out = last[1:]
+		last, ys = loop.Run(append(carry, states...), xs, consts, body)
+		out = last[fixed:]
 	} else {
-		last, ys = loop.Run([]*Node{residual}, append(xs, states...), consts, body)
+		last, ys = loop.Run(carry, append(xs, states...), consts, body)
 		out, ys = ys[:len(states)], ys[len(states):]
 	}
 	output := lm.Output{State: out, Probes: map[string]*Node{}}
@@ -99,7 +113,7 @@ func (m Model) Forward(call lm.Call) lm.Output {
 	for i, p := range names {
 		output.Probes[p] = ys[i]
 	}
-	output.Hidden = rmsNorm(last[0], b.perRow(call.Params[finalNorm], 1), m.Eps)
+	output.Hidden = rmsNorm(last[fixed-1], b.perRow(call.Params[finalNorm], 1), m.Eps)
 	return output
 }
 

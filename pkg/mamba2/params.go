@@ -10,8 +10,9 @@ import (
 // Model is a configuration with the methods of lm.Model. The other fields change how the state is kept.
 type Model struct {
 	Config
-	NormEvery int  // the norm of the state is limited after so many tokens (1: after each), see control norm_limit; 0 never
-	Decimate  bool // tokens are dropped on the way through the layers, see control keep
+	Window    int  // see WithWindow; 0 none
+	NormEvery int  // see WithNormLimit; 0 never
+	Decimate  bool // see WithDecimation
 }
 
 // New checks the configuration.
@@ -79,13 +80,17 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 }
 
 // State lists "state" [layers, batch, heads, headDim, state] and "conv_state" [layers, batch, channels, kernel]: the
-// last raw inputs of the convolution, oldest first, of which the newest kernel − 1 matter.
+// last raw inputs of the convolution, oldest first, of which the newest kernel − 1 matter. A window adds to them.
 func (m Model) State(batch int) []lm.Spec {
 	c := m.Config
-	return []lm.Spec{
+	specs := []lm.Spec{
 		{Name: "state", Dims: []int{c.Layers, batch, c.Heads(), c.HeadDim, c.State}, Layered: true},
 		{Name: "conv_state", Dims: []int{c.Layers, batch, c.Channels(), c.Kernel}, Layered: true},
 	}
+	if m.Window > 0 {
+		specs = append(specs, m.windowState(batch)...)
+	}
+	return specs
 }
 
 // Initial draws the parameters as the official code does: embeddings N(0, 0.02²); projections and convolution uniform
