@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/pkg/recurrence"
+	"stuffed/pkg/table"
+	"stuffed/xla"
+)
+
+// Options of a suite.
+type Options struct {
+	Only    []string // kinds of work, none for all
+	Explore bool     // also variants that are not the default
+}
+
+func (o Options) has(work string) bool { return len(o.Only) == 0 || slices.Contains(o.Only, work) }
+
+// Works are the kinds of work that Options.Only may name.
+var Works = []string{"operator", "train", "small", "prefill", "decode", "trace"}
+
+// Suites by scale. emit gets every row as soon as it is measured.
+var Suites = map[string]func(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error{"gpu": gpu, "cpu": cpu}
+
+// Write saves the report.
+func (r *Report) Write(path string) error {
+	data, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return table.AtomicBytes(path, append(data, '\n'))
+}
+
+// job is a lazily run group of rows.
+type job struct {
+	work string
+	run  func() []Row
+}
+
+func all(ctx context.Context, o Options, jobs []job, emit func(Row) error) error {
+	for _, j := range jobs {
+		if !o.has(j.work) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, row := range j.run() {
+			if err := emit(row); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
+	preset := func(name string) mamba2.Config {
+		c, err := mamba2.Preset(name)
+		if err != nil {
+			panic(err)
+		}
+		return c
+	}
+	var jobs []job
+	add := func(work string, run func() []Row) { jobs = append(jobs, job{work, run}) }
+	for _, heads := range []int{24, 32} {
+		dims := recurrence.Dims{Batch: 16, Tokens: 2048, Heads: heads, HeadDim: 64, Groups: 1, State: 128}
+		add("operator", func() []Row { return Operator(d, dims, false, 64, 30) })
+		if o.Explore || heads == 32 {
+			add("operator", func() []Row { return Operator(d, dims, true, 128, 30) })
+		}
+	}
+	trains := []TrainSpec{
+		{Name: "130m", Model: preset("130m"), Batch: 16, Tokens: 2048, Compute: "bf16", Save: "all"},
+		{Name: "370m", Model: preset("370m"), Batch: 8, Tokens: 2048, Compute: "bf16", Save: "all"},
+	}
+	if o.Explore {
+		for _, save := range []string{"proj", "none"} {
+			trains = append(trains, TrainSpec{Name: "130m", Model: preset("130m"), Batch: 16, Tokens: 2048, Compute: "bf16", Save: save})
+		}
+	}
+	for _, s := range trains {
+		add("train", func() []Row { return Train(d, s, 8) })
+	}
+	for _, tokens := range []int{64, 256, 1024} {
+		small := mamba2.Default(256, 2, 4096)
+		add("small", func() []Row {
+			return Train(d, TrainSpec{Name: "small d256 L2 N128 V4096", Model: small, Batch: 65536 / tokens, Tokens: tokens, Replicas: 6, Compute: "bf16", Save: "all", StepsPerCall: 4}, 5)
+		})
+	}
+	bf16 := lm.Options{Compute: dtypes.BFloat16}
+	for _, name := range []string{"130m", "370m"} {
+		add("prefill", func() []Row {
+			w, err := initial(preset(name))
+			if err != nil {
+				return []Row{{Work: "prefill", Shape: name, Error: err.Error()}}
+			}
+			rows := Prefill(d, name, w, bf16, 1, 2048, 10)
+			return append(rows, Prefill(d, name, w, bf16, 1, 65536, 5)...)
+		})
+	}
+	return all(ctx, o, jobs, emit)
+}
+
+func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
+	byteModel, err := mamba2.Preset("byte")
+	if err != nil {
+		return err
+	}
+	w, err := initial(byteModel)
+	if err != nil {
+		return err
+	}
+	return all(ctx, o, []job{
+		{"train", func() []Row {
+			return Train(d, TrainSpec{Name: "byte d128 L2", Model: byteModel, Batch: 8, Tokens: 512, Compute: "f32", Save: "all"}, 8)
+		}},
+		{"prefill", func() []Row { return Prefill(d, "byte d128 L2", w, lm.Options{}, 1, 512, 10) }},
+	}, emit)
+}
+
+func initial(c mamba2.Config) (*lm.Weights, error) {
+	m, err := mamba2.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return lm.InitialWeights(m, 1)
+}

@@ -1,0 +1,103 @@
+package bench
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"stuffed/datasets"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/pkg/train"
+	"stuffed/xla"
+)
+
+// random is text without content: uniform tokens.
+type random struct{ vocab int }
+
+func (r random) Batcher(_ train.Config, _, rows, length int, _ train.Replica) (datasets.Batcher, error) {
+	return randomRows{r.vocab, rows, length}, nil
+}
+
+func (r random) Held(sequences, length int) (tokens [][]int32, scored [][]bool, err error) {
+	return nil, nil, fmt.Errorf("random tokens hold nothing out")
+}
+func (r random) Vocab() int       { return r.vocab }
+func (r random) Describe() string { return "uniform random tokens" }
+func (r random) Close() error     { return nil }
+
+type randomRows struct{ vocab, rows, length int }
+
+func (r randomRows) Batch(step int64) (datasets.Batch, error) {
+	g := rand.New(rand.NewPCG(uint64(step), 7))
+	n := r.rows * r.length
+	b := datasets.Batch{B: r.rows, T: r.length, Inputs: make([]int32, n), Targets: make([]int32, n), Reset: make([]bool, r.rows)}
+	for i := range n {
+		b.Inputs[i] = int32(g.IntN(r.vocab))
+		b.Targets[i] = int32(g.IntN(r.vocab))
+	}
+	return b, nil
+}
+
+func (r randomRows) Shape() (b, t int) { return r.rows, r.length }
+func (r randomRows) Tokens() int64     { return 0 }
+func (r randomRows) Vocab() int        { return r.vocab }
+
+// TrainSpec is one shape of a training step.
+type TrainSpec struct {
+	Name                    string
+	Model                   mamba2.Config
+	Batch, Tokens, Replicas int // sequences of each replica, tokens of a sequence
+	Compute, Save           string
+	StepsPerCall, Pieces    int
+}
+
+// Train times optimiser steps on random tokens, data and copies included, and the compilation. The rate counts the tokens
+// of all replicas.
+func Train(d *xla.Device, s TrainSpec, runs int) []Row {
+	s.Replicas, s.StepsPerCall = max(s.Replicas, 1), max(s.StepsPerCall, 1)
+	shape := fmt.Sprintf("%s B%d T%d %s", s.Name, s.Batch, s.Tokens, s.Compute)
+	if s.Replicas > 1 {
+		shape += fmt.Sprintf(" × %d models", s.Replicas)
+	}
+	note := fmt.Sprintf("save %s", s.Save)
+	if s.StepsPerCall > 1 {
+		note += fmt.Sprintf(", %d steps per call", s.StepsPerCall)
+	}
+	compile, row := Row{Work: "compile", Shape: "train " + shape, Unit: "s", Runs: 1, Note: note}, Row{Work: "train", Shape: shape, Note: note}
+	t, err := trainer(d, s)
+	if err == nil {
+		start := time.Now()
+		err = guarded(func() error { return t.Compile(s.StepsPerCall) })
+		compile.Median = time.Since(start).Seconds()
+	}
+	if err != nil {
+		compile.Error, row.Error = err.Error(), err.Error()
+		return []Row{compile, row}
+	}
+	tokens := float64(s.Batch * s.Tokens * s.Replicas * s.StepsPerCall)
+	return []Row{compile, guard(row, func() Row {
+		return rates(row, runs, tokens, func() error { _, err := t.Step(); return err })
+	})}
+}
+
+func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {
+	c := train.DefaultConfig()
+	c.Model, c.TrainLength, c.BatchTokens, c.Compute, c.Save = s.Model, s.Tokens, s.Batch*s.Tokens, s.Compute, s.Save
+	c.StepsPerCall, c.Steps, c.LossPieces, c.Output = s.StepsPerCall, 1<<20, s.Pieces, ""
+	c.Policy = []string{"zero"}
+	c.Seeds = nil
+	seeds := make([]uint64, s.Replicas)
+	for i := range seeds {
+		c.Seeds, seeds[i] = append(c.Seeds, int64(i)), uint64(i)
+	}
+	m, err := mamba2.New(s.Model)
+	if err != nil {
+		return nil, err
+	}
+	w, err := lm.InitialWeights(m, seeds...)
+	if err != nil {
+		return nil, err
+	}
+	return train.New(d, m, w, c, random{s.Model.Vocab})
+}

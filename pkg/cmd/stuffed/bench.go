@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/bench"
+	"stuffed/xla"
+)
+
+func init() { commands = append(commands, benchCommand) }
+
+func benchCommand() *cobra.Command {
+	var backend, output, scale string
+	var only []string
+	var exact bool
+	o := bench.Options{}
+	c := &cobra.Command{
+		Use:   "bench [--only operator,train,…]",
+		Short: "Time operator, training step, prefill, decode and trace",
+		Long: `Times what the project does on this machine, medians of several runs, and writes JSON. --scale gpu uses the official
+130m and 370m shapes in bfloat16, --scale cpu a byte model of d 128 in float32; auto chooses by the backend. The scripts in
+bench/peers run other implementations on the same shapes.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := xla.Open(backend, xla.Options{Fast: !exact})
+			if err != nil {
+				return err
+			}
+			if scale == "auto" {
+				scale = "cpu"
+				if d.Kind == "cuda" {
+					scale = "gpu"
+				}
+			}
+			o.Only = only
+			suite, ok := bench.Suites[scale]
+			if !ok {
+				return fmt.Errorf("--scale is %q; choose auto, cpu or gpu", scale)
+			}
+			for _, name := range only {
+				if !slices.Contains(bench.Works, name) {
+					return fmt.Errorf("--only names %q; choose of %s", name, strings.Join(bench.Works, ", "))
+				}
+			}
+			report := bench.NewReport(d)
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(cmd.OutOrStdout(), d.Why)
+			return suite(cmd.Context(), d, o, func(r bench.Row) error {
+				report.Rows = append(report.Rows, r)
+				if r.Error != "" {
+					fmt.Fprintf(w, "%s\t%s\tfailed: %s\n", r.Work, r.Shape, r.Error)
+				} else {
+					fmt.Fprintf(w, "%s\t%s\t%.4g %s\t(%.4g … %.4g)\t%s\n", r.Work, r.Shape, r.Median, r.Unit, r.Min, r.Max, r.Note)
+				}
+				w.Flush()
+				if output == "" {
+					return nil
+				}
+				return report.Write(output)
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go or a GoMLX string")
+	f.StringVar(&scale, "scale", "auto", "auto, cpu or gpu")
+	f.StringSliceVar(&only, "only", nil, "kinds of work: "+strings.Join(bench.Works, ", "))
+	f.BoolVar(&exact, "exact", false, "no TF32 in float32 products on CUDA")
+	f.BoolVar(&o.Explore, "explore", false, "also the variants from which the defaults were chosen")
+	f.StringVar(&output, "output", "", "report (.json)")
+	return c
+}
