@@ -1,0 +1,192 @@
+package study
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// claim is the right to make one row. The right is the folder claims/HASH.G with the highest G; only mkdir, which has
+// one winner, makes it. A holder that falls silent for longer than Expiry has lost it to the one who makes G + 1.
+type claim struct {
+	store  *Store
+	hash   string
+	number int
+
+	mu       sync.Mutex
+	progress Progress
+	stop     chan struct{}
+	stopped  sync.WaitGroup
+}
+
+// Progress of a row in work.
+type Progress struct {
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+	Unit  string `json:"unit"`
+}
+
+var errLost = errors.New("another worker took the row over, after this one had been silent for too long")
+
+func (s *Store) claimDir(hash string, number int) string {
+	return s.path("claims", hash+"."+strconv.Itoa(number))
+}
+
+// claim returns nil where another worker holds the row or won the race for it.
+func (s *Store) claim(hash string) (*claim, error) {
+	number, held, err := s.holder(hash)
+	if err != nil || held {
+		return nil, err
+	}
+	c := &claim{store: s, hash: hash, number: number + 1, stop: make(chan struct{})}
+	if err := os.Mkdir(s.claimDir(hash, c.number), 0o755); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return c, c.beat()
+}
+
+// holder is the highest claim of a row and whether it still counts.
+func (s *Store) holder(hash string) (number int, held bool, err error) {
+	list, err := os.ReadDir(s.path("claims"))
+	if err != nil {
+		return 0, false, fmt.Errorf("store: %w", err)
+	}
+	for _, e := range list {
+		if h, n, found := strings.Cut(e.Name(), "."); found && h == hash {
+			if k, err := strconv.Atoi(n); err == nil {
+				number = max(number, k)
+			}
+		}
+	}
+	if number == 0 {
+		return 0, false, nil
+	}
+	dir := s.claimDir(hash, number)
+	if _, err := os.Stat(dir + "/released"); err == nil {
+		return number, false, nil
+	}
+	last, err := modified(dir + "/beat")
+	if err != nil {
+		if last, err = modified(dir); err != nil {
+			return number, false, nil // the row was published and its claims removed
+		}
+	}
+	now, err := s.now()
+	return number, err == nil && now.Sub(last) < s.Expiry, err
+}
+
+// modified opens the file so that a network client asks the server for its time.
+func modified(path string) (time.Time, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
+// now is the time by the clock that stamps the files, which need not be this machine's.
+func (s *Store) now() (time.Time, error) {
+	f, err := os.CreateTemp(s.path("claims"), ".now-*")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("store: %w", err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := f.Write([]byte{'\n'}); err != nil {
+		return time.Time{}, fmt.Errorf("store: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
+func (c *claim) dir() string { return c.store.claimDir(c.hash, c.number) }
+
+func (c *claim) beat() error {
+	c.mu.Lock()
+	data, err := json.Marshal(c.progress)
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	next := c.dir() + "/next"
+	if err := os.WriteFile(next, append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(next, c.dir()+"/beat")
+}
+
+// lost tells whether the claim was overtaken or its row published by another.
+func (c *claim) lost() bool {
+	number, _, err := c.store.holder(c.hash)
+	return err == nil && number != c.number
+}
+
+// keep beats until release and ends the context when the claim is lost. A beat that fails is tried again: only silence
+// for Expiry costs the claim.
+func (c *claim) keep(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	c.stopped.Go(func() {
+		tick := time.NewTicker(c.store.Beat)
+		defer tick.Stop()
+		for {
+			select {
+			case <-c.stop:
+				cancel(nil)
+				return
+			case <-tick.C:
+				if c.lost() {
+					cancel(errLost)
+					continue
+				}
+				_ = c.beat()
+			}
+		}
+	})
+	return ctx
+}
+
+func (c *claim) report(p Progress) {
+	c.mu.Lock()
+	c.progress = p
+	c.mu.Unlock()
+}
+
+// release ends the claim: for ever when the row is done, for the next worker otherwise.
+func (c *claim) release(done bool) {
+	close(c.stop)
+	c.stopped.Wait()
+	if !done {
+		_ = os.WriteFile(c.dir()+"/released", nil, 0o644)
+		return
+	}
+	for n := c.number; n > 0; n-- {
+		_ = os.RemoveAll(c.store.claimDir(c.hash, n))
+	}
+}
+
+// progressOf reads the last heartbeat of a running row.
+func (s *Store) progressOf(hash string, number int) (p Progress) {
+	data, err := os.ReadFile(s.claimDir(hash, number) + "/beat")
+	if err == nil {
+		_ = json.Unmarshal(data, &p)
+	}
+	return p
+}

@@ -1,0 +1,97 @@
+package study
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/table"
+)
+
+// Collect joins the tables of all finished rows of a plan, each line with its row's configuration in front, and writes
+// them as Parquet to dir, with rows.parquet as the list of rows. It checks every row against its manifest first and
+// names the rows that are missing.
+func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, err error) {
+	done, err := s.done()
+	if err != nil {
+		return nil, nil, err
+	}
+	joined := Tables{}
+	list := table.New()
+	for _, row := range rows {
+		if !done[row.Hash] {
+			missing = append(missing, row)
+			continue
+		}
+		if err := s.Verify(row.Hash); err != nil {
+			return nil, nil, err
+		}
+		files, err := filepath.Glob(filepath.Join(s.RowDir(row.Hash), "*.parquet"))
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, file := range files {
+			t, err := table.Read(file)
+			if err != nil {
+				return nil, nil, err
+			}
+			name := strings.TrimSuffix(filepath.Base(file), ".parquet")
+			if joined[name] == nil {
+				joined[name] = table.New()
+			}
+			if err := joined[name].Append(row.before(t)); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", file, err)
+			}
+		}
+		seconds, err := s.seconds(row.Hash)
+		if err != nil {
+			return nil, nil, err
+		}
+		one := row.before(table.New().AddFloat("seconds", []float64{seconds}))
+		if err := list.Append(one); err != nil {
+			return nil, nil, err
+		}
+	}
+	if list.Rows() == 0 {
+		return nil, missing, fmt.Errorf("none of the %d rows is done; run the plan first: stuffed study run PLAN --store %s", len(rows), filepath.Base(s.Dir))
+	}
+	joined["rows"] = list
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, nil, err
+	}
+	for name := range joined {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := joined[name].Write(filepath.Join(dir, name+".parquet")); err != nil {
+			return nil, nil, err
+		}
+	}
+	return names, missing, nil
+}
+
+// before puts the row's configuration in front of the columns of t.
+func (r Row) before(t *table.Table) *table.Table {
+	n := t.Rows()
+	c, m := r.Config, r.Config.Mamba()
+	recurrent, whole := m.StateSize()
+	out := table.New().AddText("row", repeat(r.Hash, n)).AddText("group", repeat(strings.Join(r.Groups, " "), n)).
+		AddText("data", repeat(c.Data.Kind, n))
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"state", c.Model.State}, {"heads", m.Heads()}, {"width", m.Width}, {"layers", m.Layers}, {"train_length", c.Train.Length}, {"gap", c.Data.Gap}} {
+		out.AddInt(f.name, repeat(int64(f.value), n))
+	}
+	out.AddFloat("n_s", repeat(float64(recurrent)/1e6, n)).AddFloat("n_s_with_conv", repeat(float64(whole)/1e6, n))
+	for k, v := range t.Meta {
+		out.Meta[k] = v
+	}
+	out.Columns = append(out.Columns, t.Columns...)
+	return out
+}
+
+func repeat[T any](v T, n int) []T { return slices.Repeat([]T{v}, n) }

@@ -1,0 +1,191 @@
+package study
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"stuffed/pkg/table"
+)
+
+// slow is a runner without a model: a row takes some milliseconds and yields two tables and a file.
+type slow struct{ pause time.Duration }
+
+func (s slow) About() any { return map[string]string{"device": "none"} }
+
+func (s slow) Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
+	for i := range 4 {
+		report(Progress{Done: int64(i), Total: 4, Unit: "parts"})
+		if err := os.WriteFile(filepath.Join(dir, "part-"+strconv.Itoa(i)), []byte(row.Hash), 0o644); err != nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(s.pause):
+		}
+	}
+	values := make([]float64, 2000)
+	for i := range values {
+		values[i] = float64(i * row.Config.Model.State)
+	}
+	loss := table.New().AddFloat("loss", values)
+	return Tables{"loss": loss, "outcome": table.New().AddInt("fails", []int64{int64(row.Config.Model.State)})}, nil
+}
+
+// stateRows are n small rows that differ in N = 1 … n.
+func stateRows(n int) ([]Row, error) {
+	p, err := ParsePlan([]byte(tiny))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := p.Rows()
+	if err != nil {
+		return nil, err
+	}
+	c := rows[0].Config
+	var out []Row
+	for i := range n {
+		c.Model.State = i + 1
+		out = append(out, Row{Hash: c.Hash(), Groups: []string{"grid"}, Label: c.label(), Config: c})
+	}
+	return out, nil
+}
+
+func quickStore(dir string) (*Store, error) {
+	s, err := OpenStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.Beat, s.Expiry = 20*time.Millisecond, 250*time.Millisecond
+	return s, nil
+}
+
+func testStore(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := quickStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func testRows(t *testing.T, n int) []Row {
+	t.Helper()
+	rows, err := stateRows(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// TestMain is also the worker process that the tests below start and kill.
+func TestMain(m *testing.M) {
+	dir := os.Getenv("STUDY_TEST_STORE")
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	s, err := quickStore(dir)
+	if err == nil {
+		var rows []Row
+		if rows, err = stateRows(12); err == nil {
+			w := Worker{Store: s, Runner: slow{10 * time.Millisecond}}
+			_, err = w.Run(context.Background(), rows)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func child(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), "STUDY_TEST_STORE="+dir)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Two workers are killed at random moments, without warning; two new ones finish the plan.
+func TestKilledWorkersLoseNothing(t *testing.T) {
+	moments := 2
+	if s := os.Getenv("STUFFED_KILLS"); s != "" {
+		moments, _ = strconv.Atoi(s)
+	}
+	rows := testRows(t, 12)
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	for i := range moments {
+		dir := t.TempDir()
+		s := testStore(t, dir)
+		workers := []*exec.Cmd{child(t, dir), child(t, dir)}
+		wait := time.Duration(20+random.IntN(400)) * time.Millisecond
+		time.Sleep(wait)
+		for _, w := range workers {
+			_ = w.Process.Kill()
+		}
+		for _, w := range workers {
+			_ = w.Wait()
+		}
+		before, err := s.done()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for hash := range before {
+			if err := s.Verify(hash); err != nil {
+				t.Errorf("moment %d: %v", i, err)
+			}
+		}
+		workers = []*exec.Cmd{child(t, dir), child(t, dir)}
+		for _, w := range workers {
+			if err := w.Wait(); err != nil {
+				t.Errorf("moment %d: second worker: %v", i, err)
+			}
+		}
+		t.Logf("killed after %v with %d rows done", wait, len(before))
+		wantWhole(t, s, rows)
+	}
+}
+
+// wantWhole checks that a store holds exactly the rows, each whole, and nothing half made.
+func wantWhole(t *testing.T, s *Store, rows []Row) {
+	t.Helper()
+	done, err := s.done()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done) != len(rows) {
+		t.Errorf("%d rows in the store, the plan has %d", len(done), len(rows))
+	}
+	names, missing, err := s.Collect(rows, filepath.Join(s.Dir, "tables"))
+	if err != nil || len(missing) != 0 || fmt.Sprint(names) != "[loss outcome rows]" {
+		t.Fatalf("collect: tables %v, %d missing, error %v", names, len(missing), err)
+	}
+	all, err := table.Read(filepath.Join(s.Dir, "tables", "outcome.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fails, _ := all.Int("fails")
+	states, err := all.Int("state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rows {
+		if len(fails) != len(rows) || fails[i] != int64(i+1) || states[i] != fails[i] {
+			t.Fatalf("outcomes %v of states %v, want each of 1 … %d once", fails, states, len(rows))
+		}
+	}
+	for _, dir := range []string{"tmp", "claims", "failed"} {
+		if left, _ := os.ReadDir(s.path(dir)); len(left) != 0 {
+			t.Errorf("%s still holds %v", dir, left[0].Name())
+		}
+	}
+}

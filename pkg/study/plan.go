@@ -1,0 +1,158 @@
+// Package study runs plans: a grid of configurations becomes rows, each row is trained and measured once, by any
+// number of workers on any number of machines that share a folder, and is kept whole or not at all.
+package study
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Plan is a study: a base configuration and groups of rows that vary it.
+type Plan struct {
+	Name   string          `json:"name"`
+	About  string          `json:"about"`
+	Base   json.RawMessage `json:"base"` // a Config
+	Groups []Group         `json:"groups"`
+}
+
+// Group is the product of its axes, or a list of cells, on top of Set. Fields are dotted paths into the base, such as
+// "model.state".
+type Group struct {
+	Name  string           `json:"name"`
+	Set   map[string]any   `json:"set,omitempty"`
+	Axes  []Axis           `json:"axes,omitempty"`
+	Cells []map[string]any `json:"cells,omitempty"`
+}
+
+// Axis lists the values of one field.
+type Axis struct {
+	Field  string `json:"field"`
+	Values []any  `json:"values"`
+}
+
+// Row is one unit of work: one model shape and training length with all its replicas.
+type Row struct {
+	Hash   string   `json:"hash"`
+	Groups []string `json:"groups"` // a row that several groups ask for is made once
+	Label  string   `json:"label"`
+	Config Config   `json:"config"`
+}
+
+// ReadPlan reads a plan file and checks every row of it.
+func ReadPlan(path string) (*Plan, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := ParsePlan(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// ParsePlan reads a plan and checks every row of it.
+func ParsePlan(data []byte) (*Plan, error) {
+	var p Plan
+	if err := strict(data, &p); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	if p.Name == "" || len(p.Base) == 0 || len(p.Groups) == 0 {
+		return nil, fmt.Errorf("plan: name, base and at least one group are needed")
+	}
+	_, err := p.Rows()
+	return &p, err
+}
+
+func strict(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+// Rows expands the groups in order.
+func (p *Plan) Rows() ([]Row, error) {
+	var rows []Row
+	at := map[string]int{}
+	for _, g := range p.Groups {
+		for i, set := range g.cells() {
+			c, err := p.config(g.Set, set)
+			if err != nil {
+				return nil, fmt.Errorf("plan %s, group %s, row %d: %w", p.Name, g.Name, i+1, err)
+			}
+			hash := c.Hash()
+			if k, seen := at[hash]; seen {
+				rows[k].Groups = append(rows[k].Groups, g.Name)
+				continue
+			}
+			at[hash] = len(rows)
+			rows = append(rows, Row{Hash: hash, Groups: []string{g.Name}, Label: c.label(), Config: c})
+		}
+	}
+	return rows, nil
+}
+
+// cells lists what each row sets.
+func (g Group) cells() []map[string]any {
+	if len(g.Cells) > 0 {
+		return g.Cells
+	}
+	out := []map[string]any{{}}
+	for _, a := range g.Axes {
+		var next []map[string]any
+		for _, old := range out {
+			for _, v := range a.Values {
+				row := map[string]any{a.Field: v}
+				for k, o := range old {
+					row[k] = o
+				}
+				next = append(next, row)
+			}
+		}
+		out = next
+	}
+	return out
+}
+
+func (p *Plan) config(sets ...map[string]any) (Config, error) {
+	var tree map[string]any
+	if err := json.Unmarshal(p.Base, &tree); err != nil {
+		return Config{}, fmt.Errorf("base: %w", err)
+	}
+	for _, set := range sets {
+		for field, v := range set {
+			if err := put(tree, strings.Split(field, "."), v); err != nil {
+				return Config{}, fmt.Errorf("field %s: %w", field, err)
+			}
+		}
+	}
+	data, err := json.Marshal(tree)
+	if err != nil {
+		return Config{}, err
+	}
+	var c Config
+	if err := strict(data, &c); err != nil {
+		return c, err
+	}
+	c.resolve()
+	return c, c.Validate()
+}
+
+func put(tree map[string]any, path []string, v any) error {
+	if len(path) == 1 {
+		tree[path[0]] = v
+		return nil
+	}
+	next, ok := tree[path[0]].(map[string]any)
+	if !ok {
+		if tree[path[0]] != nil {
+			return fmt.Errorf("%s is no object", path[0])
+		}
+		next = map[string]any{}
+		tree[path[0]] = next
+	}
+	return put(next, path[1:], v)
+}

@@ -1,0 +1,128 @@
+package study
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+)
+
+// RowStatus is where a row stands.
+type RowStatus struct {
+	Row
+	State    string   `json:"state"` // done, running, failed or open
+	Seconds  float64  `json:"seconds,omitempty"`
+	Progress Progress `json:"progress"`
+	Error    string   `json:"error,omitempty"`
+}
+
+// Status looks at every row of the store.
+func (s *Store) Status(rows []Row) ([]RowStatus, error) {
+	done, err := s.done()
+	if err != nil {
+		return nil, err
+	}
+	failed, err := s.failures()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]RowStatus, len(rows))
+	for i, row := range rows {
+		out[i] = RowStatus{Row: row, State: "open"}
+		if done[row.Hash] {
+			out[i].State = "done"
+			if out[i].Seconds, err = s.seconds(row.Hash); err != nil {
+				return nil, fmt.Errorf("row %s: %w", row.Hash, err)
+			}
+			continue
+		}
+		number, held, err := s.holder(row.Hash)
+		switch {
+		case err != nil:
+			return nil, err
+		case held:
+			out[i].State, out[i].Progress = "running", s.progressOf(row.Hash, number)
+		case failed[row.Hash]:
+			out[i].State, out[i].Error = "failed", s.failure(row.Hash)
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) failure(hash string) string {
+	var f struct{ Error string }
+	data, err := os.ReadFile(s.path("failed", hash+".json"))
+	if err == nil {
+		err = json.Unmarshal(data, &f)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return f.Error
+}
+
+// Estimate is how long open and running rows will take: their work at the speed of the rows that are done, or at
+// speed (operations per second) where none is, shared among workers.
+func Estimate(status []RowStatus, speed float64, workers int) (left time.Duration, measured bool) {
+	var done, seconds, open float64
+	for _, r := range status {
+		work := r.Config.Work()
+		switch r.State {
+		case "done":
+			done, seconds = done+work, seconds+r.Seconds
+		case "running":
+			if p := r.Progress; p.Total > 0 {
+				work *= 1 - float64(p.Done)/float64(p.Total)
+			}
+			open += work
+		case "open":
+			open += work
+		}
+	}
+	if measured = seconds > 0 && done > 0; measured {
+		speed = done / seconds
+	}
+	return time.Duration(open / speed / float64(max(workers, 1)) * float64(time.Second)), measured
+}
+
+// Speed is a rough guess, in operations per second of small models, for a kind of backend before any row is done.
+func Speed(kind string) float64 {
+	switch kind {
+	case "cuda":
+		return 60e12
+	case "cpu":
+		return 30e9
+	}
+	return 5e9
+}
+
+// PrintStatus writes one line per row and a line of sums.
+func PrintStatus(w io.Writer, status []RowStatus, left time.Duration) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "row\tstate\twhat\ttime or progress")
+	count := map[string]int{}
+	for _, r := range status {
+		count[r.State]++
+		note := ""
+		switch r.State {
+		case "done":
+			note = fmt.Sprintf("%.1f s", r.Seconds)
+		case "running":
+			note = "starting"
+			if p := r.Progress; p.Total > 0 {
+				note = fmt.Sprintf("%d %% of %d %s", 100*p.Done/p.Total, p.Total, p.Unit)
+			}
+		case "failed":
+			note = r.Error
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Hash, r.State, r.Label, note)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d rows: %d done, %d running, %d failed, %d open; about %s of work left\n", len(status),
+		count["done"], count["running"], count["failed"], count["open"], left.Round(time.Second))
+	return err
+}

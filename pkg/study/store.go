@@ -1,0 +1,209 @@
+package study
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"stuffed/pkg/table"
+)
+
+// Store is a folder of results:
+//
+//	rows/HASH/            a finished row: row.json, tables, models, manifest.json with the hash of every file
+//	claims/HASH.G/        the G-th claim of a row, with the holder's heartbeat
+//	failed/HASH.json      why a row failed
+//	tmp/HASH-TOKEN/       a row being made
+//
+// Everything becomes visible by one rename or one mkdir, so a folder shared over a network will do.
+type Store struct {
+	Dir    string
+	Beat   time.Duration // between heartbeats
+	Expiry time.Duration // silence after which a claim is void
+}
+
+// OpenStore makes the folder where needed.
+func OpenStore(dir string) (*Store, error) {
+	s := &Store{Dir: dir, Beat: 5 * time.Second, Expiry: 2 * time.Minute}
+	for _, d := range []string{"rows", "claims", "failed", "tmp"} {
+		if err := os.MkdirAll(s.path(d), 0o755); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Store) path(parts ...string) string {
+	return filepath.Join(append([]string{s.Dir}, parts...)...)
+}
+
+// RowDir is where a finished row lies.
+func (s *Store) RowDir(hash string) string { return s.path("rows", hash) }
+
+// done reads the folder afresh; looking up a single name may be answered from a network client's cache.
+func (s *Store) done() (map[string]bool, error) { return s.entries("rows", "") }
+
+func (s *Store) failures() (map[string]bool, error) { return s.entries("failed", ".json") }
+
+func (s *Store) entries(dir, suffix string) (map[string]bool, error) {
+	list, err := os.ReadDir(s.path(dir))
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	out := map[string]bool{}
+	for _, e := range list {
+		if name, found := strings.CutSuffix(e.Name(), suffix); found && !strings.HasPrefix(name, ".") {
+			out[name] = true
+		}
+	}
+	return out, nil
+}
+
+// manifest lists a row's files; it is written last.
+type manifest struct {
+	Hash    string            `json:"hash"`
+	Seconds float64           `json:"seconds"`
+	Run     any               `json:"run,omitempty"` // device and versions, from the runner
+	Files   map[string]string `json:"files"`         // path → SHA-256
+}
+
+// publish completes the folder dir and makes it the row's. Where the row exists already, the first one stays.
+func (s *Store) publish(dir string, row Row, seconds float64, run any) error {
+	data, err := json.MarshalIndent(row, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := table.AtomicBytes(filepath.Join(dir, "row.json"), append(data, '\n')); err != nil {
+		return err
+	}
+	m := manifest{Hash: row.Hash, Seconds: seconds, Run: run}
+	if m.Files, err = hashes(dir); err != nil {
+		return err
+	}
+	if data, err = json.MarshalIndent(m, "", "  "); err != nil {
+		return err
+	}
+	if err := table.AtomicBytes(filepath.Join(dir, "manifest.json"), append(data, '\n')); err != nil {
+		return err
+	}
+	if err := syncTree(dir); err != nil {
+		return err
+	}
+	err = os.Rename(dir, s.RowDir(row.Hash))
+	if err != nil {
+		if done, _ := s.done(); done[row.Hash] {
+			return os.RemoveAll(dir)
+		}
+		return fmt.Errorf("store: %w", err)
+	}
+	_ = os.Remove(s.path("failed", row.Hash+".json"))
+	return syncTree(s.path("rows"))
+}
+
+// hashes of all files below dir, manifest excepted.
+func hashes(dir string) (map[string]string, error) {
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || name == "manifest.json" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		sum := sha256.Sum256(data)
+		out[filepath.ToSlash(name)] = hex.EncodeToString(sum[:])
+		return err
+	})
+	return out, err
+}
+
+// syncTree flushes the files and folders directly and below dir's first level; rows have no deeper trees to lose.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != dir && filepath.Base(dir) == "rows" {
+			return filepath.SkipDir
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := f.Sync(); err != nil && !d.IsDir() { // some network file systems refuse it on folders
+			return err
+		}
+		return nil
+	})
+}
+
+// Verify compares a finished row with its manifest.
+func (s *Store) Verify(hash string) error {
+	dir := s.RowDir(hash)
+	again := "remove this folder and run the plan again"
+	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	if err != nil {
+		return fmt.Errorf("row %s is damaged: %w; %s", hash, err, again)
+	}
+	var m manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return fmt.Errorf("%s: manifest.json: %w; %s", dir, err, again)
+	}
+	have, err := hashes(dir)
+	if err != nil {
+		return err
+	}
+	for name, want := range m.Files {
+		if have[name] != want {
+			return fmt.Errorf("%s: %s is not what the manifest says; %s", dir, name, again)
+		}
+	}
+	if m.Hash != hash || len(have) != len(m.Files) {
+		return fmt.Errorf("%s: the manifest is of row %s with %d files, the folder has %d; %s", dir, m.Hash, len(m.Files), len(have), again)
+	}
+	return nil
+}
+
+func (s *Store) seconds(hash string) (float64, error) {
+	var m manifest
+	data, err := os.ReadFile(filepath.Join(s.RowDir(hash), "manifest.json"))
+	if err != nil {
+		return 0, err
+	}
+	return m.Seconds, errors.Join(json.Unmarshal(data, &m), nil)
+}
+
+// fail records why a row failed.
+func (s *Store) fail(row Row, cause error) error {
+	data, err := json.MarshalIndent(map[string]any{"row": row, "error": cause.Error()}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return table.AtomicBytes(s.path("failed", row.Hash+".json"), append(data, '\n'))
+}
+
+// sweep removes what earlier claims of a row left in tmp.
+func (s *Store) sweep(hash, except string) {
+	left, _ := filepath.Glob(s.path("tmp", hash+"-*"))
+	for _, dir := range slices.DeleteFunc(left, func(d string) bool { return filepath.Base(d) == except }) {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+func token() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
