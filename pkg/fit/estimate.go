@@ -2,6 +2,7 @@ package fit
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/optimize"
 )
@@ -36,14 +37,32 @@ func newFitter(points []Point, model errorModel) *fitter {
 		}
 		f.floor = 1e-3 * max(largest, 1e-9)
 	}
-	exact := true
-	for _, p := range points {
-		exact = exact && p.Exact()
-	}
-	if exact {
+	if len(f.widths()) == 0 {
 		f.floor *= 1e-4
 	}
 	return f
+}
+
+// widths of the closed brackets on the model's scale, sorted.
+func (f *fitter) widths() (out []float64) {
+	for _, p := range f.points {
+		if !p.Exact() && p.Low > 0 && !math.IsInf(p.High, 1) {
+			out = append(out, f.model.scale(p.High)-f.model.scale(p.Low))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// cautious is the fitter for intervals: its σ is at least a sixth of a step of the grid. A grid cannot show smaller
+// errors; the likelihood of few brackets takes them for none, and intervals become too narrow.
+func (f *fitter) cautious() *fitter {
+	again := *f
+	again.predicted = make([]float64, len(f.points))
+	if widths := f.widths(); len(widths) > 0 {
+		again.floor = max(f.floor, widths[len(widths)/2]/6)
+	}
+	return &again
 }
 
 // score evaluates parameters and ln σ; score is the likelihood less the
@@ -80,33 +99,45 @@ func (f *fitter) fit(form Form, warm []float64) estimate {
 			}
 		}
 	}
-	best := estimate{form: form, g: f.g, score: math.Inf(-1)}
 	last := form.Params
 	objective := func(x []float64) float64 {
 		_, score := f.score(form, form.natural(f.g, x[:last]), x[last])
 		return -score
 	}
-	for _, x := range starts {
-		for range 2 { // a second simplex from where the first one stopped
-			x = minimise(objective, x)
+	if warm == nil { // a short look from every start, the whole way from the best
+		best := math.Inf(1)
+		var from []float64
+		for _, start := range starts {
+			x := minimise(objective, start, 80)
+			if y := objective(x); from == nil || y < best {
+				best, from = y, x
+			}
 		}
-		params := form.natural(f.g, x[:last])
-		logL, score := f.score(form, params, x[last])
-		if score > best.score || best.x == nil {
-			best.x, best.params, best.sigma, best.logL, best.score = x, params, f.sigma(x[last]), logL, score
-		}
+		starts = [][]float64{from}
 	}
-	return best
+	x, turns, evaluations := starts[0], 2, 600 // a second simplex from where the first one stopped
+	if warm != nil {
+		turns, evaluations = 1, 200
+	}
+	if len(f.widths()) == 0 {
+		turns = 6 // exact points have one sharp optimum
+	}
+	for range turns {
+		x = minimise(objective, x, evaluations)
+	}
+	e := estimate{form: form, g: f.g, x: x, params: form.natural(f.g, x[:last]), sigma: f.sigma(x[last])}
+	e.logL, e.score = f.score(form, e.params, x[last])
+	return e
 }
 
 // minimise runs Nelder–Mead; it returns x itself where nothing better is found.
-func minimise(objective func([]float64) float64, x []float64) []float64 {
+func minimise(objective func([]float64) float64, x []float64, evaluations int) []float64 {
 	if math.IsInf(objective(x), 1) {
 		return x
 	}
 	result, err := optimize.Minimize(optimize.Problem{Func: objective}, x, &optimize.Settings{
-		FuncEvaluations: 1500,
-		Converger:       &optimize.FunctionConverge{Absolute: 1e-7, Iterations: 40},
+		FuncEvaluations: evaluations,
+		Converger:       &optimize.FunctionConverge{Absolute: 1e-7, Iterations: 25},
 	}, &optimize.NelderMead{SimplexSize: 0.3})
 	if result == nil || (err != nil && len(result.X) != len(x)) || math.IsNaN(result.F) {
 		return x

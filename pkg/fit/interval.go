@@ -25,8 +25,7 @@ func (f *fitter) profile(e estimate, k int) (low, high float64, open bool) {
 			_, score := f.score(e.form, e.form.pinned(f.g, k, v, x[:last]), x[last])
 			return -score
 		}
-		x := minimise(objective, warm)
-		x = minimise(objective, x)
+		x := minimise(objective, warm, 200)
 		return e.score + (-drop) + objective(x), x
 	}
 	centre := e.params[k]
@@ -76,29 +75,29 @@ func (f *fitter) profile(e estimate, k int) (low, high float64, open bool) {
 // 2.5 and 97.5 percentiles of each parameter. Draws with fewer distinct N than
 // parameters say nothing about them and are drawn again.
 func (f *fitter) caseBootstrap(e estimate, resamples int, seed uint64) [][2]float64 {
-	random := rand.New(rand.NewPCG(seed, 0xca5e))
-	values := make([][]float64, e.form.Params)
-	for range resamples {
-		drawn := make([]Point, len(f.points))
+	fitted := make([][]float64, resamples)
+	parallel(resamples, func(r int) {
+		random := rand.New(rand.NewPCG(seed, 0xca5e+uint64(r)))
+		again := *f
+		again.points, again.predicted = make([]Point, len(f.points)), make([]float64, len(f.points))
 		for try := 0; try < 50; try++ {
-			for i := range drawn {
-				drawn[i] = f.points[random.IntN(len(f.points))]
+			for i := range again.points {
+				again.points[i] = f.points[random.IntN(len(f.points))]
 			}
-			if distinct(drawn) > e.form.Params {
+			if distinct(again.points) > e.form.Params {
 				break
 			}
 		}
-		again := *f
-		again.points = drawn
-		fitted := again.fit(e.form, e.x)
-		for k, v := range fitted.params {
-			values[k] = append(values[k], v)
-		}
-	}
+		fitted[r] = again.fit(e.form, e.x).params
+	})
 	out := make([][2]float64, e.form.Params)
-	for k, v := range values {
-		slices.Sort(v)
-		out[k] = [2]float64{v[len(v)*25/1000], v[(len(v)*975-1)/1000]}
+	for k := range out {
+		values := make([]float64, resamples)
+		for r := range fitted {
+			values[r] = fitted[r][k]
+		}
+		slices.Sort(values)
+		out[k] = [2]float64{values[resamples*25/1000], values[(resamples*975-1)/1000]}
 	}
 	return out
 }

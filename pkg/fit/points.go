@@ -55,17 +55,17 @@ func Points(t *table.Table) ([]Point, error) {
 
 func (p Point) check() error {
 	switch {
-	case math.IsNaN(p.N) || math.IsInf(p.N, 0) || p.N < 0:
-		return fmt.Errorf("n_s is %v, want a number of millions of at least 0", p.N)
+	case math.IsNaN(p.N) || math.IsInf(p.N, 0) || p.N <= 0:
+		return fmt.Errorf("n_s is %v, want a number of millions above 0", p.N)
 	case math.IsInf(p.Low, -1) && math.IsInf(p.High, 1):
 		return fmt.Errorf("low and high are both empty; leave the row out, it says nothing")
 	case math.IsNaN(p.Low) || math.IsInf(p.Low, 1) || math.IsNaN(p.High) || math.IsInf(p.High, -1):
 		return fmt.Errorf("low is %v and high is %v, want K tokens or an empty cell", p.Low, p.High)
-	case p.Low > p.High:
-		return fmt.Errorf("low is %v and high is %v, want low ≤ high", p.Low, p.High)
-	case p.High <= 0 && p.Low < p.High:
+	case p.Low >= p.High:
+		return fmt.Errorf("low is %v and high is %v, want low < high (fails at low, passes at high)", p.Low, p.High)
+	case p.High <= 0:
 		return fmt.Errorf("high is %v, want a positive number of K tokens", p.High)
-	case p.Low < 0 && !math.IsInf(p.Low, -1) && !p.Exact():
+	case p.Low < 0 && !math.IsInf(p.Low, -1):
 		return fmt.Errorf("low is %v, want K tokens of at least 0 or an empty cell", p.Low)
 	}
 	return nil

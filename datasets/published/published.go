@@ -1,0 +1,93 @@
+// Package published holds numbers printed or plotted in arXiv 2410.07145, each with its source: thresholds in K tokens
+// (1,024) against state sizes in millions of scalars, and the laws fitted to them.
+package published
+
+import (
+	_ "embed" // the tables are part of the program
+	"encoding/csv"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+//go:embed thresholds.csv
+var thresholds string
+
+//go:embed laws.csv
+var laws string
+
+// Threshold is one plotted point.
+type Threshold struct {
+	N, T   float64 // millions of scalars, K tokens
+	Origin bool    // the artificial point (0, 0)
+	Source string
+}
+
+// Law is a fitted law with its claimed coefficient of determination.
+type Law struct {
+	Form   string
+	Params []float64
+	R2     float64
+	Source string
+}
+
+// Laws that were published: forget and recall.
+var Laws = []string{"forget", "recall"}
+
+// Thresholds are the points of a law as plotted.
+func Thresholds(law string) ([]Threshold, error) {
+	rows, err := records(thresholds, law)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Threshold, len(rows))
+	for i, r := range rows {
+		out[i] = Threshold{Origin: r[3] == "origin", Source: r[4]}
+		if out[i].N, err = strconv.ParseFloat(r[1], 64); err != nil {
+			return nil, err
+		}
+		if out[i].T, err = strconv.ParseFloat(r[2], 64); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Of is the published form of a law.
+func Of(law string) (Law, error) {
+	rows, err := records(laws, law)
+	if err != nil {
+		return Law{}, err
+	}
+	r := rows[0]
+	l := Law{Form: r[1], Source: r[6]}
+	for _, cell := range r[2:5] {
+		if cell == "" {
+			continue
+		}
+		v, err := strconv.ParseFloat(cell, 64)
+		if err != nil {
+			return l, err
+		}
+		l.Params = append(l.Params, v)
+	}
+	l.R2, err = strconv.ParseFloat(r[5], 64)
+	return l, err
+}
+
+func records(text, law string) ([][]string, error) {
+	all, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	var rows [][]string
+	for _, r := range all {
+		if r[0] == law {
+			rows = append(rows, r)
+		}
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("law %q is unknown; choose one of %s", law, strings.Join(Laws, ", "))
+	}
+	return rows, nil
+}
