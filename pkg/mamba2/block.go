@@ -127,7 +127,7 @@ func (b *block) convolve(l layerOf, raw, window *Node) (y, after *Node, at func(
 		if segs != nil {
 			of := gatherTokens(InsertAxes(segs, -1), idx)
 			own := SliceAxis(of, 2, AxisElem(k-1))
-			same := Equal(of, BroadcastToShape(own, of.Shape()))
+			same := Equal(of, own)
 			rows = Where(BroadcastToShape(same, shapes.Make(dtypes.Bool, rows.Shape().Dimensions...)), rows, ZerosLike(rows))
 		}
 		return ConvertDType(TransposeAllAxes(rows, 1, 0, 3, 2), b.gate)

@@ -140,7 +140,6 @@ func (c *chunked) gates(la, segments *Node) {
 	enter, leave, total := Add(hi, lo), diff(end(hi), hi, end(lo), lo), Add(end(hi), end(lo))
 
 	mask := ExpandLeftToRank(LowerTriangular(g, c.q), 5)
-	mask = BroadcastToShape(mask, shapes.Make(dtypes.Bool, d.Batch, c.chunks, 1, c.q, c.q))
 	if segments != nil {
 		seg := Reshape(padEdge(segments, c.chunks*c.q), d.Batch, c.chunks, 1, c.q) // [b,k,1,j]
 		last := SliceAxis(seg, -1, AxisRangeToEnd(c.q-1))                          // [b,k,1,1]
@@ -149,8 +148,8 @@ func (c *chunked) gates(la, segments *Node) {
 			before = Concatenate([]*Node{before, SliceAxis(last, 1, AxisRange(0, c.chunks-1))}, 1)
 		}
 		mask = LogicalAnd(mask, Equal(InsertAxes(seg, -1), InsertAxes(seg, -2)))
-		enter = keep(Equal(seg, BroadcastToShape(before, seg.Shape())), enter)
-		leave = keep(Equal(seg, BroadcastToShape(last, seg.Shape())), leave)
+		enter = keep(Equal(seg, before), enter)
+		leave = keep(Equal(seg, last), leave)
 		total = keep(Equal(last, before), total)
 	}
 	c.decay, c.enter, c.leave = Exp(keep(mask, pair)), Exp(enter), Exp(leave)

@@ -56,7 +56,7 @@ func (r Result) StatesAt(positions *Node) *Node {
 			shape[i] = 1
 		}
 		shape[0], shape[axis] = n, c.q
-		here := Equal(BroadcastToDims(InsertAxes(token, -1), n, c.q), Iota(x.Graph(), shapes.Make(dtypes.Int32, n, c.q), 1))
+		here := Equal(InsertAxes(token, -1), Iota(x.Graph(), shapes.Make(dtypes.Int32, n, c.q), 1))
 		here = BroadcastToShape(Reshape(here, shape...), shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
 		return ReduceSum(Where(here, x, ZerosLike(x)), axis)
 	}
