@@ -58,7 +58,7 @@ func (r RecallLength) String() string {
 	case r.Censored:
 		return fmt.Sprintf("T_recall: %d tokens or more, the longest length tested (interval from %d)", r.Length, r.Low)
 	case r.Length == 0:
-		return fmt.Sprintf("T_recall: below the shortest length that fails, %d tokens (interval %d to %d)", r.NextFail, r.Low, r.High)
+		return fmt.Sprintf("T_recall: none; the shortest length tested, %d tokens, fails (interval %d to %d)", r.NextFail, r.Low, r.High)
 	}
 	return fmt.Sprintf("T_recall: %d tokens, the next length tested, %d, fails (interval %d to %d)", r.Length, r.NextFail, r.Low, r.High)
 }

@@ -140,43 +140,42 @@ func (p Passkey) run(ctx context.Context, r *lm.Runner, enc datasets.Encoder, do
 		if err != nil {
 			return err
 		}
-		var some []question
-		flush := func() error {
-			if len(some) == 0 {
-				return nil
-			}
-			rows, err := p.ask(ctx, r, enc, some, func(tokens int) {
-				if p.Progress != nil {
-					p.Progress(before+int64(tokens*len(some)), total)
-				}
-			})
-			if err != nil {
-				return fmt.Errorf("passkey, length %d: %w", length, err)
-			}
-			before += int64(len(some) * length)
-			some = nil
-			return put(rows)
-		}
+		var open []question // records are made when they are asked
 		for _, depth := range p.Depths {
 			for trial := range p.Trials {
 				if done[rowKey(length, depth, trial, p.Seed)] {
 					before += int64(length)
-					continue
-				}
-				rec, err := g.Record(p.Seed, prompt.Index(depth, trial), depth)
-				if err != nil {
-					return fmt.Errorf("passkey: %w", err)
-				}
-				some = append(some, question{rec, trial})
-				if len(some) == batch {
-					if err := flush(); err != nil {
-						return err
-					}
+				} else {
+					open = append(open, question{prompt.Record{Depth: depth}, trial})
 				}
 			}
 		}
-		if err := flush(); err != nil {
-			return err
+		if len(open) == 0 {
+			continue
+		}
+		turns := (len(open) + batch - 1) / batch
+		size := (len(open) + turns - 1) / turns
+		for some := range slices.Chunk(open, size) {
+			asked := slices.Clone(some)
+			for i, q := range asked {
+				if asked[i].Record, err = g.Record(p.Seed, prompt.Index(q.Depth, q.trial), q.Depth); err != nil {
+					return fmt.Errorf("passkey: %w", err)
+				}
+			}
+			report := func(tokens int) {
+				if p.Progress != nil {
+					p.Progress(before+int64(tokens*len(asked)), total)
+				}
+			}
+			rows, err := p.ask(ctx, r, enc, asked, size, report)
+			if err != nil {
+				return fmt.Errorf("passkey, length %d: %w", length, err)
+			}
+			report(length)
+			before += int64(len(asked) * length)
+			if err := put(rows); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -198,8 +197,10 @@ func (p Passkey) fits(enc datasets.Encoder) error {
 	return nil
 }
 
-// ask reads prompts of one length side by side, gives the answers token by token, and lets the model write its own.
-func (p Passkey) ask(ctx context.Context, r *lm.Runner, enc datasets.Encoder, some []question, progress func(tokens int)) (*table.Table, error) {
+// ask reads prompts of one length side by side, gives the answers token by token, and lets the model write its own. Rows
+// beyond the questions repeat the last one: a batch of another size would be another graph to compile.
+func (p Passkey) ask(ctx context.Context, r *lm.Runner, enc datasets.Encoder, asked []question, rows int, progress func(tokens int)) (*table.Table, error) {
+	some := append(slices.Clip(asked), slices.Repeat(asked[len(asked)-1:], rows-len(asked))...)
 	length, longest := some[0].Length, 0
 	head, forced := make([][]int32, len(some)), make([][]int32, len(some))
 	for i, q := range some {
@@ -245,7 +246,7 @@ func (p Passkey) ask(ctx context.Context, r *lm.Runner, enc datasets.Encoder, so
 		return nil, err
 	}
 	var a answers
-	for i, q := range some {
+	for i, q := range asked {
 		f, err := prompt.TeacherForced(logProb[i], likeliest[i])
 		if err != nil {
 			return nil, err
