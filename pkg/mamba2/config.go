@@ -40,6 +40,8 @@ type Range struct {
 	High float64 `json:"high"`
 }
 
+func (r Range) positive() bool { return r.Low > 0 && r.High >= r.Low && !math.IsInf(r.High, 0) }
+
 // Default is the official model's shape with the given width, layers and vocabulary.
 func Default(width, layers, vocab int) Config {
 	return Config{Layers: layers, Width: width, HeadDim: 64, State: 128, Groups: 1, Expand: 2, Kernel: 4, Vocab: vocab,
@@ -106,12 +108,14 @@ func (c Config) Validate() error {
 		return fmt.Errorf("config: eps = %g is outside (0, 1)", c.Eps)
 	case !(c.DeltaMin >= 0) || math.IsInf(c.DeltaMin, 0):
 		return fmt.Errorf("config: delta_min = %g must be finite and at least 0", c.DeltaMin)
-	case c.DeltaMax != 0 && !(c.DeltaMax > c.DeltaMin):
-		return fmt.Errorf("config: delta_max = %g must be above delta_min = %g, or 0 for no limit", c.DeltaMax, c.DeltaMin)
-	case !(c.InitDelta.Low > 0 && c.InitDelta.High >= c.InitDelta.Low):
-		return fmt.Errorf("config: init_delta = %v must be an interval above 0", c.InitDelta)
-	case !(c.InitA.Low > 0 && c.InitA.High >= c.InitA.Low):
-		return fmt.Errorf("config: init_a = %v must be an interval above 0", c.InitA)
+	case c.DeltaMax != 0 && !(c.DeltaMax > c.DeltaMin) || math.IsInf(c.DeltaMax, 0):
+		return fmt.Errorf("config: delta_max = %g must be finite and above delta_min = %g, or 0 for no limit", c.DeltaMax, c.DeltaMin)
+	case !c.InitDelta.positive():
+		return fmt.Errorf("config: init_delta = %v must be a finite interval above 0", c.InitDelta)
+	case !(c.InitFloor >= 0) || math.IsInf(c.InitFloor, 0):
+		return fmt.Errorf("config: init_delta_floor = %g must be finite and at least 0", c.InitFloor)
+	case !c.InitA.positive():
+		return fmt.Errorf("config: init_a = %v must be a finite interval above 0", c.InitA)
 	}
 	return nil
 }

@@ -64,13 +64,19 @@ func FromKeys(keys map[string]any, normPerGroup bool) (Config, error) {
 	flag("use_bias", &c.UseBias)
 	flag("use_conv_bias", &c.ConvBias)
 	flag("tie_word_embeddings", &c.Tied)
-	if limit, ok := keys["time_step_limit"].([]any); ok && len(limit) == 2 {
+	if given := keys["time_step_limit"]; given != nil {
+		limit, _ := given.([]any)
+		if len(limit) != 2 {
+			return c, fmt.Errorf("config: time_step_limit = %v must be two numbers", given)
+		}
 		lo, okLo := limit[0].(float64)
 		hi, okHi := limit[1].(float64)
 		if !okLo || !okHi {
 			return c, fmt.Errorf("config: time_step_limit = %v must be two numbers", limit)
 		}
-		c.DeltaMin = lo
+		if c.DeltaMin = lo; hi == 0 {
+			return c, fmt.Errorf("config: time_step_limit = %v leaves no time step; the upper end must be above the lower", limit)
+		}
 		if !math.IsInf(hi, 1) {
 			c.DeltaMax = hi
 		}

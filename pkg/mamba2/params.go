@@ -93,7 +93,7 @@ func (m Model) State(batch int) []lm.Spec {
 	return specs
 }
 
-// Initial draws the parameters as the official code does: embeddings N(0, 0.02²); projections and convolution uniform
+// Initial draws the parameters as the official code does: embeddings N(0, 0.02²); projections, head and convolution uniform
 // ±1/√fan-in, the out-projection divided by √layers; A uniform in InitA; softplus(dt_bias) log-uniform in InitDelta
 // above InitFloor; D and norms 1, other biases 0.
 func (m Model) Initial(seed uint64) map[string][]float32 {
@@ -111,9 +111,9 @@ func (m Model) Initial(seed uint64) map[string][]float32 {
 			return func() float64 { return (2*r.Float64() - 1) * bound }
 		}
 		switch s.Name {
-		case embedding, head:
+		case embedding:
 			fill(func() float64 { return r.NormFloat64() * 0.02 })
-		case inWeight:
+		case inWeight, head:
 			fill(uniform(1 / math.Sqrt(float64(c.Width))))
 		case outWeight:
 			fill(uniform(1 / math.Sqrt(float64(c.Inner())) / math.Sqrt(float64(c.Layers))))
