@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"stuffed/datasets"
+	"stuffed/datasets/internal/draw"
 )
 
 // HeldOut is the index of the first sequence of a recall stream that no training run reaches.
@@ -18,6 +19,7 @@ const HeldOut = 1 << 40
 //	stream     Count sequences per domain of Length tokens each, of whole documents on end; no document is used twice
 //	newlines   the token that the tokenizer makes of a run of newlines, Length times
 //	constant   the token Token, Length times
+//	random     uniformly random ids of the tokenizer (EOS left out), Count sequences
 //	repeated   Text over and over, cut at Length
 //	recall     Count held-out sequences of the recall stream Recall
 type Texts struct {
@@ -29,20 +31,25 @@ type Texts struct {
 	Count   int                   `json:"count,omitempty"` // sequences at most; 0: all documents, one of the others
 	Token   int                   `json:"token,omitempty"`
 	Text    string                `json:"text,omitempty"`
-	Seed    int64                 `json:"seed"` // of shuffled
+	Seed    int64                 `json:"seed"` // of shuffled and random and random
 	Recall  datasets.RecallStream `json:"recall,omitzero"`
 }
 
 // Capitals is the text that repeated prompts use where none is given, after the paper's second synthetic prompt.
 const Capitals = "The capital of France is Paris. The capital of Japan is Tokyo. The capital of Kenya is Nairobi. "
 
-var kinds = []string{"documents", "shuffled", "stream", "newlines", "constant", "repeated", "recall"}
+var kinds = []string{"documents", "shuffled", "stream", "newlines", "constant", "random", "repeated", "recall"}
 
 // Kinds are the names that Texts knows.
 func Kinds() []string { return slices.Clone(kinds) }
 
 // Textual tells whether a kind needs a tokenizer.
 func (t Texts) Textual() bool { return t.Kind != "constant" && t.Kind != "recall" }
+
+// OwnCorpus tells whether the sequences come from a file or folder of the user.
+func (t Texts) OwnCorpus() bool {
+	return slices.Contains([]string{"documents", "shuffled", "stream"}, t.Kind) && t.Corpus != "" && t.Corpus != "embedded"
+}
 
 // Validate names the field that is out of range.
 func (t Texts) Validate() error {
@@ -82,6 +89,12 @@ func (t Texts) Make(enc datasets.Encoder) ([]Probe, error) {
 		return one(p, err)
 	case "constant":
 		return one(Constant(t.Token, t.Length))
+	case "random":
+		var all []Probe
+		for i := range max(t.Count, 1) {
+			all = append(all, random(enc, t.Length, t.Seed, int64(i)))
+		}
+		return all, nil
 	case "repeated":
 		text := t.Text
 		if text == "" {
@@ -176,4 +189,18 @@ func (t Texts) streams(tokens *datasets.Tokens) (all []Probe, err error) {
 		all = append(all, some...)
 	}
 	return all, nil
+}
+
+// random is independent and uniform over the tokenizer's ids, EOS left out.
+func random(enc datasets.Encoder, length int, seed, index int64) Probe {
+	s := draw.New(draw.Key(seed, "random", index))
+	p := Probe{Name: fmt.Sprintf("random %d", index), Kind: "random", Version: probeVersion, Seed: seed, IDs: make([]int32, length)}
+	for i := range p.IDs {
+		for {
+			if p.IDs[i] = int32(s.Below(enc.Vocab())); int(p.IDs[i]) != enc.EOS() {
+				break
+			}
+		}
+	}
+	return p
 }

@@ -41,6 +41,10 @@ func TestTexts(t *testing.T) {
 			t.Error(kind, p, err)
 		}
 	}
+	noise, err := Texts{Kind: "random", Length: 20000, Count: 2, Seed: 3}.Make(enc)
+	if err != nil || len(noise) != 2 || slices.Equal(noise[0].IDs, noise[1].IDs) || slices.Max(noise[0].IDs) != 255 || slices.Min(noise[0].IDs) != 0 {
+		t.Error("random ids", err)
+	}
 	recall, err := Texts{Kind: "recall", Length: 10, Count: 2, Recall: datasets.NewRecallStream(4, 1)}.Make(nil)
 	if err != nil || len(recall) != 2 || recall[0].Name == recall[1].Name || slices.Equal(recall[0].IDs, recall[1].IDs) {
 		t.Error(recall, err)

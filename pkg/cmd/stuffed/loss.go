@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/eval"
 	"stuffed/pkg/notebook"
-	"stuffed/pkg/table"
 )
 
 func init() { commands = append(commands, lossCommand) }
@@ -31,6 +28,7 @@ bucket). Documents may be of unequal length; several run side by side (--batch).
   stream     --count streams per domain of --length tokens, of whole documents on end; tests stability, not use of context
   newlines   the token that the tokenizer makes of a run of newlines, --length times
   constant   the token --constant, --length times
+  random     uniformly random ids of the tokenizer
   repeated   --text over and over
   recall     held-out sequences of the recall stream (key, value, key, value …) for models trained on it
 
@@ -56,45 +54,27 @@ it stopped when it is started again with the same flags.`,
 }
 
 func runLoss(ctx context.Context, m modelFlags, t textsFlags, l eval.Loss, output, mean string) error {
-	r, err := m.open()
+	texts, err := t.read()
 	if err != nil {
 		return err
 	}
-	probes, err := t.make(&m, r)
+	model, err := m.open()
 	if err != nil {
-		return err
-	}
-	note, err := m.manifest(r, []any{t.texts, l.Bucket}, []int64{t.texts.Seed}, t.inputs()...)
-	if err != nil {
-		return err
-	}
-	if err := note.Start(output); err != nil {
-		return err
-	}
-	sources := strings.TrimSuffix(output, filepath.Ext(output)) + ".sources.csv"
-	if err := eval.Sources(probes).Write(sources); err != nil {
 		return err
 	}
 	progress := notebook.NewProgress("loss", 0, "tokens")
 	l.Progress = progress.Of
-	if err := l.Write(ctx, r, probes, output); err != nil {
+	all, err := eval.LossFile(ctx, model, texts, l, output)
+	if err != nil {
 		return err
 	}
 	progress.Done()
-	others := []string{sources}
-	if mean != "" {
-		all, err := table.Read(output)
-		if err != nil {
-			return err
-		}
-		average, err := eval.MeanLoss(all, 0)
-		if err != nil {
-			return err
-		}
-		if err := average.Write(mean); err != nil {
-			return err
-		}
-		others = append(others, mean)
+	if mean == "" {
+		return nil
 	}
-	return note.Finish(output, others...)
+	average, err := eval.MeanLoss(all, 0)
+	if err != nil {
+		return err
+	}
+	return average.Write(mean)
 }

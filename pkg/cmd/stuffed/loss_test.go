@@ -70,7 +70,7 @@ func TestLossCommand(t *testing.T) {
 	if err := json.Unmarshal(raw, &note); err != nil {
 		t.Fatal(err)
 	}
-	if len(note.Files) != 3 || note.Inputs["notes.txt"] == "" || note.Inputs["model/config.json"] == "" || note.Backend != "go" {
+	if len(note.Files) != 2 || note.Inputs["notes.txt"] == "" || note.Inputs["model/config.json"] == "" || note.Backend != "go" {
 		t.Errorf("manifest %s", raw)
 	}
 	for want, args := range map[string][]string{

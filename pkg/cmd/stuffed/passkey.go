@@ -12,7 +12,6 @@ import (
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/notebook"
-	"stuffed/pkg/table"
 	"stuffed/pkg/tokenizer"
 )
 
@@ -88,46 +87,25 @@ func runPasskey(ctx context.Context, out io.Writer, o passkeyOptions) error {
 	if o.test.Depths, err = prompt.ParseDepths(o.depths); err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}
-	r, err := o.model.open()
+	model, err := o.model.open()
 	if err != nil {
-		return err
-	}
-	enc, err := o.model.encoder(r)
-	if err != nil {
-		return err
-	}
-	note, err := o.model.manifest(r, []any{o.test, enc.Name()}, []int64{o.test.Seed})
-	if err != nil {
-		return err
-	}
-	if err := note.Start(o.output); err != nil {
 		return err
 	}
 	progress := notebook.NewProgress("passkey", 0, "tokens")
 	o.test.Progress = progress.Of
-	if err := o.test.Write(ctx, r, enc, o.output); err != nil {
-		return err
-	}
-	progress.Done()
-	if err := note.Finish(o.output); err != nil {
-		return err
-	}
-	return printPasskey(out, o.output)
-}
-
-func printPasskey(out io.Writer, path string) error {
-	t, err := table.Read(path)
+	rows, err := eval.PasskeyFile(ctx, model, o.test, o.output)
 	if err != nil {
 		return err
 	}
-	lengths, err := eval.ByLength(t, "exact")
+	progress.Done()
+	lengths, err := eval.ByLength(rows, "exact")
 	if err != nil {
 		return err
 	}
 	if err := notebook.Table(lengths, map[string]string{"length": "tokens"}); err != nil {
 		return err
 	}
-	recall, err := eval.LongestRecall(t, "exact", 0.95)
+	recall, err := eval.LongestRecall(rows, "exact", 0.95)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 
 	"stuffed/datasets"
 	"stuffed/datasets/prompt"
-	"stuffed/pkg/lm"
 )
 
 // textsFlags choose the sequences that a model reads.
@@ -27,35 +26,18 @@ func (t *textsFlags) add(f *pflag.FlagSet, kind, length string) {
 	f.IntVar(&t.texts.Count, "count", 0, "sequences at most (0: all documents, one stream per domain)")
 	f.IntVar(&t.texts.Token, "constant", 10, "kind constant: the token id")
 	f.StringVar(&t.texts.Text, "text", "", "kind repeated: the text (default: three sentences about capitals)")
-	f.Int64Var(&t.texts.Seed, "seed", 0, "seed of shuffled and recall")
+	f.Int64Var(&t.texts.Seed, "seed", 0, "seed of shuffled, random and recall")
 	f.IntVar(&t.gap, "gap", 32, "kind recall: pairs between a pair and its repeat, at most")
 	f.IntVar(&t.keys, "keys", 3840, "kind recall: keys; the ids 0 … keys-1")
 	f.IntVar(&t.values, "values", 256, "kind recall: values")
 }
 
-// make reads the flags and builds the sequences for the opened model.
-func (t *textsFlags) make(m *modelFlags, r *lm.Runner) ([]prompt.Probe, error) {
+// read completes the choice.
+func (t *textsFlags) read() (prompt.Texts, error) {
 	var err error
-	if t.texts.Length, err = prompt.ParseLength(t.length); err != nil {
-		return nil, err
-	}
+	t.texts.Length, err = prompt.ParseLength(t.length)
 	if t.texts.Kind == "recall" {
 		t.texts.Recall = datasets.RecallStream{Keys: t.keys, Values: t.values, Gap: t.gap, Seed: t.texts.Seed}
 	}
-	if !t.texts.Textual() {
-		return t.texts.Make(nil)
-	}
-	enc, err := m.encoder(r)
-	if err != nil {
-		return nil, err
-	}
-	return t.texts.Make(enc)
-}
-
-// inputs are the files that the sequences come from.
-func (t *textsFlags) inputs() []string {
-	if t.texts.Corpus == "embedded" || !t.texts.Textual() {
-		return nil
-	}
-	return []string{t.texts.Corpus}
+	return t.texts, err
 }

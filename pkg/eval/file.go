@@ -1,0 +1,80 @@
+package eval
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/models"
+	"stuffed/pkg/table"
+)
+
+// LossFile is Loss.Write for the sequences that texts choose, with a manifest and a table of sources (.sources.csv)
+// beside the result, and returns the table. An interrupted run goes on; one that is done is read.
+func LossFile(ctx context.Context, m *models.Opened, texts prompt.Texts, l Loss, path string) (*table.Table, error) {
+	probes, err := Probes(m, texts)
+	if err != nil {
+		return nil, err
+	}
+	var inputs []string
+	recorded := texts
+	if texts.OwnCorpus() {
+		inputs, recorded.Corpus = append(inputs, texts.Corpus), filepath.Base(texts.Corpus)
+	}
+	note, err := m.Manifest([]any{"loss", recorded, l.Bucket}, []int64{texts.Seed}, inputs...)
+	if err != nil {
+		return nil, err
+	}
+	if err := note.Start(path); err != nil {
+		return nil, err
+	}
+	sources := strings.TrimSuffix(path, filepath.Ext(path)) + ".sources.csv"
+	if err := Sources(probes).Write(sources); err != nil {
+		return nil, err
+	}
+	if err := l.Write(ctx, m.Runner, probes, path); err != nil {
+		return nil, err
+	}
+	if err := note.Finish(path, sources); err != nil {
+		return nil, err
+	}
+	return table.Read(path)
+}
+
+// Probes makes the sequences that texts choose with the model's tokenizer.
+func Probes(m *models.Opened, texts prompt.Texts) ([]prompt.Probe, error) {
+	if !texts.Textual() {
+		return texts.Make(nil)
+	}
+	if err := texts.Validate(); err != nil {
+		return nil, err
+	}
+	enc, err := m.Encoder()
+	if err != nil {
+		return nil, err
+	}
+	return texts.Make(enc)
+}
+
+// PasskeyFile is Passkey.Write with a manifest beside the result, and returns the table.
+func PasskeyFile(ctx context.Context, m *models.Opened, p Passkey, path string) (*table.Table, error) {
+	enc, err := m.Encoder()
+	if err != nil {
+		return nil, err
+	}
+	note, err := m.Manifest([]any{"passkey", p, enc.Name()}, []int64{p.Seed})
+	if err != nil {
+		return nil, err
+	}
+	if err := note.Start(path); err != nil {
+		return nil, err
+	}
+	if err := p.Write(ctx, m.Runner, enc, path); err != nil {
+		return nil, err
+	}
+	if err := note.Finish(path); err != nil {
+		return nil, err
+	}
+	return table.Read(path)
+}

@@ -1,0 +1,119 @@
+package models
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/pkg/manifest"
+	"stuffed/pkg/tokenizer"
+	"stuffed/xla"
+)
+
+// untrained is the beginning of a model name that stands for a preset with initial weights.
+const untrained = "preset:"
+
+// Opened is a model on a device, ready to run.
+type Opened struct {
+	*lm.Runner
+	Dir       string // its folder, or preset:NAME
+	Tokenizer string // as asked for; see Tokenizer
+}
+
+// Open loads a model folder, or preset:NAME (see mamba2.Presets) with initial weights, and opens a backend (see
+// xla.Open). tokenizer may be empty; see Tokenizer.
+func Open(dir, backend, tokenizer string) (*Opened, error) {
+	weights, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	device, err := xla.Open(backend)
+	if err != nil {
+		return nil, err
+	}
+	return &Opened{lm.NewRunner(device, weights), dir, tokenizer}, nil
+}
+
+func load(dir string) (*lm.Weights, error) {
+	name, preset := strings.CutPrefix(dir, untrained)
+	if !preset {
+		if dir == "" {
+			return nil, fmt.Errorf("model: no folder given")
+		}
+		_, weights, err := Load(dir, dtypes.Float32)
+		return weights, err
+	}
+	config, err := mamba2.Preset(name)
+	if err != nil {
+		return nil, err
+	}
+	m, err := mamba2.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return lm.InitialWeights(m, 0)
+}
+
+// Encoder opens the model's tokenizer.
+func (o *Opened) Encoder() (tokenizer.Tokenizer, error) {
+	return Tokenizer(o.Tokenizer, o.Dir, o.Weights.Model.Vocab())
+}
+
+// Manifest of a run of the model with options, seeds and other inputs (files or folders).
+func (o *Opened) Manifest(options any, seeds []int64, inputs ...string) (*manifest.Manifest, error) {
+	m, err := manifest.New(options, seeds...)
+	if err != nil {
+		return nil, err
+	}
+	m.Model = o.Weights.Model.Name() + " " + o.Weights.Model.Hash()
+	m.Device(o.Device)
+	if strings.HasPrefix(o.Dir, untrained) {
+		m.Model += " untrained"
+	} else {
+		inputs = append([]string{o.Dir}, inputs...)
+	}
+	for _, path := range inputs {
+		if err := m.Input(path); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// TrainLength is the training length in tokens that training.json in a model's folder states, that of the last stage
+// where there are several, or otherwise (for other programs' models) the given length.
+func TrainLength(dir string, otherwise int) (int, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "training.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return otherwise, nil
+	} else if err != nil {
+		return 0, fmt.Errorf("training length: %w", err)
+	}
+	var training struct {
+		Config struct {
+			TrainLength int `json:"train_length"`
+			Stages      []struct {
+				TrainLength int `json:"train_length"`
+			} `json:"stages"`
+		} `json:"config"`
+	}
+	if err := json.Unmarshal(text, &training); err != nil {
+		return 0, fmt.Errorf("training length: %s: %w", filepath.Join(filepath.Base(dir), "training.json"), err)
+	}
+	length := training.Config.TrainLength
+	if s := training.Config.Stages; len(s) > 0 {
+		length = s[len(s)-1].TrainLength
+	}
+	if length < 1 {
+		return otherwise, nil
+	}
+	return length, nil
+}
