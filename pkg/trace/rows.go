@@ -1,0 +1,227 @@
+package trace
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/lm"
+)
+
+// Names of the tables of a trace.
+const (
+	States   = "states"
+	Losses   = "losses"
+	Conv     = "conv"
+	Channels = "channels"
+	Entries  = "entries"
+)
+
+// buffers are the empty tables that a config fills.
+func buffers(c Config) (names []string, all map[string]*buffer) {
+	all = map[string]*buffer{}
+	put := func(name string, b *buffer) { names, all[name] = append(names, name), b }
+	put(States, newBuffer([]string{"position", "tokens", "layer", "head"}, false, c.Columns))
+	put(Losses, newBuffer([]string{"position", "tokens"}, false, []string{"loss"}))
+	if c.Conv {
+		put(Conv, newBuffer([]string{"position", "tokens", "layer"}, true, convColumns))
+	}
+	if len(c.Channels) > 0 {
+		put(Channels, newBuffer([]string{"position", "tokens", "layer", "channel"}, true, []string{"value"}))
+	}
+	if len(c.Entries) > 0 {
+		put(Entries, newBuffer([]string{"position", "tokens", "layer", "head", "channel", "state"}, false, []string{"value"}))
+	}
+	return names, all
+}
+
+// bucket is one row's worth of means that is still being filled.
+type bucket struct {
+	start, tokens int
+	values        map[string][]float64 // by output, without the axis n: sums over tokens for means, the latest for ends
+	loss          []float64            // [batch] sums
+	losses        int
+}
+
+// reader turns the pieces of a batch of prompts into rows.
+type reader struct {
+	config  Config
+	plan    *plan
+	probes  []prompt.Probe
+	parts   [3]int // channels of x, B and C
+	buffers map[string]*buffer
+	sums    []float64 // [layers, batch, heads]: log_retention
+	open    bucket
+}
+
+// take reads one piece and closes the buckets that end in it.
+func (r *reader) take(piece lm.Piece) error {
+	batch, every, width := len(r.probes), r.plan.every, r.config.Bucket
+	n := (piece.Padded + every - 1) / every
+	values := map[string][]float64{}
+	for name, t := range piece.Probes {
+		v, err := tensors.CopyFlatData[float64](t)
+		if err != nil {
+			return fmt.Errorf("trace: %s: %w", name, err)
+		}
+		values[name] = v
+	}
+	total := len(r.probes[0].IDs)
+	for i := range (piece.Tokens + every - 1) / every {
+		start := piece.Start + i*every
+		tokens := min(every, piece.Tokens-i*every)
+		if r.open.tokens == 0 {
+			r.open = bucket{start: start, values: map[string][]float64{}, loss: make([]float64, batch)}
+		}
+		r.open.tokens += tokens
+		for name, v := range values {
+			r.open.merge(name, v, r.plan.layers, batch, n, i, float64(tokens))
+		}
+		r.retain(values[perHead], n, i, float64(tokens))
+		for b := range batch {
+			for t := i * every; t < i*every+tokens; t++ {
+				if piece.Start+t < total-1 {
+					r.open.loss[b] += float64(piece.Loss[b*piece.Tokens+t])
+					if b == 0 {
+						r.open.losses++
+					}
+				}
+			}
+		}
+		if (start+tokens)%width == 0 || start+tokens == total {
+			r.close()
+		}
+	}
+	return nil
+}
+
+// merge adds what the device found for tokens of the bucket.
+func (k *bucket) merge(name string, v []float64, layers, batch, n, i int, tokens float64) {
+	rest := len(v) / (layers * batch * n)
+	sum := k.values[name]
+	if sum == nil {
+		sum = make([]float64, layers*batch*rest)
+		k.values[name] = sum
+	}
+	atEnd := name == perEnd || name == perEntry // [layers, n, batch, …]; the others are [layers, batch, n, …]
+	for l := range layers {
+		for b := range batch {
+			from := ((l*batch+b)*n + i) * rest
+			if atEnd {
+				from = ((l*n+i)*batch + b) * rest
+			}
+			to := sum[(l*batch+b)*rest:][:rest]
+			for q, x := range v[from:][:rest] {
+				switch {
+				case atEnd, name == perConv && q%len(convColumns) == len(convColumns)-1:
+					to[q] = x
+				default:
+					to[q] += x * tokens
+				}
+			}
+		}
+	}
+}
+
+// retain adds the log α of so many tokens to log_retention.
+func (r *reader) retain(v []float64, n, i int, tokens float64) {
+	batch, k := len(r.probes), len(r.plan.means)
+	for q, name := range r.plan.means {
+		if name != "log_alpha" {
+			continue
+		}
+		for l := range r.plan.layers {
+			for b := range batch {
+				for h := range r.plan.heads {
+					r.sums[(l*batch+b)*r.plan.heads+h] += v[(((l*batch+b)*n+i)*r.plan.heads+h)*k+q] * tokens
+				}
+			}
+		}
+	}
+}
+
+// close writes the rows of the open bucket.
+func (r *reader) close() {
+	k, batch := r.open, len(r.probes)
+	for b, p := range r.probes {
+		if k.losses > 0 {
+			r.buffers[Losses].add(p.Name, "", k.start, k.losses)
+			r.buffers[Losses].number(0, k.loss[b]/float64(k.losses))
+		}
+		for l := range r.plan.layers {
+			row := l*batch + b
+			for h := range r.plan.heads {
+				r.buffers[States].add(p.Name, "", k.start, k.tokens, l, h)
+				for i, name := range r.config.Columns {
+					r.buffers[States].number(i, r.value(name, row, h))
+				}
+			}
+			if out := r.buffers[Conv]; out != nil {
+				for q, part := range convParts {
+					out.add(p.Name, part, k.start, k.tokens, l)
+					for i, v := range k.values[perConv][(row*len(convParts)+q)*len(convColumns):][:len(convColumns)] {
+						if i < len(convColumns)-1 {
+							v /= float64(k.tokens)
+						}
+						out.number(i, v)
+					}
+				}
+			}
+			if out := r.buffers[Channels]; out != nil {
+				r.channels(out, p.Name, l, row)
+			}
+			if out := r.buffers[Entries]; out != nil {
+				for q, e := range r.plan.entries {
+					out.add(p.Name, "", k.start, k.tokens, l, e.Head, e.Channel, e.State)
+					out.number(0, k.values[perEntry][row*len(r.plan.entries)+q])
+				}
+			}
+		}
+	}
+	r.open = bucket{}
+}
+
+// value is a column of the state table for the open bucket.
+func (r *reader) value(column string, row, head int) float64 {
+	at := row*r.plan.heads + head
+	switch column {
+	case "log_retention":
+		return r.sums[at]
+	case "retention":
+		return math.Exp(r.sums[at])
+	}
+	for q, name := range r.plan.means {
+		if name == column {
+			return r.open.values[perHead][at*len(r.plan.means)+q] / float64(r.open.tokens)
+		}
+	}
+	for q, name := range endColumns {
+		if name == column {
+			return r.open.values[perEnd][at*len(endColumns)+q]
+		}
+	}
+	return math.NaN()
+}
+
+// channels writes x, B and C of one layer.
+func (r *reader) channels(out *buffer, name string, layer, row int) {
+	wanted := false
+	for _, l := range r.config.Channels {
+		wanted = wanted || l == layer
+	}
+	if !wanted {
+		return
+	}
+	v := r.open.values[perChan]
+	width := len(v) / (r.plan.layers * len(r.probes))
+	v = v[row*width:][:width]
+	for q, part := range convParts {
+		for i := range r.parts[q] {
+			out.add(name, part, r.open.start, r.open.tokens, layer, i)
+			out.number(0, v[0]/float64(r.open.tokens))
+			v = v[1:]
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package trace
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+)
+
+// progress is where a run stands between two pieces.
+type progress struct {
+	batch    int               // of batches
+	position int               // tokens of the batch that are done
+	state    []*tensors.Tensor // after them, nil at the start of a batch
+	sums     []float64         // log_retention
+}
+
+// Collect traces the prompts in memory and returns the tables by name: States, Losses and what the config asks for.
+func Collect(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config) (map[string]*table.Table, error) {
+	c = c.filled()
+	_, all := buffers(c)
+	if err := run(ctx, r, probes, c, all, progress{}, func(progress) error { return nil }); err != nil {
+		return nil, err
+	}
+	out := map[string]*table.Table{}
+	for name, b := range all {
+		out[name] = b.table()
+	}
+	return out, nil
+}
+
+// batches groups prompts of equal length, long ones first.
+func batches(probes []prompt.Probe, size int) (groups [][]prompt.Probe) {
+	ordered := slices.Clone(probes)
+	slices.SortStableFunc(ordered, func(a, b prompt.Probe) int { return cmp.Compare(len(b.IDs), len(a.IDs)) })
+	for _, p := range ordered {
+		last := len(groups) - 1
+		if last >= 0 && len(groups[last]) < size && len(groups[last][0].IDs) == len(p.IDs) {
+			groups[last] = append(groups[last], p)
+		} else {
+			groups = append(groups, []prompt.Probe{p})
+		}
+	}
+	return groups
+}
+
+// run traces from where a former run stopped and calls pause after every piece at whose end no bucket is open.
+func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, out map[string]*buffer, from progress, pause func(progress) error) error {
+	m := lr.Weights.Model
+	if err := c.Validate(m); err != nil {
+		return err
+	}
+	if err := check(lr, probes); err != nil {
+		return err
+	}
+	plan := newPlan(c, m)
+	runner := traced(lr, plan.every)
+	groups := batches(probes, c.Batch)
+	total, done := int64(0), int64(0)
+	for i, g := range groups {
+		total += int64(len(g) * len(g[0].IDs))
+		if i < from.batch {
+			done = total
+		}
+	}
+	for i, g := range groups {
+		if i < from.batch {
+			continue
+		}
+		start := progress{batch: i}
+		if i == from.batch {
+			start = from
+		}
+		rd := &reader{config: c, plan: plan, probes: g, buffers: out, sums: start.sums, parts: partsOf(m)}
+		if rd.sums == nil {
+			rd.sums = make([]float64, plan.layers*len(g)*plan.heads)
+		}
+		rows := make([][]int32, len(g))
+		for b, p := range g {
+			rows[b] = p.IDs[start.position:]
+		}
+		req := lm.Request{Loss: true, Probes: plan.probes, Reduce: plan.reduction(), Controls: c.Controls}
+		_, err := runner.Run(ctx, rows, start.state, req, func(p lm.Piece) error {
+			p.Start += start.position
+			if err := rd.take(p); err != nil {
+				return err
+			}
+			end := p.Start + p.Tokens
+			if c.Progress != nil {
+				c.Progress(done+int64(len(g)*end), total)
+			}
+			switch {
+			case rd.open.tokens > 0:
+				return nil
+			case end == len(g[0].IDs):
+				return pause(progress{batch: i + 1})
+			}
+			return pause(progress{batch: i, position: end, state: p.State, sums: rd.sums})
+		})
+		if err != nil {
+			return fmt.Errorf("trace of %q: %w", g[0].Name, err)
+		}
+		done += int64(len(g) * len(g[0].IDs))
+	}
+	return nil
+}
+
+// traced is a runner for statistics: pieces that hold whole runs of reduced tokens, and short chunks.
+func traced(r *lm.Runner, every int) *lm.Runner {
+	own := lm.NewRunner(r.Device, r.Weights)
+	own.Options = r.Options
+	own.Options.Infer = true
+	own.Piece = every * max(1, r.Piece/every)
+	if own.Options.Chunk == 0 {
+		own.Options.Chunk = chunk
+	}
+	return own
+}
+
+// partsOf is the number of channels of x, B and C.
+func partsOf(m lm.Model) [3]int {
+	d, conv := dimsOf(m), m.State(1)[1].Dims // [layers, batch, channels, kernel]
+	x := d.heads * d.headDim
+	return [3]int{x, (conv[2] - x) / 2, (conv[2] - x) / 2}
+}

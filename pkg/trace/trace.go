@@ -1,0 +1,147 @@
+// Package trace shows what happens inside a recurrent model while it reads: for every layer and head, and every token or
+// bucket of tokens, statistics of the state h_t (arXiv 2410.07145, section 4, figures on state statistics), of the gates
+// and of what is written and read, in one pass of flat memory. Means and squares of h_t are exact (recurrence.Moments);
+// nothing of the size [tokens, headDim, state] is formed. What a run reveals comes out as tables.
+package trace
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/lm"
+)
+
+// Config says what is traced.
+type Config struct {
+	Bucket   int                        `json:"bucket"`             // tokens of a row, 1 for every token; 0 means 64
+	Columns  []string                   `json:"columns,omitempty"`  // of the state table, see Columns; empty means all
+	Conv     bool                       `json:"conv,omitempty"`     // the convolution state, by layer
+	Channels []int                      `json:"channels,omitempty"` // layers whose x, B and C are written channel by channel
+	Entries  []Entry                    `json:"entries,omitempty"`  // single entries of h_t, in every layer
+	Batch    int                        `json:"batch,omitempty"`    // prompts of equal length side by side; 0 means 1
+	Controls map[string]*tensors.Tensor `json:"-"`
+	Progress func(done, total int64)    `json:"-"` // tokens
+}
+
+// Entry is one entry of the state of one head.
+type Entry struct {
+	Head    int `json:"head"`
+	Channel int `json:"channel"` // of headDim
+	State   int `json:"state"`
+}
+
+// Columns of the state table beside prompt, position, tokens, layer and head. A row stands for the tokens position …
+// position + tokens − 1. Means over them: mean, variance (population), rms and norm (Frobenius) of the entries of h_t,
+// delta, log_alpha, and the norms of x_t, B_t, C_t and of the write Δ_t x_t B_tᵀ. After the last of them: absmax, the
+// largest magnitude in h_t; top_share, the share of ‖h_t‖² in the top ⌈N/16⌉ of the N state channels; log_retention, the
+// sum of log α from the first token on, and retention, its exponential. Retention of token i at t is
+// exp(log_retention(t) − log_retention(i)).
+var Columns = []string{"mean", "variance", "rms", "norm", "absmax", "top_share", "delta", "log_alpha", "log_retention",
+	"retention", "x_norm", "b_norm", "c_norm", "write_norm"}
+
+var (
+	meanColumns = []string{"mean", "variance", "rms", "norm", "delta", "log_alpha", "x_norm", "b_norm", "c_norm", "write_norm"}
+	endColumns  = []string{"absmax", "top_share"}
+)
+
+const (
+	longestReduced = 2048 // tokens that the device reduces at once
+	chunk          = 64   // of the recurrence: its cost and that of the moments grow with it
+)
+
+func (c Config) filled() Config {
+	if c.Bucket == 0 {
+		c.Bucket = 64
+	}
+	if c.Batch == 0 {
+		c.Batch = 1
+	}
+	if len(c.Columns) == 0 {
+		c.Columns = Columns
+	}
+	return c
+}
+
+// every is the run of tokens that the device reduces: the largest divisor of the bucket that it can take.
+func (c Config) every() int {
+	for d := min(c.Bucket, longestReduced); d > 1; d-- {
+		if c.Bucket%d == 0 {
+			return d
+		}
+	}
+	return 1
+}
+
+// Validate names the field that is out of range for a model.
+func (c Config) Validate(m lm.Model) error {
+	c = c.filled()
+	if c.Bucket < 1 {
+		return fmt.Errorf("trace: bucket is %d, want at least 1 token", c.Bucket)
+	}
+	if c.Bucket > longestReduced && c.every() < 16 {
+		return fmt.Errorf("trace: bucket %d has no divisor between 16 and %d; take a multiple of 64", c.Bucket, longestReduced)
+	}
+	if c.Batch < 1 {
+		return fmt.Errorf("trace: batch is %d, want at least 1", c.Batch)
+	}
+	seen := map[string]bool{}
+	for _, name := range c.Columns {
+		if !slices.Contains(Columns, name) {
+			return fmt.Errorf("trace: column %q is not known; choose from %s", name, strings.Join(Columns, ", "))
+		}
+		if seen[name] {
+			return fmt.Errorf("trace: column %q is asked for twice", name)
+		}
+		seen[name] = true
+	}
+	for _, l := range c.Channels {
+		if l < 0 || l >= m.Layers() {
+			return fmt.Errorf("trace: layer %d does not exist, the model has layers 0 … %d", l, m.Layers()-1)
+		}
+	}
+	d := dimsOf(m)
+	for _, e := range c.Entries {
+		for _, f := range []struct {
+			name         string
+			value, below int
+		}{{"head", e.Head, d.heads}, {"channel", e.Channel, d.headDim}, {"state", e.State, d.state}} {
+			if f.value < 0 || f.value >= f.below {
+				return fmt.Errorf("trace: entry %d/%d/%d: %s %d does not exist, want 0 … %d", e.Head, e.Channel, e.State, f.name, f.value, f.below-1)
+			}
+		}
+	}
+	return nil
+}
+
+// dims are the sizes of a model's recurrent state.
+type dims struct{ layers, heads, headDim, state int }
+
+func dimsOf(m lm.Model) dims {
+	d := m.State(1)[0].Dims // [layers, batch, heads, headDim, state]
+	return dims{d[0], d[2], d[3], d[4]}
+}
+
+// check refuses prompts that cannot be traced.
+func check(r *lm.Runner, probes []prompt.Probe) error {
+	if r.Weights.Replicas > 1 {
+		return fmt.Errorf("trace: the weights hold %d replicas; trace one, see lm.Weights.Select", r.Weights.Replicas)
+	}
+	if len(probes) == 0 {
+		return fmt.Errorf("trace: no prompt")
+	}
+	names := map[string]bool{}
+	for _, p := range probes {
+		if len(p.IDs) == 0 {
+			return fmt.Errorf("trace: prompt %q has no tokens", p.Name)
+		}
+		if names[p.Name] {
+			return fmt.Errorf("trace: two prompts are called %q", p.Name)
+		}
+		names[p.Name] = true
+	}
+	return nil
+}
