@@ -1,6 +1,8 @@
 package mamba2
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
@@ -183,8 +185,8 @@ func (b *block) recur(l layerOf, op recurrence.Operands, state []*Node) recurred
 }
 
 func ofOneToken(y, state *Node) recurred {
-	at := func(ends *Node) *Node {
-		return BroadcastToDims(InsertAxes(state, 0), append([]int{ends.Shape().Dim(0)}, state.Shape().Dimensions...)...)
+	at := func(ends *Node) *Node { // the one token, as often as asked for
+		return Concatenate(slices.Repeat([]*Node{InsertAxes(state, 0)}, ends.Shape().Dim(0)), 0)
 	}
 	moments := func() (sum, squares *Node) {
 		wide := ConvertDType(state, dtypes.Float64)

@@ -167,8 +167,8 @@ func TestTablesEqualTheDefinition(t *testing.T) {
 	for i, dev := range devices(t) {
 		w := small(t)
 		r := lm.NewRunner(dev, w)
-		probes := []prompt.Probe{sentence("one", 45), sentence("three", 45), sentence("short", 17)}
-		for _, bucket := range [][]int{{5}, {1, 8, 45}}[i] {
+		probes := []prompt.Probe{sentence("one", 45), sentence("three", 45), sentence("short", 17)}[:3-i] // XLA compiles slowly
+		for _, bucket := range [][]int{{1, 5, 8, 45}, {8}}[i] {
 			c := trace.Config{Bucket: bucket, Conv: true, Channels: []int{1}, Batch: 2,
 				Entries: []trace.Entry{{Head: 2, Channel: 3, State: 7}, {Head: 0, Channel: 15, State: 19}}}
 			pieces := lm.NewRunner(dev, w)
