@@ -151,7 +151,17 @@ func (r *Runner) check(rows [][]int32, state []*tensors.Tensor) (total int, err 
 			}
 		}
 	}
-	for i, s := range r.Weights.Model.State(len(rows)) {
+	if r.Piece < 1 {
+		return 0, fmt.Errorf("piece: %d tokens, must be at least 1", r.Piece)
+	}
+	if len(rows)%r.Weights.Replicas != 0 {
+		return 0, fmt.Errorf("tokens: %d sequences, must be a multiple of the %d replicas", len(rows), r.Weights.Replicas)
+	}
+	specs := r.Weights.Model.State(len(rows))
+	if state != nil && len(state) != len(specs) {
+		return 0, fmt.Errorf("state: %d tensors, the model has %d", len(state), len(specs))
+	}
+	for i, s := range specs {
 		if state != nil && fmt.Sprint(state[i].Shape().Dimensions) != fmt.Sprint(s.Dims) {
 			return 0, fmt.Errorf("%s has shape %v, must be %v", s.Name, state[i].Shape().Dimensions, s.Dims)
 		}
@@ -162,7 +172,7 @@ func (r *Runner) check(rows [][]int32, state []*tensors.Tensor) (total int, err 
 // program compiles a piece: parameters, tokens, state, offset, [length], [labels], controls → state, [logits], [loss], [hits],
 // probes.
 func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exec {
-	key := fmt.Sprint(req.Logits, req.Loss, req.Hits, req.Probes, req.outputs(), controls, ragged)
+	key := fmt.Sprint(r.Options, req.Logits, req.Loss, req.Hits, req.Probes, req.outputs(), controls, ragged)
 	if req.Reduce != nil {
 		key += req.Reduce.Name
 	}
