@@ -19,7 +19,7 @@ const HeldOut = 1 << 40
 //	stream     Count sequences per domain of Length tokens each, of whole documents on end; no document is used twice
 //	newlines   the token that the tokenizer makes of a run of newlines, Length times
 //	constant   the token Token, Length times
-//	random     uniformly random ids of the tokenizer (EOS left out), Count sequences
+//	random     uniformly random ids below Vocab (0: those of the tokenizer without EOS), Count sequences
 //	repeated   Text over and over, cut at Length
 //	recall     Count held-out sequences of the recall stream Recall
 type Texts struct {
@@ -30,6 +30,7 @@ type Texts struct {
 	Length  int                   `json:"length"`          // tokens
 	Count   int                   `json:"count,omitempty"` // sequences at most; 0: all documents, one of the others
 	Token   int                   `json:"token,omitempty"`
+	Vocab   int                   `json:"vocab,omitempty"` // of random; 0: the tokenizer's ids without EOS
 	Text    string                `json:"text,omitempty"`
 	Seed    int64                 `json:"seed"` // of shuffled and random and random
 	Recall  datasets.RecallStream `json:"recall,omitzero"`
@@ -44,7 +45,9 @@ var kinds = []string{"documents", "shuffled", "stream", "newlines", "constant", 
 func Kinds() []string { return slices.Clone(kinds) }
 
 // Textual tells whether a kind needs a tokenizer.
-func (t Texts) Textual() bool { return t.Kind != "constant" && t.Kind != "recall" }
+func (t Texts) Textual() bool {
+	return t.Kind != "constant" && t.Kind != "recall" && !(t.Kind == "random" && t.Vocab > 0)
+}
 
 // OwnCorpus tells whether the sequences come from a file or folder of the user.
 func (t Texts) OwnCorpus() bool {
@@ -62,6 +65,9 @@ func (t Texts) Validate() error {
 	}
 	if t.Count < 0 {
 		return fmt.Errorf("texts: count is %d, want 0 or more", t.Count)
+	}
+	if t.Vocab < 0 || t.Vocab == 1 {
+		return fmt.Errorf("texts: vocab is %d, want 2 or more (or 0 for the tokenizer's)", t.Vocab)
 	}
 	if t.Kind == "recall" {
 		return t.Recall.Validate()
@@ -90,9 +96,13 @@ func (t Texts) Make(enc datasets.Encoder) ([]Probe, error) {
 	case "constant":
 		return one(Constant(t.Token, t.Length))
 	case "random":
+		vocab, eos := t.Vocab, -1
+		if vocab == 0 {
+			vocab, eos = enc.Vocab(), enc.EOS()
+		}
 		var all []Probe
 		for i := range max(t.Count, 1) {
-			all = append(all, random(enc, t.Length, t.Seed, int64(i)))
+			all = append(all, random(vocab, eos, t.Length, t.Seed, int64(i)))
 		}
 		return all, nil
 	case "repeated":
@@ -191,13 +201,13 @@ func (t Texts) streams(tokens *datasets.Tokens) (all []Probe, err error) {
 	return all, nil
 }
 
-// random is independent and uniform over the tokenizer's ids, EOS left out.
-func random(enc datasets.Encoder, length int, seed, index int64) Probe {
+// random is independent and uniform over the ids below vocab without eos.
+func random(vocab, eos, length int, seed, index int64) Probe {
 	s := draw.New(draw.Key(seed, "random", index))
 	p := Probe{Name: fmt.Sprintf("random %d", index), Kind: "random", Version: probeVersion, Seed: seed, IDs: make([]int32, length)}
 	for i := range p.IDs {
 		for {
-			if p.IDs[i] = int32(s.Below(enc.Vocab())); int(p.IDs[i]) != enc.EOS() {
+			if p.IDs[i] = int32(s.Below(vocab)); int(p.IDs[i]) != eos {
 				break
 			}
 		}

@@ -2,7 +2,9 @@ package eval
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"stuffed/datasets/prompt"
@@ -40,6 +42,33 @@ func LossFile(ctx context.Context, m *models.Opened, texts prompt.Texts, l Loss,
 		return nil, err
 	}
 	return table.Read(path)
+}
+
+// Labelled are texts under a name for figures.
+type Labelled struct {
+	Label string
+	prompt.Texts
+}
+
+// CompareLoss measures one model on several kinds of sequences, each by LossFile into dir, and returns their mean curves:
+// kind (the label), position, loss, loss_low, loss_high, prompts, tokens.
+func CompareLoss(ctx context.Context, m *models.Opened, kinds []Labelled, l Loss, dir string) (*table.Table, error) {
+	all := table.New()
+	for i, k := range kinds {
+		losses, err := LossFile(ctx, m, k.Texts, l, filepath.Join(dir, fmt.Sprintf("loss-%02d-%s.parquet", i, k.Kind)))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", k.Label, err)
+		}
+		mean, err := MeanLoss(losses, 0)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", k.Label, err)
+		}
+		mean.AddText("kind", slices.Repeat([]string{k.Label}, mean.Rows()))
+		if err := all.Append(mean); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // Probes makes the sequences that texts choose with the model's tokenizer.

@@ -28,6 +28,7 @@ import (
 type Spec interface {
 	kind() string
 	columns() []string
+	footnote() string
 	check() error
 	sheet(t *table.Table) (*sheet, error)
 }
@@ -36,7 +37,10 @@ type Spec interface {
 type Size struct {
 	Width  string  `json:"width,omitempty"`  // "single" (3.25 in, the default) or "double" (6.75 in)
 	Height float64 `json:"height,omitempty"` // height of one panel's frame in inches; 0 takes what suits the kind
+	Note   string  `json:"note,omitempty"`   // below the figure: model, task, trials, seed, device …
 }
+
+func (s Size) footnote() string { return s.Note }
 
 // width is that of the drawing without its edge.
 func (s Size) width() vg.Length {
@@ -104,7 +108,7 @@ func New(spec Spec, t *table.Table) (*Figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
 	}
-	return &Figure{spec, points, sheet}, nil
+	return &Figure{spec, points, noted(sheet, spec.footnote())}, nil
 }
 
 // Inches is the size of the figure in print.

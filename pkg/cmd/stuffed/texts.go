@@ -25,6 +25,7 @@ func (t *textsFlags) add(f *pflag.FlagSet, kind, length string) {
 	f.StringVar(&t.length, "length", length, "tokens of a sequence, such as 64K or 1M; 0: whole documents")
 	f.IntVar(&t.texts.Count, "count", 0, "sequences at most (0: all documents, one stream per domain)")
 	f.IntVar(&t.texts.Token, "constant", 10, "kind constant: the token id")
+	f.IntVar(&t.texts.Vocab, "vocab", 0, "kind random: ids below this one (0: the tokenizer's)")
 	f.StringVar(&t.texts.Text, "text", "", "kind repeated: the text (default: three sentences about capitals)")
 	f.Int64Var(&t.texts.Seed, "seed", 0, "seed of shuffled, random and recall")
 	f.IntVar(&t.gap, "gap", 32, "kind recall: pairs between a pair and its repeat, at most")

@@ -1,0 +1,25 @@
+package figure
+
+import (
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// noted puts a note of as many lines as it needs below a drawing.
+func noted(s *sheet, note string) *sheet {
+	style := textStyle(smallSize, draw.XLeft, draw.YTop)
+	style.Color = mute
+	if note == "" {
+		return s
+	}
+	lines := wrap(note, style, s.width)
+	extra := gap + lineHeight*vg.Length(len(lines))
+	return &sheet{s.width, s.height + extra, func(c draw.Canvas) {
+		above := c
+		above.Min.Y += extra
+		s.draw(above)
+		for i, line := range lines {
+			c.FillText(style, vg.Point{X: c.Min.X, Y: c.Min.Y + lineHeight*vg.Length(len(lines)-i)}, line)
+		}
+	}}
+}
