@@ -137,7 +137,7 @@ func minimise(objective func([]float64) float64, x []float64, evaluations int) [
 	}
 	result, err := optimize.Minimize(optimize.Problem{Func: objective}, x, &optimize.Settings{
 		FuncEvaluations: evaluations,
-		Converger:       &optimize.FunctionConverge{Absolute: 1e-7, Iterations: 25},
+		Converger:       &optimize.FunctionConverge{Absolute: 1e-7, Iterations: max(25, evaluations/6)},
 	}, &optimize.NelderMead{SimplexSize: 0.3})
 	if result == nil || (err != nil && len(result.X) != len(x)) || math.IsNaN(result.F) {
 		return x

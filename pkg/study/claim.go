@@ -101,13 +101,15 @@ func modified(path string) (time.Time, error) {
 
 // now is the time by the clock that stamps the files, which need not be this machine's.
 func (s *Store) now() (time.Time, error) {
-	f, err := os.CreateTemp(s.path("claims"), ".now-*")
+	f, err := os.OpenFile(s.path(".clock"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("store: %w", err)
 	}
-	defer os.Remove(f.Name())
 	defer f.Close()
 	if _, err := f.Write([]byte{'\n'}); err != nil {
+		return time.Time{}, fmt.Errorf("store: %w", err)
+	}
+	if err := f.Sync(); err != nil {
 		return time.Time{}, fmt.Errorf("store: %w", err)
 	}
 	info, err := f.Stat()

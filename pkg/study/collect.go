@@ -76,14 +76,15 @@ func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, 
 // before puts the row's configuration in front of the columns of t.
 func (r Row) before(t *table.Table) *table.Table {
 	n := t.Rows()
-	c, m := r.Config, r.Config.Mamba()
+	c := r.Config.Train
+	m := c.Model
 	recurrent, whole := m.StateSize()
 	out := table.New().AddText("row", repeat(r.Hash, n)).AddText("group", repeat(strings.Join(r.Groups, " "), n)).
 		AddText("data", repeat(c.Data.Kind, n))
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"state", c.Model.State}, {"heads", m.Heads()}, {"width", m.Width}, {"layers", m.Layers}, {"train_length", c.Train.Length}, {"gap", c.Data.Gap}} {
+	}{{"state", m.State}, {"heads", m.Heads()}, {"width", m.Width}, {"layers", m.Layers}, {"train_length", c.TrainLength}, {"gap", c.Data.Gap}} {
 		out.AddInt(f.name, repeat(int64(f.value), n))
 	}
 	out.AddFloat("n_s", repeat(float64(recurrent)/1e6, n)).AddFloat("n_s_with_conv", repeat(float64(whole)/1e6, n))

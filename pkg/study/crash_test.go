@@ -33,10 +33,10 @@ func (s slow) Run(ctx context.Context, row Row, dir string, report func(Progress
 	}
 	values := make([]float64, 2000)
 	for i := range values {
-		values[i] = float64(i * row.Config.Model.State)
+		values[i] = float64(i * row.Config.Train.Model.State)
 	}
 	loss := table.New().AddFloat("loss", values)
-	return Tables{"loss": loss, "outcome": table.New().AddInt("fails", []int64{int64(row.Config.Model.State)})}, nil
+	return Tables{"loss": loss, "outcome": table.New().AddInt("fails", []int64{int64(row.Config.Train.Model.State)})}, nil
 }
 
 // stateRows are n small rows that differ in N = 1 … n.
@@ -52,7 +52,7 @@ func stateRows(n int) ([]Row, error) {
 	c := rows[0].Config
 	var out []Row
 	for i := range n {
-		c.Model.State = i + 1
+		c.Train.Model.State = i + 1
 		out = append(out, Row{Hash: c.Hash(), Groups: []string{"grid"}, Label: c.label(), Config: c})
 	}
 	return out, nil

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"time"
+
+	"stuffed/pkg/notebook"
 )
 
 // Launch runs n worker processes side by side with the given arguments of this program and waits for them. On one GPU
@@ -54,6 +57,51 @@ func Launch(ctx context.Context, n int, args []string, grace time.Duration) erro
 		all = errors.Join(all, <-results)
 	}
 	return all
+}
+
+// Supervise launches workers on the rows of a store, shows the progress of all together, and reports at the end.
+func Supervise(ctx context.Context, s *Store, rows []Row, workers int, args []string, out io.Writer) error {
+	over := make(chan error, 1)
+	go func() { over <- Launch(ctx, workers, args, 30*time.Second) }()
+	total := 0.0
+	for _, r := range rows {
+		total += r.Config.Work()
+	}
+	const scale = 1e9
+	progress := notebook.NewProgress("study", int64(total/scale), "GFLOP")
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-over:
+			sum, countErr := (&Worker{Store: s}).count(rows)
+			return errors.Join(err, countErr, sum.Report(out))
+		case <-tick.C:
+			status, err := s.Status(rows)
+			if err != nil {
+				continue // a row may be moving just now
+			}
+			made := total
+			for _, r := range status {
+				switch w := r.Config.Work(); {
+				case r.State == "running" && r.Progress.Total > 0:
+					made -= w * (1 - float64(r.Progress.Done)/float64(r.Progress.Total))
+				case r.State != "done":
+					made -= w
+				}
+			}
+			progress.Set(int64(made / scale))
+		}
+	}
+}
+
+// Report says what a run left.
+func (s Summary) Report(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%d rows done, %d failed, %d left\n", s.Done, s.Failed, s.Left)
+	if err == nil && s.Failed > 0 {
+		return fmt.Errorf("%d rows failed; see stuffed study status, and run with --retry after the cause is gone", s.Failed)
+	}
+	return err
 }
 
 // UntilClosed ends the context when f closes: the other end of [Launch].

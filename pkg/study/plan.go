@@ -4,10 +4,16 @@ package study
 
 import (
 	"bytes"
+	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"stuffed/pkg/train"
 )
 
 // Plan is a study: a base configuration and groups of rows that vary it.
@@ -19,7 +25,7 @@ type Plan struct {
 }
 
 // Group is the product of its axes, or a list of cells, on top of Set. Fields are dotted paths into the base, such as
-// "model.state".
+// "train.model.state".
 type Group struct {
 	Name  string           `json:"name"`
 	Set   map[string]any   `json:"set,omitempty"`
@@ -41,9 +47,17 @@ type Row struct {
 	Config Config   `json:"config"`
 }
 
-// ReadPlan reads a plan file and checks every row of it.
+//go:embed plans
+var shipped embed.FS
+
+// ReadPlan reads a plan file, or a shipped plan by its name, and checks every row of it.
 func ReadPlan(path string) (*Plan, error) {
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Ext(path) == "" {
+		if data, err = shipped.ReadFile("plans/" + path + ".json"); err != nil {
+			return nil, fmt.Errorf("plan %q is neither a file nor one of %s", path, strings.Join(Plans(), ", "))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +66,18 @@ func ReadPlan(path string) (*Plan, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
+}
+
+// Plans names the shipped plans.
+func Plans() (names []string) {
+	list, err := shipped.ReadDir("plans")
+	if err != nil {
+		panic(err) // the folder is part of the program
+	}
+	for _, e := range list {
+		names = append(names, strings.TrimSuffix(e.Name(), ".json"))
+	}
+	return names
 }
 
 // ParsePlan reads a plan and checks every row of it.
@@ -133,7 +159,7 @@ func (p *Plan) config(sets ...map[string]any) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	var c Config
+	c := Config{Train: train.DefaultConfig()}
 	if err := strict(data, &c); err != nil {
 		return c, err
 	}

@@ -6,14 +6,12 @@ import (
 )
 
 const tiny = `{"name": "tiny", "about": "a test", "base": {
- "data": {"kind": "recall", "keys": 24, "values": 8, "gap_share": 0.5},
- "model": {"layers": 1, "width": 16, "head_dim": 8, "expand": 2, "state": 4},
- "train": {"length": 16, "tokens": 1024, "step_tokens": 128, "rate": 0.002, "weight_decay": 0.1, "clip": 1,
-  "warm_up": 2, "final": 0.2, "chain": 4, "compute": "float32"},
- "policies": ["zero", "carried"], "seeds": [1, 2], "evaluate": {"times": 16, "sequences": 2, "shares": [0.5]}},
+ "train": {"data": {"keys": 24, "values": 8}, "model": {"layers": 1, "width": 16, "head_dim": 8, "state": 4},
+  "train_length": 16, "batch_tokens": 128, "warmup": 2, "chain": 4, "policy": ["zero", "carried"], "seeds": [1, 2]},
+ "tokens": 1024, "gap_share": 0.5, "evaluate": {"times": 16, "sequences": 4, "traced": 2, "shares": [0.5]}},
  "groups": [
-  {"name": "grid", "axes": [{"field": "model.state", "values": [4, 8]}, {"field": "train.length", "values": [16, 32]}]},
-  {"name": "control", "set": {"data.gap_share": 0, "data.gap": 8}, "cells": [{"train.length": 16}, {"train.length": 64}]}]}`
+  {"name": "grid", "axes": [{"field": "train.model.state", "values": [4, 8]}, {"field": "train.train_length", "values": [16, 32]}]},
+  {"name": "control", "set": {"gap_share": 0, "train.data.gap": 8}, "cells": [{"train.train_length": 16}, {"train.train_length": 64}]}]}`
 
 func TestPlanExpands(t *testing.T) {
 	p, err := ParsePlan([]byte(tiny))
@@ -35,15 +33,15 @@ func TestPlanExpands(t *testing.T) {
 			t.Errorf("hash %s twice", r.Hash)
 		}
 		seen[r.Hash] = true
-		if len(r.Config.Replicas()) != 4 {
-			t.Errorf("%d replicas, want 4", len(r.Config.Replicas()))
+		if len(r.Config.Train.Replicas()) != 4 {
+			t.Errorf("%d replicas, want 4", len(r.Config.Train.Replicas()))
 		}
 	}
 	if got := strings.Join(rows[0].Groups, " "); got != "grid control" {
 		t.Errorf("row 1 (%s) belongs to %q, want grid and control", labels[0], got)
 	}
-	if rows[1].Config.Data.Gap != 16 || rows[4].Config.Data.Gap != 8 {
-		t.Errorf("gaps %d and %d, want 16 (half of 32) and 8 (fixed)", rows[1].Config.Data.Gap, rows[4].Config.Data.Gap)
+	if rows[1].Config.Train.Data.Gap != 16 || rows[4].Config.Train.Data.Gap != 8 {
+		t.Errorf("gaps %d and %d, want 16 (half of 32) and 8 (fixed)", rows[1].Config.Train.Data.Gap, rows[4].Config.Train.Data.Gap)
 	}
 	again, _ := ParsePlan([]byte(tiny))
 	if twice, _ := again.Rows(); twice[2].Hash != rows[2].Hash {
@@ -54,14 +52,17 @@ func TestPlanExpands(t *testing.T) {
 func TestPlanBadInput(t *testing.T) {
 	for want, change := range map[string][2]string{
 		`unknown field "heads"`: {`"layers": 1`, `"heads": 1`},
-		"policies holds":        {`"carried"`, `"lost"`},
-		"train.length = 4":      {`"values": [16, 32]`, `"values": [4]`},
+		"policy":                {`"carried"`, `"lost"`},
+		"train_length = 1":      {`"values": [16, 32]`, `"values": [1]`},
 		"head_dim":              {`"head_dim": 8`, `"head_dim": 7`},
-		"data.kind":             {`"recall"`, `"music"`},
+		"data.kind":             {`"keys": 24`, `"kind": "music"`},
 		"at least one group":    {`"groups": [`, `"groups": [], "x": [`},
-		"chains of 2":           {`"chain": 4`, `"chain": 1`},
+		"chain":                 {`"chain": 4`, `"chain": 0`},
 		"shares":                {`[0.5]`, `[1.5]`},
-		"keep holds":            {`"seeds": [1, 2]`, `"keep": ["zero-3"], "seeds": [1, 2]`},
+		"multiple of":           {`"values": [16, 32]`, `"values": [17]`},
+		"keep holds":            {`"tokens": 1024`, `"keep": ["zero-3"], "tokens": 1024`},
+		"learned":               {`"carried"]`, `"learned"]`},
+		"traced":                {`"traced": 2`, `"traced": 9`},
 	} {
 		text := strings.Replace(tiny, change[0], change[1], 1)
 		if text == tiny {
@@ -74,5 +75,23 @@ func TestPlanBadInput(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s → %s: error %v, want %q", change[0], change[1], err, want)
 		}
+	}
+}
+
+func TestShippedPlans(t *testing.T) {
+	want := map[string]int{"laws": 30, "laws-controls": 12, "recall-table": 4, "small": 16, "text": 4}
+	for _, name := range Plans() {
+		p, err := ReadPlan(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		rows, err := p.Rows()
+		if err != nil || p.Name != name || len(rows) != want[name] {
+			t.Errorf("%s is called %s and has %d rows, want %d: %v", name, p.Name, len(rows), want[name], err)
+		}
+	}
+	if _, err := ReadPlan("lawz"); err == nil || !strings.Contains(err.Error(), "recall-table") {
+		t.Errorf("an unknown plan: %v", err)
 	}
 }

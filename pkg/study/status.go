@@ -98,6 +98,30 @@ func Speed(kind string) float64 {
 	return 5e9
 }
 
+// PrintPlan writes the rows with their work and the arithmetic of the estimate.
+func PrintPlan(w io.Writer, p *Plan, status []RowStatus, speed float64) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s: %s\n", p.Name, p.About)
+	fmt.Fprintln(t, "row\tstate\twhat\ttrained\tmeasured\twork")
+	var trained, measured, work float64
+	for _, r := range status {
+		c := r.Config
+		trained, measured, work = trained+float64(c.Trained()), measured+float64(c.Evaluated()), work+c.Work()
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.0fM\t%.0fM\t%.2f PFLOP\n", r.Hash, r.State, r.Label, float64(c.Trained())/1e6, float64(c.Evaluated())/1e6, c.Work()/1e15)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	left, known := Estimate(status, speed, 1)
+	source := fmt.Sprintf("assuming %.3g FLOP/s", speed)
+	if known {
+		source = "at the speed of the rows that are done"
+	}
+	_, err := fmt.Fprintf(w, "%d rows, %.0fM tokens trained, %.0fM measured, %.3g PFLOP; about %s left on one device, %s, compilation not counted\n",
+		len(status), trained/1e6, measured/1e6, work/1e15, left.Round(time.Second), source)
+	return err
+}
+
 // PrintStatus writes one line per row and a line of sums.
 func PrintStatus(w io.Writer, status []RowStatus, left time.Duration) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -68,8 +68,8 @@ func (s *Store) entries(dir, suffix string) (map[string]bool, error) {
 	return out, nil
 }
 
-// manifest lists a row's files; it is written last.
-type manifest struct {
+// rowManifest lists a row's files; it is written last.
+type rowManifest struct {
 	Hash    string            `json:"hash"`
 	Seconds float64           `json:"seconds"`
 	Run     any               `json:"run,omitempty"` // device and versions, from the runner
@@ -85,7 +85,7 @@ func (s *Store) publish(dir string, row Row, seconds float64, run any) error {
 	if err := table.AtomicBytes(filepath.Join(dir, "row.json"), append(data, '\n')); err != nil {
 		return err
 	}
-	m := manifest{Hash: row.Hash, Seconds: seconds, Run: run}
+	m := rowManifest{Hash: row.Hash, Seconds: seconds, Run: run}
 	if m.Files, err = hashes(dir); err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *Store) Verify(hash string) error {
 	if err != nil {
 		return fmt.Errorf("row %s is damaged: %w; %s", hash, err, again)
 	}
-	var m manifest
+	var m rowManifest
 	if err := json.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("%s: manifest.json: %w; %s", dir, err, again)
 	}
@@ -177,7 +177,7 @@ func (s *Store) Verify(hash string) error {
 }
 
 func (s *Store) seconds(hash string) (float64, error) {
-	var m manifest
+	var m rowManifest
 	data, err := os.ReadFile(filepath.Join(s.RowDir(hash), "manifest.json"))
 	if err != nil {
 		return 0, err

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/study"
+	"stuffed/xla"
+)
+
+func init() { commands = append(commands, studyCommand) }
+
+func studyCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "study",
+		Short: "Run grids of trained models that resume, by one or many workers",
+		Long: `A plan (JSON) is a base configuration and groups of rows that vary it; each row is one model shape and training
+length with all its replicas. Rows are kept whole or not at all in a store folder, which any number of workers on any
+number of machines may share. Stopped or killed runs go on where they were. PLAN is a file or one
+of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
+	}
+	var store string
+	root.PersistentFlags().StringVar(&store, "store", "", "folder of the results (default out/study/NAME of the plan)")
+	open := func(path string) (*study.Plan, *study.Store, []study.Row, error) {
+		p, err := study.ReadPlan(path)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if store == "" {
+			store = filepath.Join("out", "study", p.Name)
+		}
+		rows, err := p.Rows()
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		s, err := study.OpenStore(store)
+		return p, s, rows, err
+	}
+	root.AddCommand(studyPlan(open), studyRun(open), studyStatus(open), studyCollect(open))
+	return root
+}
+
+type opener = func(path string) (*study.Plan, *study.Store, []study.Row, error)
+
+func studyPlan(open opener) *cobra.Command {
+	var speed float64
+	var kind string
+	c := &cobra.Command{
+		Use: "plan PLAN", Short: "List the rows of a plan and estimate the time", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, s, rows, err := open(args[0])
+			if err != nil {
+				return err
+			}
+			status, err := s.Status(rows)
+			if err != nil {
+				return err
+			}
+			if speed == 0 {
+				speed = study.Speed(kind)
+			}
+			return study.PrintPlan(cmd.OutOrStdout(), p, status, speed)
+		},
+	}
+	c.Flags().StringVar(&kind, "backend", "cuda", "cuda, cpu or go: whose usual speed to assume before any row is done")
+	c.Flags().Float64Var(&speed, "speed", 0, "floating-point operations per second to assume instead")
+	return c
+}
+
+func studyStatus(open opener) *cobra.Command {
+	return &cobra.Command{
+		Use: "status PLAN", Short: "Show which rows are done, running, failed or open", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, s, rows, err := open(args[0])
+			if err != nil {
+				return err
+			}
+			status, err := s.Status(rows)
+			if err != nil {
+				return err
+			}
+			left, _ := study.Estimate(status, study.Speed("cuda"), 1)
+			return study.PrintStatus(cmd.OutOrStdout(), status, left)
+		},
+	}
+}
+
+func studyCollect(open opener) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use: "collect PLAN", Short: "Check all finished rows and join their tables as Parquet", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, s, rows, err := open(args[0])
+			if err != nil {
+				return err
+			}
+			if output == "" {
+				output = filepath.Join(s.Dir, "tables")
+			}
+			names, missing, err := s.Collect(rows, output)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d of %d rows in %s: %s\n", len(rows)-len(missing), len(rows), output, strings.Join(names, ", "))
+			for _, row := range missing {
+				fmt.Fprintf(cmd.ErrOrStderr(), "missing: %s (%s)\n", row.Hash, row.Label)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&output, "output", "", "folder of the tables (default STORE/tables)")
+	return c
+}
+
+func studyRun(open opener) *cobra.Command {
+	var backend string
+	var workers int
+	var limit time.Duration
+	var retry, worker, fast bool
+	c := &cobra.Command{
+		Use: "run PLAN", Short: "Work on the rows that are not done", Args: cobra.ExactArgs(1),
+		Long: `Trains and measures rows until none is left. With --workers N, N processes share the device, so that some compile
+while others compute. Ctrl-C or --time-limit gives the rows in work up in good order; the same command goes on later.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, s, rows, err := open(args[0])
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			if limit > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, limit)
+				defer cancel()
+			}
+			if worker {
+				ctx = study.UntilClosed(ctx, os.Stdin)
+			}
+			if workers > 1 {
+				child := []string{"study", "run", args[0], "--store", s.Dir, "--backend", backend, "--worker", fmt.Sprint("--retry=", retry), fmt.Sprint("--fast=", fast)}
+				return study.Supervise(ctx, s, rows, workers, child, cmd.ErrOrStderr())
+			}
+			d, err := xla.Open(backend, xla.Options{Fast: fast})
+			if err != nil {
+				return err
+			}
+			w := &study.Worker{Store: s, Runner: &study.Trainer{Device: d}, Retry: retry, Log: func(format string, args ...any) {
+				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
+			}}
+			sum, err := w.Run(ctx, rows)
+			if err != nil || worker {
+				return err
+			}
+			return sum.Report(cmd.OutOrStdout())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go or a GoMLX string")
+	f.IntVar(&workers, "workers", 1, "processes side by side on this device")
+	f.DurationVar(&limit, "time-limit", 0, "stop in good order after this time, such as 8m")
+	f.BoolVar(&retry, "retry", false, "also rows that failed before")
+	f.BoolVar(&fast, "fast", false, "TF32 for float32 products on CUDA")
+	f.BoolVar(&worker, "worker", false, "")
+	cobra.CheckErr(f.MarkHidden("worker"))
+	return c
+}

@@ -1,0 +1,282 @@
+package study
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/datasets"
+	"stuffed/pkg/eval"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+	"stuffed/pkg/train"
+	"stuffed/xla"
+)
+
+// heldSeed makes a recall stream that no replica learns from: seeds of replicas are 0 or more.
+const heldSeed = -1
+
+// measure collects what is known of a row's replicas.
+type measure struct {
+	device   *xla.Device
+	config   Config
+	replicas []train.Replica
+	starts   []int // first positions of the buckets
+	far      *lm.Runner
+	near     *lm.Runner // short pieces, for states
+
+	loss, age *table.Table
+	watched   []*watched // by replica
+	outcomes  outcomeRows
+}
+
+func newMeasure(d *xla.Device, c Config, t *train.Trainer) *measure {
+	m := &measure{device: d, config: c, replicas: c.Train.Replicas(), loss: table.New(), age: table.New(),
+		starts: train.Buckets(c.Train.TrainLength, c.Length()-1), far: lm.NewRunner(d, t.Weights()), near: lm.NewRunner(d, t.Weights())}
+	m.near.Piece = pieceOf(c.Train.TrainLength)
+	return m
+}
+
+// pieceOf is how often the state is looked at: a quarter of the training length as a power of two, at least 16 tokens.
+func pieceOf(trainLength int) int {
+	piece := 16
+	for 2*piece <= trainLength/4 && piece < 512 {
+		piece *= 2
+	}
+	return piece
+}
+
+// losses measures all replicas by position.
+func (m *measure) losses(ctx context.Context, t *train.Trainer) error {
+	m.far.Weights = t.Weights()
+	tokens := t.Steps() * int64(m.config.Train.BatchTokens)
+	byPosition, byAge, err := m.score(ctx, t)
+	if err != nil {
+		return err
+	}
+	n := byPosition.Rows()
+	with := table.New().AddInt("replica", byPosition.Columns[0].Ints).AddInt("tokens", repeat(tokens, n))
+	with.Columns = append(with.Columns, byPosition.Columns[1:]...)
+	if err := m.loss.Append(identified(m.config, with)); err != nil {
+		return err
+	}
+	if byAge != nil {
+		m.age = identified(m.config, byAge)
+	}
+	return m.outcomes.add(m.config, tokens, byPosition)
+}
+
+func (m *measure) score(ctx context.Context, t *train.Trainer) (byPosition, byAge *table.Table, err error) {
+	c := m.config
+	if c.Train.Data.Kind != "recall" {
+		byPosition, err = m.textLoss(ctx, t)
+		return byPosition, nil, err
+	}
+	out, err := eval.Recall{Stream: m.stream(), Sequences: c.Evaluate.Sequences, Length: c.Length(), TrainLength: c.Train.TrainLength, Edges: m.starts}.Run(ctx, m.far)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out.ByPosition, out.ByAge, nil
+}
+
+func (m *measure) stream() datasets.RecallStream {
+	d := m.config.Train.Data
+	return datasets.RecallStream{Keys: d.Keys, Values: d.Values, Gap: d.Gap, Seed: heldSeed}
+}
+
+// textLoss has the columns of eval.Recalled.ByPosition; on text every token counts.
+func (m *measure) textLoss(ctx context.Context, t *train.Trainer) (*table.Table, error) {
+	tokens, _, err := t.Data.Held(m.config.Evaluate.Sequences, m.config.Length())
+	if err != nil {
+		return nil, err
+	}
+	R, S, B := len(m.replicas), len(tokens), len(m.starts)
+	sums, hits, counts := make([]float64, R*B), make([]float64, R*B), make([]float64, R*B)
+	_, err = m.far.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Hits: true}, func(p lm.Piece) error {
+		for row := range R * S {
+			for i := range p.Tokens {
+				if at := p.Start + i; at < m.config.Length()-1 {
+					k := row/S*B + m.bucket(at)
+					sums[k] += float64(p.Loss[row*p.Tokens+i])
+					hits[k] += float64(p.Hits[row*p.Tokens+i])
+					counts[k]++
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	none := repeat(math.NaN(), R*B)
+	var replica, position, end, n []int64
+	loss, accuracy := make([]float64, R*B), make([]float64, R*B)
+	for k := range sums {
+		b := k % B
+		replica, position, end, n = append(replica, int64(k/B)), append(position, int64(m.starts[b])), append(end, int64(m.end(b))), append(n, int64(counts[k]))
+		loss[k], accuracy[k] = sums[k]/counts[k], hits[k]/counts[k]
+	}
+	return table.New().AddInt("replica", replica).AddInt("position", position).AddInt("end", end).
+		AddFloat("loss", loss).AddFloat("loss_low", none).AddFloat("loss_high", none).
+		AddFloat("accuracy", accuracy).AddFloat("accuracy_low", none).AddFloat("accuracy_high", none).
+		AddInt("repeats", n).AddFloat("loss_all", loss), nil
+}
+
+func (m *measure) bucket(at int) int {
+	i, found := slices.BinarySearch(m.starts, at)
+	if !found {
+		i--
+	}
+	return i
+}
+
+func (m *measure) end(bucket int) int {
+	if bucket+1 < len(m.starts) {
+		return m.starts[bucket+1]
+	}
+	return m.config.Length()
+}
+
+// forAll repeats the sequences for every replica.
+func forAll(replicas int, tokens [][]int32) (rows [][]int32) {
+	for range replicas {
+		rows = append(rows, tokens...)
+	}
+	return rows
+}
+
+// watched is what is seen of one replica's states and losses, sequence by sequence.
+type watched struct {
+	position, layer, head, prompt  []int64
+	norm, variance, absmax         []float64
+	lossPrompt, lossPosition       []int64
+	loss                           []float64
+	logAlphaWindow, logAlphaBeyond []float64 // [layers × heads], sums over tokens, means over sequences
+}
+
+// states runs a few sequences once more and looks at every head's state along the way.
+func (m *measure) states(ctx context.Context, t *train.Trainer) error {
+	c, S, R := m.config, m.config.Evaluate.Traced, len(m.replicas)
+	var tokens [][]int32
+	var scored [][]bool
+	if c.Train.Data.Kind == "recall" {
+		for i := range S {
+			row, again, _ := m.stream().Sequence(eval.HeldOut+int64(i), c.Length())
+			tokens, scored = append(tokens, row), append(scored, again)
+		}
+	} else {
+		var err error
+		if tokens, _, err = t.Data.Held(S, c.Length()); err != nil {
+			return err
+		}
+		S = len(tokens)
+	}
+	m.near.Weights = t.Weights()
+	m.watched = make([]*watched, R)
+	size := c.Train.Model.Layers * c.Train.Model.Heads()
+	for r := range m.watched {
+		m.watched[r] = &watched{logAlphaWindow: make([]float64, size), logAlphaBeyond: make([]float64, size)}
+	}
+	at := m.looks()
+	_, err := m.near.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Probes: []string{"log_alpha"}}, func(p lm.Piece) error {
+		end := p.Start + p.Tokens
+		if slices.Contains(at, end) {
+			if err := m.look(p.State[0], S, end-1); err != nil {
+				return err
+			}
+		}
+		m.pieceLosses(p, S, scored)
+		return m.decay(p, S)
+	})
+	if err != nil {
+		return fmt.Errorf("states: %w", err)
+	}
+	return nil
+}
+
+// looks are the ends of pieces at which states are read: every piece of the window, then eight to the octave.
+func (m *measure) looks() (at []int) {
+	piece, T := m.near.Piece, m.config.Train.TrainLength
+	for p := piece; p <= T; p += piece {
+		at = append(at, p)
+	}
+	for k := 1; ; k++ {
+		p := int(float64(T)*math.Pow(2, float64(k)/8)) / piece * piece
+		if p > m.config.Length() {
+			return at
+		}
+		if len(at) == 0 || p > at[len(at)-1] {
+			at = append(at, p)
+		}
+	}
+}
+
+// look reduces a state [layers, replicas × sequences, heads, headDim, state] on the host.
+func (m *measure) look(state *tensors.Tensor, sequences, position int) error {
+	v, err := lm.Floats(state)
+	if err != nil {
+		return err
+	}
+	d := state.Shape().Dimensions
+	layers, heads, entries := d[0], d[2], d[3]*d[4]
+	for l := range layers {
+		for row := range d[1] {
+			w := m.watched[row/sequences]
+			for h := range heads {
+				var sum, squares, top float64
+				for _, x := range v[((l*d[1]+row)*heads+h)*entries:][:entries] {
+					y := float64(x)
+					sum, squares, top = sum+y, squares+y*y, max(top, math.Abs(y))
+				}
+				mean := sum / float64(entries)
+				w.position, w.layer, w.head = append(w.position, int64(position)), append(w.layer, int64(l)), append(w.head, int64(h))
+				w.prompt = append(w.prompt, int64(row%sequences))
+				w.norm, w.absmax = append(w.norm, math.Sqrt(squares)), append(w.absmax, top)
+				w.variance = append(w.variance, squares/float64(entries)-mean*mean)
+			}
+		}
+	}
+	return nil
+}
+
+// pieceLosses keeps the mean loss of every piece and sequence, of the scored tokens where the data says which.
+func (m *measure) pieceLosses(p lm.Piece, sequences int, scored [][]bool) {
+	for row := range len(m.replicas) * sequences {
+		w, s := m.watched[row/sequences], row%sequences
+		sum, n := 0.0, 0.0
+		for i := range p.Tokens {
+			next := p.Start + i + 1
+			if next < m.config.Length() && (scored == nil || scored[s][next]) {
+				sum, n = sum+float64(p.Loss[row*p.Tokens+i]), n+1
+			}
+		}
+		w.lossPrompt, w.lossPosition, w.loss = append(w.lossPrompt, int64(s)), append(w.lossPosition, int64(p.Start)), append(w.loss, sum/n)
+	}
+}
+
+// decay sums log α by head, within the training length and beyond it.
+func (m *measure) decay(p lm.Piece, sequences int) error {
+	v, err := lm.Floats(p.Probes["log_alpha"]) // [layers, batch, padded, heads]
+	if err != nil {
+		return err
+	}
+	batch, heads := len(m.replicas)*sequences, m.config.Train.Model.Heads()
+	for l := range m.config.Train.Model.Layers {
+		for row := range batch {
+			w := m.watched[row/sequences]
+			for i := range p.Tokens {
+				to := w.logAlphaBeyond
+				if p.Start+i < m.config.Train.TrainLength {
+					to = w.logAlphaWindow
+				}
+				for h := range heads {
+					to[l*heads+h] += float64(v[((l*batch+row)*p.Padded+i)*heads+h]) / float64(sequences)
+				}
+			}
+		}
+	}
+	return nil
+}
