@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -101,6 +102,32 @@ func Resume(path string, like *Table) (*Writer, *Table, error) {
 	w.parts = len(parts)
 	return w, former, nil
 }
+
+// Continue goes on with an interrupted table after its first parts and removes later ones. Unlike Resume it reads no row,
+// for those who know by other means what is there.
+func Continue(path string, like *Table, parts int) (*Writer, error) {
+	w, err := prepare(path, like)
+	if err != nil {
+		return nil, err
+	}
+	there, err := listParts(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(there) < parts {
+		return nil, fmt.Errorf("%s: %d parts are there, %d are needed to go on; remove %s to start again", path, len(there), parts, partsDir(path))
+	}
+	for _, later := range slices.Backward(there[parts:]) {
+		if err := os.Remove(later); err != nil {
+			return nil, err
+		}
+	}
+	w.parts = parts
+	return w, os.MkdirAll(partsDir(path), 0o755)
+}
+
+// Parts is how many parts have been appended.
+func (w *Writer) Parts() int { return w.parts }
 
 func prepare(path string, like *Table) (*Writer, error) {
 	if _, err := isParquet(path); err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,5 +187,41 @@ func TestWriteKeepsFormerFile(t *testing.T) {
 	data, _ := os.ReadFile(path)
 	if string(data) != "n\n1\n" {
 		t.Errorf("former file changed: %q", data)
+	}
+}
+
+func TestContinue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.parquet")
+	w, err := NewWriter(path, sample(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		if err := w.Append(sample(3, 3*i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.Parts() != 4 {
+		t.Fatalf("%d parts", w.Parts())
+	}
+	w.Abort()
+	if w, err = Continue(path, sample(0, 0), 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Append(sample(3, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if position, _ := got.Int("position"); !slices.Equal(position, []int64{0, 1, 2, 3, 4, 5, 100, 101, 102}) {
+		t.Errorf("positions %v", position)
+	}
+	if _, err := Continue(path, sample(0, 0), 1); err == nil {
+		t.Error("parts that are not there were continued")
 	}
 }

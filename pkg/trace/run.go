@@ -111,8 +111,12 @@ func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, ou
 	return nil
 }
 
-// traced is a runner for statistics: pieces that hold whole runs of reduced tokens, and short chunks.
+// traced is a runner for statistics: pieces that hold whole runs of reduced tokens, and short chunks. A runner that is one
+// already keeps its compiled graphs.
 func traced(r *lm.Runner, every int) *lm.Runner {
+	if r.Options.Infer && r.Options.Chunk != 0 && r.Piece%every == 0 {
+		return r
+	}
 	own := lm.NewRunner(r.Device, r.Weights)
 	own.Options = r.Options
 	own.Options.Infer = true

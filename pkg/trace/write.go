@@ -1,0 +1,238 @@
+package trace
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+)
+
+const (
+	flushRows  = 1 << 16
+	flushAfter = 30 * time.Second
+)
+
+// Path is the file of one table of a trace: that of the states is output, the others lie beside it, T.losses.parquet for
+// T.parquet.
+func Path(output, name string) string {
+	if name == States {
+		return output
+	}
+	ext := filepath.Ext(output)
+	return strings.TrimSuffix(output, ext) + "." + name + ext
+}
+
+// Files are the paths of all tables that Write makes.
+func Files(c Config, output string) (paths []string) {
+	names, _ := buffers(c.filled())
+	for _, name := range names {
+		paths = append(paths, Path(output, name))
+	}
+	return paths
+}
+
+// Write traces the prompts into Parquet or CSV files (see Path) in flat memory. Rows are complete parts at the latest
+// after half a minute, and a run that was interrupted goes on from there: the state is kept beside the parts. A trace that
+// is finished stays as it is.
+func Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config, output string) error {
+	c = c.filled()
+	if err := c.Validate(r.Weights.Model); err != nil {
+		return err
+	}
+	w, err := openWriter(c, r.Weights.Model, output)
+	if err != nil || w == nil {
+		return err
+	}
+	if err := run(ctx, r, probes, c, w.buffers, w.from, w.pause); err != nil {
+		return errors.Join(err, w.interrupted())
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	return w.close()
+}
+
+// writer appends the rows of all tables together.
+type writer struct {
+	model   lm.Model
+	output  string
+	names   []string
+	buffers map[string]*buffer
+	files   map[string]*table.Writer
+	from    progress
+	latest  progress
+	rows    int // of the states, buffered at the latest pause
+	flushed time.Time
+}
+
+// place is what lies beside the parts: how far the parts go and the state there.
+type place struct {
+	Batch    int            `json:"batch"`
+	Position int            `json:"position"`
+	Parts    map[string]int `json:"parts"`
+}
+
+func placePath(output string) string { return output + ".position" }
+
+func openWriter(c Config, m lm.Model, output string) (*writer, error) {
+	w := &writer{model: m, output: output, files: map[string]*table.Writer{}, flushed: time.Now()}
+	w.names, w.buffers = buffers(c)
+	at, err := w.restore()
+	if err != nil {
+		return nil, err
+	}
+	if at == nil {
+		if _, err := os.Stat(output); err == nil {
+			return nil, nil // finished before
+		}
+	}
+	for _, name := range w.names {
+		path, parts := Path(output, name), 0
+		if at != nil {
+			parts = at.Parts[name]
+			if _, err := os.Stat(path + ".parts"); errors.Is(err, fs.ErrNotExist) && parts > 0 {
+				continue // closed before the interruption
+			}
+		}
+		if w.files[name], err = table.Continue(path, w.buffers[name].table(), parts); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// restore reads the place where a former run stopped, nil if there is none.
+func (w *writer) restore() (*place, error) {
+	path := placePath(w.output)
+	file, err := checkpoint.ReadSafetensors(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; remove it to start the trace again", err)
+	}
+	var at place
+	if err := json.Unmarshal([]byte(file.Meta["place"]), &at); err != nil {
+		return nil, fmt.Errorf("%s: %w; remove it to start the trace again", path, err)
+	}
+	w.from = progress{batch: at.Batch, position: at.Position}
+	if at.Position == 0 {
+		return &at, nil
+	}
+	sums, err := file.Tensor("log_retention")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if w.from.sums, err = sums.Float64s(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, s := range w.model.State(1) {
+		t, err := file.Tensor(s.Name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		var value *tensors.Tensor
+		if t.DType == "F64" {
+			v, err := t.Float64s()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			value = tensors.FromFlatDataAndDimensions(v, t.Shape...)
+		} else {
+			v, err := t.Float32s()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			value = tensors.FromFlatDataAndDimensions(v, t.Shape...)
+		}
+		w.from.state = append(w.from.state, value)
+	}
+	return &at, nil
+}
+
+// pause is called where no bucket is open; it makes the rows durable from time to time.
+func (w *writer) pause(p progress) error {
+	w.latest, w.rows = p, w.buffers[States].rows()
+	if w.rows < flushRows && time.Since(w.flushed) < flushAfter {
+		return nil
+	}
+	return w.flush()
+}
+
+// interrupted keeps what was traced up to now, if that is up to a pause.
+func (w *writer) interrupted() error {
+	if w.rows == 0 || w.rows != w.buffers[States].rows() {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *writer) flush() error {
+	at := place{Batch: w.latest.batch, Position: w.latest.position, Parts: map[string]int{}}
+	for _, name := range w.names {
+		if w.files[name] == nil {
+			continue
+		}
+		if err := w.files[name].Append(w.buffers[name].table()); err != nil {
+			return err
+		}
+		w.buffers[name].clear()
+		at.Parts[name] = w.files[name].Parts()
+	}
+	w.rows, w.flushed = 0, time.Now()
+	meta, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	kept := map[string]*checkpoint.Tensor{}
+	if w.latest.position > 0 {
+		if kept["log_retention"], err = checkpoint.FromFloat64([]int{len(w.latest.sums)}, w.latest.sums); err != nil {
+			return err
+		}
+		for i, s := range w.latest.state {
+			if kept[w.model.State(1)[i].Name], err = host(s); err != nil {
+				return err
+			}
+		}
+	}
+	return checkpoint.WriteSafetensors(placePath(w.output), kept, map[string]string{"place": string(meta)})
+}
+
+func host(t *tensors.Tensor) (*checkpoint.Tensor, error) {
+	shape := t.Shape().Dimensions
+	if v, err := tensors.CopyFlatData[float64](t); err == nil {
+		return checkpoint.FromFloat64(shape, v)
+	}
+	v, err := tensors.CopyFlatData[float32](t)
+	if err != nil {
+		return nil, err
+	}
+	return checkpoint.FromFloat32(shape, v)
+}
+
+// close merges the parts, the states last, and forgets the place.
+func (w *writer) close() error {
+	for i := len(w.names) - 1; i >= 0; i-- {
+		if f := w.files[w.names[i]]; f != nil {
+			if err := f.Close(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.Remove(placePath(w.output)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
