@@ -53,10 +53,7 @@ func batches(probes []prompt.Probe, size int) (groups [][]prompt.Probe) {
 // run traces from where a former run stopped and calls pause after every piece at whose end no bucket is open.
 func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, out map[string]*buffer, from progress, pause func(progress) error) error {
 	m := lr.Weights.Model
-	if err := c.Validate(m); err != nil {
-		return err
-	}
-	if err := check(lr, probes); err != nil {
+	if err := check(lr, c, probes); err != nil {
 		return err
 	}
 	plan := newPlan(c, m)

@@ -22,6 +22,7 @@ type Config struct {
 	Conv     bool                       `json:"conv,omitempty"`     // the convolution state, by layer
 	Channels []int                      `json:"channels,omitempty"` // layers whose x, B and C are written channel by channel
 	Entries  []Entry                    `json:"entries,omitempty"`  // single entries of h_t, in every layer
+	Beyond   int                        `json:"beyond,omitempty"`   // tokens, the training length: a prompt that is not longer is an error
 	Batch    int                        `json:"batch,omitempty"`    // prompts of equal length side by side; 0 means 1
 	Controls map[string]*tensors.Tensor `json:"-"`
 	Progress func(done, total int64)    `json:"-"` // tokens
@@ -85,6 +86,9 @@ func (c Config) Validate(m lm.Model) error {
 	if c.Bucket > longestReduced && c.every() < 16 {
 		return fmt.Errorf("trace: bucket %d has no divisor between 16 and %d; take a multiple of 64", c.Bucket, longestReduced)
 	}
+	if c.Beyond < 0 {
+		return fmt.Errorf("trace: training length is %d, want 0 (not checked) or more tokens", c.Beyond)
+	}
 	if c.Batch < 1 {
 		return fmt.Errorf("trace: batch is %d, want at least 1", c.Batch)
 	}
@@ -125,8 +129,11 @@ func dimsOf(m lm.Model) dims {
 	return dims{d[0], d[2], d[3], d[4]}
 }
 
-// check refuses prompts that cannot be traced.
-func check(r *lm.Runner, probes []prompt.Probe) error {
+// check refuses what cannot be traced.
+func check(r *lm.Runner, c Config, probes []prompt.Probe) error {
+	if err := c.Validate(r.Weights.Model); err != nil {
+		return err
+	}
 	if r.Weights.Replicas > 1 {
 		return fmt.Errorf("trace: the weights hold %d replicas; trace one, see lm.Weights.Select", r.Weights.Replicas)
 	}
@@ -138,10 +145,26 @@ func check(r *lm.Runner, probes []prompt.Probe) error {
 		if len(p.IDs) == 0 {
 			return fmt.Errorf("trace: prompt %q has no tokens", p.Name)
 		}
+		if len(p.IDs) <= c.Beyond {
+			return fmt.Errorf("trace: prompt %q has %d tokens, not more than the training length %d: nothing beyond it would be seen; take longer prompts", p.Name, len(p.IDs), c.Beyond)
+		}
 		if names[p.Name] {
 			return fmt.Errorf("trace: two prompts are called %q", p.Name)
 		}
 		names[p.Name] = true
 	}
 	return nil
+}
+
+// ParseEntries reads entries written as HEAD/CHANNEL/STATE.
+func ParseEntries(texts []string) (all []Entry, err error) {
+	for _, text := range texts {
+		var e Entry
+		var rest string
+		if n, _ := fmt.Sscanf(text, "%d/%d/%d%s", &e.Head, &e.Channel, &e.State, &rest); n != 3 {
+			return nil, fmt.Errorf("trace: entry %q: want HEAD/CHANNEL/STATE, such as 2/0/17", text)
+		}
+		all = append(all, e)
+	}
+	return all, nil
 }

@@ -48,7 +48,7 @@ func Files(c Config, output string) (paths []string) {
 // is finished stays as it is.
 func Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config, output string) error {
 	c = c.filled()
-	if err := c.Validate(r.Weights.Model); err != nil {
+	if err := check(r, c, probes); err != nil {
 		return err
 	}
 	w, err := openWriter(c, r.Weights.Model, output)

@@ -90,6 +90,7 @@ func TestBadInput(t *testing.T) {
 		"state":    {one, trace.Config{Entries: []trace.Entry{{State: -1}}}, "state -1 does not exist"},
 		"layer":    {one, trace.Config{Channels: []int{2}}, "layer 2 does not exist, the model has layers 0 … 1"},
 		"bucket":   {one, trace.Config{Bucket: -1}, "bucket is -1"},
+		"short":    {one, trace.Config{Beyond: 9}, "has 9 tokens, not more than the training length 9"},
 		"divisor":  {one, trace.Config{Bucket: 2503}, "bucket 2503 has no divisor"},
 		"none":     {nil, trace.Config{}, "no prompt"},
 		"empty":    {[]prompt.Probe{{Name: "e"}}, trace.Config{}, `prompt "e" has no tokens`},

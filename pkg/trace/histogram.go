@@ -1,0 +1,111 @@
+package trace
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+)
+
+// StatesAt runs a prompt and returns the recurrent state after each of the tokens at positions (ascending, from 0), on
+// the host: [positions][layers · heads · headDim · state].
+func StatesAt(ctx context.Context, r *lm.Runner, p prompt.Probe, positions []int) ([][]float64, error) {
+	if _, err := checkPositions(positions, len(p.IDs)); err != nil {
+		return nil, fmt.Errorf("prompt %q: %w", p.Name, err)
+	}
+	var state []*tensors.Tensor
+	var all [][]float64
+	from := 0
+	for _, at := range positions {
+		var err error
+		if state, err = r.Run(ctx, [][]int32{p.IDs[from : at+1]}, state, lm.Request{}, nil); err != nil {
+			return nil, fmt.Errorf("prompt %q: %w", p.Name, err)
+		}
+		h, err := host(state[0])
+		if err != nil {
+			return nil, err
+		}
+		v, err := h.Float64s()
+		if err != nil {
+			return nil, err
+		}
+		all, from = append(all, v), at+1
+	}
+	return all, nil
+}
+
+func checkPositions(positions []int, tokens int) ([]int, error) {
+	for i, at := range positions {
+		if at < 0 || at >= tokens {
+			return nil, fmt.Errorf("position %d does not exist, want 0 … %d", at, tokens-1)
+		}
+		if i > 0 && at <= positions[i-1] {
+			return nil, fmt.Errorf("positions %v do not ascend", positions)
+		}
+	}
+	return positions, nil
+}
+
+// Histograms counts the entries of the state of every layer and head after the tokens at positions, over all prompts, in
+// bins of equal width on edges common to the positions: layer, head, position, left, right, count. The states of all
+// prompts at the positions are in memory at once.
+func Histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positions []int, bins int) (*table.Table, error) {
+	if bins < 1 || bins > 1<<16 {
+		return nil, fmt.Errorf("trace: %d bins, want 1 … %d", bins, 1<<16)
+	}
+	if err := check(r, Config{}, probes); err != nil {
+		return nil, err
+	}
+	d := dimsOf(r.Weights.Model)
+	states := make([][][]float64, len(positions)) // [positions][probes]
+	for _, p := range probes {
+		s, err := StatesAt(ctx, r, p, positions)
+		if err != nil {
+			return nil, err
+		}
+		for i := range s {
+			states[i] = append(states[i], s[i])
+		}
+	}
+	var layer, head, position, count []int64
+	var left, right []float64
+	size := d.headDim * d.state
+	for l := range d.layers {
+		for h := range d.heads {
+			of := func(s []float64) []float64 { return s[(l*d.heads+h)*size:][:size] }
+			low, high := math.Inf(1), math.Inf(-1)
+			for _, at := range states {
+				for _, s := range at {
+					low, high = min(low, slices.Min(of(s))), max(high, slices.Max(of(s)))
+				}
+			}
+			if low == high { // a state that is constant gets one bin's width around it
+				low, high = low-0.5, high+0.5
+			}
+			width := (high - low) / float64(bins)
+			for i, at := range states {
+				counts := make([]int64, bins)
+				for _, s := range at {
+					for _, v := range of(s) {
+						if !math.IsNaN(v) {
+							counts[min(int((v-low)/width), bins-1)]++
+						}
+					}
+				}
+				for b, n := range counts {
+					layer, head, position = append(layer, int64(l)), append(head, int64(h)), append(position, int64(positions[i]))
+					left, right = append(left, low+float64(b)*width), append(right, low+float64(b+1)*width)
+					count = append(count, n)
+				}
+			}
+		}
+	}
+	return table.New().AddInt("layer", layer).AddInt("head", head).AddInt("position", position).
+		AddFloat("left", left).AddFloat("right", right).AddInt("count", count), nil
+}
