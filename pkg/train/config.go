@@ -221,12 +221,16 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Hash identifies what is computed: the first 12 hex digits of the SHA-256 of the configuration without the fields that
-// only say what is written down, and where.
-func (c Config) Hash() string {
+// essence is the configuration without the fields that only say what is written down, and where.
+func (c Config) essence() Config {
 	c.Output, c.Log, c.Valid, c.Snapshots, c.Export, c.StepsPerCall = "", LogConfig{}, ValidConfig{}, SnapshotConfig{}, ExportConfig{}, 0
 	c.Data.Cache = ""
-	b, err := json.Marshal(c)
+	return c
+}
+
+// Hash identifies what is computed: the first 12 hex digits of the SHA-256 of the essence.
+func (c Config) Hash() string {
+	b, err := json.Marshal(c.essence())
 	if err != nil {
 		return ""
 	}

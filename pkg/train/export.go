@@ -3,8 +3,10 @@ package train
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 
+	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
@@ -18,32 +20,65 @@ func (t *Trainer) exportAll(name string) error {
 	}
 	for r, replica := range t.program.replicas {
 		dir := filepath.Join(t.Config.Output, "models", replica.Name(), name)
-		if err := Export(dir, t.Model, t.Weights(), r, t.Config, t.step); err != nil {
+		if err := export(dir, t.Model, t.Weights(), r, "huggingface", t.Config, t.step); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Export writes one replica as a Hugging Face folder with training.json, which says how it was trained.
-func Export(dir string, model lm.Model, w *lm.Weights, replica int, c Config, step int64) error {
+// export writes one replica as a model folder with training.json, which says how it was trained.
+func export(dir string, model lm.Model, w *lm.Weights, replica int, layout string, c Config, step int64) error {
 	m, ok := model.(mamba2.Model)
 	if !ok {
 		return fmt.Errorf("export: no file layout is known for %s", model.Name())
 	}
-	if err := models.Save(dir, m, w, replica, "huggingface", c.Export.DType); err != nil {
+	if err := models.Save(dir, m, w, replica, layout, c.Export.DType); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	r := c.Replicas()[replica]
-	c.Output, c.Init, c.Data.Cache = "", filepath.Base(c.Init), ""
-	if c.Data.Path != "" {
-		c.Data.Path = filepath.Base(c.Data.Path)
+	hash := c.Hash()
+	c.Output, c.Data.Cache = "", ""
+	for _, path := range []*string{&c.Init, &c.Data.Path, &c.Data.Tokenizer} { // no folders of this machine
+		if *path != "" {
+			*path = filepath.Base(*path)
+		}
 	}
-	c.Data.Tokenizer = filepath.Base(c.Data.Tokenizer)
 	text, err := json.MarshalIndent(map[string]any{"step": step, "tokens": step * int64(c.BatchTokens), "replica": r,
-		"config_hash": c.Hash(), "config": c}, "", "  ")
+		"config_hash": hash, "config": c}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	return table.AtomicBytes(filepath.Join(dir, "training.json"), append(text, '\n'))
+}
+
+// ExportSnapshot writes the replicas of a snapshot (or of the newest whole one of a run's folder) as output/REPLICA:
+// all, or the one with the given number. It returns the folders written.
+func ExportSnapshot(run, output string, replica int, layout, dtype string) (written []string, err error) {
+	dir := run
+	if _, err := os.Stat(filepath.Join(run, "snapshots")); err == nil {
+		if dir, _, _, err = checkpoint.LatestSnapshot(filepath.Join(run, "snapshots")); err != nil {
+			return nil, fmt.Errorf("export: %w", err)
+		}
+	}
+	w, info, err := snapshotWeights(dir)
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	c := info.Config
+	c.Export.DType = dtype
+	for r, one := range c.Replicas() {
+		if replica >= 0 && replica != r {
+			continue
+		}
+		to := filepath.Join(output, one.Name())
+		if err := export(to, w.Model, w, r, layout, c, info.Step); err != nil {
+			return written, err
+		}
+		written = append(written, to)
+	}
+	if len(written) == 0 {
+		return nil, fmt.Errorf("export: replica %d: there are %d", replica, w.Replicas)
+	}
+	return written, nil
 }

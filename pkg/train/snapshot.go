@@ -43,7 +43,7 @@ func (t *Trainer) Save() error {
 	root := t.Config.snapshotRoot()
 	err := checkpoint.SaveSnapshot(root, t.step, t.write)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; make room or choose another output, then go on with --resume", err)
 	}
 	if t.Config.Snapshots.Keep > 0 {
 		_, err = checkpoint.Prune(root, t.Config.Snapshots.Keep, t.Config.Snapshots.Ladder)
@@ -199,9 +199,7 @@ func differences(old, now Config) string {
 
 // flatten lists the fields that Hash covers, as JSON by path.
 func flatten(c Config) map[string]string {
-	c.Output, c.Log, c.Valid, c.Snapshots, c.Export, c.StepsPerCall = "", LogConfig{}, ValidConfig{}, SnapshotConfig{}, ExportConfig{}, 0
-	c.Data.Cache = ""
-	text, err := json.Marshal(c)
+	text, err := json.Marshal(c.essence())
 	if err != nil {
 		return nil
 	}
@@ -240,15 +238,15 @@ func startWeights(m mamba2.Model, c Config) (*lm.Weights, error) {
 		return lm.InitialWeights(m, seeds...)
 	}
 	if _, err := os.Stat(filepath.Join(c.Init, "memory.safetensors")); err == nil {
-		old, info, err := SnapshotWeights(c.Init)
+		old, info, err := snapshotWeights(c.Init)
 		if err != nil {
 			return nil, fmt.Errorf("init: %w", err)
 		}
 		if old.Replicas != 1 && old.Replicas != len(replicas) {
 			return nil, fmt.Errorf("init: %s holds %d replicas, this run has %d", c.Init, old.Replicas, len(replicas))
 		}
-		if info.Model != c.Model {
-			return nil, fmt.Errorf("init: %s has another model: %s", c.Init, differences(Config{Model: info.Model}, Config{Model: c.Model}))
+		if info.Config.Model != c.Model {
+			return nil, fmt.Errorf("init: %s has another model: %s", c.Init, differences(Config{Model: info.Config.Model}, Config{Model: c.Model}))
 		}
 		return repeat(m, old, len(replicas))
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -287,31 +285,31 @@ func repeat(m mamba2.Model, old *lm.Weights, replicas int) (*lm.Weights, error) 
 	})
 }
 
-// SnapshotWeights reads the weights of all replicas of a snapshot folder and the configuration of its run.
-func SnapshotWeights(dir string) (*lm.Weights, Config, error) {
+// snapshotWeights reads the weights of all replicas of a snapshot folder.
+func snapshotWeights(dir string) (w *lm.Weights, info snapshotInfo, err error) {
 	if err := checkpoint.VerifySnapshot(dir); err != nil {
-		return nil, Config{}, fmt.Errorf("%s: %w", dir, err)
+		return nil, info, fmt.Errorf("%s: %w", dir, err)
 	}
 	info, file, err := readSnapshot(dir)
 	if err != nil {
-		return nil, Config{}, err
+		return nil, info, err
 	}
 	m, err := mamba2.New(info.Config.Model)
 	if err != nil {
-		return nil, Config{}, fmt.Errorf("%s: %w", dir, err)
+		return nil, info, fmt.Errorf("%s: %w", dir, err)
 	}
 	n := len(info.Config.Replicas())
-	w := &lm.Weights{Model: m, Replicas: n, Specs: m.Parameters(n)}
+	w = &lm.Weights{Model: m, Replicas: n, Specs: m.Parameters(n)}
 	for _, s := range w.Specs {
 		saved, err := file.Tensor("param/" + s.Name)
 		if err != nil {
-			return nil, Config{}, fmt.Errorf("%s: %w", dir, err)
+			return nil, info, fmt.Errorf("%s: %w", dir, err)
 		}
 		v, err := fromHost(saved, shapes.Make(dtypes.Float32, s.Dims...))
 		if err != nil {
-			return nil, Config{}, fmt.Errorf("%s: %s: %w", dir, s.Name, err)
+			return nil, info, fmt.Errorf("%s: %s: %w", dir, s.Name, err)
 		}
 		w.Values = append(w.Values, v)
 	}
-	return w, info.Config, nil
+	return w, info, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -41,6 +42,7 @@ type Status struct {
 	Tokens      int64     // done, of all replicas
 	Loss        []float64 // of the last step, by replica
 	GradNorm    []float64
+	Memory      int64 // peak of the process in bytes, 0 if not known
 }
 
 // Results are those of the steps of one call: [step][replica].
@@ -130,8 +132,37 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 		}
 	}
 	t.stage, t.feed, t.program = stage, f, p
-	t.exec = graph.MustNewExec(t.Device.Backend, p.build).SetMaxCache(-1).WithName(fmt.Sprintf("train step, length %d", f.T))
+	t.exec = executable(t.Device, p)
 	return nil
+}
+
+// compiled keeps the graphs of the last configurations, so that a run that goes on in the same process starts at once.
+var compiled struct {
+	sync.Mutex
+	keys  []string
+	execs map[string]*graph.Exec
+}
+
+// compiledMost is the number of configurations and lengths kept.
+const compiledMost = 8
+
+func executable(d *xla.Device, p *program) *graph.Exec {
+	key := fmt.Sprintf("%p %s %s %s %d %v", d.Backend, p.config.Hash(), p.model.Name(), p.model.Hash(), p.T, p.config.Log.Norms) + p.dtype.String()
+	compiled.Lock()
+	defer compiled.Unlock()
+	if e := compiled.execs[key]; e != nil {
+		return e
+	}
+	if compiled.execs == nil {
+		compiled.execs = map[string]*graph.Exec{}
+	}
+	if len(compiled.keys) == compiledMost {
+		delete(compiled.execs, compiled.keys[0])
+		compiled.keys = compiled.keys[1:]
+	}
+	e := graph.MustNewExec(d.Backend, p.build).SetMaxCache(-1).WithName(fmt.Sprintf("train step, length %d", p.T))
+	compiled.keys, compiled.execs[key] = append(compiled.keys, key), e
+	return e
 }
 
 // advance enters the stage of the current step; states that are carried start anew in it.
@@ -397,11 +428,15 @@ func (s Status) String() string {
 	for i := range s.Loss {
 		loss, norm = append(loss, fmt.Sprintf("%.4f", s.Loss[i])), append(norm, fmt.Sprintf("%.2f", s.GradNorm[i]))
 	}
-	return fmt.Sprintf("step %d of %d, loss %s, gradient %s", s.Step, s.Steps, strings.Join(loss, " "), strings.Join(norm, " "))
+	line := fmt.Sprintf("step %d of %d, loss %s, gradient %s", s.Step, s.Steps, strings.Join(loss, " "), strings.Join(norm, " "))
+	if s.Memory > 0 {
+		line += ", memory " + gigabytes(s.Memory)
+	}
+	return line
 }
 
 func (t *Trainer) status(r Results) Status {
-	s := Status{Step: t.step, Steps: t.Config.Total(), Tokens: t.step * int64(t.Config.BatchTokens*len(t.program.replicas))}
+	s := Status{Step: t.step, Steps: t.Config.Total(), Tokens: t.step * int64(t.Config.BatchTokens*len(t.program.replicas)), Memory: peakMemory()}
 	for i, l := range r.Loss[len(r.Loss)-1] {
 		s.Loss = append(s.Loss, float64(l))
 		s.GradNorm = append(s.GradNorm, float64(r.GradNorm[len(r.GradNorm)-1][i]))

@@ -20,7 +20,8 @@ func init() { commands = append(commands, trainCommand) }
 
 func trainCommand() *cobra.Command {
 	var path, backend string
-	var fast, resume, restart, show bool
+	var fast, resume, restart, show, dry bool
+	var price float64
 	c := &cobra.Command{
 		Use:   "train [--config FILE] [key=value …]",
 		Short: "Train models: several seeds, learning rates and initial states side by side",
@@ -46,6 +47,9 @@ on held-out sequences), snapshots/ and models/REPLICA/{step-N,final} in Hugging 
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			if dry {
+				return estimateTraining(cmd.OutOrStdout(), d, config, price)
+			}
 			return runTraining(ctx, cmd.OutOrStdout(), d, config, resume, restart)
 		},
 	}
@@ -56,7 +60,27 @@ on held-out sequences), snapshots/ and models/REPLICA/{step-N,final} in Hugging 
 	f.BoolVar(&resume, "resume", false, "go on from the newest whole snapshot in the output folder")
 	f.BoolVar(&restart, "restart", false, "start from the beginning although the output folder holds snapshots")
 	f.BoolVar(&show, "show", false, "print the whole configuration and end")
+	f.BoolVar(&dry, "dry-run", false, "time two calls, print estimates of memory, time and cost, and end")
+	f.Float64Var(&price, "price", 0, "dry run: price of an hour of this machine")
 	return c
+}
+
+func estimateTraining(out io.Writer, d *xla.Device, config train.Config, price float64) error {
+	config.Output = ""
+	t, err := train.Open(d, config)
+	if err != nil {
+		return err
+	}
+	defer t.Data.Close()
+	e, err := t.Estimate()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "device            %s\n%s", d.Why, e)
+	if price > 0 {
+		fmt.Fprintf(out, "cost              %.2f at %g an hour\n", price*e.Time().Hours(), price)
+	}
+	return nil
 }
 
 func runTraining(ctx context.Context, out io.Writer, d *xla.Device, config train.Config, resume, restart bool) error {

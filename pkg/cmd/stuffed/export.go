@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/train"
+)
+
+func init() { commands = append(commands, exportCommand) }
+
+func exportCommand() *cobra.Command {
+	var output, dtype, layout string
+	replica := -1
+	c := &cobra.Command{
+		Use:   "export RUN --output FOLDER",
+		Short: "Write the models of a training snapshot as Hugging Face folders",
+		Long: `RUN is the output folder of stuffed train (its newest whole snapshot is taken) or one of its snapshots/step-N.
+Every replica becomes FOLDER/REPLICA with config.json, model.safetensors and training.json; --replica N writes one alone.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			written, err := train.ExportSnapshot(args[0], output, replica, layout, dtype)
+			for _, dir := range written {
+				fmt.Fprintln(cmd.OutOrStdout(), filepath.ToSlash(dir))
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&output, "output", "", "folder to write")
+	f.IntVar(&replica, "replica", -1, "number of one replica, −1 for all")
+	f.StringVar(&dtype, "dtype", "F32", "F32, BF16 or F16")
+	f.StringVar(&layout, "layout", "huggingface", "huggingface or official (mamba_ssm)")
+	cobra.CheckErr(c.MarkFlagRequired("output"))
+	return c
+}
