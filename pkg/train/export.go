@@ -20,14 +20,18 @@ func (t *Trainer) exportAll(name string) error {
 	}
 	for r, replica := range t.program.replicas {
 		dir := filepath.Join(t.Config.Output, "models", replica.Name(), name)
-		if err := export(dir, t.Model, t.Weights(), r, "huggingface", t.Config, t.step); err != nil {
+		if err := Export(dir, t.Model, t.Weights(), r, t.Config, t.step); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// export writes one replica as a model folder with training.json, which says how it was trained.
+// Export writes one replica as a Hugging Face folder with training.json, which says how it was trained.
+func Export(dir string, model lm.Model, w *lm.Weights, replica int, c Config, step int64) error {
+	return export(dir, model, w, replica, "huggingface", c, step)
+}
+
 func export(dir string, model lm.Model, w *lm.Weights, replica int, layout string, c Config, step int64) error {
 	m, ok := model.(mamba2.Model)
 	if !ok {
