@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/intervene"
+	"stuffed/pkg/notebook"
+)
+
+func init() { commands = append(commands, interveneCommand) }
+
+func interveneCommand() *cobra.Command {
+	var s suiteFlags
+	var d intervene.Dose
+	var plan, heads, output string
+	c := &cobra.Command{
+		Use:   "intervene --model DIR (--plan P.json | --kind K --doses D,… --heads H) --output I.parquet",
+		Short: "Change chosen heads of a model and see what it does to loss and states",
+		Long: `Two ways: a plan (a JSON list of interventions) against the model as it is, or a dose–response run of one kind in chosen heads, with
+random sets of as many other heads as control. Loss and recall are those of the recall stream, in the half window before each
+multiple of T; norm_ratio is the largest growth of a head's state over its in-window maximum, retention the largest
+exp(T · mean log α). An interrupted run goes on where it stopped.
+
+A plan:  [{"kind": "alpha_clamp", "heads": [{"layer": 0, "head": 3}], "high": 0.98, "from": 64}, {"kind": "b_scale", "layers": [1], "value": 0.8}]
+
+Kinds (of a dose–response run: those with one value, alpha_clamp_high and alpha_clamp_low):
+  ` + strings.Join(intervene.Kinds(), "\n  "),
+		Example: `  stuffed intervene --model datasets/models/recall-n128-t64 --plan plan.json --output out/plan.csv
+  stuffed intervene --model out/s0 --kind alpha_clamp_high --doses 0.9,0.95,0.99,0.999,1 --heads top:2 --random 3 --output out/dose.parquet`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runIntervene(c.Context(), s, d, plan, heads, output) },
+	}
+	f := c.Flags()
+	s.add(f)
+	f.StringVar(&plan, "plan", "", "JSON file with a list of interventions")
+	f.StringVar(&d.Kind, "kind", "", "dose–response: kind of intervention")
+	f.Float64SliceVar(&d.Doses, "doses", nil, "dose–response: values")
+	f.StringVar(&heads, "heads", "top:1", "dose–response: layer.head,… or top:N, the N heads of the largest retention over T")
+	f.IntVar(&d.Random, "random", 3, "dose–response: random sets of as many other heads")
+	f.IntVar(&d.From, "from", 0, "dose–response: first position that is changed")
+	f.Uint64Var(&d.Seed, "draw-seed", 0, "dose–response: seed of the random sets")
+	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
+	for _, name := range []string{"model", "output"} {
+		cobra.CheckErr(c.MarkFlagRequired(name))
+	}
+	c.MarkFlagsOneRequired("plan", "kind")
+	c.MarkFlagsMutuallyExclusive("plan", "kind")
+	return c
+}
+
+func runIntervene(ctx context.Context, s suiteFlags, d intervene.Dose, plan, heads, output string) error {
+	chosen, top, err := intervene.ParseHeads(heads)
+	if err != nil {
+		return err
+	}
+	d.Heads = chosen
+	var p intervene.Plan
+	var inputs []string
+	if plan != "" {
+		if p, err = intervene.ReadPlan(plan); err != nil {
+			return err
+		}
+		inputs = append(inputs, plan)
+	} else if len(d.Doses) == 0 {
+		return fmt.Errorf("--doses: give one value or more")
+	}
+	all, err := s.open()
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := s.suite.Validate(m.Model.Vocab()); err != nil {
+			return err
+		}
+		if err := p.Validate(m.Model); err != nil {
+			return fmt.Errorf("%s: %w", plan, err)
+		}
+		if plan == "" && top == 0 {
+			if _, err := d.Steps(m.Bench); err != nil {
+				return fmt.Errorf("%s: %w", m.Name, err)
+			}
+		}
+	}
+	note, err := s.note(all, output, []any{d, heads}, inputs...)
+	if err != nil {
+		return err
+	}
+	progress := notebook.NewProgress("intervene", 0, "runs")
+	report := func(done, total int) { progress.Of(int64(done), int64(total)) }
+	if plan != "" {
+		err = intervene.WritePlan(ctx, all, s.suite, p, output, report)
+	} else {
+		err = d.Write(ctx, all, s.suite, top, output, report)
+	}
+	if err != nil {
+		return err
+	}
+	progress.Done()
+	return note.Finish(output)
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/pkg/models"
+	"stuffed/pkg/table"
+)
+
+// recallModel writes a small model with random weights.
+func recallModel(t *testing.T) string {
+	t.Helper()
+	config := mamba2.Default(16, 2, 32)
+	config.HeadDim, config.State = 8, 4
+	m, err := mamba2.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := lm.InitialWeights(m, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "small")
+	if err := models.Save(dir, m, w, 0, "huggingface", "F32"); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func runCommand(c *cobra.Command, args ...string) error {
+	c.SetArgs(args)
+	c.SilenceUsage, c.SilenceErrors = true, true
+	return c.ExecuteContext(context.Background())
+}
+
+func TestInterveneAndMitigateWriteTables(t *testing.T) {
+	model, dir := recallModel(t), t.TempDir()
+	common := []string{"--model", model, "--backend", "go", "--train-length", "8", "--gap", "4", "--keys", "24", "--values", "8",
+		"--multiples", "1,4", "--sequences", "2", "--piece", "32"}
+	plan := filepath.Join(dir, "plan.json")
+	write := func(text string) {
+		if err := os.WriteFile(plan, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	with := func(args ...string) []string { return append(append([]string{}, common...), args...) }
+	rows := func(path string) int {
+		t.Helper()
+		tab, err := table.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path + ".manifest.json"); err != nil {
+			t.Error(err)
+		}
+		return tab.Rows()
+	}
+	write(`[{"kind": "alpha_clamp", "heads": [{"layer": 0, "head": 3}], "high": 0.5, "from": 8}]`)
+	out := filepath.Join(dir, "plan.csv")
+	if err := runCommand(interveneCommand(), with("--plan", plan, "--output", out)...); err != nil {
+		t.Fatal(err)
+	}
+	if n := rows(out); n != 4 {
+		t.Errorf("%d rows of the plan", n)
+	}
+	out = filepath.Join(dir, "dose.csv")
+	if err := runCommand(interveneCommand(), with("--kind", "a_scale", "--doses", "1,2", "--heads", "top:1", "--random", "1", "--output", out)...); err != nil {
+		t.Fatal(err)
+	}
+	if n := rows(out); n != 2*(1+2+2) {
+		t.Errorf("%d rows of the doses", n)
+	}
+	out = filepath.Join(dir, "m.parquet")
+	if err := runCommand(mitigateCommand(), with("--methods", "window", "--choosing", "1", "--summary", filepath.Join(dir, "s.csv"), "--output", out)...); err != nil {
+		t.Fatal(err)
+	}
+	if n := rows(out); n != 4 {
+		t.Errorf("%d rows of mitigations", n)
+	}
+	for _, bad := range []struct {
+		plan, want string
+		args       []string
+	}{
+		{`[{"kind": "ablate", "heads": [{"layer": 0, "head": 9}]}]`, "head 0.9 does not exist", []string{"--plan", plan}},
+		{`[{"kind": "ablate"}, {"kind": "delta_scale", "value": 0.5}]`, "contradict", []string{"--plan", plan}},
+		{`[{"kind": "ablate", "haeds": []}]`, "haeds", []string{"--plan", plan}},
+		{`[]`, "is not layer.head", []string{"--kind", "a_scale", "--doses", "1", "--heads", "x"}},
+		{`[]`, "outside", []string{"--kind", "alpha_scale", "--doses", "2", "--heads", "0.1"}},
+	} {
+		write(bad.plan)
+		err := runCommand(interveneCommand(), with(append(bad.args, "--output", filepath.Join(dir, "bad.csv"))...)...)
+		if err == nil || !strings.Contains(err.Error(), bad.want) {
+			t.Errorf("%s %v: %v, want %q", bad.plan, bad.args, err, bad.want)
+		}
+	}
+	err := runCommand(mitigateCommand(), with("--methods", "hope", "--output", filepath.Join(dir, "bad.csv"))...)
+	if err == nil || !strings.Contains(err.Error(), "hope") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"stuffed/datasets"
+	"stuffed/pkg/intervene"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/manifest"
+	"stuffed/pkg/models"
+	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
+	"stuffed/xla"
+)
+
+func init() { commands = append(commands, mitigateCommand) }
+
+// suiteFlags choose models of one shape of task and the recall stream that judges them.
+type suiteFlags struct {
+	dirs    []string
+	backend string
+	piece   int
+	suite   intervene.Suite
+}
+
+func (s *suiteFlags) add(f *pflag.FlagSet) {
+	s.suite = intervene.Suite{Split: "test", Stream: datasets.NewRecallStream(32, 0)}
+	f.StringArrayVar(&s.dirs, "model", nil, "folder of a model trained on the recall stream; repeat for several seeds")
+	f.StringVar(&s.backend, "backend", "auto", "auto, cuda, cpu, go, or a GoMLX string such as xla:cuda,tf32=false")
+	f.IntVar(&s.piece, "piece", 512, "tokens that go through the device at once")
+	f.IntVar(&s.suite.TrainLength, "train-length", 64, "training length T in tokens")
+	f.IntVar(&s.suite.Stream.Gap, "gap", 32, "pairs between a pair and its repeat, at most")
+	f.IntVar(&s.suite.Stream.Keys, "keys", 3840, "keys of the stream; the ids 0 … keys-1")
+	f.IntVar(&s.suite.Stream.Values, "values", 256, "values of the stream")
+	f.Int64Var(&s.suite.Stream.Seed, "seed", 0, "seed of the stream; sequences are held out from training")
+	f.IntSliceVar(&s.suite.Multiples, "multiples", []int{1, 4, 16, 64}, "where the loss is taken, in training lengths: the half window before")
+	f.IntVar(&s.suite.Sequences, "sequences", 16, "sequences of the test split")
+}
+
+// open loads the models on one device.
+func (s *suiteFlags) open() (all []intervene.Named, err error) {
+	device, err := xla.Open(s.backend)
+	if err != nil {
+		return nil, err
+	}
+	for i, dir := range s.dirs {
+		_, w, err := models.Load(dir, dtypes.Float32)
+		if err != nil {
+			return nil, err
+		}
+		r := lm.NewRunner(device, w)
+		r.Piece = max(s.piece, 1)
+		b, err := intervene.NewBench(r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, intervene.Named{Name: s.names()[i], Bench: b})
+	}
+	return all, nil
+}
+
+// names are the folders' own, with those above where they are alike.
+func (s *suiteFlags) names() []string {
+	for depth := 1; ; depth++ {
+		var names []string
+		longest := 0
+		for _, dir := range s.dirs {
+			parts := strings.Split(filepath.ToSlash(filepath.Clean(dir)), "/")
+			longest = max(longest, len(parts))
+			names = append(names, strings.Join(parts[max(0, len(parts)-depth):], "/"))
+		}
+		if len(slices.Compact(slices.Sorted(slices.Values(names)))) == len(names) || depth >= longest {
+			return names
+		}
+	}
+}
+
+// note begins the manifest of a result.
+func (s *suiteFlags) note(all []intervene.Named, output string, options any, inputs ...string) (*manifest.Manifest, error) {
+	out, err := manifest.New([]any{options, s.suite}, s.suite.Stream.Seed)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range all {
+		names = append(names, m.Name+" "+m.Model.Hash())
+	}
+	out.Model = strings.Join(names, ", ")
+	out.Device(all[0].Runner.Device)
+	for _, path := range append(append([]string{}, s.dirs...), inputs...) {
+		if err := out.Input(path); err != nil {
+			return nil, err
+		}
+	}
+	return out, out.Start(output)
+}
+
+func mitigateCommand() *cobra.Command {
+	var s suiteFlags
+	c := intervene.Compare{}
+	var output, sweeps, summary string
+	cmd := &cobra.Command{
+		Use:   "mitigate --model DIR [--model DIR …] --output M.parquet",
+		Short: "Compare mitigations of state collapse on loss, recall, cost and speed",
+		Long: `Runs every mitigation on the recall stream: loss and recall in the half window before each multiple of T, recall of pairs inside
+and outside a window of T tokens, growth of the states, speed. Parameters are chosen on the selection split (--sweep keeps all
+that were tried) and reported on the test split; factors of layers are fitted on the calibration split. Columns: model, method,
+parameters, multiple, position, loss (nats), loss_low, loss_high (95 % bootstrap over sequences), recall, recall_inside,
+recall_outside, norm_ratio, retention, tokens_per_second. --summary adds the means over models with intervals and the cost, the
+loss at the smallest multiple minus that of the model as it is. An interrupted run goes on with the method it was at.
+
+` + strings.Join(intervene.Families(), "\n"),
+		Example: `  stuffed mitigate --model datasets/models/recall-n128-t64 --backend cpu --sequences 8 --output out/mitigate.parquet
+  stuffed mitigate --model out/s0 --model out/s1 --model out/s2 --methods rri,window --sweep out/sweep.csv --summary out/summary.csv --output out/m.csv`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.Suite = s.suite
+			return runMitigate(cmd.Context(), s, c, output, sweeps, summary)
+		},
+	}
+	f := cmd.Flags()
+	s.add(f)
+	f.StringSliceVar(&c.Methods, "methods", intervene.FamilyNames(), "mitigations, by name")
+	f.IntVar(&c.Choosing, "choosing", 4, "sequences of the selection split")
+	f.BoolVar(&s.suite.Wide, "wide", true, "also recall inside and outside the window")
+	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
+	f.StringVar(&sweeps, "sweep", "", "also write the losses of all parameters tried (.parquet or .csv)")
+	f.StringVar(&summary, "summary", "", "also write the means over the models (.parquet or .csv)")
+	for _, name := range []string{"model", "output"} {
+		cobra.CheckErr(cmd.MarkFlagRequired(name))
+	}
+	return cmd
+}
+
+func runMitigate(ctx context.Context, s suiteFlags, c intervene.Compare, output, sweeps, summary string) error {
+	all, err := s.open()
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := c.Validate(m.Model.Vocab()); err != nil {
+			return err
+		}
+	}
+	note, err := s.note(all, output, []any{c.Methods, c.Choosing})
+	if err != nil {
+		return err
+	}
+	progress := notebook.NewProgress("mitigate", 0, "runs")
+	if err := c.Write(ctx, all, output, sweeps, func(done, total int) { progress.Of(int64(done), int64(total)) }); err != nil {
+		return err
+	}
+	progress.Done()
+	var others []string
+	if sweeps != "" {
+		others = append(others, sweeps)
+	}
+	if summary != "" {
+		results, err := table.Read(output)
+		if err != nil {
+			return err
+		}
+		means, err := intervene.Summary(results)
+		if err != nil {
+			return err
+		}
+		if err := means.Write(summary); err != nil {
+			return err
+		}
+		others = append(others, summary)
+	}
+	return note.Finish(output, others...)
+}
