@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -293,6 +294,46 @@ func flat(length int) *table.Table {
 		position[i], loss[i] = int64(i), 2+0.01*math.Sin(float64(i))
 	}
 	return table.New().AddInt("prompt", make([]int64, length)).AddInt("position", position).AddFloat("loss", loss)
+}
+
+func TestConstructedCheckStandsBesideTheTruth(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := intervene.Constructed{Config: config(), Never: []intervene.Head{{Layer: 1, Head: 3}}, Delta: 0.05, A: 4, Seed: 2}
+	seen, err := c.Check(context.Background(), d, 32, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"retention", "norm"} {
+		want, _ := seen.Float(name)
+		got, _ := seen.Float(name + "_seen")
+		for i := range want {
+			if math.Abs(got[i]-want[i]) > 0.005*want[i] { // the first tokens, of 1,024, write differently
+				t.Errorf("%s of head %d is %g, seen as %g", name, i, want[i], got[i])
+			}
+		}
+	}
+	if _, err := c.Check(context.Background(), d, 32, 16); err == nil {
+		t.Error("a prompt below the training length was accepted")
+	}
+}
+
+func TestCausesRun(t *testing.T) {
+	b := initial(t)
+	s := suite()
+	of := func(n intervene.Named) ([]intervene.Method, error) {
+		return intervene.Causes(context.Background(), n.Bench, s, 1, 0)
+	}
+	path := filepath.Join(t.TempDir(), "causes.csv")
+	if err := intervene.WriteMethods(context.Background(), []intervene.Named{{Name: "small", Bench: b}}, s, of, path, nil); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := table.Read(path)
+	if err != nil || rows.Rows() != 10*3 {
+		t.Errorf("%d rows, %v", rows.Rows(), err)
+	}
 }
 
 func TestDoseResponseRuns(t *testing.T) {

@@ -134,28 +134,8 @@ func (c Compare) Write(ctx context.Context, models []Named, results, sweeps stri
 
 // WritePlan scores several models as they are ("none") and under a plan ("plan"): rows of Results.
 func WritePlan(ctx context.Context, models []Named, s Suite, plan Plan, results string, progress func(done, total int)) error {
-	out, err := resume(results, Results(), "model", "method")
-	if err != nil {
-		return err
-	}
-	for i, m := range models {
-		for j, method := range []Method{{Name: "none"}, {Name: "plan", Plan: plan}} {
-			if out.has(m.Name, method.Name) {
-				continue
-			}
-			scores, err := s.Run(ctx, m.Bench, method)
-			if err != nil {
-				return fmt.Errorf("%s: %w", m.Name, err)
-			}
-			if err := out.add(resultRows(m.Name, method, s, scores), m.Name, method.Name); err != nil {
-				return err
-			}
-			if progress != nil {
-				progress(2*i+j+1, 2*len(models))
-			}
-		}
-	}
-	return out.Close()
+	both := []Method{{Name: "none"}, {Name: "plan", Plan: plan}}
+	return WriteMethods(ctx, models, s, func(Named) ([]Method, error) { return both, nil }, results, progress)
 }
 
 // Write makes dose–response runs on several models: rows of Responses. With top above 0, the heads are those of the largest

@@ -31,15 +31,31 @@ type Opened struct {
 // Open loads a model folder, or preset:NAME (see mamba2.Presets) with initial weights, and opens a backend (see
 // xla.Open). tokenizer may be empty; see Tokenizer.
 func Open(dir, backend, tokenizer string) (*Opened, error) {
-	weights, err := load(dir)
+	all, err := OpenAll([]string{dir}, backend, tokenizer)
 	if err != nil {
 		return nil, err
+	}
+	return all[0], nil
+}
+
+// OpenAll is Open for several models on one device.
+func OpenAll(dirs []string, backend, tokenizer string) (all []*Opened, err error) {
+	var weights []*lm.Weights
+	for _, dir := range dirs {
+		w, err := load(dir)
+		if err != nil {
+			return nil, err
+		}
+		weights = append(weights, w)
 	}
 	device, err := xla.Open(backend)
 	if err != nil {
 		return nil, err
 	}
-	return &Opened{lm.NewRunner(device, weights), dir, tokenizer}, nil
+	for i, w := range weights {
+		all = append(all, &Opened{lm.NewRunner(device, w), dirs[i], tokenizer})
+	}
+	return all, nil
 }
 
 func load(dir string) (*lm.Weights, error) {

@@ -68,7 +68,7 @@ func runIntervene(ctx context.Context, s suiteFlags, d intervene.Dose, plan, hea
 	} else if len(d.Doses) == 0 {
 		return fmt.Errorf("--doses: give one value or more")
 	}
-	all, err := s.open()
+	all, err := intervene.Open(s.dirs, s.backend, s.piece)
 	if err != nil {
 		return err
 	}

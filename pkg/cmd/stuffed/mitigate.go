@@ -2,22 +2,16 @@ package main
 
 import (
 	"context"
-	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/gomlx/compute/dtypes"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"stuffed/datasets"
 	"stuffed/pkg/intervene"
-	"stuffed/pkg/lm"
 	"stuffed/pkg/manifest"
-	"stuffed/pkg/models"
 	"stuffed/pkg/notebook"
 	"stuffed/pkg/table"
-	"stuffed/xla"
 )
 
 func init() { commands = append(commands, mitigateCommand) }
@@ -42,44 +36,6 @@ func (s *suiteFlags) add(f *pflag.FlagSet) {
 	f.Int64Var(&s.suite.Stream.Seed, "seed", 0, "seed of the stream; sequences are held out from training")
 	f.IntSliceVar(&s.suite.Multiples, "multiples", []int{1, 4, 16, 64}, "where the loss is taken, in training lengths: the half window before")
 	f.IntVar(&s.suite.Sequences, "sequences", 16, "sequences of the test split")
-}
-
-// open loads the models on one device.
-func (s *suiteFlags) open() (all []intervene.Named, err error) {
-	device, err := xla.Open(s.backend)
-	if err != nil {
-		return nil, err
-	}
-	for i, dir := range s.dirs {
-		_, w, err := models.Load(dir, dtypes.Float32)
-		if err != nil {
-			return nil, err
-		}
-		r := lm.NewRunner(device, w)
-		r.Piece = max(s.piece, 1)
-		b, err := intervene.NewBench(r)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, intervene.Named{Name: s.names()[i], Bench: b})
-	}
-	return all, nil
-}
-
-// names are the folders' own, with those above where they are alike.
-func (s *suiteFlags) names() []string {
-	for depth := 1; ; depth++ {
-		var names []string
-		longest := 0
-		for _, dir := range s.dirs {
-			parts := strings.Split(filepath.ToSlash(filepath.Clean(dir)), "/")
-			longest = max(longest, len(parts))
-			names = append(names, strings.Join(parts[max(0, len(parts)-depth):], "/"))
-		}
-		if len(slices.Compact(slices.Sorted(slices.Values(names)))) == len(names) || depth >= longest {
-			return names
-		}
-	}
 }
 
 // note begins the manifest of a result.
@@ -140,7 +96,7 @@ loss at the smallest multiple minus that of the model as it is. An interrupted r
 }
 
 func runMitigate(ctx context.Context, s suiteFlags, c intervene.Compare, output, sweeps, summary string) error {
-	all, err := s.open()
+	all, err := intervene.Open(s.dirs, s.backend, s.piece)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,44 @@
+package intervene
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/models"
+)
+
+// Open loads model folders (see models.Open) on one device, for pieces of so many tokens, 0 for the runner's choice. They
+// are named as their folders, with those above where these are alike.
+func Open(dirs []string, backend string, piece int) (all []Named, err error) {
+	opened, err := models.OpenAll(dirs, backend, "")
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names(dirs) {
+		if piece > 0 {
+			opened[i].Piece = piece
+		}
+		b, err := NewBench(opened[i].Runner)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Named{name, b})
+	}
+	return all, nil
+}
+
+func names(dirs []string) []string {
+	for depth := 1; ; depth++ {
+		var short []string
+		longest := 0
+		for _, dir := range dirs {
+			parts := strings.Split(filepath.ToSlash(filepath.Clean(dir)), "/")
+			longest = max(longest, len(parts))
+			short = append(short, strings.Join(parts[max(0, len(parts)-depth):], "/"))
+		}
+		if len(slices.Compact(slices.Sorted(slices.Values(short)))) == len(short) || depth >= longest {
+			return short
+		}
+	}
+}
