@@ -119,7 +119,7 @@ func stateInterval(heads []headSeries, found []Head, rule Rule) span {
 		// One seed for all heads: a resample draws the same prompts everywhere.
 		r := newResampler(coarse, m.wide, rule, 1, func(y []float64) []float64 { return runningMedian(y, m.wide) })
 		for k := range earliest {
-			if at, _ := explosion(coarse.positions, coarse.window, r.draw(), m, rule); at >= 0 {
+			if at := explosionOnset(coarse.positions, coarse.window, r.draw(), m, rule); at >= 0 {
 				if p := coarse.positions[at]; earliest[k] < 0 || p < earliest[k] {
 					earliest[k] = p
 				}

@@ -40,11 +40,16 @@ func columns(t *table.Table, what string) (prompts []string, positions []int64, 
 // gather builds one series per key from rows; keys[i] < 0 is not allowed.
 // Rows of equal prompt and position are averaged. NaN rows are left out.
 func gather(prompts []string, positions []int64, values []float64, group []int, groups int, trainLength int) []series {
-	promptIndex := map[string]int{}
-	for _, p := range prompts {
+	promptIndex, promptOf := map[string]int{}, make([]int, len(prompts))
+	for row, p := range prompts {
+		if row > 0 && p == prompts[row-1] {
+			promptOf[row] = promptOf[row-1]
+			continue
+		}
 		if _, ok := promptIndex[p]; !ok {
 			promptIndex[p] = len(promptIndex)
 		}
+		promptOf[row] = promptIndex[p]
 	}
 	byGroup := make([][]int, groups)
 	for row, v := range values {
@@ -61,18 +66,18 @@ func gather(prompts []string, positions []int64, values []float64, group []int, 
 		}
 		slices.Sort(grid)
 		s.positions = slices.Compact(grid)
-		at := make(map[int]int, len(s.positions))
-		for i, p := range s.positions {
-			at[p] = i
-		}
 		s.values = make([][]float64, len(promptIndex))
 		counts := make([][]int, len(promptIndex))
 		for p := range s.values {
 			s.values[p] = make([]float64, len(s.positions))
 			counts[p] = make([]int, len(s.positions))
 		}
+		i := -1
 		for _, row := range rows {
-			p, i := promptIndex[prompts[row]], at[int(positions[row])]
+			p, position := promptOf[row], int(positions[row])
+			if i++; i >= len(s.positions) || s.positions[i] != position { // not the one after the row before
+				i, _ = slices.BinarySearch(s.positions, position)
+			}
 			s.values[p][i] += values[row]
 			counts[p][i]++
 		}
@@ -130,6 +135,31 @@ func (s *series) level(from int) {
 // mean averages the prompts with weights (nil: equal) at each position; where
 // no weighted prompt has a value, the last one before is kept.
 func (s *series) mean(weights []float64) []float64 {
+	out := make([]float64, len(s.positions))
+	all := 0.0
+	for p, v := range s.values {
+		w := 1.0
+		if weights != nil {
+			w = weights[p]
+		}
+		if w == 0 {
+			continue
+		}
+		all += w
+		for i, x := range v {
+			out[i] += w * x
+		}
+	}
+	if all > 0 && !slices.ContainsFunc(out, math.IsNaN) { // no prompt lacks a position
+		for i := range out {
+			out[i] /= all
+		}
+		return out
+	}
+	return s.sparseMean(weights)
+}
+
+func (s *series) sparseMean(weights []float64) []float64 {
 	out := make([]float64, len(s.positions))
 	total := make([]float64, len(s.positions))
 	for p, v := range s.values {
@@ -222,22 +252,60 @@ func stride(positions []int) float64 {
 // runningMedian is the median over width (odd) samples around each one; at the
 // borders the window is cut. Steps and monotone parts pass unchanged.
 func runningMedian(y []float64, width int) []float64 {
+	out := make([]float64, 0, len(y))
+	eachMedian(y, width, func(m float64) bool {
+		out = append(out, m)
+		return true
+	})
+	return out
+}
+
+// eachMedian hands out the running medians one by one until visit says no.
+func eachMedian(y []float64, width int, visit func(median float64) bool) {
 	half := width / 2
-	out := make([]float64, len(y))
-	window := make([]float64, 0, width+1)
-	for i := -half; i < len(y); i++ {
-		if in := i + half; in >= 0 && in < len(y) {
-			at, _ := slices.BinarySearch(window, y[in])
-			window = slices.Insert(window, at, y[in])
-		}
-		if old := i - half - 1; old >= 0 {
-			at, _ := slices.BinarySearch(window, y[old])
+	window := make([]float64, min(half, len(y)), width+1)
+	copy(window, y) // in order
+	slices.Sort(window)
+	for i := range y {
+		in, old := i+half, i-half-1
+		switch {
+		case in < len(y) && old >= 0:
+			exchange(window, y[old], y[in])
+		case in < len(y):
+			window = slices.Insert(window, lowest(window, y[in]), y[in])
+		case old >= 0:
+			at := lowest(window, y[old])
 			window = slices.Delete(window, at, at+1)
 		}
-		if i >= 0 && len(window) > 0 {
-			n := len(window)
-			out[i] = (window[(n-1)/2] + window[n/2]) / 2
+		n := len(window)
+		if n == 0 || !visit((window[(n-1)/2]+window[n/2])/2) {
+			return
 		}
 	}
-	return out
+}
+
+// exchange puts a value into an ordered window in place of another.
+func exchange(window []float64, old, in float64) {
+	from := lowest(window, old)
+	to := lowest(window, in)
+	if to > from {
+		to--
+		copy(window[from:to], window[from+1:to+1])
+	} else {
+		copy(window[to+1:from+1], window[to:from])
+	}
+	window[to] = in
+}
+
+// lowest is the first place in an ordered window whose value is not below v.
+func lowest(window []float64, v float64) int {
+	low, high := 0, len(window)
+	for low < high {
+		if mid := (low + high) / 2; window[mid] < v {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
 }

@@ -152,31 +152,51 @@ func chooseSmoothing(positions []int, window int, y []float64, heads int, rule R
 // run lasts from its first sample to the next one below the threshold.
 func explosion(positions []int, window int, y []float64, m smoothing, rule Rule) (onset int, logRatio float64) {
 	band := slices.Max(runningMedian(y[:window], m.narrow))
-	// The wide median sees the last in-window samples too.
-	from := max(0, window-m.wide/2)
-	outside := runningMedian(y[from:], m.wide)[window-from:]
-	logRatio = slices.Max(outside) - band
+	onset, highest := firstRun(positions, window, y, band+m.excess, m, rule, true)
+	return onset, highest - band
+}
 
+// explosionOnset is the onset alone, which need not look at what follows it.
+func explosionOnset(positions []int, window int, y []float64, m smoothing, rule Rule) int {
+	band := slices.Max(runningMedian(y[:window], m.narrow))
+	onset, _ := firstRun(positions, window, y, band+m.excess, m, rule, false)
+	return onset
+}
+
+// firstRun is the index of the first sample of the first run above the threshold that is long enough, and the largest
+// running median: of all samples beyond the window, or of those up to the run.
+func firstRun(positions []int, window int, y []float64, threshold float64, m smoothing, rule Rule, all bool) (onset int, highest float64) {
 	beyond := positions[window:]
 	needed := min(max((len(beyond)+5)/6, 1), 3)
-	for i := 0; i < len(outside); i++ {
-		if outside[i] <= band+m.excess {
-			continue
+	onset, highest = -1, math.Inf(-1)
+	enough := func(start, samples int, span float64) {
+		if onset < 0 && span >= float64(rule.M) && samples >= needed {
+			onset = window + start
 		}
-		end := i
-		for end < len(outside) && outside[end] > band+m.excess {
-			end++
-		}
-		span := float64(beyond[end-1]-beyond[i]) + m.step
-		if end < len(beyond) {
-			span = float64(beyond[end] - beyond[i])
-		}
-		if span >= float64(rule.M) && end-i >= needed {
-			return window + i, logRatio
-		}
-		i = end
 	}
-	return -1, logRatio
+	// The wide median sees the last in-window samples too.
+	from := max(0, window-m.wide/2)
+	i, start := from-window-1, -1
+	eachMedian(y[from:], m.wide, func(median float64) bool {
+		if i++; i < 0 {
+			return true
+		}
+		highest = max(highest, median)
+		switch {
+		case median > threshold && start < 0:
+			start = i
+		case median > threshold: // the run lasts at least up to here
+			enough(start, i+1-start, float64(beyond[i]-beyond[start]))
+		case start >= 0:
+			enough(start, i-start, float64(beyond[i]-beyond[start]))
+			start = -1
+		}
+		return all || onset < 0
+	})
+	if last := len(beyond) - 1; start >= 0 {
+		enough(start, last+1-start, float64(beyond[last]-beyond[start])+m.step)
+	}
+	return onset, highest
 }
 
 // unlucky is how far, in units of the sample noise, smoothed noise may pass the
