@@ -106,11 +106,11 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		out, ys = ys[:len(states)], ys[len(states):]
 	}
 	output := lm.Output{State: out, Probes: map[string]*Node{}}
-	names = call.Probes
+	probes := call.Probes // not names: the body, traced again for the backward, reads those
 	if call.Reduce != nil {
-		names = call.Reduce.Outputs
+		probes = call.Reduce.Outputs
 	}
-	for i, p := range names {
+	for i, p := range probes {
 		output.Probes[p] = ys[i]
 	}
 	output.Hidden = rmsNorm(last[fixed-1], b.perRow(call.Params[finalNorm], 1), m.Eps)

@@ -18,11 +18,12 @@ var precisions = []struct {
 	values, grads float64
 }{{dtypes.Float64, 1.3e-7, 2e-7}, {dtypes.Float32, 1e-5, 3e-5}}
 
-func eachReference(t *testing.T, check func(label string, r reference, p int, run func(m mamba2.Model, fn func(params map[string]*Node, in []*Node) []*Node, args ...any) [][]float64)) {
+// eachReference checks both models on the Go backend in both precisions and one of them, if any, through XLA.
+func eachReference(t *testing.T, compiled string, check func(label string, r reference, p int, run func(m mamba2.Model, fn func(params map[string]*Node, in []*Node) []*Node, args ...any) [][]float64)) {
 	for _, r := range references(t) {
 		for _, dev := range devices(t) {
 			for p, precision := range precisions {
-				if dev.Kind != "go" && precision.dtype == dtypes.Float64 {
+				if dev.Kind != "go" && (precision.dtype == dtypes.Float64 || r.name != compiled) {
 					continue
 				}
 				_, w := r.load(t, precision.dtype)
@@ -37,7 +38,7 @@ func eachReference(t *testing.T, check func(label string, r reference, p int, ru
 
 // TestReferenceForwardAndGradients: logits, both states, the loss and its gradient by every parameter.
 func TestReferenceForwardAndGradients(t *testing.T) {
-	eachReference(t, func(label string, r reference, p int, run func(mamba2.Model, func(map[string]*Node, []*Node) []*Node, ...any) [][]float64) {
+	eachReference(t, "groups", func(label string, r reference, p int, run func(mamba2.Model, func(map[string]*Node, []*Node) []*Node, ...any) [][]float64) {
 		m, w := r.load(t, precisions[p].dtype)
 		ids, shape := r.ids(t, "input_ids")
 		got := run(m, func(params map[string]*Node, in []*Node) []*Node {
@@ -82,7 +83,7 @@ func TestReferenceForwardAndGradients(t *testing.T) {
 
 // TestReferenceCarriedState runs from an arbitrary state and takes the gradient by it, through the final state too.
 func TestReferenceCarriedState(t *testing.T) {
-	eachReference(t, func(label string, r reference, p int, run func(mamba2.Model, func(map[string]*Node, []*Node) []*Node, ...any) [][]float64) {
+	eachReference(t, "", func(label string, r reference, p int, run func(mamba2.Model, func(map[string]*Node, []*Node) []*Node, ...any) [][]float64) {
 		m, _ := r.load(t, precisions[p].dtype)
 		ids, shape := r.ids(t, "carry.input_ids")
 		args := []any{tensors.FromFlatDataAndDimensions(ids, shape...)}
@@ -109,7 +110,7 @@ func TestReferenceCarriedState(t *testing.T) {
 
 // TestReferencePackedDocuments: several documents in one row; state and convolution restart at each.
 func TestReferencePackedDocuments(t *testing.T) {
-	eachReference(t, func(label string, r reference, p int, run func(mamba2.Model, func(map[string]*Node, []*Node) []*Node, ...any) [][]float64) {
+	eachReference(t, "tiny", func(label string, r reference, p int, run func(mamba2.Model, func(map[string]*Node, []*Node) []*Node, ...any) [][]float64) {
 		m, _ := r.load(t, precisions[p].dtype)
 		ids, shape := r.ids(t, "packed.input_ids")
 		bounds, _ := r.ids(t, "packed.cu_seqlens")
@@ -136,7 +137,7 @@ func TestReferencePackedDocuments(t *testing.T) {
 
 // TestReferenceNormPerGroup: the gated norm of the official code, which the model with two groups tells apart.
 func TestReferenceNormPerGroup(t *testing.T) {
-	eachReference(t, func(label string, r reference, p int, run func(mamba2.Model, func(map[string]*Node, []*Node) []*Node, ...any) [][]float64) {
+	eachReference(t, "", func(label string, r reference, p int, run func(mamba2.Model, func(map[string]*Node, []*Node) []*Node, ...any) [][]float64) {
 		if r.name != "groups" {
 			return
 		}
