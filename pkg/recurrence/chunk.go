@@ -139,7 +139,11 @@ func (c *chunked) gates(la, segments *Node) {
 	end := func(x *Node) *Node { return SliceAxis(x, -1, AxisRangeToEnd(c.q-1)) } // [b,k,g,r,1]
 	enter, leave, total := Add(hi, lo), diff(end(hi), hi, end(lo), lo), Add(end(hi), end(lo))
 
-	mask := ExpandLeftToRank(LowerTriangular(g, c.q), 5)
+	// The diagonal is α^0: a constant, whose gradients would cancel in theory only.
+	square := shapes.Make(dtypes.Int32, c.q, c.q)
+	row, column, off := Iota(g, square, 0), Iota(g, square, 1), shapes.Make(la.DType(), c.q, c.q)
+	apart := Where(Equal(row, column), Zeros(g, off), logZero(g, off))
+	mask := ExpandLeftToRank(GreaterThan(row, column), 5)
 	if segments != nil {
 		seg := Reshape(padEdge(segments, c.chunks*c.q), d.Batch, c.chunks, 1, c.q) // [b,k,1,j]
 		last := SliceAxis(seg, -1, AxisRangeToEnd(c.q-1))                          // [b,k,1,1]
@@ -152,16 +156,21 @@ func (c *chunked) gates(la, segments *Node) {
 		leave = keep(Equal(seg, last), leave)
 		total = keep(Equal(last, before), total)
 	}
-	c.decay, c.enter, c.leave = Exp(keep(mask, pair)), Exp(enter), Exp(leave)
+	pair = keepOr(mask, pair, BroadcastToShape(ExpandLeftToRank(apart, pair.Rank()), pair.Shape()))
+	c.decay, c.enter, c.leave = Exp(pair), Exp(enter), Exp(leave)
 	c.total = Reshape(total, d.Batch, c.chunks, d.Heads)
 }
 
 // keep is x where mask [b,k,1,…] holds and log 0 elsewhere; x is [b,k,g,r,…].
-func keep(mask, x *Node) *Node {
+func keep(mask, x *Node) *Node { return keepOr(mask, x, logZero(x.Graph(), x.Shape())) }
+
+func keepOr(mask, x, other *Node) *Node {
 	mask = InsertAxes(mask, 2)
 	mask = BroadcastToShape(mask, shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
-	return Where(mask, x, BroadcastToShape(Scalar(x.Graph(), x.DType(), cut), x.Shape()))
+	return Where(mask, x, other)
 }
+
+func logZero(g *Graph, s shapes.Shape) *Node { return BroadcastToShape(Scalar(g, s.DType, cut), s) }
 
 func dimsOf(op Operands) Dims {
 	x, b := op.X.Shape(), op.B.Shape()
