@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
-	"sync"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -23,13 +20,17 @@ type Runner struct {
 	Options Options
 	Piece   int // longest piece, tokens
 
-	mu       sync.Mutex
-	programs map[string]*graph.Exec
+	compiled *programs
 }
 
 // NewRunner prepares inference; pieces of 512 tokens unless set otherwise.
 func NewRunner(d *xla.Device, w *Weights) *Runner {
-	return &Runner{Device: d, Weights: w, Options: Options{Infer: true, Replicas: w.Replicas}, Piece: 512, programs: map[string]*graph.Exec{}}
+	return &Runner{Device: d, Weights: w, Options: Options{Infer: true, Replicas: w.Replicas}, Piece: 512, compiled: &programs{}}
+}
+
+// With runs the same model with other weights, through the same compiled graphs.
+func (r *Runner) With(w *Weights) *Runner {
+	return &Runner{r.Device, w, r.Options, r.Piece, r.compiled}
 }
 
 // Request says what a run returns beside the state.
@@ -40,7 +41,8 @@ type Request struct {
 	Probes   []string // see the model
 	Reduce   *Reduction
 	Controls map[string]*tensors.Tensor
-	Offset   int // position of the first token in its sequence, for controls that act from a position on
+	Offset   int   // position of the first token in its sequence, for controls that act from a position on
+	Cuts     []int // ascending positions where a piece must end, beside those where Runner.Piece ends it
 	Progress func(done, total int)
 }
 
@@ -58,9 +60,14 @@ type Piece struct {
 // Run feeds rows of equal length, from state (nil: zeros), and calls emit piece by piece. It returns the state after
 // the last token. The result does not depend on the pieces.
 func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tensor, req Request, emit func(Piece) error) ([]*tensors.Tensor, error) {
-	total, err := r.check(rows, state)
-	if err != nil {
+	total, err := CheckTokens(r.Weights.Model, rows, state)
+	switch {
+	case err != nil:
 		return nil, err
+	case r.Piece < 1:
+		return nil, fmt.Errorf("piece: %d tokens, must be at least 1", r.Piece)
+	case len(rows)%r.Weights.Replicas != 0:
+		return nil, fmt.Errorf("tokens: %d sequences, must be a multiple of the %d replicas", len(rows), r.Weights.Replicas)
 	}
 	batch := len(rows)
 	if state == nil {
@@ -71,6 +78,12 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 			return state, err
 		}
 		n := min(r.Piece, total-start)
+		for _, cut := range req.Cuts {
+			if cut > start {
+				n = min(n, cut-start)
+				break
+			}
+		}
 		padded := ladder(n, r.Piece)
 		tokens, labels := make([]int32, batch*padded), make([]int32, batch*padded)
 		for b, row := range rows {
@@ -136,7 +149,9 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 	return state, nil
 }
 
-func (r *Runner) check(rows [][]int32, state []*tensors.Tensor) (total int, err error) {
+// CheckTokens checks that sequences are of one length and inside the vocabulary, and the state's shapes. It returns
+// the number of tokens.
+func CheckTokens(m Model, rows [][]int32, state []*tensors.Tensor) (total int, err error) {
 	if len(rows) == 0 {
 		return 0, fmt.Errorf("tokens: no sequence")
 	}
@@ -146,18 +161,12 @@ func (r *Runner) check(rows [][]int32, state []*tensors.Tensor) (total int, err 
 			return 0, fmt.Errorf("tokens: sequence %d has %d tokens, sequence 0 has %d; run them apart or pad them", b, len(row), total)
 		}
 		for t, id := range row {
-			if id < 0 || int(id) >= r.Weights.Model.Vocab() {
-				return 0, fmt.Errorf("tokens: id %d at sequence %d, position %d is outside 0 … %d", id, b, t, r.Weights.Model.Vocab()-1)
+			if id < 0 || int(id) >= m.Vocab() {
+				return 0, fmt.Errorf("tokens: id %d at sequence %d, position %d is outside 0 … %d", id, b, t, m.Vocab()-1)
 			}
 		}
 	}
-	if r.Piece < 1 {
-		return 0, fmt.Errorf("piece: %d tokens, must be at least 1", r.Piece)
-	}
-	if len(rows)%r.Weights.Replicas != 0 {
-		return 0, fmt.Errorf("tokens: %d sequences, must be a multiple of the %d replicas", len(rows), r.Weights.Replicas)
-	}
-	specs := r.Weights.Model.State(len(rows))
+	specs := m.State(len(rows))
 	if state != nil && len(state) != len(specs) {
 		return 0, fmt.Errorf("state: %d tensors, the model has %d", len(state), len(specs))
 	}
@@ -176,55 +185,50 @@ func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exe
 	if req.Reduce != nil {
 		key += req.Reduce.Name
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if e := r.programs[key]; e != nil {
-		return e
-	}
-	m := r.Weights.Model
+	m, options := r.Weights.Model, r.Options
 	states := len(m.State(1))
-	e := graph.MustNewExec(r.Device.Backend, func(in []*graph.Node) []*graph.Node {
-		params, in := r.Weights.Nodes(in)
-		call := Call{Params: params, Tokens: in[0], State: in[1 : 1+states], Offset: in[1+states], Probes: req.Probes, Options: r.Options}
-		in = in[2+states:]
-		if ragged {
-			call.Length, in = in[0], in[1:]
-		}
-		if call.Reduce = req.Reduce; call.Reduce != nil && call.Reduce.Every > 0 {
-			call.Ends = call.Reduce.ends(call.Tokens, call.Length)
-		}
-		var labels *graph.Node
-		if req.Loss || req.Hits {
-			labels, in = in[0], in[1:]
-		}
-		if len(controls) > 0 {
-			call.Controls = map[string]*graph.Node{}
-			for i, name := range controls {
-				call.Controls[name] = in[i]
+	return r.compiled.get("piece "+key, func() *graph.Exec {
+		return graph.MustNewExec(r.Device.Backend, func(in []*graph.Node) []*graph.Node {
+			params, in := r.Weights.Nodes(in)
+			call := Call{Params: params, Tokens: in[0], State: in[1 : 1+states], Offset: in[1+states], Probes: req.Probes, Options: options}
+			in = in[2+states:]
+			if ragged {
+				call.Length, in = in[0], in[1:]
 			}
-		}
-		out := m.Forward(call)
-		results := append([]*graph.Node{}, out.State...)
-		if req.Logits || req.Loss || req.Hits {
-			logits := m.Logits(call, out.Hidden)
-			if req.Logits {
-				results = append(results, logits)
+			if call.Reduce = req.Reduce; call.Reduce != nil && call.Reduce.Every > 0 {
+				call.Ends = call.Reduce.ends(call.Tokens, call.Length)
 			}
-			if req.Loss {
-				results = append(results, TokenLoss(logits, labels))
+			var labels *graph.Node
+			if req.Loss || req.Hits {
+				labels, in = in[0], in[1:]
 			}
-			if req.Hits {
-				hit := graph.Equal(graph.ArgMax(logits, -1, dtypes.Int32), labels)
-				results = append(results, graph.ConvertDType(hit, dtypes.Float32))
+			if len(controls) > 0 {
+				call.Controls = map[string]*graph.Node{}
+				for i, name := range controls {
+					call.Controls[name] = in[i]
+				}
 			}
-		}
-		for _, name := range req.outputs() {
-			results = append(results, out.Probes[name])
-		}
-		return results
-	}).SetMaxCache(-1).WithName("piece " + strings.TrimSpace(key))
-	r.programs[key] = e
-	return e
+			out := m.Forward(call)
+			results := append([]*graph.Node{}, out.State...)
+			if req.Logits || req.Loss || req.Hits {
+				logits := m.Logits(call, out.Hidden)
+				if req.Logits {
+					results = append(results, logits)
+				}
+				if req.Loss {
+					results = append(results, TokenLoss(logits, labels))
+				}
+				if req.Hits {
+					hit := graph.Equal(graph.ArgMax(logits, -1, dtypes.Int32), labels)
+					results = append(results, graph.ConvertDType(hit, dtypes.Float32))
+				}
+			}
+			for _, name := range req.outputs() {
+				results = append(results, out.Probes[name])
+			}
+			return results
+		})
+	})
 }
 
 // outputs are the names of what leaves the layer loop.
@@ -278,17 +282,7 @@ func StateFrom(m Model, batch int, dtype dtypes.DType, values ...[]float64) ([]*
 		if len(values[i]) != s.Size() {
 			return nil, fmt.Errorf("%s has %d entries, must have %d %v", s.Name, len(values[i]), s.Size(), s.Dims)
 		}
-		t := tensors.FromShape(shapes.Make(dtype, s.Dims...))
-		err := t.MutableFlatData(func(flat any) {
-			switch v := flat.(type) {
-			case []float32:
-				for j := range v {
-					v[j] = float32(values[i][j])
-				}
-			case []float64:
-				copy(v, values[i])
-			}
-		})
+		t, err := FromDoubles(values[i], dtype, s.Dims...)
 		if err != nil {
 			return nil, err
 		}

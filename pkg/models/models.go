@@ -80,8 +80,8 @@ func Save(dir string, m mamba2.Model, w *lm.Weights, replica int, layout, dtype 
 	return checkpoint.SaveModel(dir, layout, checkpoint.Config(m.Keys()), tensors, dtype)
 }
 
-// Split names the layers of stacked parameters as transformers does.
-func Split(m mamba2.Model, values map[string][]float32) (map[string]*checkpoint.Tensor, error) {
+// Split names the layers of stacked parameters, or of their gradients, as transformers does.
+func Split[T float32 | float64](m mamba2.Model, values map[string][]T) (map[string]*checkpoint.Tensor, error) {
 	tensors := map[string]*checkpoint.Tensor{}
 	for _, s := range m.Parameters(1) {
 		v, count, dims := values[s.Name], 1, s.Dims[1:]
@@ -96,7 +96,7 @@ func Split(m mamba2.Model, values map[string][]float32) (map[string]*checkpoint.
 			if s.Layered {
 				name = mamba2.LayerName(l, s.Name)
 			}
-			t, err := checkpoint.FromFloat32(slices.Clone(dims), v[l*size:][:size])
+			t, err := from(slices.Clone(dims), v[l*size:][:size])
 			if err != nil {
 				return nil, fmt.Errorf("tensor %s: %w", name, err)
 			}
@@ -104,4 +104,14 @@ func Split(m mamba2.Model, values map[string][]float32) (map[string]*checkpoint.
 		}
 	}
 	return tensors, nil
+}
+
+func from[T float32 | float64](shape []int, values []T) (*checkpoint.Tensor, error) {
+	switch v := any(values).(type) {
+	case []float64:
+		return checkpoint.FromFloat64(shape, v)
+	case []float32:
+		return checkpoint.FromFloat32(shape, v)
+	}
+	return nil, nil
 }

@@ -1,0 +1,94 @@
+package lm
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+
+	"stuffed/xla"
+)
+
+// decoder compiles n one-token steps as one loop on the device: parameters, last token [batch], state,
+// [uniform numbers [n, batch]], position of the last token, [1/temperature, top-p], controls → tokens [n, batch], last token, state.
+func (r *Runner) decoder(n int, sampled, nucleus bool, controls []string) *graph.Exec {
+	key := fmt.Sprint("decode ", r.Options, n, sampled, nucleus, controls)
+	m, specs, options := r.Weights.Model, r.Weights.Specs, r.Options
+	states := len(m.State(1))
+	return r.compiled.get(key, func() *graph.Exec {
+		return graph.MustNewExec(r.Device.Backend, func(in []*graph.Node) []*graph.Node {
+			parameters, rest := in[:len(specs)], in[len(specs):]
+			carry, rest := rest[:1+states], rest[1+states:]
+			var uniform []*graph.Node
+			if sampled {
+				uniform, rest = rest[:1], rest[1:]
+			}
+			consts := append(append([]*graph.Node{}, parameters...), rest...)
+			loop := xla.Scan{N: n, Infer: true}
+			last, tokens := loop.Run(carry, uniform, consts, func(it *xla.Iter, carry, uniform, consts []*graph.Node) (next, ys []*graph.Node) {
+				params, rest := r.Weights.Nodes(consts)
+				call := Call{Params: params, Tokens: graph.InsertAxes(carry[0], 1), State: carry[1:], Options: options}
+				call.Infer, call.Offset, rest = true, graph.Add(rest[0], it.I), rest[1:]
+				var warmth, topP *graph.Node
+				if sampled {
+					warmth, topP, rest = rest[0], rest[1], rest[2:]
+				}
+				if len(controls) > 0 {
+					call.Controls = map[string]*graph.Node{}
+					for i, name := range controls {
+						call.Controls[name] = rest[i]
+					}
+				}
+				out := m.Forward(call)
+				logits := graph.Squeeze(m.Logits(call, out.Hidden), 1)
+				token := graph.ArgMax(logits, -1, dtypes.Int32)
+				if sampled {
+					below := graph.Sub(logits, graph.ReduceAndKeep(logits, graph.ReduceMax, -1)) // scaling it cannot overflow upwards
+					p := graph.Softmax(graph.Mul(below, graph.ConvertDType(warmth, logits.DType())), -1)
+					if nucleus {
+						p = Nucleus(p, graph.ConvertDType(topP, p.DType()))
+					}
+					token = Draw(p, graph.ConvertDType(uniform[0], p.DType()))
+				}
+				return append([]*graph.Node{token}, out.State...), []*graph.Node{token}
+			})
+			return append([]*graph.Node{tokens[0]}, last...)
+		})
+	})
+}
+
+// Nucleus keeps of probabilities [batch, vocab] the fewest most likely ones that sum to at least topP, and those equal to the
+// least of them, and zeroes the rest (arXiv 1904.09751). The threshold is found by bisection, without sorting.
+func Nucleus(p, topP *graph.Node) *graph.Node {
+	kept := func(p, threshold *graph.Node) *graph.Node {
+		return graph.Where(graph.GreaterOrEqual(p, graph.BroadcastToShape(threshold, p.Shape())), p, graph.ZerosLike(p))
+	}
+	low := graph.ZerosLike(graph.ReduceAndKeep(p, graph.ReduceMax, -1)) // always enough
+	high := graph.ReduceAndKeep(p, graph.ReduceMax, -1)                 // enough or not
+	bisect := xla.Scan{N: 40, Infer: true}
+	last, _ := bisect.Run([]*graph.Node{low, high}, nil, []*graph.Node{p, topP}, func(_ *xla.Iter, carry, _, consts []*graph.Node) (next, ys []*graph.Node) {
+		low, high, p := carry[0], carry[1], consts[0]
+		middle := graph.MulScalar(graph.Add(low, high), 0.5)
+		enough := graph.GreaterOrEqual(graph.ReduceAndKeep(kept(p, middle), graph.ReduceSum, -1), graph.BroadcastToShape(consts[1], low.Shape()))
+		return []*graph.Node{graph.Where(enough, middle, low), graph.Where(enough, high, middle)}, nil
+	})
+	top := graph.ReduceAndKeep(p, graph.ReduceMax, -1)
+	alone := graph.GreaterOrEqual(graph.ReduceAndKeep(kept(p, top), graph.ReduceSum, -1), graph.BroadcastToShape(topP, top.Shape()))
+	return kept(p, graph.Where(alone, top, last[0]))
+}
+
+// Draw takes one index per row of weights [batch, vocab] with probability proportional to them: the first whose running
+// sum exceeds uniform [batch] of the total. Weights of 0 are never drawn.
+func Draw(p, uniform *graph.Node) *graph.Node {
+	sum := xla.RunningSum(p)
+	total := graph.SliceAxis(sum, -1, graph.AxisRangeToEnd(p.Shape().Dim(-1)-1)) // [batch, 1]
+	target := graph.Mul(graph.InsertAxes(uniform, -1), total)
+	passed := graph.LogicalAnd(graph.GreaterThan(sum, graph.BroadcastToShape(target, sum.Shape())), graph.GreaterThan(p, graph.ZerosLike(p)))
+	vocab := shapes.Make(dtypes.Int32, p.Shape().Dimensions...)
+	g := p.Graph()
+	score := graph.Where(passed, graph.Sub(graph.Scalar(g, dtypes.Int32, p.Shape().Dim(-1)), graph.Iota(g, vocab, 1)), graph.Zeros(g, vocab)) // first passed is highest
+	first := graph.ArgMax(score, -1, dtypes.Int32)
+	none := graph.Equal(graph.ReduceMax(score, -1), graph.ZerosLike(first))
+	return graph.Where(none, graph.ArgMax(p, -1, dtypes.Int32), first)
+}

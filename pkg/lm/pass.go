@@ -1,0 +1,286 @@
+package lm
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/xla"
+)
+
+// Pass applies a model to whole sequences in one graph, in the dtype of the weights: with packed documents, states and
+// probes after any token, and gradients. Runner does long sequences; Pass is for those that fit in memory at once.
+type Pass struct {
+	Device  *xla.Device
+	Weights *Weights
+	Options Options
+
+	compiled *programs
+}
+
+// NewPass prepares differentiable passes.
+func NewPass(d *xla.Device, w *Weights) *Pass {
+	return &Pass{Device: d, Weights: w, Options: Options{Replicas: w.Replicas}, compiled: &programs{}}
+}
+
+// With applies the same model with other weights, through the same compiled graphs.
+func (p *Pass) With(w *Weights) *Pass { return &Pass{p.Device, w, p.Options, p.compiled} }
+
+// PassInput is what a pass computes and on what. Token axes are those of Rows.
+type PassInput struct {
+	Rows      [][]int32
+	State     []*tensors.Tensor // nil: zeros
+	Documents []int             // starts of packed documents and the end, as cu_seqlens; nil: one document; else one row
+	Cuts      []int             // ascending positions where the graph is cut and the state carried over
+	Ends      []int             // ascending positions for the probes "states" and "conv_states"
+	Probes    []string
+	Cotangent *tensors.Tensor // of the last recurrent state, or nil: adds Σ state·cotangent to the objective
+	Gradient  bool            // of the objective, by parameter and by initial state
+}
+
+// PassOutput is what a pass computed. Loss and Objective are nil for a single token.
+type PassOutput struct {
+	Logits    *tensors.Tensor // [batch, tokens, vocab]
+	Hidden    *tensors.Tensor // [batch, tokens, width], after the final norm
+	Loss      *tensors.Tensor // [batch, tokens − 1]: −log p of the next token
+	Objective *tensors.Tensor // mean loss, and Σ state·cotangent
+	State     []*tensors.Tensor
+	Probes    map[string]*tensors.Tensor // [layers, batch, tokens, …]; states [layers, ends, batch, …]
+	Gradient  []*tensors.Tensor          // in the order of Weights.Specs
+	Initial   []*tensors.Tensor          // gradients in the order of Model.State
+}
+
+// Run builds (once per kind and shape of input) and executes the graph.
+func (p *Pass) Run(in PassInput) (PassOutput, error) {
+	tokens, err := p.check(in)
+	if err != nil {
+		return PassOutput{}, err
+	}
+	batch := len(in.Rows)
+	state := in.State
+	if state == nil {
+		state = ZeroState(p.Weights.Model, batch, p.Weights.Values[0].DType())
+	}
+	args := p.Weights.Args(tensors.FromFlatDataAndDimensions(slices.Concat(in.Rows...), batch, tokens))
+	for _, s := range state {
+		args = append(args, s)
+	}
+	if in.Documents != nil {
+		args = append(args, tensors.FromFlatDataAndDimensions(in.segments(tokens), 1, tokens))
+	}
+	if in.Cotangent != nil {
+		args = append(args, in.Cotangent)
+	}
+	outs, err := p.program(in).Exec(args...)
+	if err != nil {
+		return PassOutput{}, err
+	}
+	next := func() (t *tensors.Tensor) { t, outs = outs[0], outs[1:]; return }
+	o := PassOutput{Logits: next(), Hidden: next(), Probes: map[string]*tensors.Tensor{}}
+	for range state {
+		o.State = append(o.State, next())
+	}
+	for _, name := range in.Probes {
+		if !atEnds(name) || len(in.Ends) > 0 {
+			o.Probes[name] = next()
+		}
+	}
+	if tokens > 1 {
+		o.Loss, o.Objective = next(), next()
+	}
+	if in.Gradient {
+		o.Gradient, o.Initial = outs[:len(p.Weights.Specs)], outs[len(p.Weights.Specs):]
+	}
+	return o, nil
+}
+
+func (p *Pass) check(in PassInput) (tokens int, err error) {
+	if tokens, err = CheckTokens(p.Weights.Model, in.Rows, in.State); err != nil {
+		return 0, err
+	}
+	if tokens == 0 {
+		return 0, fmt.Errorf("tokens: none; a pass needs at least 1")
+	}
+	if p.Weights.Replicas != 1 {
+		return 0, fmt.Errorf("a pass takes one model, not %d replicas: select one", p.Weights.Replicas)
+	}
+	for _, list := range []struct {
+		name      string
+		positions []int
+		last      int
+	}{{"documents", in.Documents, tokens}, {"cuts", in.Cuts, tokens}, {"ends", in.Ends, tokens - 1}} {
+		before := 0
+		for _, at := range list.positions {
+			if at < before || at > list.last {
+				return 0, fmt.Errorf("%s %v: position %d is outside %d … %d; they must ascend", list.name, list.positions, at, before, list.last)
+			}
+			before = at
+		}
+	}
+	if n := len(in.Documents); in.Documents != nil {
+		switch {
+		case len(in.Rows) != 1:
+			return 0, fmt.Errorf("documents are packed in one sequence, not %d", len(in.Rows))
+		case n < 2 || in.Documents[0] != 0 || in.Documents[n-1] != tokens:
+			return 0, fmt.Errorf("documents %v must begin with 0 and end with the %d tokens", in.Documents, tokens)
+		}
+	}
+	if in.Gradient && tokens == 1 {
+		return 0, fmt.Errorf("gradient: 1 token has no next-token loss; it needs at least 2")
+	}
+	return tokens, nil
+}
+
+// segments numbers the documents from the one that the incoming state of every piece belongs to.
+func (in PassInput) segments(tokens int) []int32 {
+	document := make([]int32, tokens)
+	for d := range len(in.Documents) - 1 {
+		for t := in.Documents[d]; t < in.Documents[d+1]; t++ {
+			document[t] = int32(d)
+		}
+	}
+	out := make([]int32, tokens)
+	for _, piece := range in.pieces(tokens) {
+		first := int32(0)
+		if piece[0] > 0 {
+			first = document[piece[0]-1]
+		}
+		for t := piece[0]; t < piece[1]; t++ {
+			out[t] = document[t] - first
+		}
+	}
+	return out
+}
+
+// pieces are the stretches between the cuts that hold a token.
+func (in PassInput) pieces(tokens int) (pieces [][2]int) {
+	from := 0
+	for _, to := range append(slices.Clone(in.Cuts), tokens) {
+		if to > from {
+			pieces = append(pieces, [2]int{from, to})
+			from = to
+		}
+	}
+	return pieces
+}
+
+func atEnds(probe string) bool { return probe == "states" || probe == "conv_states" }
+
+// program compiles parameters, tokens, state, [segments], [cotangent] → logits, hidden, state, probes, [loss,
+// objective], [gradients].
+func (p *Pass) program(in PassInput) *graph.Exec {
+	tokens := len(in.Rows[0])
+	key := fmt.Sprint("pass ", p.Options, in.Documents != nil, in.Cuts, in.Ends, in.Probes, in.Cotangent != nil, in.Gradient, tokens)
+	pieces, withDocuments, withCotangent := in.pieces(tokens), in.Documents != nil, in.Cotangent != nil
+	ends, probes, gradient := slices.Clone(in.Ends), slices.Clone(in.Probes), in.Gradient
+	m := p.Weights.Model
+	states := len(m.State(1))
+	return p.compiled.get(key, func() *graph.Exec {
+		return graph.MustNewExec(p.Device.Backend, func(args []*graph.Node) []*graph.Node {
+			g := args[0].Graph()
+			parameters := args[:len(p.Weights.Specs)]
+			params, rest := p.Weights.Nodes(args)
+			ids, initial, rest := rest[0], rest[1:1+states], rest[1+states:]
+			var segments *graph.Node
+			if withDocuments {
+				segments, rest = rest[0], rest[1:]
+			}
+			state := initial
+			var hidden []*graph.Node
+			seen := map[string][]*graph.Node{}
+			for _, piece := range pieces {
+				at := func(x *graph.Node) *graph.Node { return graph.SliceAxis(x, 1, graph.AxisRange(piece[0], piece[1])) }
+				call := Call{Params: params, Tokens: at(ids), State: state, Options: p.Options}
+				if segments != nil {
+					call.Segments = at(segments)
+				}
+				var inside []int32
+				for _, e := range ends {
+					if e >= piece[0] && e < piece[1] {
+						inside = append(inside, int32(e-piece[0]))
+					}
+				}
+				for _, name := range probes {
+					if !atEnds(name) || inside != nil {
+						call.Probes = append(call.Probes, name)
+					}
+				}
+				if inside != nil {
+					call.Ends = graph.Const(g, inside)
+				}
+				out := m.Forward(call)
+				state, hidden = out.State, append(hidden, out.Hidden)
+				for name, v := range out.Probes {
+					seen[name] = append(seen[name], v)
+				}
+			}
+			joined := join(hidden, 1)
+			logits := m.Logits(Call{Params: params, Tokens: ids, Options: p.Options}, joined)
+			results := append([]*graph.Node{logits, joined}, state...)
+			for _, name := range probes {
+				if axis := 2; seen[name] != nil {
+					if atEnds(name) {
+						axis = 1
+					}
+					results = append(results, join(seen[name], axis))
+				}
+			}
+			if tokens == 1 {
+				return results
+			}
+			loss := TokenLoss(graph.SliceAxis(logits, 1, graph.AxisRange(0, tokens-1)), graph.SliceAxis(ids, 1, graph.AxisRange(1, tokens)))
+			objective := graph.ReduceAllMean(loss)
+			if withCotangent {
+				objective = graph.Add(objective, graph.ReduceAllSum(graph.Mul(state[0], rest[0])))
+			}
+			results = append(results, loss, objective)
+			if gradient {
+				results = append(results, graph.Gradient(objective, append(slices.Clone(parameters), initial...)...)...)
+			}
+			return results
+		})
+	})
+}
+
+func join(parts []*graph.Node, axis int) *graph.Node {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return graph.Concatenate(parts, axis)
+}
+
+// Doubles copies a float tensor to the host as float64.
+func Doubles(t *tensors.Tensor) ([]float64, error) {
+	if t.DType() == dtypes.Float64 {
+		return tensors.CopyFlatData[float64](t)
+	}
+	narrow, err := Floats(t)
+	out := make([]float64, len(narrow))
+	for i, v := range narrow {
+		out[i] = float64(v)
+	}
+	return out, err
+}
+
+// FromDoubles makes a float32 or float64 tensor of host values.
+func FromDoubles(values []float64, dtype dtypes.DType, dims ...int) (*tensors.Tensor, error) {
+	t := tensors.FromShape(shapes.Make(dtype, dims...))
+	if t.Size() != len(values) {
+		return nil, fmt.Errorf("%d values do not fill shape %v", len(values), dims)
+	}
+	err := t.MutableFlatData(func(flat any) {
+		switch v := flat.(type) {
+		case []float32:
+			for i := range v {
+				v[i] = float32(values[i])
+			}
+		case []float64:
+			copy(v, values)
+		}
+	})
+	return t, err
+}

@@ -1,0 +1,443 @@
+package verify
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/pkg/models"
+)
+
+// run is one set of tokens with the references that follow from it: those named prefix + name.
+type run struct {
+	prefix    string
+	rows      [][]int32
+	documents []int
+	cotangent *checkpoint.Tensor // of the last recurrent state; the objective takes a thousandth of it
+	gradient  bool
+	wanted    []string // names without prefix
+}
+
+// special prefixes are no runs of their own.
+var special = map[string]bool{"cont.": true, "greedy.": true, "group_norm.": true}
+
+// runs lists the sets of tokens of the references: prefix.input_ids each, and input_ids alone.
+func (m *model) runs() (runs []run) {
+	for _, name := range sorted(m.truth) {
+		prefix, isIDs := strings.CutSuffix(name, "input_ids")
+		if !isIDs || special[prefix] || prefix != "" && !strings.HasSuffix(prefix, ".") {
+			continue
+		}
+		r := run{prefix: prefix, cotangent: m.truth[prefix+"grad_out_state"], gradient: prefix == "" && m.gradients != nil}
+		rows, err := rowsOf(m.truth[name])
+		if err == nil && m.truth[prefix+"cu_seqlens"] != nil {
+			r.documents, err = whole(m.truth[prefix+"cu_seqlens"])
+		}
+		if err != nil {
+			m.result(m.folder, name, "", err)
+			continue
+		}
+		r.rows = rows
+		for _, n := range sorted(m.truth) {
+			if base, ok := strings.CutPrefix(n, prefix); ok && computed(base) {
+				r.wanted = append(r.wanted, base)
+				r.gradient = r.gradient || strings.HasPrefix(base, "grad_") && base != "grad_out_state"
+			}
+		}
+		if len(rows) > 0 && len(rows[0]) > 0 && (len(r.wanted) > 0 || r.gradient) {
+			runs = append(runs, r)
+		}
+	}
+	return runs
+}
+
+var plainNames = []string{"logits", "hidden.embed", "hidden.layers", "hidden.final_norm", "state.final", "state", "conv_state.final", "conv_state",
+	"loss.per_token", "loss.mean", "stats.mean", "stats.var", "stats.absmax", "stats.delta", "stats.log_decay", "objective", "grad_state0", "grad_conv_state0"}
+
+var layerProbes = []string{"in_proj", "conv_act", "ssd", "gated_norm", "mixer_out"}
+
+// computed reports whether a run computes a tensor of this name.
+func computed(base string) bool {
+	if slices.Contains(plainNames, base) {
+		return true
+	}
+	_, _, ok := layerProbe(base)
+	return ok
+}
+
+// layerProbe reads layer3.conv_act as probe conv_act of layer 3.
+func layerProbe(base string) (layer int, probe string, ok bool) {
+	first, probe, cut := strings.Cut(base, ".")
+	if n, err := fmt.Sscanf(first, "layer%d", &layer); n != 1 || err != nil || !cut {
+		return 0, "", false
+	}
+	return layer, probe, fmt.Sprint("layer", layer) == first && slices.Contains(layerProbes, probe)
+}
+
+// described reports whether the fixtures describe a tensor, as an input or a result.
+func (m *model) described(name string) bool {
+	prefix := ""
+	if first, _, ok := strings.Cut(name, "."); ok && m.truth[first+".input_ids"] != nil {
+		prefix = first + "."
+	}
+	base := strings.TrimPrefix(name, prefix)
+	if computed(base) || slices.Contains([]string{"input_ids", "state0", "conv_state0", "cu_seqlens", "grad_out_state"}, base) {
+		return true
+	}
+	first, _, _ := strings.Cut(name, ".")
+	return special[first+"."]
+}
+
+// verifyRun recomputes a run in float32 and float64 in one graph, and piece by piece in float32.
+func (m *model) verifyRun(r run) {
+	types := []dtypes.DType{dtypes.Float64, dtypes.Float32}
+	results := parallel(types, func(dtype dtypes.DType) outcome { return m.compute(r, dtype) })
+	for i, dtype := range types {
+		how := dtypeNames[dtype]
+		if err := results[i].err; err != nil {
+			m.result(m.folder, r.prefix+"input_ids", how, err)
+			continue
+		}
+		for _, base := range r.wanted {
+			v, ok := results[i].values[base]
+			if !ok {
+				m.result(m.folder, r.prefix+base, how, fmt.Errorf("has no value for these inputs"))
+				continue
+			}
+			m.check(r.prefix+base, how, dtype, v.flat, v.shape)
+		}
+		if r.prefix == "" && m.gradients != nil {
+			m.checkGradients(results[i].values, dtype)
+		}
+	}
+	if r.documents == nil {
+		m.verifyPieces(r)
+	}
+}
+
+type value struct {
+	flat  []float64
+	shape []int
+}
+
+func valueOf(t *tensors.Tensor) (value, error) {
+	v, err := lm.Doubles(t)
+	return value{v, slices.Clone(t.Shape().Dimensions)}, err
+}
+
+// compute runs one pass, and the pieces that states need, and names the results as the references do.
+func (m *model) compute(r run, dtype dtypes.DType) outcome {
+	state, err := m.state(r.prefix, len(r.rows), dtype)
+	if err != nil {
+		return outcome{err: err}
+	}
+	in := lm.PassInput{Rows: r.rows, State: state, Documents: r.documents, Gradient: r.gradient && len(r.rows[0]) > 1}
+	probe := func(names ...string) {
+		for _, n := range names {
+			if !slices.Contains(in.Probes, n) {
+				in.Probes = append(in.Probes, n)
+			}
+		}
+	}
+	apart := false // the states of all tokens do not fit one pass
+	for _, base := range r.wanted {
+		if _, name, ok := layerProbe(base); ok {
+			probe(name)
+		}
+		switch base {
+		case "hidden.embed", "hidden.layers":
+			probe("hidden", "mixer_out")
+		case "stats.delta":
+			probe("delta")
+		case "stats.log_decay":
+			probe("log_alpha")
+		case "stats.mean", "stats.var":
+			probe("sum", "squares")
+		case "stats.absmax":
+			if r.documents != nil {
+				return outcome{err: fmt.Errorf("largest magnitudes of packed documents are not described")}
+			}
+			if apart = m.stateEntries(r) > 1<<24; !apart {
+				probe("states")
+				for t := range r.rows[0] {
+					in.Ends = append(in.Ends, t)
+				}
+			}
+		}
+	}
+	if r.cotangent != nil {
+		v, err := r.cotangent.Float64s()
+		if err != nil {
+			return outcome{err: err}
+		}
+		v = slices.Clone(v)
+		for i := range v {
+			v[i] *= 1e-3
+		}
+		if in.Cotangent, err = lm.FromDoubles(v, dtype, r.cotangent.Shape...); err != nil {
+			return outcome{err: err}
+		}
+	}
+	if r.documents != nil {
+		probe("states", "conv_states")
+		for _, end := range r.documents[1:] {
+			in.Ends = append(in.Ends, end-1)
+		}
+	}
+	out, err := m.pass(dtype, m.config.NormPer).Run(in)
+	if err != nil {
+		return outcome{err: err}
+	}
+	values, err := m.name(out, r.documents != nil)
+	if err == nil && apart {
+		values["stats.absmax"], err = m.absmax(r, dtype, state)
+	}
+	return outcome{values, err}
+}
+
+// stateEntries counts the scalars of the states of all tokens.
+func (m *model) stateEntries(r run) int {
+	return m.config.Layers * len(r.rows) * len(r.rows[0]) * m.config.Inner() * m.config.State
+}
+
+// name gives the results of a pass the names of the references.
+func (m *model) name(out lm.PassOutput, packed bool) (map[string]value, error) {
+	values := map[string]value{}
+	var failure error
+	put := func(name string, t *tensors.Tensor) value {
+		if t == nil {
+			return value{}
+		}
+		v, err := valueOf(t)
+		if err != nil {
+			failure = err
+		}
+		values[name] = v
+		return v
+	}
+	put("logits", out.Logits)
+	put("hidden.final_norm", out.Hidden)
+	put("loss.per_token", out.Loss)
+	if loss := values["loss.per_token"].flat; loss != nil {
+		sum := 0.0
+		for _, v := range loss {
+			sum += v
+		}
+		values["loss.mean"] = value{[]float64{sum / float64(len(loss))}, []int{}}
+	}
+	put("objective", out.Objective)
+	for i, name := range []string{"state", "conv_state"} {
+		last := put(name, out.State[i])
+		if at := out.Probes[name+"s"]; at != nil && packed { // after each document, in place of the batch
+			last = put(name, at)
+			last.shape = slices.Delete(last.shape, 2, 3)
+		}
+		values[name], values[name+".final"] = last, last
+		if out.Initial != nil {
+			put("grad_"+name+"0", out.Initial[i])
+		}
+	}
+	put("stats.delta", out.Probes["delta"])
+	put("stats.log_decay", out.Probes["log_alpha"])
+	sum, squares := put("stats.mean", out.Probes["sum"]), put("stats.var", out.Probes["squares"])
+	entries := float64(m.config.HeadDim * m.config.State)
+	for i := range sum.flat {
+		mean := sum.flat[i] / entries
+		sum.flat[i], squares.flat[i] = mean, squares.flat[i]/entries-mean*mean
+	}
+	if at := out.Probes["states"]; at != nil && !packed {
+		values["stats.absmax"] = m.largest(put("states", at))
+	}
+	for i, spec := range m.weights[dtypes.Float32].Specs {
+		if out.Gradient != nil {
+			put(gradientOf+spec.Name, out.Gradient[i])
+		}
+	}
+	residual := put("hidden.layers", out.Probes["hidden"])
+	for _, probe := range slices.Sorted(maps.Keys(out.Probes)) {
+		if slices.Contains(layerProbes, probe) {
+			stack := put(probe, out.Probes[probe])
+			delete(values, probe)
+			size := len(stack.flat) / stack.shape[0]
+			for l := range stack.shape[0] {
+				values[fmt.Sprintf("layer%d.%s", l, probe)] = value{stack.flat[l*size:][:size], stack.shape[1:]}
+			}
+		}
+	}
+	if mixed := values["layer0.mixer_out"].flat; mixed != nil && residual.flat != nil { // what enters block 0
+		embedded := slices.Clone(residual.flat[:len(mixed)])
+		for i := range embedded {
+			embedded[i] -= mixed[i]
+		}
+		values["hidden.embed"] = value{embedded, residual.shape[1:]}
+	}
+	return values, failure
+}
+
+const gradientOf = "gradient of "
+
+// largest reduces states [layers, tokens, batch, heads, headDim, state] to the largest magnitude of each head's,
+// [layers, batch, tokens, heads].
+func (m *model) largest(states value) value {
+	s := states.shape
+	shape, size := []int{s[0], s[2], s[1], s[3]}, s[4]*s[5]
+	out := make([]float64, len(states.flat)/size)
+	for i := range out {
+		at := index(i, s[:4])
+		out[((at[0]*s[2]+at[2])*s[1]+at[1])*s[3]+at[3]] = largestOf(states.flat[i*size:][:size])
+	}
+	return value{out, shape}
+}
+
+// absmax is largest piece by piece, for long runs.
+func (m *model) absmax(r run, dtype dtypes.DType, state []*tensors.Tensor) (value, error) {
+	const piece = 64
+	tokens := len(r.rows[0])
+	all := value{shape: []int{m.config.Layers, len(r.rows), tokens, m.config.Heads()}}
+	all.flat = make([]float64, all.shape[0]*all.shape[1]*all.shape[2]*all.shape[3])
+	for start := 0; start < tokens; start += piece {
+		n := min(piece, tokens-start)
+		in := lm.PassInput{State: state, Probes: []string{"states"}}
+		for _, row := range r.rows {
+			in.Rows = append(in.Rows, row[start:start+n])
+		}
+		for t := range n {
+			in.Ends = append(in.Ends, t)
+		}
+		o, err := m.pass(dtype, m.config.NormPer).Run(in)
+		if err != nil {
+			return value{}, err
+		}
+		state = o.State
+		h, err := valueOf(o.Probes["states"])
+		if err != nil {
+			return value{}, err
+		}
+		part, heads := m.largest(h), all.shape[3]
+		for row := range all.shape[0] * all.shape[1] {
+			copy(all.flat[(row*tokens+start)*heads:][:n*heads], part.flat[row*n*heads:])
+		}
+	}
+	return all, nil
+}
+
+// checkGradients compares the gradients of the mean loss, parameter by parameter.
+func (m *model) checkGradients(results map[string]value, dtype dtypes.DType) {
+	how, stacked := dtypeNames[dtype], map[string][]float64{}
+	for name, v := range results {
+		if parameter, ok := strings.CutPrefix(name, gradientOf); ok {
+			stacked[parameter] = v.flat
+		}
+	}
+	if len(stacked) == 0 {
+		m.result(m.folder, "gradients", how, fmt.Errorf("input_ids have no next-token loss to take them of"))
+		return
+	}
+	ours, err := models.Split(mamba2.Model{Config: m.config}, stacked)
+	if err != nil {
+		m.result(m.folder, "gradients", how, err)
+		return
+	}
+	known, relative := m.evidence.gradients(), 3e-5
+	for _, t := range known {
+		if t.Largest > 0 {
+			relative = max(relative, t.Suggested/t.Largest)
+		}
+	}
+	for _, name := range sorted(m.gradients) {
+		reference, label := m.gradients[name], gradientOf+name
+		want, err := reference.Float64s()
+		if err != nil || ours[name] == nil {
+			m.result(m.folder, label, how, fmt.Errorf("the model has no such parameter, or the reference is no float tensor"))
+			continue
+		}
+		got, err := ours[name].Float64s()
+		if err != nil {
+			m.result(m.folder, label, how, err)
+			continue
+		}
+		allowed := known[name].Suggested
+		if allowed == 0 {
+			allowed = relative * largestOf(want)
+		}
+		if dtype == dtypes.Float64 && m.gradientsTrue {
+			allowed = strict(reference, want)
+		}
+		m.result(m.folder, label, how, compare(got, ours[name].Shape, want, reference.Shape, allowed))
+	}
+}
+
+// verifyPieces runs the tokens through lm.Runner: whole, cut at odd places, and one by one.
+func (m *model) verifyPieces(r run) {
+	tokens := len(r.rows[0])
+	for _, way := range []struct {
+		how   string
+		piece int
+		cuts  []int
+		use   bool
+	}{
+		{"float32, at once", 512, nil, true},
+		{"float32, cut after 1, 2 and 3 tokens", 512, []int{1, 2, 3}, r.prefix == "" && tokens > 1},
+		{"float32, one by one", 1, nil, tokens > 1 && tokens <= 128},
+	} {
+		if !way.use {
+			continue
+		}
+		values, err := m.pieces(r, way.piece, way.cuts)
+		if err != nil {
+			m.result(m.folder, r.prefix+"input_ids", way.how, err)
+			continue
+		}
+		for _, base := range r.wanted {
+			if v, ok := values[base]; ok {
+				m.check(r.prefix+base, way.how, dtypes.Float32, v.flat, v.shape)
+			}
+		}
+	}
+}
+
+func (m *model) pieces(r run, piece int, cuts []int) (map[string]value, error) {
+	state, err := m.state(r.prefix, len(r.rows), dtypes.Float32)
+	if err != nil {
+		return nil, err
+	}
+	runner := m.runner()
+	runner.Piece = piece
+	batch, tokens, vocab := len(r.rows), len(r.rows[0]), m.config.Vocab
+	logits, loss := make([]float64, batch*tokens*vocab), make([]float64, batch*(tokens-1))
+	state, err = runner.Run(m.ctx, r.rows, state, lm.Request{Logits: true, Loss: true, Cuts: cuts}, func(p lm.Piece) error {
+		for b := range batch {
+			for t := range p.Tokens {
+				for i, v := range p.Logits[(b*p.Tokens+t)*vocab:][:vocab] {
+					logits[(b*tokens+p.Start+t)*vocab+i] = float64(v)
+				}
+				if v := float64(p.Loss[b*p.Tokens+t]); p.Start+t < tokens-1 {
+					loss[b*(tokens-1)+p.Start+t] = v
+				} else if !math.IsNaN(v) {
+					return fmt.Errorf("the last token has a loss: %g", v)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]value{"logits": {logits, []int{batch, tokens, vocab}}, "loss.per_token": {loss, []int{batch, tokens - 1}}}
+	for i, name := range []string{"state", "conv_state"} {
+		v, err := valueOf(state[i])
+		if err != nil {
+			return nil, err
+		}
+		values[name], values[name+".final"] = v, v
+	}
+	return values, nil
+}

@@ -1,0 +1,330 @@
+package verify
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/pkg/models"
+)
+
+// model is a model folder with its references.
+type model struct {
+	*verifier
+	folder    string
+	evidence  evidence
+	config    mamba2.Config
+	weights   map[dtypes.DType]*lm.Weights
+	truth     map[string]*checkpoint.Tensor // references; those computed in float64 where there are any
+	golden    map[string]*checkpoint.Tensor // as another implementation computed them in float32
+	gradients map[string]*checkpoint.Tensor
+	training  map[string]*checkpoint.Tensor
+
+	gradientsTrue bool // computed in float64
+}
+
+var dtypeNames = map[dtypes.DType]string{dtypes.Float32: "float32", dtypes.Float64: "float64"}
+
+// model verifies the model of a folder.
+func (v *verifier) model(dir string, names []string, ev evidence) {
+	m := &model{verifier: v, folder: dir, evidence: ev, weights: map[dtypes.DType]*lm.Weights{}}
+	official := false
+	for _, dtype := range []dtypes.DType{dtypes.Float32, dtypes.Float64} {
+		loaded, w, err := models.Load(dir, dtype)
+		if err != nil {
+			v.result(dir, "weights", "", err)
+			return
+		}
+		m.config, m.weights[dtype] = loaded.Config, w
+		official = loaded.NormPer
+	}
+	v.result(dir, "weights", "", nil)
+	m.configs(names, official)
+	if err := m.read(dir, names); err != nil {
+		v.result(dir, "references", "", err)
+		return
+	}
+	if m.truth == nil && m.gradients == nil && m.training == nil {
+		if same, err := m.borrow(); err != nil || !same {
+			v.result(dir, "weights against those of the folder above", "", err)
+			return
+		}
+	}
+	if m.truth == nil && m.gradients == nil && m.training == nil {
+		v.note(dir, "references", "none here or in the folder above: only the loading was checked")
+		return
+	}
+	m.chooseNorm(official)
+	for _, run := range m.runs() {
+		if v.ctx.Err() != nil {
+			return
+		}
+		m.verifyRun(run)
+	}
+	m.verifyGroupNorm()
+	m.verifyContinuation()
+	m.verifyGreedy()
+	m.verifyTraining()
+	for _, name := range sorted(m.truth) {
+		if !m.described(name) {
+			v.note(dir, name, "is not a tensor that the fixtures describe; not checked")
+		}
+	}
+}
+
+// configs checks that other spellings of the configuration, config.*.json, mean the same.
+func (m *model) configs(names []string, official bool) {
+	for _, name := range names {
+		if !strings.HasPrefix(name, "config.") || !strings.HasSuffix(name, ".json") || name == "config.json" {
+			continue
+		}
+		m.result(m.folder, name, "", func() error {
+			text, err := os.ReadFile(filepath.Join(m.folder, name))
+			if err != nil {
+				return err
+			}
+			keys, err := checkpoint.ParseConfig(text)
+			if err != nil {
+				return err
+			}
+			c, err := mamba2.FromKeys(keys, official)
+			if err != nil {
+				return err
+			}
+			if c.Tied = m.config.Tied; c != m.config {
+				return fmt.Errorf("means %+v, config.json means %+v", c, m.config)
+			}
+			return nil
+		}())
+	}
+}
+
+// read sorts the files of references by what they hold: gradients by parameter, a training run, or named tensors, of
+// which those in a file with “truth” in its name come first.
+func (m *model) read(dir string, names []string) error {
+	for _, name := range names {
+		if filepath.Ext(name) != ".safetensors" || strings.HasPrefix(name, "model") || isOperatorCase(filepath.Join(dir, name)) {
+			continue
+		}
+		file, err := readTensors(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		isTruth, into := strings.Contains(name, "truth"), &m.golden
+		switch {
+		case file["grad_norm_truth"] != nil || file["grad_norm"] != nil || file["loss_truth"] != nil:
+			m.training = file
+			continue
+		case onlyParameters(file):
+			if m.gradients == nil || isTruth {
+				m.gradients, m.gradientsTrue = file, isTruth
+			}
+			continue
+		case isTruth:
+			into = &m.truth
+		}
+		if *into == nil {
+			*into = map[string]*checkpoint.Tensor{}
+		}
+		for n, t := range file {
+			(*into)[n] = t
+		}
+	}
+	for n, t := range m.golden {
+		if m.truth == nil {
+			m.truth = map[string]*checkpoint.Tensor{}
+		}
+		other := m.truth[n]
+		if other == nil {
+			m.truth[n] = t
+		} else if other.DType == "I64" {
+			var err error
+			if t.DType != "I64" || !slices.Equal(other.Data, t.Data) {
+				err = fmt.Errorf("differs between the files of references")
+			}
+			m.result(m.folder, n, "", err)
+		}
+	}
+	return nil
+}
+
+func onlyParameters(file map[string]*checkpoint.Tensor) bool {
+	for n := range file {
+		if !strings.HasPrefix(n, "backbone.") && !strings.HasPrefix(n, "lm_head.") {
+			return false
+		}
+	}
+	return len(file) > 0
+}
+
+// borrow takes the references of the folder above, if the weights are the same; weights that are the same after
+// rounding to their dtype are a check by themselves.
+func (m *model) borrow() (same bool, err error) {
+	above := filepath.Join(m.folder, "..")
+	theirs, err := checkpoint.LoadModel(above)
+	if err != nil {
+		return true, nil // nothing to compare with
+	}
+	ours, err := checkpoint.LoadModel(m.folder)
+	if err != nil {
+		return false, err
+	}
+	same = true
+	for _, name := range sorted(theirs.Tensors) {
+		a, b := theirs.Tensors[name], ours.Tensors[name]
+		if b == nil {
+			return false, fmt.Errorf("tensor %s is missing", name)
+		}
+		rounded, err := a.Convert(b.DType)
+		if err != nil {
+			return false, err
+		}
+		if !slices.Equal(rounded.Data, b.Data) {
+			return false, fmt.Errorf("tensor %s is another", name)
+		}
+		same = same && (a.DType == b.DType || b.DType == "F64" || a.DType == "BF16" && b.DType == "F32" || a.DType == "F16" && b.DType == "F32")
+	}
+	if !same {
+		return false, nil
+	}
+	m.result(m.folder, "weights against those of the folder above", "", nil)
+	entries, err := os.ReadDir(above)
+	if err != nil {
+		return false, err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return true, m.read(above, names)
+}
+
+// chooseNorm decides how the gated norm of the references works. Fixtures define it as one RMS over all channels
+// beside group_norm.*; a mamba_ssm folder without that may mean its own, one per group, if its logits do.
+func (m *model) chooseNorm(official bool) {
+	perGroup := false
+	logits, ids := m.truth["logits"], m.truth["input_ids"]
+	if official && m.config.Groups > 1 && logits != nil && ids != nil && m.truth["group_norm.logits"] == nil {
+		want, err := logits.Float64s()
+		rows, err2 := rowsOf(ids)
+		if err == nil && err2 == nil {
+			out, err := m.pass(dtypes.Float64, true).Run(lm.PassInput{Rows: rows})
+			if err == nil {
+				got, err := lm.Doubles(out.Logits)
+				perGroup = err == nil && compare(got, logits.Shape, want, logits.Shape, 1e-4*largestOf(want)) == nil
+			}
+		}
+	}
+	m.setNorm(perGroup)
+}
+
+func (m *model) setNorm(perGroup bool) {
+	m.config.NormPer = perGroup
+	for _, w := range m.weights {
+		w.Model = mamba2.Model{Config: m.config}
+	}
+}
+
+// weightsFor gives the weights of a dtype with a kind of gated norm, and a key for what is compiled for them.
+func (m *model) weightsFor(dtype dtypes.DType, perGroup bool) (w *lm.Weights, key string) {
+	c, copied := m.config, *m.weights[dtype]
+	c.NormPer = perGroup
+	copied.Model = mamba2.Model{Config: c}
+	return &copied, fmt.Sprint(dtype, c)
+}
+
+// pass applies the model in a dtype; runner runs it in float32.
+func (m *model) pass(dtype dtypes.DType, perGroup bool) *lm.Pass {
+	w, key := m.weightsFor(dtype, perGroup)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.passes[key] == nil {
+		m.passes[key] = lm.NewPass(m.device, w)
+	}
+	return m.passes[key].With(w)
+}
+
+func (m *model) runner() *lm.Runner {
+	w, key := m.weightsFor(dtypes.Float32, m.config.NormPer)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.runners[key] == nil {
+		m.runners[key] = lm.NewRunner(m.device, w)
+	}
+	return m.runners[key].With(w)
+}
+
+// check compares a result with a reference: float32 within the fixture's tolerance, float64 strictly where the
+// reference was computed in float64.
+func (m *model) check(name, how string, dtype dtypes.DType, got []float64, shape []int) {
+	reference := m.truth[name]
+	want, err := reference.Float64s()
+	if err != nil {
+		m.result(m.folder, name, how, err)
+		return
+	}
+	allowed := strict(reference, want)
+	if dtype != dtypes.Float64 || !m.isTrue(name) {
+		var golden []float64
+		if g := m.golden[name]; g != nil && g != reference {
+			golden, _ = g.Float64s()
+		}
+		allowed = m.evidence.allowed(name, want, golden)
+	}
+	m.result(m.folder, name, how, compare(got, shape, want, reference.Shape, allowed))
+}
+
+// isTrue reports whether a reference is of float64: all of a truth file, and of the others what no other
+// implementation exposes.
+func (m *model) isTrue(name string) bool {
+	if m.golden[name] != m.truth[name] {
+		return true
+	}
+	for _, part := range []string{"stats.", "layer0.", "carry.grad_", "carry.objective"} {
+		if strings.Contains("."+name, "."+part) {
+			return true
+		}
+	}
+	return name == "packed.state" || name == "packed.conv_state"
+}
+
+// state reads an initial state of the references.
+func (m *model) state(prefix string, batch int, dtype dtypes.DType) ([]*tensors.Tensor, error) {
+	if m.truth[prefix+"state0"] == nil && m.truth[prefix+"conv_state0"] == nil {
+		return nil, nil
+	}
+	var values [][]float64
+	for i, spec := range (mamba2.Model{Config: m.config}).State(batch) {
+		name := prefix + []string{"state0", "conv_state0"}[i]
+		t := m.truth[name]
+		if t == nil {
+			values = append(values, make([]float64, spec.Size()))
+			continue
+		}
+		if !slices.Equal(t.Shape, spec.Dims) {
+			return nil, fmt.Errorf("%s has shape %v, must be %v", name, t.Shape, spec.Dims)
+		}
+		v, err := t.Float64s()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		values = append(values, v)
+	}
+	return lm.StateFrom(mamba2.Model{Config: m.config}, batch, dtype, values...)
+}
+
+func sorted(m map[string]*checkpoint.Tensor) (names []string) {
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,3 @@
+package verify
+
+func (m *model) verifyTraining() {}
