@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/study"
+	"stuffed/pkg/table"
 	"stuffed/xla"
 )
 
@@ -44,7 +45,7 @@ of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
 		s, err := study.OpenStore(store)
 		return p, s, rows, err
 	}
-	root.AddCommand(studyPlan(open), studyRun(open), studyStatus(open), studyCollect(open))
+	root.AddCommand(studyPlan(open), studyRun(open), studyStatus(open), studyCollect(open), studyClaims())
 	return root
 }
 
@@ -170,5 +171,38 @@ while others compute. Ctrl-C or --time-limit gives the rows in work up in good o
 	f.BoolVar(&fast, "fast", false, "TF32 for float32 products on CUDA")
 	f.BoolVar(&worker, "worker", false, "")
 	cobra.CheckErr(f.MarkHidden("worker"))
+	return c
+}
+
+func studyClaims() *cobra.Command {
+	var root, output, readme string
+	c := &cobra.Command{
+		Use: "claims", Short: "Hold every claim of the paper against the collected studies", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			claims, err := study.Claims(root)
+			if err != nil {
+				return err
+			}
+			text := study.ClaimsMarkdown(claims)
+			if output != "" {
+				if err := study.ClaimsTable(claims).Write(output); err != nil {
+					return err
+				}
+			}
+			if readme == "" {
+				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+				return err
+			}
+			data, err := study.Between(readme, text)
+			if err != nil {
+				return err
+			}
+			return table.AtomicBytes(readme, data)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&root, "root", study.Shipped, "folder of the collected studies, one folder for each plan")
+	f.StringVar(&output, "output", "", "also write the claims as a table (.csv or .parquet)")
+	f.StringVar(&readme, "readme", "", "write them between the lines <!-- claims --> and <!-- /claims --> of this file")
 	return c
 }

@@ -1,0 +1,219 @@
+package study
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stuffed/pkg/fit"
+	"stuffed/pkg/table"
+)
+
+// planted writes the tables of studies in which every claim holds: failing below T = 4·N + 100 tokens.
+func planted(t *testing.T, root string, holds bool) {
+	t.Helper()
+	write := func(plan, name string, tab *table.Table) {
+		if err := tab.Write(filepath.Join(root, plan, name+".parquet")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outcome := func(rows [][]any) *table.Table {
+		names := []string{"row", "state", "n_s", "train_length", "replica", "policy", "seed", "tokens", "inside", "far", "ratio", "fails", "explosion", "paper", "strict", "first"}
+		return build(names, rows)
+	}
+	var laws, age [][]any
+	for _, n := range []int{8, 16, 32, 64, 128, 256} {
+		for _, length := range []int{16, 32, 64, 128, 256, 512, 1024, 2048} {
+			for seed := range 3 {
+				fails := 0
+				if length < 4*n+100 == holds {
+					fails = 1
+				}
+				row := "n" + strings.Repeat("x", n/8) + "t" + strings.Repeat("y", length/16)
+				first := []string{"neither", "state"}[fails]
+				laws = append(laws, []any{row, n, float64(n) / 100, length, seed, "zero", seed, 100, 0.1, 0.1 + float64(fails), 1 + 10*float64(fails), fails, fails, fails, fails, first})
+				if length != 2048 {
+					continue
+				}
+				for a := 1; a <= 1024; a *= 2 {
+					acc := 0.0
+					if float64(a) < 2*math.Pow(1.03, float64(n)) == holds {
+						acc = 1
+					}
+					age = append(age, []any{row, n, float64(n) / 100, length, "zero", seed, 1024, 2048, a, 2 * a, acc, 50})
+				}
+			}
+		}
+	}
+	write(LawPlan, "outcome", outcome(laws))
+	write(LawPlan, "age", build([]string{"row", "state", "n_s", "train_length", "policy", "seed", "position", "end", "age", "age_end", "accuracy", "repeats"}, age))
+
+	var moments, heads, losses [][]any
+	for _, length := range []int{64, 256} {
+		for _, policy := range []string{"zero", "passed"} {
+			for seed := range 3 {
+				row := policy + "-" + string(rune('a'+length%7))
+				for share := 1; share <= 4; share++ {
+					ratio := 1.1
+					if holds && length == 64 && policy == "zero" {
+						ratio = 2 * float64(share)
+					}
+					moments = append(moments, []any{row, 128, 0.1, length, seed, policy, seed, 100 * share, 0.1, 0.1 * ratio, ratio, 0, 0, 0, 0, "neither"})
+				}
+				for h := range 4 {
+					heads = append(heads, []any{row, length, seed, policy, seed, 0, h, map[bool]float64{true: 0.9 + 0.01*float64(h), false: 0.2}[holds]})
+				}
+				losses = append(losses, []any{row, length, seed, policy, seed, 100, 0, 64, map[bool]float64{true: float64(length), false: 1}[holds]})
+			}
+		}
+	}
+	write(RecallPlan, "outcome", outcome(moments))
+	write(RecallPlan, "heads", build([]string{"row", "train_length", "replica", "policy", "seed", "layer", "head", "retention_window"}, heads))
+	write(RecallPlan, "loss", build([]string{"row", "train_length", "replica", "policy", "seed", "tokens", "position", "end", "loss"}, losses))
+	ratio, strict := 3.0, 1
+	if !holds {
+		ratio, strict = 1, 0
+	}
+	write(TextPlan, "outcome", outcome([][]any{{"r", 16, 0.1, 64, 0, "zero", 0, 100, 1.0, ratio, ratio, strict, strict, strict, strict, "loss"}}))
+}
+
+// build makes a table of rows of ints, floats and texts.
+func build(names []string, rows [][]any) *table.Table {
+	out := table.New()
+	for c, name := range names {
+		var ints []int64
+		var floats []float64
+		var texts []string
+		for _, r := range rows {
+			switch v := r[c].(type) {
+			case int:
+				ints = append(ints, int64(v))
+			case float64:
+				floats = append(floats, v)
+			case string:
+				texts = append(texts, v)
+			}
+		}
+		switch {
+		case ints != nil:
+			out.AddInt(name, ints)
+		case floats != nil:
+			out.AddFloat(name, floats)
+		default:
+			out.AddText(name, texts)
+		}
+	}
+	return out
+}
+
+func TestClaimsFollowTheTables(t *testing.T) {
+	for _, holds := range []bool{true, false} {
+		root := t.TempDir()
+		planted(t, root, holds)
+		claims, err := evidence{root, 40}.claims()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Not
+		if holds {
+			want = Reproduced
+		}
+		for _, c := range claims {
+			switch c.ID {
+			case "longer training", "state passing":
+				if holds && c.Verdict != want || !holds && c.Verdict != NotTestable {
+					t.Errorf("holds %v: %s is %q (%s)", holds, c.ID, c.Verdict, c.Ours)
+				}
+			case "fails beyond T", "over-training", "retention", "text":
+				if c.Verdict != want {
+					t.Errorf("holds %v: %s is %q (%s), want %q", holds, c.ID, c.Verdict, c.Ours, want)
+				}
+			case "price in short contexts", "forget threshold", "larger is worse", "forget law", "recall law", "explosion", "explosion first":
+				decided := c.ID != "forget law" || !strings.HasPrefix(c.Ours, "best linear") // doubling cannot part it from all rivals
+				if holds && decided && c.Verdict != want {
+					t.Errorf("%s is %q (%s), want %q", c.ID, c.Verdict, c.Ours, want)
+				}
+				if !holds && c.Verdict == Reproduced && c.ID != "explosion" && c.ID != "explosion first" {
+					t.Errorf("%s is %q (%s) although it was planted the other way", c.ID, c.Verdict, c.Ours)
+				}
+			}
+			t.Logf("%-24s %-32s %s", c.ID, c.Verdict, c.Ours)
+		}
+	}
+}
+
+func TestClaimsWithoutResults(t *testing.T) {
+	claims, err := evidence{t.TempDir(), 40}.claims()
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := 0
+	for _, c := range claims {
+		if c.Verdict == NoResult {
+			none++
+		}
+		if c.ID == "forget law, its R²" && !strings.HasPrefix(c.Ours, "0.985") {
+			t.Errorf("published R²: %s", c.Ours)
+		}
+	}
+	if none < 10 {
+		t.Errorf("%d claims say that there is no result, want those of all studies", none)
+	}
+	if _, err := Read(t.TempDir(), "laws", "outcome"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "stuffed study run laws") {
+		t.Errorf("missing results: %v", err)
+	}
+	readme := filepath.Join(t.TempDir(), "README.md")
+	if err := os.WriteFile(readme, []byte("a\n<!-- claims -->\nold\n<!-- /claims -->\nb\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Between(readme, "new\n")
+	if err != nil || string(got) != "a\n<!-- claims -->\nnew\n<!-- /claims -->\nb\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if rows := ClaimsTable(claims).Rows(); rows != len(claims) || strings.Count(ClaimsMarkdown(claims), "\n") != rows+2 {
+		t.Error("table and text differ in length")
+	}
+}
+
+func TestResultTables(t *testing.T) {
+	tab := build([]string{"row", "train_length", "replica", "policy", "seed", "tokens", "position", "end", "loss"}, [][]any{
+		{"a", 64, 0, "zero", 0, 50, 0, 16, 9.0}, {"a", 64, 0, "zero", 0, 100, 0, 16, 1.0}, {"a", 64, 1, "zero", 1, 100, 0, 16, 3.0},
+		{"a", 64, 0, "zero", 0, 100, 64, 256, math.NaN()}, {"a", 64, 1, "zero", 1, 100, 64, 256, 5.0}})
+	last, err := Last(tab)
+	if err != nil || last.Rows() != 4 {
+		t.Fatal(last.Rows(), err)
+	}
+	mean, err := OverSeeds(last, []string{"train_length", "position", "end"}, "loss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mean, err = Times(mean); err != nil {
+		t.Fatal(err)
+	}
+	loss, _ := mean.Float("loss")
+	low, _ := mean.Float("loss_low")
+	n, _ := mean.Int("n")
+	times, _ := mean.Float("times")
+	if len(loss) != 2 || loss[0] != 2 || low[0] != 1 || loss[1] != 5 || n[1] != 2 || times[0] != 0.25 || times[1] != 2 {
+		t.Errorf("loss %v low %v n %v times %v", loss, low, n, times)
+	}
+	if _, err := Where(tab, "policy", "carried"); err == nil {
+		t.Error("an empty choice passes")
+	}
+	points := []fit.Point{{N: 1, Low: 2, High: 4}, {N: 2, Low: 4, High: 8}, {N: 4, Low: 8, High: math.Inf(1)}, {N: 0.5, Low: math.Inf(-1), High: 2}}
+	r, err := fit.Fit(points, fit.Options{Law: "forget", Resamples: 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := LawData(points, r, "linear", "exponential")
+	if err != nil || data.Rows() < 4+121 {
+		t.Error(data.Rows(), err)
+	}
+	if rows := Comparison([]string{"ours"}, []*fit.Result{r}).Rows(); rows != len(r.Forms) {
+		t.Errorf("%d rows, want %d", rows, len(r.Forms))
+	}
+}

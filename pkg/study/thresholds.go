@@ -1,0 +1,115 @@
+package study
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"stuffed/pkg/fit"
+	"stuffed/pkg/table"
+)
+
+// Rules by which a model fails beyond its training length: ratio (loss over the last half of the sequence above twice
+// that of the second half of the window), paper (any bucket above twice the largest in the window) and strict (0.1 nats
+// above the window's level, persistently); the last two as package collapse judges them.
+var Rules = map[string]string{"ratio": "fails", "paper": "paper", "strict": "strict"}
+
+// Outcomes are the verdicts of a rule on the models of one initial state at the end of training. T is in K tokens.
+func Outcomes(outcome *table.Table, policy, rule string) ([]fit.Outcome, error) {
+	column, known := Rules[rule]
+	if !known {
+		return nil, fmt.Errorf("rule %q is unknown; use ratio, paper or strict", rule)
+	}
+	t, err := Last(outcome)
+	if err != nil {
+		return nil, err
+	}
+	if t, err = Where(t, "policy", policy); err != nil {
+		return nil, err
+	}
+	columns := map[string][]float64{}
+	for _, name := range []string{"n_s", "train_length", "seed", column} {
+		if columns[name], err = t.Float(name); err != nil {
+			return nil, err
+		}
+	}
+	var out []fit.Outcome
+	for i := range t.Rows() {
+		if v := columns[column][i]; v == 0 || v == 1 {
+			out = append(out, fit.Outcome{N: columns["n_s"][i], T: columns["train_length"][i] / 1024, Run: fmt.Sprintf("seed %g", columns["seed"][i]), Fails: v == 1})
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no model was judged by the rule %s", rule)
+	}
+	return out, nil
+}
+
+// Capacity brackets how far back a model recalls: for every model the largest age at which the values of repeated keys
+// are recalled with at least the given accuracy (low, K tokens) and the next age (high), over all positions from half the
+// training length to its end. Ages that no pair of the stream can have beyond its gap are not tested: high is then +Inf.
+func Capacity(age *table.Table, policy string, level float64) ([]fit.Point, error) {
+	t, err := Where(age, "policy", policy)
+	if err != nil {
+		return nil, err
+	}
+	c := map[string][]float64{}
+	for _, name := range []string{"n_s", "train_length", "seed", "position", "end", "age", "age_end", "accuracy", "repeats"} {
+		if c[name], err = t.Float(name); err != nil {
+			return nil, err
+		}
+	}
+	type model struct{ n, length, seed float64 }
+	hits := map[model]map[float64][2]float64{}
+	for i, n := range c["n_s"] {
+		if c["position"][i] < c["train_length"][i]/2 || c["end"][i] > 1.5*c["train_length"][i] {
+			continue
+		}
+		m := model{n, c["train_length"][i], c["seed"][i]}
+		if hits[m] == nil {
+			hits[m] = map[float64][2]float64{}
+		}
+		h := hits[m][c["age"][i]]
+		hits[m][c["age"][i]] = [2]float64{h[0] + c["accuracy"][i]*c["repeats"][i], h[1] + c["repeats"][i]}
+	}
+	var points []fit.Point
+	for m, byAge := range hits {
+		var ages []float64
+		for a := range byAge {
+			ages = append(ages, a)
+		}
+		slices.Sort(ages)
+		p := fit.Point{N: m.n, Low: math.Inf(-1), High: math.Inf(1)}
+		for _, a := range ages {
+			if h := byAge[a]; h[0] < level*h[1] {
+				p.High = 2 * a / 1024 // a pair is two tokens
+				break
+			}
+			p.Low = 2 * a / 1024
+		}
+		points = append(points, p)
+	}
+	slices.SortFunc(points, func(a, b fit.Point) int {
+		return slices.Compare([]float64{a.N, a.Low, a.High}, []float64{b.N, b.Low, b.High})
+	})
+	if len(points) == 0 {
+		return nil, fmt.Errorf("no age was tested within the window")
+	}
+	return points, nil
+}
+
+// Bracketed is a table of thresholds as stuffed fit reads it: n_s, low, high, empty where not known.
+func Bracketed(points []fit.Point) *table.Table {
+	n, low, high := make([]float64, len(points)), make([]float64, len(points)), make([]float64, len(points))
+	for i, p := range points {
+		n[i], low[i], high[i] = p.N, known(p.Low), known(p.High)
+	}
+	return table.New().AddFloat("n_s", n).AddFloat("low", low).AddFloat("high", high)
+}
+
+func known(x float64) float64 {
+	if math.IsInf(x, 0) {
+		return math.NaN()
+	}
+	return x
+}
