@@ -392,6 +392,44 @@ func TestRetentionCorrelation(t *testing.T) {
 	}
 }
 
+// The retention that a trace tells at the end of the window is correlated with the ratios.
+func TestRetentionOfTheStates(t *testing.T) {
+	s := base()
+	s.stateOnset = 1024
+	states, losses := s.tables(2)
+	heads, _ := states.Int("head")
+	positions, _ := states.Int("position")
+	logs, tokens := make([]float64, len(heads)), make([]int64, len(heads))
+	for i := range logs {
+		tokens[i] = int64(s.stride)
+		logs[i] = -float64(heads[i]+1) * float64(positions[i]+tokens[i]) / 10
+	}
+	states.AddFloat("log_retention", logs).AddInt("tokens", tokens)
+	at, err := RetentionAt(states, 256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	retention, _ := at.Float("retention")
+	for h, v := range retention {
+		if want := math.Exp(-float64(h+1) * 25.6); math.Abs(v-want) > 1e-12*want {
+			t.Errorf("head %d retains %g at 256, want %g", h, v, want)
+		}
+	}
+	v, err := Judge(states, losses, DefaultRule(256))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Details.Retention == nil || v.Details.Retention.Rho < 0.5 || v.Details.Retention.N != 4 {
+		t.Errorf("correlation %+v", v.Details.Retention)
+	}
+	if _, err := RetentionAt(states, 4); err == nil || !strings.Contains(err.Error(), "no row ends within") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := RetentionAt(losses, 256); err == nil || !strings.Contains(err.Error(), "missing columns") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestVerdictFile(t *testing.T) {
 	s := base()
 	s.stateOnset = 1024

@@ -31,6 +31,81 @@ func Select(heads []Head, n int) []Head {
 	return out[:min(max(n, 0), len(out))]
 }
 
+// RetentionAt reads from a table of states (layer, head, position and log_retention or retention, as a trace writes them)
+// what is retained of the first token at the end of the training length: layer, head, retention, the mean over prompts
+// (of the logarithm where it is known, since retention itself may be too small for a float).
+func RetentionAt(states *table.Table, trainLength int) (*table.Table, error) {
+	column := "log_retention"
+	if !states.Has(column) {
+		column = "retention"
+	}
+	if err := states.Require("prompt", "position", "layer", "head", column); err != nil {
+		return nil, fmt.Errorf("states: %w", err)
+	}
+	prompts, positions, err := columns(states, "states")
+	if err != nil {
+		return nil, err
+	}
+	layers, err := states.Int("layer")
+	if err != nil {
+		return nil, fmt.Errorf("states: %w", err)
+	}
+	heads, err := states.Int("head")
+	if err != nil {
+		return nil, fmt.Errorf("states: %w", err)
+	}
+	values, err := states.Float(column)
+	if err != nil {
+		return nil, fmt.Errorf("states: %w", err)
+	}
+	width := make([]int64, len(values)) // tokens of a row
+	if states.Has("tokens") {
+		if width, err = states.Int("tokens"); err != nil {
+			return nil, fmt.Errorf("states: %w", err)
+		}
+	}
+	type series struct {
+		headKey
+		prompt string
+	}
+	latest := map[series]int{} // row
+	var order []series
+	for row := range values {
+		if positions[row]+max(width[row], 1) > int64(trainLength) || math.IsNaN(values[row]) {
+			continue
+		}
+		key := series{headKey{layers[row], heads[row]}, prompts[row]}
+		if at, ok := latest[key]; !ok {
+			order = append(order, key)
+			latest[key] = row
+		} else if positions[row] > positions[at] {
+			latest[key] = row
+		}
+	}
+	if len(order) == 0 {
+		return nil, fmt.Errorf("states: no row ends within the training length %d; trace with a smaller bucket", trainLength)
+	}
+	sums, counts := map[headKey]float64{}, map[headKey]float64{}
+	var keys []headKey
+	for _, key := range order {
+		if counts[key.headKey] == 0 {
+			keys = append(keys, key.headKey)
+		}
+		sums[key.headKey] += values[latest[key]]
+		counts[key.headKey]++
+	}
+	var layer, head []int64
+	var retention []float64
+	for _, key := range keys {
+		v := sums[key] / counts[key]
+		if column == "log_retention" {
+			v = math.Exp(v)
+		}
+		layer, head, retention = append(layer, key.layer), append(head, key.head), append(retention, v)
+	}
+	return table.New().AddInt("layer", layer).AddInt("head", head).AddFloat("retention", retention), nil
+}
+
 // Correlation is Spearman's rank correlation with a 95 % bootstrap interval.
 type Correlation struct {
 	Rho  float64 `json:"rho"`

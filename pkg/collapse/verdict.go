@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"stuffed/pkg/table"
@@ -43,6 +44,10 @@ type Details struct {
 	InWindowPeak float64  `json:"in_window_max"` // largest bucket mean within the window, nats
 	Warnings     []string `json:"warnings"`
 
+	// Rank correlation over heads between retention at the training length and explosion ratio; nil where the states
+	// do not tell retention or ranks.
+	Retention *Correlation `json:"retention_correlation"`
+
 	// All heads in order of layer and head, exploding or not.
 	All []Head `json:"-"`
 }
@@ -68,6 +73,7 @@ func Judge(states, losses *table.Table, rule Rule) (*Verdict, error) {
 	v := &Verdict{Heads: []Head{}, First: "neither"}
 	v.Details = Details{Rule: rule, HeadsTotal: len(heads), Warnings: append(append([]string{}, warnings...), lossWarnings...)}
 	v.judgeStates(heads, rule)
+	v.correlate(states, rule)
 	v.judgeLosses(curve, rule)
 	v.First = first(v)
 	return v, nil
@@ -90,6 +96,22 @@ func (v *Verdict) judgeStates(heads []headSeries, rule Rule) {
 	v.Explosion = true
 	s := stateInterval(heads, v.Details.All, rule)
 	v.ExplosionAt, v.ExplosionLow, v.ExplosionHigh = s.Onset, s.Low, s.High
+}
+
+func (v *Verdict) correlate(states *table.Table, rule Rule) {
+	if !states.Has("retention") && !states.Has("log_retention") {
+		return
+	}
+	retention, err := RetentionAt(states, rule.TrainLength)
+	if err == nil {
+		var c Correlation
+		if c, err = RetentionCorrelation(v.Details.All, retention, rule.Seed); err == nil && !math.IsNaN(c.Rho+c.Low+c.High) {
+			v.Details.Retention = &c
+		}
+	}
+	if err != nil {
+		v.Details.Warnings = append(v.Details.Warnings, err.Error())
+	}
 }
 
 func (v *Verdict) judgeLosses(curve series, rule Rule) {
@@ -153,6 +175,9 @@ func (v *Verdict) Print(w io.Writer) {
 	fmt.Fprintf(w, "                   paper's rule %s, on perplexity %s\n", yes[v.Paper], yes[v.Perplexity])
 	fmt.Fprintf(w, "in-window loss     %.4g nats, strict threshold %.4g, bucket %d tokens\n", d.Level, d.Threshold, d.Bucket)
 	fmt.Fprintf(w, "first              %s\n", v.First)
+	if c := d.Retention; c != nil {
+		fmt.Fprintf(w, "retention × ratio  rank correlation %.2f (95 %%: %.2f … %.2f) over %d heads\n", c.Rho, c.Low, c.High, c.N)
+	}
 	for i, h := range v.Heads {
 		if i == 10 {
 			fmt.Fprintf(w, "                   … and %d more heads\n", len(v.Heads)-10)
