@@ -41,15 +41,21 @@ func kernel(name string, d Dims, chunks int, keep bool) xla.Kernel {
 		panic(err)
 	}
 	k := xla.Kernel{Name: "ssd_" + name, Source: string(source), Grid: [3]int{d.Heads, d.Batch, 1}, Warps: 4, Stages: 2}
-	if name == "backward" || d.State > 128 {
+	if d.State > 128 {
 		k.Warps = 8
 	}
 	inner := d.Heads * d.HeadDim
-	bind := map[string]int{"T": d.Tokens, "H": d.Heads, "W": inner + 2*d.Groups*d.State, "OB": inner, "PER": d.Heads / d.Groups, "CHUNKS": chunks}
+	bind := map[string]int{"T": d.Tokens, "H": d.Heads, "W": inner + 2*d.Groups*d.State, "PER": d.Heads / d.Groups, "CHUNKS": chunks}
+	if name != "adjoint" {
+		bind["OB"] = inner
+	}
 	if name != "states" {
 		bind["OC"] = inner + d.Groups*d.State
 	}
-	if name == "forward" {
+	switch name {
+	case "backward":
+		k.Grid, k.Stages = [3]int{d.Heads, chunks, d.Batch}, 1
+	case "forward":
 		bind["KEEP"] = 0
 		if keep {
 			bind["KEEP"] = 1
@@ -92,7 +98,7 @@ func segmented(op Operands, d Dims, segments int) (y, last *Node) {
 	return Reshape(y, d.Batch, d.Tokens, d.Heads, d.HeadDim), last
 }
 
-// fused computes the operator by one kernel that keeps the state on the chip, and its gradient by another.
+// fused computes the operator by a kernel that keeps the state on the chip, and its gradient by two more.
 // y is bfloat16. The states that enter the chunks (bfloat16) are kept for the backward.
 func fused(op Operands, d Dims) (y, last *Node) {
 	g := op.XBC.Graph()
@@ -131,15 +137,18 @@ func fused(op Operands, d Dims) (y, last *Node) {
 		if dlast == nil {
 			dlast = Zeros(g, finalState)
 		}
-		in := []*Node{StopGradient(op.XBC), StopGradient(op.Delta), StopGradient(op.LogAlpha), entering, dy, dlast}
-		outs := xla.TritonCall(kernel("backward", d, chunks, true), []shapes.Shape{output, perHead, perHead, gate, gate, finalState}, in...)
+		xbc, delta, la := StopGradient(op.XBC), StopGradient(op.Delta), StopGradient(op.LogAlpha)
+		states := xla.TritonCall(kernel("adjoint", d, chunks, true), // of the states that leave the chunks, and of the first
+			[]shapes.Shape{entering.Shape(), finalState, shapes.Make(dtypes.Float32, d.Batch, chunks, d.Heads)}, xbc, la, entering, dy, dlast)
+		outs := xla.TritonCall(kernel("backward", d, chunks, true), []shapes.Shape{output, perHead, perHead, gate, gate},
+			xbc, delta, la, entering, states[0], states[2], dy)
 		group := func(x *Node) *Node { // sum over the heads of a group
 			x = Reshape(x, d.Batch, d.Tokens, d.Groups, d.Heads/d.Groups, d.State)
 			x = ReduceSum(ConvertDType(x, dtypes.Float32), 3)
 			return ConvertDType(Reshape(x, d.Batch, d.Tokens, d.Groups*d.State), dtypes.BFloat16)
 		}
 		dx := Reshape(outs[0], d.Batch, d.Tokens, d.Heads*d.HeadDim)
-		return []*Node{Concatenate([]*Node{dx, group(outs[1]), group(outs[2])}, -1), outs[3], outs[4], outs[5]}
+		return []*Node{Concatenate([]*Node{dx, group(outs[1]), group(outs[2])}, -1), outs[3], outs[4], states[1]}
 	}, op.XBC, op.Delta, op.LogAlpha, initial)
 	return outs[0], outs[1]
 }

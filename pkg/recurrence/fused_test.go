@@ -15,7 +15,7 @@ import (
 
 func TestKernelsAreBoundToSizes(t *testing.T) {
 	d := Dims{Batch: 2, Tokens: 100, Heads: 4, HeadDim: 64, Groups: 2, State: 128}
-	for _, name := range []string{"forward", "states", "backward"} {
+	for _, name := range []string{"forward", "states", "adjoint", "backward"} {
 		k := kernel(name, d, 2, true)
 		head, _, _ := strings.Cut(k.Source, "{noinline")
 		if strings.Contains(head, ": i32,") || strings.Contains(head, ": i32)") {

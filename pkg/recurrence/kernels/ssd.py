@@ -3,8 +3,8 @@
     h_t = exp(la_t) h_(t-1) + dt_t x_t B_t^T        y_t = h_t C_t
 
 x, B and C are columns of one row-major array xbc [batch, T, W]; dt and la = dt A are float32 [batch, T, H].
-The forward walks the chunks with the state in registers and keeps the state that enters each chunk (bf16); the
-backward walks them in reverse with the state's gradient in registers. dB and dC are written per head.
+The forward walks the chunks with the state in registers and keeps the state that enters each chunk (bf16). The
+backward first walks them in reverse with the state's gradient in registers, then takes all chunks at once.
 
     python ssd.py DIR            writes DIR/NAME.ttir for the shapes of SHAPES
     python ssd.py --check        compares with a float64 loop, in Triton's interpreter (TRITON_INTERPRET=1)
@@ -23,32 +23,35 @@ def ssd_forward(xbc, dt, la, h0, y, hT, hs, T, H, W, OB, OC, PER, CHUNKS, KEEP,
     p = tl.arange(0, P)
     n = tl.arange(0, N)
     q = tl.arange(0, Q)
-    group = h // PER
     E = xbc.dtype.element_ty
-    own = (b * H + h).to(tl.int64) * (P * N) + p[:, None] * N + n[None, :]
-    state = tl.load(h0 + own)
+    group = h // PER
+    entry = p[:, None] * N + n[None, :]
+    own = (b * H + h).to(tl.int64) * (P * N)
+    state = tl.load(h0 + own + entry)
     lower = q[:, None] >= q[None, :]
+    wide = q[:, None] * W
     for c in range(0, CHUNKS):
-        t = c * Q + q
-        live = t < T
-        row = b.to(tl.int64) * T + t.to(tl.int64)
-        x = tl.load(xbc + row[:, None] * W + (h * P + p)[None, :], mask=live[:, None], other=0.0)
-        B = tl.load(xbc + row[:, None] * W + (OB + group * N + n)[None, :], mask=live[:, None], other=0.0)
-        C = tl.load(xbc + row[:, None] * W + (OC + group * N + n)[None, :], mask=live[:, None], other=0.0)
-        dtv = tl.load(dt + row * H + h, mask=live, other=0.0)
-        lav = tl.load(la + row * H + h, mask=live, other=0.0)
+        row = b.to(tl.int64) * T + c * Q
+        live = c * Q + q < T
+        rows = xbc + row * W
+        x = tl.load(rows + h * P + wide + p[None, :], mask=live[:, None], other=0.0)
+        B = tl.load(rows + (OB + group * N) + wide + n[None, :], mask=live[:, None], other=0.0)
+        C = tl.load(rows + (OC + group * N) + wide + n[None, :], mask=live[:, None], other=0.0)
+        dtv = tl.load(dt + row * H + h + q * H, mask=live, other=0.0)
+        lav = tl.load(la + row * H + h + q * H, mask=live, other=0.0)
         cs = tl.cumsum(lav, 0)
         total = tl.sum(lav, 0)
+        entering = state.to(E)
         if KEEP > 0:
-            tl.store(hs + ((b * CHUNKS + c) * H + h).to(tl.int64) * (P * N) + p[:, None] * N + n[None, :], state.to(E))
+            tl.store(hs + ((b * CHUNKS + c) * H + h).to(tl.int64) * (P * N) + entry, entering)
         w = tl.exp(tl.where(lower, cs[:, None] - cs[None, :], -1e30))
-        m = tl.dot(C, tl.trans(B)) * w * dtv[None, :]
-        out = tl.dot(m.to(E), x)
-        out += tl.dot((C.to(tl.float32) * tl.exp(cs)[:, None]).to(E), tl.trans(state.to(E)))
-        tl.store(y + (row * H + h)[:, None] * P + p[None, :], out.to(E), mask=live[:, None])
+        m = (tl.dot(C, tl.trans(B)) * w * dtv[None, :]).to(E)
+        out = tl.dot(C, tl.trans(entering)) * tl.exp(cs)[:, None]
+        out = tl.dot(m, x, out)
+        tl.store(y + (row * H + h) * P + q[:, None] * (H * P) + p[None, :], out.to(E), mask=live[:, None])
         xw = (x.to(tl.float32) * (dtv * tl.exp(total - cs))[:, None]).to(E)
-        state = state * tl.exp(total) + tl.dot(tl.trans(xw), B)
-    tl.store(hT + own, state)
+        state = tl.dot(tl.trans(xw), B, state * tl.exp(total))
+    tl.store(hT + own + entry, state)
 
 
 @triton.jit
@@ -62,78 +65,109 @@ def ssd_states(xbc, dt, la, own, total, T, H, W, OB, PER, CHUNKS, P: tl.constexp
     E = xbc.dtype.element_ty
     state = tl.zeros((P, N), tl.float32)
     sums = tl.zeros((Q,), tl.float32)
+    wide = q[:, None] * W
     for c in range(0, CHUNKS):
-        t = c * Q + q
-        live = t < T
-        row = b.to(tl.int64) * T + t.to(tl.int64)
-        x = tl.load(xbc + row[:, None] * W + (h * P + p)[None, :], mask=live[:, None], other=0.0)
-        B = tl.load(xbc + row[:, None] * W + (OB + h // PER * N + n)[None, :], mask=live[:, None], other=0.0)
-        dtv = tl.load(dt + row * H + h, mask=live, other=0.0)
-        lav = tl.load(la + row * H + h, mask=live, other=0.0)
+        row = b.to(tl.int64) * T + c * Q
+        live = c * Q + q < T
+        rows = xbc + row * W
+        x = tl.load(rows + h * P + wide + p[None, :], mask=live[:, None], other=0.0)
+        B = tl.load(rows + (OB + h // PER * N) + wide + n[None, :], mask=live[:, None], other=0.0)
+        dtv = tl.load(dt + row * H + h + q * H, mask=live, other=0.0)
+        lav = tl.load(la + row * H + h + q * H, mask=live, other=0.0)
         chunk = tl.sum(lav, 0)
         xw = (x.to(tl.float32) * (dtv * tl.exp(chunk - tl.cumsum(lav, 0)))[:, None]).to(E)
-        state = state * tl.exp(chunk) + tl.dot(tl.trans(xw), B)
+        state = tl.dot(tl.trans(xw), B, state * tl.exp(chunk))
         sums += lav
     tl.store(own + (b * H + h).to(tl.int64) * (P * N) + p[:, None] * N + n[None, :], state)
     tl.store(total + b * H + h, tl.sum(sums, 0))
 
 
 @triton.jit
-def ssd_backward(xbc, dt, la, hs, dy, dhT, dx, dB, dC, ddt, dla, dh0, T, H, W, OB, OC, PER, CHUNKS,
-                 P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
+def ssd_adjoint(xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, OC, PER, CHUNKS, P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
+    """The gradient of the state that leaves each chunk, from the last chunk to the first."""
     h = tl.program_id(0)
     b = tl.program_id(1)
     p = tl.arange(0, P)
     n = tl.arange(0, N)
     q = tl.arange(0, Q)
-    group = h // PER
     E = xbc.dtype.element_ty
-    own = (b * H + h).to(tl.int64) * (P * N) + p[:, None] * N + n[None, :]
-    dh = tl.load(dhT + own)
-    lower = q[:, None] >= q[None, :]
+    entry = p[:, None] * N + n[None, :]
+    own = (b * H + h).to(tl.int64) * (P * N)
+    dh = tl.load(dhT + own + entry)
     for step in range(0, CHUNKS):
         c = CHUNKS - 1 - step
-        t = c * Q + q
-        live = t < T
-        row = b.to(tl.int64) * T + t.to(tl.int64)
-        x = tl.load(xbc + row[:, None] * W + (h * P + p)[None, :], mask=live[:, None], other=0.0)
-        B = tl.load(xbc + row[:, None] * W + (OB + group * N + n)[None, :], mask=live[:, None], other=0.0)
-        C = tl.load(xbc + row[:, None] * W + (OC + group * N + n)[None, :], mask=live[:, None], other=0.0)
-        dyv = tl.load(dy + (row * H + h)[:, None] * P + p[None, :], mask=live[:, None], other=0.0)
-        dtv = tl.load(dt + row * H + h, mask=live, other=0.0)
-        lav = tl.load(la + row * H + h, mask=live, other=0.0)
-        hin = tl.load(hs + ((b * CHUNKS + c) * H + h).to(tl.int64) * (P * N) + p[:, None] * N + n[None, :])
-        cs = tl.cumsum(lav, 0)
-        total = tl.sum(lav, 0)
-        enter = tl.exp(cs)
-        leave = tl.exp(total - cs)
-        w = tl.exp(tl.where(lower, cs[:, None] - cs[None, :], -1e30))
-        sw = tl.dot(C, tl.trans(B)) * w
-        dm = tl.dot(dyv, tl.trans(x))
-        g = dm * w * dtv[None, :]
-        r = dm * sw * dtv[None, :]
-        pair = tl.sum(r, 1) - tl.sum(r, 0)
-        gb = g.to(E)
-        dhb = dh.to(E)
-        read = tl.dot(dyv, hin) * enter[:, None]
-        inter = tl.sum(read * C.to(tl.float32), 1)
-        dCv = tl.dot(gb, B) + read
-        tl.store(dC + (row * H + h)[:, None] * N + n[None, :], dCv.to(E), mask=live[:, None])
-        dBv = tl.dot(tl.trans(gb), C) + tl.dot(x, dhb) * (dtv * leave)[:, None]
-        tl.store(dB + (row * H + h)[:, None] * N + n[None, :], dBv.to(E), mask=live[:, None])
-        out = tl.dot(B, tl.trans(dhb)) * leave[:, None]
-        xf = x.to(tl.float32)
-        left = tl.sum(out * xf, 1) * dtv
-        dxd = out + tl.dot(tl.trans(sw.to(E)), dyv)
-        tl.store(dx + (row * H + h)[:, None] * P + p[None, :], (dxd * dtv[:, None]).to(E), mask=live[:, None])
-        tl.store(ddt + row * H + h, tl.sum(dxd * xf, 1), mask=live)
-        v = pair + inter
-        later = tl.sum(v, 0) - tl.cumsum(v, 0) + v
-        before = tl.cumsum(left, 0) - left
-        ends = tl.sum(tl.sum(hin.to(tl.float32) * dh, 1), 0) * tl.exp(total)
-        tl.store(dla + row * H + h, later + before + ends, mask=live)
-        dh = dh * tl.exp(total) + tl.dot(tl.trans((dyv.to(tl.float32) * enter[:, None]).to(E)), C)
-    tl.store(dh0 + own, dh)
+        row = b.to(tl.int64) * T + c * Q
+        live = c * Q + q < T
+        C = tl.load(xbc + row * W + (OC + h // PER * N) + q[:, None] * W + n[None, :], mask=live[:, None], other=0.0)
+        dyv = tl.load(dy + (row * H + h) * P + q[:, None] * (H * P) + p[None, :], mask=live[:, None], other=0.0)
+        lav = tl.load(la + row * H + h + q * H, mask=live, other=0.0)
+        state = ((b * CHUNKS + c) * H + h).to(tl.int64) * (P * N)
+        tl.store(dhs + state + entry, dh.to(E))
+        keep = tl.exp(tl.sum(lav, 0))
+        both = tl.load(hs + state + entry).to(tl.float32) * dh
+        tl.store(ends + (b * CHUNKS + c) * H + h, tl.sum(tl.sum(both, 1), 0) * keep)
+        dye = (dyv.to(tl.float32) * tl.exp(tl.cumsum(lav, 0))[:, None]).to(E)
+        dh = tl.dot(tl.trans(dye), C, dh * keep)
+    tl.store(dh0 + own + entry, dh)
+
+
+@triton.jit
+def ssd_backward(xbc, dt, la, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, T, H, W, OB, OC, PER, CHUNKS,
+                 P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
+    """All gradients inside one chunk; dB and dC are those of one head."""
+    h = tl.program_id(0)
+    c = tl.program_id(1)
+    b = tl.program_id(2)
+    p = tl.arange(0, P)
+    n = tl.arange(0, N)
+    q = tl.arange(0, Q)
+    E = xbc.dtype.element_ty
+    group = h // PER
+    live = c * Q + q < T
+    row = b.to(tl.int64) * T + c * Q
+    rows = xbc + row * W
+    wide = q[:, None] * W
+    entry = p[:, None] * N + n[None, :]
+    B = tl.load(rows + (OB + group * N) + wide + n[None, :], mask=live[:, None], other=0.0)
+    C = tl.load(rows + (OC + group * N) + wide + n[None, :], mask=live[:, None], other=0.0)
+    lower = q[:, None] >= q[None, :]
+    scores = tl.dot(C, tl.trans(B))
+    state = ((b * CHUNKS + c) * H + h).to(tl.int64) * (P * N)
+    gate = row * H + h
+    head = gate * P
+    x = tl.load(rows + h * P + wide + p[None, :], mask=live[:, None], other=0.0)
+    dyv = tl.load(dy + head + q[:, None] * (H * P) + p[None, :], mask=live[:, None], other=0.0)
+    dtv = tl.load(dt + gate + q * H, mask=live, other=0.0)
+    lav = tl.load(la + gate + q * H, mask=live, other=0.0)
+    hin = tl.load(hs + state + entry)
+    dh = tl.load(dhs + state + entry)
+    cs = tl.cumsum(lav, 0)
+    total = tl.sum(lav, 0)
+    enter = tl.exp(cs)
+    leave = tl.exp(total - cs)
+    w = tl.exp(tl.where(lower, cs[:, None] - cs[None, :], -1e30))
+    sw = scores * w
+    g = tl.dot(dyv, tl.trans(x)) * dtv[None, :]
+    r = g * sw
+    v = tl.sum(r, 1) - tl.sum(r, 0)
+    gb = (g * w).to(E)
+    dCv = tl.dot(dyv, hin) * enter[:, None]
+    dCv = tl.dot(gb, B, dCv)
+    tl.store(dC + (gate*N + q[:, None] * (H * N) + n[None, :]), dCv.to(E), mask=live[:, None])
+    dBv = tl.dot(x, dh) * (dtv * leave)[:, None]
+    dBv = tl.dot(tl.trans(gb), C, dBv)
+    tl.store(dB + (gate*N + q[:, None] * (H * N) + n[None, :]), dBv.to(E), mask=live[:, None])
+    xf = x.to(tl.float32)
+    dyf = dyv.to(tl.float32)
+    v += tl.sum(tl.dot(C, tl.trans(hin)) * dyf, 1) * enter
+    out = tl.dot(B, tl.trans(dh)) * leave[:, None]
+    left = tl.sum(out * xf, 1) * dtv
+    out = tl.dot(tl.trans(sw.to(E)), dyv, out)
+    tl.store(dx + head + q[:, None] * (H * P) + p[None, :], (out * dtv[:, None]).to(E), mask=live[:, None])
+    tl.store(ddt + gate + q * H, tl.sum(out * xf, 1), mask=live)
+    later = tl.sum(v, 0) - tl.cumsum(v, 0) + v
+    before = tl.cumsum(left, 0) - left
+    tl.store(dla + gate + q * H, later + before + tl.load(ends + (b * CHUNKS + c) * H + h), mask=live)
 
 
 SHAPES = [(64, 16), (64, 32), (64, 64), (64, 128), (64, 256)]
@@ -141,8 +175,10 @@ QUERY = 64
 SCALARS = ["T", "H", "W", "OB", "OC", "PER", "CHUNKS", "KEEP"]
 FORWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("h0", "fp32"), ("y", "bf16"), ("hT", "fp32"), ("hs", "bf16")]
 STATES = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("own", "fp32"), ("total", "fp32")]
-BACKWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("hs", "bf16"), ("dy", "bf16"), ("dhT", "fp32"), ("dx", "bf16"),
-            ("dB", "bf16"), ("dC", "bf16"), ("ddt", "fp32"), ("dla", "fp32"), ("dh0", "fp32")]
+ADJOINT = [("xbc", "bf16"), ("la", "fp32"), ("hs", "bf16"), ("dy", "bf16"), ("dhT", "fp32"), ("dhs", "bf16"), ("dh0", "fp32"), ("ends", "fp32")]
+BACKWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("hs", "bf16"), ("dhs", "bf16"), ("ends", "fp32"), ("dy", "bf16"), ("dx", "bf16"),
+            ("dB", "bf16"), ("dC", "bf16"), ("ddt", "fp32"), ("dla", "fp32")]
+KERNELS = {"forward": (ssd_forward, FORWARD), "states": (ssd_states, STATES), "adjoint": (ssd_adjoint, ADJOINT), "backward": (ssd_backward, BACKWARD)}
 
 
 def text(kernel, pointers, warps, **constants):
@@ -159,7 +195,7 @@ def text(kernel, pointers, warps, **constants):
 def write(folder):
     import re
     for P, N in SHAPES:
-        for name, kernel, pointers in (("forward", ssd_forward, FORWARD), ("states", ssd_states, STATES), ("backward", ssd_backward, BACKWARD)):
+        for name, (kernel, pointers) in KERNELS.items():
             ir = str(text(kernel, pointers, 4, P=P, N=N, Q=QUERY))
             ir = re.sub(r" ?loc\((?:[^()]|\([^()]*\))*\)", "", re.sub(r"(?m)^#loc.*\n", "", ir))
             with open(f"{folder}/{name}-{P}-{N}.ttir", "w") as f:
@@ -198,8 +234,10 @@ def check():
     again = own + total.exp()[..., None, None] * h0
     dx, dB, dC = torch.zeros(b, T, H, P), torch.zeros(b, T, H, N), torch.zeros(b, T, H, N)
     ddt, dla, dh0 = torch.zeros_like(dt), torch.zeros_like(dt), torch.zeros_like(h0)
-    ssd_backward[(H, b)](xbc, dt, la, hs, dy, dhT, dx, dB, dC, ddt, dla, dh0, *rest)
-    group = lambda v: v.double().view(b, T, G, H // G, N).sum(3).reshape(b, T, G * N)
+    dhs, ends = torch.zeros_like(hs), torch.zeros(b, chunks, H)
+    ssd_adjoint[(H, b)](xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, H * P + G * N, H // G, chunks, P, N, Q)
+    ssd_backward[(H, chunks, b)](xbc, dt, la, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, *rest)
+    group = lambda v: v.double().view(b, T, G, -1, N).sum(3).reshape(b, T, G * N)
     bad = 0
     for name, got, want in (("y", y, yr), ("hT", hT, state), ("own", again, state), ("dxbc", torch.cat([dx.double().reshape(b, T, H * P), group(dB), group(dC)], -1), xr.grad),
                             ("ddt", ddt, dtr.grad), ("dla", dla, lar.grad), ("dh0", dh0, hr.grad)):
