@@ -71,6 +71,12 @@ func rates(row Row, runs int, amount float64, f func() error) Row {
 	return row
 }
 
+// once is the row of a single measurement.
+func (r Row) once(v float64) Row {
+	r.Median, r.Min, r.Max, r.Runs = v, v, v, 1
+	return r
+}
+
 // guard turns a panic of graph building into the row's error.
 func guard(row Row, f func() Row) (out Row) {
 	defer func() {

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
@@ -94,6 +95,15 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		add("small", func() []Row {
 			return Train(d, TrainSpec{Name: "small d256 L2 N128 V4096", Model: small, Batch: 65536 / tokens, Tokens: tokens, Replicas: 6, Compute: "bf16", Save: "all", StepsPerCall: 4}, 5)
 		})
+	}
+	if o.Explore {
+		for _, n := range []int{16, 128} {
+			tiny := mamba2.Default(128, 2, 2048)
+			tiny.State = n
+			add("small", func() []Row {
+				return Train(d, TrainSpec{Name: fmt.Sprintf("tiny d128 L2 N%d V2048", n), Model: tiny, Batch: 64, Tokens: 256, Replicas: 6, Compute: "bf16", Save: "all", StepsPerCall: 8}, 5)
+			})
+		}
 	}
 	bf16 := lm.Options{Compute: dtypes.BFloat16}
 	for _, name := range []string{"130m", "370m"} {

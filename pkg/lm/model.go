@@ -53,6 +53,7 @@ type Options struct {
 	Save     string       // what the layer loop keeps for the backward: "none", "proj", "all"
 	Per      int          // layers per turn of the layer loop, 0 for 1
 	Plain    bool         // no fused kernels: their oracle on a GPU
+	Narrow   bool         // logits in the dtype of the products; the loss is float32 all the same
 }
 
 // Output of a Call.

@@ -117,14 +117,18 @@ func (m Model) Forward(call lm.Call) lm.Output {
 	return output
 }
 
-// Logits is hidden · Eᵀ, with the embedding or the separate head; float32 or wider.
+// Logits is hidden · Eᵀ, with the embedding or the separate head; float32 or wider unless Narrow.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node {
 	b := m.newBlock(call)
 	name := embedding
 	if !m.Tied {
 		name = head
 	}
-	return b.linear(ConvertDType(hidden, b.compute), ConvertDType(call.Params[name], b.compute), b.gate)
+	out := b.gate
+	if b.Narrow {
+		out = b.compute
+	}
+	return b.linear(ConvertDType(hidden, b.compute), ConvertDType(call.Params[name], b.compute), out)
 }
 
 func take(list *[]*Node, present *Node) *Node {

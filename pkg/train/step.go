@@ -234,7 +234,7 @@ func (p *program) micro(params, fit []*Node, total, tokens, labels, keep, clock,
 	call := lm.Call{Params: map[string]*Node{}, Tokens: tokens, Segments: starts, Options: lm.Options{
 		Replicas: len(p.replicas), Unroll: p.config.Unroll, Save: p.config.Save}}
 	if p.config.Compute == "bf16" {
-		call.Compute = dtypes.BFloat16
+		call.Compute, call.Narrow = dtypes.BFloat16, true
 	}
 	for i, s := range p.specs {
 		call.Params[s.Name] = params[i]
