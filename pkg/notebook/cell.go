@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ func Main(body func() error) {
 }
 
 func run(body func() error, errout io.Writer) int {
+	os.Args = append(command(), os.Args[1:]...)
 	root, err := Root()
 	if err == nil {
 		err = os.Chdir(root)
@@ -38,6 +40,18 @@ func run(body func() error, errout io.Writer) int {
 	}
 	fmt.Fprintln(errout, "error:", oneLine(err))
 	return 1
+}
+
+// command is what repeats the notebook; it stands in the manifests of its results in place of the cell's program.
+func command() []string {
+	name := os.Getenv(nameVariable)
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(os.Getenv("JPY_SESSION_NAME")), ".ipynb") // JupyterLab
+	}
+	if name == "" || name == "." {
+		return []string{"cell"}
+	}
+	return []string{"make", "notebooks", "NB=" + name}
 }
 
 // guarded turns a panic into an error that names the line of the project it came from.

@@ -55,6 +55,25 @@ func TestCellRunsInTheProjectsFolder(t *testing.T) {
 	}
 }
 
+func TestManifestsNameTheNotebook(t *testing.T) {
+	args := os.Args
+	defer func() { os.Args = args }()
+	for name, env := range map[string][2]string{"07_x": {"07_x", ""}, "08_y": {"", "notebooks/08_y.ipynb"}, "": {"", ""}} {
+		project(t)
+		t.Setenv(nameVariable, env[0])
+		t.Setenv("JPY_SESSION_NAME", env[1])
+		os.Args = []string{"gonb_1234", "-logtostderr"}
+		want := "make notebooks NB=" + name + " -logtostderr"
+		if name == "" {
+			want = "cell -logtostderr"
+		}
+		run(func() error { return nil }, &bytes.Buffer{})
+		if got := strings.Join(os.Args, " "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestFailingCellsAreOneLine(t *testing.T) {
 	project(t)
 	var empty map[string]int

@@ -15,6 +15,7 @@ import (
 const (
 	ScaleVariable    = "STUFFED_SCALE"    // smoke, small or full
 	HeadlessVariable = "STUFFED_HEADLESS" // not empty: no person watches, progress is written sparingly
+	nameVariable     = "STUFFED_NOTEBOOK" // name of the notebook that the runner executes
 	folderVariable   = "GONB_DIR"         // folder of the notebook, set by the kernel
 )
 

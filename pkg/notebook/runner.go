@@ -165,7 +165,7 @@ func (r Runner) convert(ctx context.Context, path string, args ...string) (strin
 	cmd.Env = append(os.Environ(),
 		"PATH="+strings.Join([]string{bin, filepath.Join(r.Root, ".tools", "bin"), os.Getenv("PATH")}, string(os.PathListSeparator)),
 		"JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+runtime, "PYDEVD_DISABLE_FILE_VALIDATION=1",
-		ScaleVariable+"="+r.Scale, HeadlessVariable+"=1")
+		ScaleVariable+"="+r.Scale, HeadlessVariable+"=1", nameVariable+"="+strings.TrimSuffix(filepath.Base(path), ".ipynb"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var log bytes.Buffer

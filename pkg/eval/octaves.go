@@ -1,0 +1,120 @@
+package eval
+
+import (
+	"fmt"
+	"math"
+
+	"stuffed/pkg/table"
+)
+
+// Octaves is MeanLoss in buckets that grow with the position, which average the noise of far positions away: the first
+// holds the positions below first, then there are per buckets to a doubling. Column read is the number of tokens read at
+// a bucket's end; unlike the position of the first bucket it can be shown on a logarithmic axis. Rows of the table are
+// counted whole, by their position.
+func Octaves(t *table.Table, first, per int) (*table.Table, error) {
+	switch {
+	case first < 1:
+		return nil, fmt.Errorf("octaves: first = %d must be at least 1 token", first)
+	case per < 1 || per > 64:
+		return nil, fmt.Errorf("octaves: per = %d is outside 1 … 64", per)
+	}
+	mean, err := MeanLoss(t, 0)
+	if err != nil {
+		return nil, err
+	}
+	position, err := mean.Int("position")
+	if err != nil {
+		return nil, err
+	}
+	last := position[len(position)-1]
+	edges := []int{0}
+	for k := 0; ; k++ {
+		edge := int(math.Round(float64(first) * math.Exp2(float64(k)/float64(per))))
+		if int64(edge) > last {
+			break
+		}
+		if edge > edges[len(edges)-1] {
+			edges = append(edges, edge)
+		}
+	}
+	merged, err := merge(t, edges)
+	if err != nil {
+		return nil, err
+	}
+	if mean, err = MeanLoss(merged, 0); err != nil {
+		return nil, err
+	}
+	if position, err = mean.Int("position"); err != nil {
+		return nil, err
+	}
+	tokens, err := mean.Int("tokens")
+	if err != nil {
+		return nil, err
+	}
+	prompts, err := mean.Int("prompts")
+	if err != nil {
+		return nil, err
+	}
+	read := make([]int64, len(position))
+	for i := range read {
+		read[i] = position[i] + tokens[i]/max(prompts[i], 1)
+	}
+	return mean.AddInt("read", read), nil
+}
+
+// merge joins the rows of a loss table whose positions lie in the same bucket, by prompt and replica.
+func merge(t *table.Table, edges []int) (*table.Table, error) {
+	names, err := t.Text("prompt")
+	if err != nil {
+		return nil, err
+	}
+	position, err := t.Int("position")
+	if err != nil {
+		return nil, err
+	}
+	loss, err := t.Float("loss")
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := t.Int("tokens")
+	if err != nil {
+		return nil, err
+	}
+	replica := make([]int64, len(names))
+	if t.Has("replica") {
+		if replica, err = t.Int("replica"); err != nil {
+			return nil, err
+		}
+	}
+	type key struct {
+		replica int64
+		prompt  string
+		bucket  int
+	}
+	at := map[key]int{}
+	var keys []key
+	var sums []float64
+	var counts []int64
+	for i := range names {
+		k := key{replica[i], names[i], bucketOf(edges, int(position[i]))}
+		row, known := at[k]
+		if !known {
+			row = len(keys)
+			at[k] = row
+			keys, sums, counts = append(keys, k), append(sums, 0), append(counts, 0)
+		}
+		if tokens[i] > 0 {
+			sums[row] += loss[i] * float64(tokens[i])
+			counts[row] += tokens[i]
+		}
+	}
+	r, p, x, y := make([]int64, len(keys)), make([]string, len(keys)), make([]int64, len(keys)), make([]float64, len(keys))
+	for i, k := range keys {
+		r[i], p[i], x[i], y[i] = k.replica, k.prompt, int64(edges[k.bucket]), sums[i]/float64(counts[i])
+	}
+	out := table.New()
+	if t.Has("replica") {
+		out.AddInt("replica", r)
+	}
+	return out.AddText("prompt", p).AddInt("position", x).AddFloat("loss", y).AddInt("tokens", counts), nil
+}
