@@ -12,7 +12,7 @@ import (
 // most one value and texts are bounded by the bytes left, so memory stays within a small multiple of the pickle's own size.
 
 const (
-	maxPickle = 64 << 20
+	maxPickle = 4 << 20 // bytes; a state dict of 64 layers has about 100,000
 	maxRank   = 16
 )
 
