@@ -1,0 +1,178 @@
+package trace
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"stuffed/pkg/table"
+)
+
+// latest are the columns that stand for the end of a row, not for a mean over its tokens.
+var latest = []string{"absmax", "top_share", "log_retention", "retention"}
+
+// Curves averages quantities of a trace's table over prompts and over runs of rows that grow with the position, perOctave
+// of them in every doubling: quantity (the column's name), read (tokens read at the end of the run), the keys that the
+// table has of layer, head, part, channel and state, value, low, high (95 % by Student's t over prompts, NaN for one
+// prompt), prompts. A run of a prompt has the mean over its tokens, or the last value for absmax, top_share and retention.
+func Curves(t *table.Table, perOctave int, quantities ...string) (*table.Table, error) {
+	if perOctave < 1 {
+		return nil, fmt.Errorf("trace: %d points per octave, want 1 or more", perOctave)
+	}
+	if err := t.Require(append([]string{"prompt", "position"}, quantities...)...); err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	prompts, err := t.Text("prompt")
+	if err != nil {
+		return nil, err
+	}
+	position, err := t.Int("position")
+	if err != nil {
+		return nil, err
+	}
+	tokens := slices.Repeat([]int64{1}, len(position))
+	if t.Has("tokens") {
+		if tokens, err = t.Int("tokens"); err != nil {
+			return nil, err
+		}
+	}
+	keys, err := keysOf(t)
+	if err != nil {
+		return nil, err
+	}
+	groups := newGroups(keys, prompts, position, tokens, perOctave)
+	out := table.New()
+	for _, q := range quantities {
+		v, err := t.Float(q)
+		if err != nil {
+			return nil, fmt.Errorf("trace: %w", err)
+		}
+		if err := out.Append(groups.curve(q, v, tokens, slices.Contains(latest, q))); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// keysOf are the columns that tell the rows of one position apart.
+func keysOf(t *table.Table) (all []table.Column, err error) {
+	for _, name := range []string{"layer", "head", "part", "channel", "state"} {
+		if !t.Has(name) {
+			continue
+		}
+		c := table.Column{Name: name}
+		if name == "part" {
+			c.Texts, err = t.Text(name)
+		} else {
+			c.Ints, err = t.Int(name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("trace: %w", err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// groups are the rows of each run, in order of appearance.
+type groups struct {
+	keys []table.Column
+	all  []*group
+}
+
+type group struct {
+	first   int              // row
+	read    int64            // tokens at the end
+	prompts map[string][]int // rows
+	names   []string
+}
+
+func newGroups(keys []table.Column, prompts []string, position, tokens []int64, perOctave int) groups {
+	type id struct {
+		key string
+		run int
+	}
+	at, g := map[id]*group{}, groups{keys: keys}
+	for row := range position {
+		key := ""
+		for _, k := range keys {
+			if k.Texts != nil {
+				key += k.Texts[row] + "/"
+			} else {
+				key += fmt.Sprint(k.Ints[row], "/")
+			}
+		}
+		end := position[row] + tokens[row]
+		i := id{key, int(math.Ceil(float64(perOctave)*math.Log2(float64(end)) - 1e-9))}
+		r := at[i]
+		if r == nil {
+			r = &group{first: row, prompts: map[string][]int{}}
+			at[i], g.all = r, append(g.all, r)
+		}
+		if r.prompts[prompts[row]] == nil {
+			r.names = append(r.names, prompts[row])
+		}
+		r.prompts[prompts[row]] = append(r.prompts[prompts[row]], row)
+		r.read = max(r.read, end)
+	}
+	return g
+}
+
+// curve is the rows of one quantity.
+func (g groups) curve(name string, v []float64, tokens []int64, last bool) *table.Table {
+	n := len(g.all)
+	value, low, high := make([]float64, n), make([]float64, n), make([]float64, n)
+	read, count, first := make([]int64, n), make([]int64, n), make([]int, n)
+	for i, r := range g.all {
+		var means []float64
+		for _, p := range r.names {
+			rows := r.prompts[p]
+			sum, weight := 0.0, 0.0
+			for _, row := range rows {
+				sum, weight = sum+v[row]*float64(tokens[row]), weight+float64(tokens[row])
+			}
+			if sum /= weight; last {
+				sum = v[rows[len(rows)-1]]
+			}
+			if !math.IsNaN(sum) {
+				means = append(means, sum)
+			}
+		}
+		read[i], count[i], first[i] = r.read, int64(len(means)), r.first
+		value[i], low[i], high[i] = interval(means)
+	}
+	t := table.New().AddText("quantity", slices.Repeat([]string{name}, n)).AddInt("read", read)
+	for _, k := range g.keys {
+		if k.Texts != nil {
+			texts := make([]string, n)
+			for i, row := range first {
+				texts[i] = k.Texts[row]
+			}
+			t.AddText(k.Name, texts)
+			continue
+		}
+		ints := make([]int64, n)
+		for i, row := range first {
+			ints[i] = k.Ints[row]
+		}
+		t.AddInt(k.Name, ints)
+	}
+	return t.AddFloat("value", value).AddFloat("low", low).AddFloat("high", high).AddInt("prompts", count)
+}
+
+// interval is the mean and its 95 % interval by Student's t.
+func interval(v []float64) (mean, low, high float64) {
+	n := float64(len(v))
+	if n == 0 {
+		return math.NaN(), math.NaN(), math.NaN()
+	}
+	mean, deviation := stat.MeanStdDev(v, nil)
+	if n == 1 {
+		return mean, math.NaN(), math.NaN()
+	}
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975) * deviation / math.Sqrt(n)
+	return mean, mean - half, mean + half
+}
