@@ -13,7 +13,7 @@ func noted(s *sheet, note string) *sheet {
 		return s
 	}
 	lines := wrap(note, style, s.width)
-	extra := gap + lineHeight*vg.Length(len(lines))
+	extra := 2*gap + lineHeight*vg.Length(len(lines))
 	return &sheet{s.width, s.height + extra, func(c draw.Canvas) {
 		above := c
 		above.Min.Y += extra
