@@ -241,7 +241,7 @@ func (p Passkey) ask(ctx context.Context, r *lm.Runner, enc datasets.Encoder, as
 	for i, q := range some {
 		last[i] = int32(q.IDs[length-1])
 	}
-	written, err := greedy(ctx, r, state, last, write, lm.Request{Logits: true, Controls: p.Controls, Offset: length - 1})
+	written, err := r.Continue(ctx, state, last, length-1, write, lm.Sampling{}, p.Controls, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -260,41 +260,15 @@ func (p Passkey) ask(ctx context.Context, r *lm.Runner, enc datasets.Encoder, as
 	return a.table(), nil
 }
 
-// greedy goes on with the n likeliest tokens after last, from the state before it.
-func greedy(ctx context.Context, r *lm.Runner, state []*tensors.Tensor, last []int32, n int, req lm.Request) ([][]int, error) {
-	out, vocab := make([][]int, len(last)), r.Weights.Model.Vocab()
-	next := slices.Clone(last)
-	for ; n > 0; n-- {
-		rows := make([][]int32, len(next))
-		for i, id := range next {
-			rows[i] = []int32{id}
-		}
-		var err error
-		state, err = r.Run(ctx, rows, state, req, func(p lm.Piece) error {
-			for i := range next {
-				logits := p.Logits[i*vocab:][:vocab]
-				best := 0
-				for id, v := range logits {
-					if v > logits[best] {
-						best = id
-					}
-				}
-				next[i] = int32(best)
-				out[i] = append(out[i], best)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		req.Offset++
-	}
-	return out, nil
-}
-
 // decode leaves out ids beyond the tokenizer's: rows that the model has as padding.
-func decode(enc datasets.Encoder, ids []int) (string, error) {
-	return enc.Decode(slices.DeleteFunc(slices.Clone(ids), func(id int) bool { return id >= enc.Vocab() }))
+func decode(enc datasets.Encoder, ids []int32) (string, error) {
+	var known []int
+	for _, id := range ids {
+		if int(id) < enc.Vocab() {
+			known = append(known, int(id))
+		}
+	}
+	return enc.Decode(known)
 }
 
 func narrow(ids []int) []int32 {

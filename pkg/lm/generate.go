@@ -49,9 +49,8 @@ func (r *Runner) Generate(ctx context.Context, prompts [][]int32, n int, s Sampl
 	case n < 0:
 		return nil, fmt.Errorf("tokens = %d must be at least 0", n)
 	}
-	made := make([][]int32, len(prompts))
 	if n == 0 {
-		return made, nil
+		return make([][]int32, len(prompts)), nil
 	}
 	var before [][]int32
 	token := make([]int32, len(prompts))
@@ -62,8 +61,17 @@ func (r *Runner) Generate(ctx context.Context, prompts [][]int32, n int, s Sampl
 	if err != nil {
 		return nil, err
 	}
-	next := tensors.FromFlatDataAndDimensions(token, len(token))
-	streams := make([]*rand.Rand, len(prompts))
+	return r.Continue(ctx, state, token, length-1, n, s, controls, emit)
+}
+
+// Continue is Generate after the prompt: last holds the last token of each, at position at, and state is that before it.
+func (r *Runner) Continue(ctx context.Context, state []*tensors.Tensor, last []int32, at, n int, s Sampling, controls map[string]*tensors.Tensor, emit func(rows [][]int32) error) ([][]int32, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	made := make([][]int32, len(last))
+	next := tensors.FromFlatDataAndDimensions(last, len(last))
+	streams := make([]*rand.Rand, len(last))
 	for b := range streams {
 		streams[b] = rand.New(rand.NewPCG(s.Seed, uint64(b)))
 	}
@@ -72,13 +80,14 @@ func (r *Runner) Generate(ctx context.Context, prompts [][]int32, n int, s Sampl
 		chunk = 32
 	}
 	chunk = ladder(n, chunk)
-	stopped := make([]bool, len(prompts))
+	stopped := make([]bool, len(last))
+	var err error
 	for done := 0; done < n && slices.Contains(stopped, false); done += chunk {
 		if err := ctx.Err(); err != nil {
 			return made, err
 		}
 		var rows [][]int32
-		rows, next, state, err = r.decode(s, chunk, length-1+done, next, state, controls, streams)
+		rows, next, state, err = r.decode(s, chunk, at+done, next, state, controls, streams)
 		if err != nil {
 			return made, fmt.Errorf("tokens %d … %d: %w", done, min(done+chunk, n), err)
 		}

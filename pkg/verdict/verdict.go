@@ -1,4 +1,6 @@
-package eval
+// Package verdict joins trace and detector: what package collapse says about a model on several kinds of texts, with
+// loss and state growth on one axis (arXiv 2410.07145, section 3 and the appendix on prompts).
+package verdict
 
 import (
 	"context"
@@ -7,26 +9,27 @@ import (
 	"slices"
 
 	"stuffed/pkg/collapse"
+	"stuffed/pkg/eval"
 	"stuffed/pkg/models"
 	"stuffed/pkg/table"
 	"stuffed/pkg/trace"
 )
 
-// Verdicts are what the detector says about one model on several kinds of sequences.
-type Verdicts struct {
+// All is what the detector says about one model on several kinds of sequences.
+type All struct {
 	Table  *table.Table // kind, explosion (0 or 1), explosion_onset, heads (share that explodes), strict, paper, perplexity (0 or 1), degradation_onset, level (nats in the window), worst (nats, largest mean of a bucket beyond it), first
 	Curves *table.Table // kind, position, loss (nats), growth (over heads the largest of norm by its largest value in the window)
 	Full   []*collapse.Verdict
 }
 
 // Judge traces the model on each kind and applies the rule to states and losses. Onsets that are not reached are missing.
-func Judge(ctx context.Context, m *models.Opened, kinds []Labelled, rule collapse.Rule, bucket int, progress func(done, total int64)) (*Verdicts, error) {
+func Judge(ctx context.Context, m *models.Opened, kinds []eval.Labelled, rule collapse.Rule, bucket int, progress func(done, total int64)) (*All, error) {
 	if err := rule.Validate(); err != nil {
 		return nil, err
 	}
-	v := &Verdicts{Table: table.New(), Curves: table.New()}
+	v := &All{Table: table.New(), Curves: table.New()}
 	for _, k := range kinds {
-		probes, err := Probes(m, k.Texts)
+		probes, err := eval.Probes(m, k.Texts)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k.Label, err)
 		}

@@ -1,27 +1,43 @@
-package eval_test
+package verdict_test
 
 import (
 	"context"
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"stuffed/datasets"
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/eval"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
+	"stuffed/pkg/table"
+	"stuffed/pkg/verdict"
+	"stuffed/xla"
 )
 
 // TestJudgeSeesTheSameLossesAsLoss joins trace and detector for two kinds and compares their mean losses with CompareLoss.
 func TestJudgeSeesTheSameLossesAsLoss(t *testing.T) {
-	m := &models.Opened{Runner: runner(t, "go", small(8), 1), Dir: "preset:small"}
-	kinds := []eval.Labelled{
-		{"a recall stream", prompt.Texts{Kind: "recall", Length: 65, Count: 3, Recall: datasets.RecallStream{Keys: 5, Values: 3, Gap: 4}}},
-		{"one token", prompt.Texts{Kind: "constant", Token: 2, Length: 65}},
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
 	}
-	got, err := eval.Judge(context.Background(), m, kinds, collapse.DefaultRule(16), 8, nil)
+	c := mamba2.Default(16, 2, 8)
+	c.HeadDim, c.State, c.Chunk = 8, 4, 8
+	w, err := lm.InitialWeights(mamba2.Model{Config: c}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &models.Opened{Runner: lm.NewRunner(d, w), Dir: "preset:small"}
+	kinds := []eval.Labelled{
+		{Label: "a recall stream", Texts: prompt.Texts{Kind: "recall", Length: 65, Count: 3, Recall: datasets.RecallStream{Keys: 5, Values: 3, Gap: 4}}},
+		{Label: "one token", Texts: prompt.Texts{Kind: "constant", Token: 2, Length: 65}},
+	}
+	got, err := verdict.Judge(context.Background(), m, kinds, collapse.DefaultRule(16), 8, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +68,35 @@ func TestJudgeSeesTheSameLossesAsLoss(t *testing.T) {
 	if len(losses["one token"]) != 8 || inside["one token"] != 1 || inside["a recall stream"] != 1 {
 		t.Errorf("%d buckets; growth inside the window %v, want at most and somewhere 1", len(losses["one token"]), inside)
 	}
-	_, err = eval.Judge(context.Background(), m, kinds, collapse.DefaultRule(64), 8, nil)
-	wantError(t, err, "a recall stream")
+	_, err = verdict.Judge(context.Background(), m, kinds, collapse.DefaultRule(64), 8, nil)
+	if err == nil || !strings.Contains(err.Error(), "a recall stream") {
+		t.Errorf("a trace within the training length: %v", err)
+	}
+}
+
+func floats(t testing.TB, tab *table.Table, name string) []float64 {
+	t.Helper()
+	v, err := tab.Float(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func ints(t testing.TB, tab *table.Table, name string) []int64 {
+	t.Helper()
+	v, err := tab.Int(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func texts(t testing.TB, tab *table.Table, name string) []string {
+	t.Helper()
+	v, err := tab.Text(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
