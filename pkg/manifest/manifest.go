@@ -79,15 +79,23 @@ func (m *Manifest) Input(path string) error {
 // Path is where the manifest of a result lies.
 func Path(result string) string { return result + ".manifest.json" }
 
+// Hash tells runs apart by options, model and inputs.
+func (m *Manifest) Hash() (string, error) {
+	key, err := json.Marshal([]any{m.Options, m.Model, m.Inputs})
+	if err != nil {
+		return "", fmt.Errorf("manifest: %w", err)
+	}
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:])[:12], nil
+}
+
 // Start writes the manifest before the first row of a result. When rows of an earlier run with other options, model or
 // inputs are there, it is an error; with the same, the run may go on.
 func (m *Manifest) Start(result string) error {
-	key, err := json.Marshal([]any{m.Options, m.Model, m.Inputs})
-	if err != nil {
-		return fmt.Errorf("manifest: %w", err)
+	var err error
+	if m.Config, err = m.Hash(); err != nil {
+		return err
 	}
-	sum := sha256.Sum256(key)
-	m.Config = hex.EncodeToString(sum[:])[:12]
 	former, err := os.ReadFile(Path(result))
 	if err == nil {
 		var old Manifest

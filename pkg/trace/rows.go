@@ -17,6 +17,7 @@ const (
 	Conv     = "conv"
 	Channels = "channels"
 	Entries  = "entries"
+	Counts   = "histograms"
 )
 
 // buffers are the empty tables that a config fills.

@@ -1,0 +1,92 @@
+package report
+
+import (
+	"context"
+
+	"stuffed/pkg/collapse"
+	"stuffed/pkg/manifest"
+	"stuffed/pkg/models"
+	"stuffed/pkg/table"
+	"stuffed/pkg/trace"
+)
+
+// Question is a model, what it reads and what is watched meanwhile.
+type Question struct {
+	Model       string // folder
+	Backend     string // empty for auto
+	TrainLength int    // tokens, where the model's folder does not tell
+	Source      trace.Source
+	Trace       trace.Config
+	Histogram   []int // tokens after which the entries of the states are counted
+	Bins        int   // 0 means 101
+	Rule        func(trainLength int) collapse.Rule
+}
+
+// Seen is the answer: tables, verdict and how they came to be.
+type Seen struct {
+	TrainLength      int
+	States, Losses   *table.Table
+	Channels, Counts *table.Table // nil unless asked for
+	Verdict          *collapse.Verdict
+	About            *manifest.Manifest
+}
+
+// Look traces a model, once for every question, keeps the trace in a folder of root, and judges it.
+func Look(ctx context.Context, q Question, root string) (*Seen, error) {
+	backend, bins := q.Backend, q.Bins
+	if backend == "" {
+		backend = "auto"
+	}
+	if bins == 0 {
+		bins = 101
+	}
+	m, err := models.Open(q.Model, backend, "")
+	if err != nil {
+		return nil, err
+	}
+	s := &Seen{}
+	if s.TrainLength, err = models.TrainLength(q.Model, q.TrainLength); err != nil {
+		return nil, err
+	}
+	c := q.Trace
+	c.Beyond = s.TrainLength
+	output, about, err := trace.Kept(ctx, m, q.Source, c, q.Histogram, bins, root)
+	if err != nil {
+		return nil, err
+	}
+	s.About = about
+	for _, part := range []struct {
+		name string
+		to   **table.Table
+		want bool
+	}{{trace.States, &s.States, true}, {trace.Losses, &s.Losses, true}, {trace.Channels, &s.Channels, len(c.Channels) > 0}, {trace.Counts, &s.Counts, len(q.Histogram) > 0}} {
+		if !part.want {
+			continue
+		}
+		if *part.to, err = table.Read(trace.Path(output, part.name)); err != nil {
+			return nil, err
+		}
+	}
+	rule := collapse.DefaultRule(s.TrainLength)
+	if q.Rule != nil {
+		rule = q.Rule(s.TrainLength)
+	}
+	s.Verdict, err = collapse.Judge(s.States, s.Losses, rule)
+	return s, err
+}
+
+// Worst is the layer and head whose norm grows most beyond the training length.
+func (s *Seen) Worst() (layer, head int) {
+	h := collapse.Select(s.Verdict.Details.All, 1)[0]
+	return h.Layer, h.Head
+}
+
+// WorstHeads are the heads of a layer whose norms grow most, at most n, most first.
+func (s *Seen) WorstHeads(layer, n int) (heads []int) {
+	for _, h := range collapse.Select(s.Verdict.Details.All, len(s.Verdict.Details.All)) {
+		if h.Layer == layer && len(heads) < n {
+			heads = append(heads, h.Head)
+		}
+	}
+	return heads
+}
