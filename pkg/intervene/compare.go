@@ -234,3 +234,59 @@ func Summary(results *table.Table) (*table.Table, error) {
 	}
 	return t, nil
 }
+
+// RecallByAge is one row per method and kind of pairs of a Summary: columns method, pairs ("at most T old", "older"), recall.
+func RecallByAge(summary *table.Table) (*table.Table, error) {
+	method, err := summary.Text("method")
+	if err != nil {
+		return nil, err
+	}
+	var names, pairs []string
+	var recall []float64
+	for _, part := range []struct{ column, pairs string }{{"recall_inside", "at most T old"}, {"recall_outside", "older"}} {
+		v, err := summary.Float(part.column)
+		if err != nil {
+			return nil, err
+		}
+		for i, name := range method {
+			if (i == 0 || method[i-1] != name) && !math.IsNaN(v[i]) { // the same at every multiple
+				names, pairs, recall = append(names, name), append(pairs, part.pairs), append(recall, v[i])
+			}
+		}
+	}
+	return table.New().AddText("method", names).AddText("pairs", pairs).AddFloat("recall", recall), nil
+}
+
+// SweepMap is the mean loss over models for every pair of a family's two parameters: columns first, second, mean_loss.
+func SweepMap(sweeps *table.Table, family string) (*table.Table, error) {
+	method, err := sweeps.Text("method")
+	if err != nil {
+		return nil, err
+	}
+	columns := map[string][]float64{}
+	for _, name := range []string{"first", "second", "mean_loss"} {
+		if columns[name], err = sweeps.Float(name); err != nil {
+			return nil, err
+		}
+	}
+	sums, order := map[[2]float64][]float64{}, [][2]float64{}
+	for i := range method {
+		at := [2]float64{columns["first"][i], columns["second"][i]}
+		if method[i] != family || math.IsNaN(at[0]) || math.IsNaN(at[1]) {
+			continue
+		}
+		if sums[at] == nil {
+			order = append(order, at)
+		}
+		sums[at] = append(sums[at], columns["mean_loss"][i])
+	}
+	if len(order) == 0 {
+		return nil, fmt.Errorf("no sweep of two parameters of %s is there", family)
+	}
+	var first, second, loss []float64
+	for _, at := range order {
+		mean, _, _ := student(sums[at])
+		first, second, loss = append(first, at[0]), append(second, at[1]), append(loss, mean)
+	}
+	return table.New().AddFloat("first", first).AddFloat("second", second).AddFloat("mean_loss", loss), nil
+}
