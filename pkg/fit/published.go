@@ -75,3 +75,13 @@ func RSquared(points []Point, form Form, params []float64) float64 {
 	}
 	return 1 - residual/total
 }
+
+// Eval is a form by name at n millions of scalars; NaN for a name that is not known.
+func Eval(form string, params []float64, n float64) float64 {
+	for _, f := range Forms() {
+		if f.Name == form {
+			return f.Eval(params, n)
+		}
+	}
+	return math.NaN()
+}

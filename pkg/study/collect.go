@@ -1,6 +1,9 @@
 package study
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,7 +73,81 @@ func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, 
 			return nil, nil, err
 		}
 	}
-	return names, missing, nil
+	return names, missing, s.describe(rows, missing, names, dir)
+}
+
+// collected is what lies beside collected tables: which rows they hold, how those were made, and the tables' hashes.
+type collected struct {
+	Rows    []string          `json:"rows"`
+	Missing []string          `json:"missing,omitempty"`
+	Made    []map[string]any  `json:"made"` // different ways in which rows were made: command, backend, precision, versions
+	Files   map[string]string `json:"files"`
+}
+
+func (s *Store) describe(rows, missing []Row, names []string, dir string) error {
+	c := collected{Files: map[string]string{}, Made: []map[string]any{}}
+	gone, seen := map[string]bool{}, map[string]bool{}
+	for _, r := range missing {
+		gone[r.Hash], c.Missing = true, append(c.Missing, r.Hash)
+	}
+	for _, r := range rows {
+		if gone[r.Hash] {
+			continue
+		}
+		c.Rows = append(c.Rows, r.Hash)
+		var m rowManifest
+		data, err := os.ReadFile(filepath.Join(s.RowDir(r.Hash), "manifest.json"))
+		if err == nil {
+			err = json.Unmarshal(data, &m)
+		}
+		if err != nil {
+			return fmt.Errorf("row %s: manifest: %w", r.Hash, err)
+		}
+		if way, is := m.Run.(map[string]any); is && !seen[fmt.Sprint(way)] {
+			seen[fmt.Sprint(way)], c.Made = true, append(c.Made, way)
+		}
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(dir, name+".parquet"))
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(data)
+		c.Files[name+".parquet"] = hex.EncodeToString(sum[:])
+	}
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	return table.AtomicBytes(filepath.Join(dir, "manifest.json"), append(data, '\n'))
+}
+
+// Models copies the kept weights of finished rows to dir, one folder each, named after plan, N, T and replica.
+func (s *Store) Models(plan string, rows []Row, dir string) (names []string, err error) {
+	for _, row := range rows {
+		kept, err := filepath.Glob(filepath.Join(s.RowDir(row.Hash), "models", "*"))
+		if err != nil {
+			return nil, err
+		}
+		for _, from := range kept {
+			name := fmt.Sprintf("%s-n%d-t%d-%s", plan, row.Config.Train.Model.State, row.Config.Train.TrainLength, filepath.Base(from))
+			files, err := os.ReadDir(from)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range files {
+				data, err := os.ReadFile(filepath.Join(from, f.Name()))
+				if err == nil {
+					err = table.AtomicBytes(filepath.Join(dir, name, f.Name()), data)
+				}
+				if err != nil {
+					return nil, err
+				}
+			}
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // before puts the row's configuration in front of the columns of t.

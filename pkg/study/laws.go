@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"stuffed/datasets/published"
 	"stuffed/pkg/figure"
 	"stuffed/pkg/fit"
 	"stuffed/pkg/table"
@@ -94,4 +95,77 @@ func RecallPoints(root, plan, policy string, level float64) ([]fit.Point, error)
 		return nil, err
 	}
 	return Capacity(t, policy, level)
+}
+
+// FitOrPoints is LawData with the best and the expected form, or those asked for; where the thresholds cannot be fitted,
+// the points alone. The note says which form is best, or why there is none.
+func FitOrPoints(law string, points []fit.Point, forms ...string) (t *table.Table, note string, err error) {
+	r, err := fit.Fit(points, fit.Options{Law: law, Resamples: 400, Seed: 1})
+	if err != nil {
+		t, dataErr := LawData(points, &fit.Result{}, forms...)
+		return t, "no law fitted: " + err.Error(), dataErr
+	}
+	if len(forms) == 0 {
+		forms = []string{r.Expected}
+	}
+	t, err = LawData(points, r, forms...)
+	return t, r.String(), err
+}
+
+// PublishedData is a published law with its points, a refit and the best form for the brackets, as table of a figure.Fit.
+func PublishedData(law string) (*table.Table, *fit.Published, error) {
+	p, err := fit.Evaluate(law, fit.Options{Resamples: 400, Seed: 1})
+	if err != nil {
+		return nil, nil, err
+	}
+	thresholds, err := published.Thresholds(law)
+	if err != nil {
+		return nil, nil, err
+	}
+	var points []figure.Point
+	most := 0.0
+	for _, t := range thresholds {
+		points = append(points, figure.Point{X: t.N, Y: t.T, Lo: t.T / 2, Hi: t.T})
+		most = max(most, t.N)
+	}
+	curve := func(name string, at func(float64) float64) figure.Curve {
+		return figure.Curve{Name: name, At: func(x float64) (y, lo, hi float64) { return at(x), math.NaN(), math.NaN() }}
+	}
+	best := p.Bracketed.Form(p.Bracketed.Best)
+	curves := []figure.Curve{
+		curve("published", func(x float64) float64 { return fit.Eval(p.Form, p.Params, x) }),
+		curve("refit without origin", func(x float64) float64 { return fit.Eval(p.Form, p.NoOrigin, x) }),
+		curve("brackets, "+best.Name, best.At),
+	}
+	t, err := figure.FitData(points, curves, 0, most, figure.Linear)
+	return t, p, err
+}
+
+// AllForms compares the forms on the published thresholds and on ours, for both laws; notes say what cannot be fitted.
+func AllForms(root, plan, policy, rule string, level float64) (t *table.Table, notes []string, err error) {
+	var sources []string
+	var results []*fit.Result
+	o := fit.Options{Resamples: 400, Seed: 1}
+	for _, law := range published.Laws {
+		p, err := fit.Evaluate(law, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		sources, results = append(sources, law+", published"), append(results, p.Bracketed)
+		points, err := RecallPoints(root, plan, policy, level)
+		if law == "forget" {
+			points, _, notes, err = ForgetPoints(root, plan, policy, rule)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		o.Law = law
+		r, err := fit.Fit(points, o)
+		if err != nil {
+			notes = append(notes, law+", ours: "+err.Error())
+			continue
+		}
+		sources, results = append(sources, law+", ours"), append(results, r)
+	}
+	return Comparison(sources, results), notes, nil
 }

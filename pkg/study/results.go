@@ -2,10 +2,12 @@ package study
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +27,19 @@ func Read(root, plan, name string) (*table.Table, error) {
 			plan, dir, plan, plan, dir, fs.ErrNotExist)
 	}
 	return t, err
+}
+
+// Source is the manifest of a collected study, for the manifests of figures drawn from it.
+func Source(root, plan string) (any, error) {
+	data, err := os.ReadFile(filepath.Join(root, plan, "manifest.json"))
+	if err != nil {
+		return nil, fmt.Errorf("study %s: %w", plan, err)
+	}
+	var m collected
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("study %s: manifest: %w", plan, err)
+	}
+	return map[string]any{"study": plan, "made": m.Made, "inputs": m.Files}, nil
 }
 
 // Where keeps the rows whose column has one of the values, written as in a CSV file.

@@ -95,11 +95,11 @@ func studyStatus(open opener) *cobra.Command {
 }
 
 func studyCollect(open opener) *cobra.Command {
-	var output string
+	var output, models string
 	c := &cobra.Command{
 		Use: "collect PLAN", Short: "Check all finished rows and join their tables as Parquet", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, s, rows, err := open(args[0])
+			p, s, rows, err := open(args[0])
 			if err != nil {
 				return err
 			}
@@ -114,10 +114,15 @@ func studyCollect(open opener) *cobra.Command {
 			for _, row := range missing {
 				fmt.Fprintf(cmd.ErrOrStderr(), "missing: %s (%s)\n", row.Hash, row.Label)
 			}
-			return nil
+			if models != "" {
+				names, err = s.Models(p.Name, rows, models)
+				fmt.Fprintf(cmd.OutOrStdout(), "%d models in %s: %s\n", len(names), models, strings.Join(names, ", "))
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&output, "output", "", "folder of the tables (default STORE/tables)")
+	c.Flags().StringVar(&models, "models", "", "also copy the weights that rows kept to this folder")
 	return c
 }
 

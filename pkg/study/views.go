@@ -1,0 +1,158 @@
+package study
+
+import (
+	"fmt"
+	"slices"
+
+	"stuffed/pkg/table"
+)
+
+// chosen reads a table of a collected study at the end of training and keeps the rows in which columns have given values:
+// pairs of name and value, or of name and a list of values ([]any).
+func chosen(root, plan, name string, where ...any) (*table.Table, error) {
+	t, err := Read(root, plan, name)
+	if err != nil {
+		return nil, err
+	}
+	if t.Has("tokens") && name != "training" {
+		if t, err = Last(t); err != nil {
+			return nil, err
+		}
+	}
+	return narrowed(t, where)
+}
+
+func narrowed(t *table.Table, where []any) (*table.Table, error) {
+	var err error
+	for k := 0; k+1 < len(where); k += 2 {
+		values, many := where[k+1].([]any)
+		if !many {
+			values = []any{where[k+1]}
+		}
+		if t, err = Where(t, fmt.Sprint(where[k]), values...); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// ByPosition is the loss of repeated values by position at the end of training, mean and range over seeds: the keys,
+// position, end, times (position in training lengths), at (tokens), loss, loss_low, loss_high, n.
+func ByPosition(root, plan string, keys []string, where ...any) (*table.Table, error) {
+	t, err := chosen(root, plan, "loss", where...)
+	if err != nil {
+		return nil, err
+	}
+	by := slices.Compact(slices.Sorted(slices.Values(append([]string{"position", "end", "train_length"}, keys...))))
+	if t, err = OverSeeds(t, by, "loss"); err != nil {
+		return nil, err
+	}
+	if t, err = Times(t); err != nil {
+		return nil, err
+	}
+	return Sorted(t, append(slices.Clone(keys), "position")...)
+}
+
+// AlongTraining is loss within the window and far beyond it by the tokens trained on, mean and range over seeds: the keys,
+// millions (of tokens), place (inside or far), loss, loss_low, loss_high.
+func AlongTraining(root, plan string, keys []string, where ...any) (*table.Table, error) {
+	t, err := Read(root, plan, "outcome")
+	if err != nil {
+		return nil, err
+	}
+	if t, err = narrowed(t, where); err != nil {
+		return nil, err
+	}
+	out := table.New()
+	for _, place := range []string{"inside", "far"} {
+		mean, err := OverSeeds(t, append(slices.Clone(keys), "tokens"), place)
+		if err != nil {
+			return nil, err
+		}
+		if mean, err = Sorted(mean, append(slices.Clone(keys), "tokens")...); err != nil {
+			return nil, err
+		}
+		tokens, err := mean.Float("tokens")
+		if err != nil {
+			return nil, err
+		}
+		millions := make([]float64, len(tokens))
+		for i, v := range tokens {
+			millions[i] = v / 1e6
+		}
+		for i, c := range mean.Columns {
+			switch c.Name {
+			case place, place + "_low", place + "_high":
+				mean.Columns[i].Name = "loss" + c.Name[len(place):]
+			}
+		}
+		if err := out.Append(mean.AddFloat("millions", millions).AddText("place", repeat(place, mean.Rows()))); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Matrix is a column of a table (outcome, heads) at the end of training, averaged over seeds, by N and training length:
+// state, train_length, value. Of the table heads it is the largest over the heads of each model.
+func Matrix(root, plan, name, column string, where ...any) (*table.Table, error) {
+	t, err := chosen(root, plan, name, where...)
+	if err != nil {
+		return nil, err
+	}
+	if name == "heads" {
+		if t, err = OverSeeds(t, []string{"row", "replica", "state", "train_length"}, column); err != nil {
+			return nil, err
+		}
+		column += "_high"
+	}
+	if t, err = OverSeeds(t, []string{"state", "train_length"}, column); err != nil {
+		return nil, err
+	}
+	if t, err = Sorted(t, "state", "train_length"); err != nil {
+		return nil, err
+	}
+	if t, err = Only(t, "state", "train_length", column); err != nil {
+		return nil, err
+	}
+	t.Columns[2].Name = "value"
+	return t, nil
+}
+
+// Crossed counts models at the end of training by what the detectors say: policy, explosion, strict, models.
+func Crossed(root, plan string) (*table.Table, error) {
+	t, err := chosen(root, plan, "outcome")
+	if err != nil {
+		return nil, err
+	}
+	if t, err = OverSeeds(t, []string{"policy", "explosion", "strict"}, "ratio"); err != nil {
+		return nil, err
+	}
+	return Sorted(t, "policy", "explosion", "strict")
+}
+
+// Recalled is the accuracy by age within the window, for each N at the longest training length, mean and range over
+// seeds: state, age (pairs), accuracy, accuracy_low, accuracy_high.
+func Recalled(root, plan, policy string) (*table.Table, error) {
+	t, err := chosen(root, plan, "age", "policy", policy)
+	if err != nil {
+		return nil, err
+	}
+	lengths, err := t.Int("train_length")
+	if err != nil {
+		return nil, err
+	}
+	longest := slices.Max(lengths)
+	if t, err = Where(t, "train_length", longest); err != nil {
+		return nil, err
+	}
+	position, err := t.Int("position")
+	if err != nil {
+		return nil, err
+	}
+	t = t.Filter(func(i int) bool { return position[i] >= longest/2 && position[i] < longest })
+	if t, err = OverSeeds(t, []string{"state", "age"}, "accuracy"); err != nil {
+		return nil, err
+	}
+	return Sorted(t, "state", "age")
+}
