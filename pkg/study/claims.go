@@ -52,6 +52,8 @@ func (e evidence) claims() ([]Claim, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			c.Ours, c.Verdict = "–", NoResult
+		case errors.Is(err, errNothing):
+			c.Ours, c.Verdict = err.Error(), NotTestable
 		case err != nil:
 			return nil, fmt.Errorf("claim %s: %w", c.ID, err)
 		}

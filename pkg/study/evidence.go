@@ -74,6 +74,9 @@ func (e evidence) order() (Claim, error) {
 	if err != nil {
 		return c, err
 	}
+	if t, err = Where(t, "strict", 1); err != nil {
+		return c, err
+	}
 	first, err := t.Text("first")
 	if err != nil {
 		return c, err
@@ -82,7 +85,7 @@ func (e evidence) order() (Claim, error) {
 	for _, f := range first {
 		n[f]++
 	}
-	c.Ours = fmt.Sprintf("state first %d, loss first %d, undecided %d, neither %d models", n["state"], n["loss"], n["undecided"], n["neither"])
+	c.Ours = fmt.Sprintf("of the models that degrade: state first %d, loss first %d, undecided %d", n["state"], n["loss"], n["undecided"])
 	low, high, err := prompt.Wilson(n["state"], max(n["state"]+n["loss"], 1), 1.96)
 	if err != nil {
 		return c, err
@@ -195,6 +198,9 @@ func (e evidence) largerIsWorse() (Claim, error) {
 		return c, err
 	}
 	d := fit.Monotone(outcomes, 1).AlongN
+	if d.Agree+d.Violate == 0 {
+		return c, orMissing(nil, "models at equal T that fail beside ones that do not")
+	}
 	c.Ours = fmt.Sprintf("pairs at equal T: %d as claimed, %d against, p = %.2g", d.Agree, d.Violate, d.P)
 	c.Verdict = verdict(d.P < 0.05 && d.Monotone, d.P >= 0.05)
 	return c, nil
@@ -207,6 +213,9 @@ func (e evidence) threshold() (Claim, error) {
 		return c, err
 	}
 	d := fit.Monotone(outcomes, 1).AlongT
+	if d.Agree+d.Violate == 0 {
+		return c, orMissing(nil, "models at equal N_S that fail beside ones that do not")
+	}
 	c.Ours = fmt.Sprintf("pairs at equal N_S: %d as claimed, %d against, p = %.2g", d.Agree, d.Violate, d.P)
 	c.Verdict = verdict(d.P < 0.05 && d.Monotone, d.P >= 0.05)
 	return c, nil
@@ -406,5 +415,5 @@ func orMissing(err error, what string) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("the study has no %s", what)
+	return fmt.Errorf("%w: %s", errNothing, what)
 }

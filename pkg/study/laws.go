@@ -152,9 +152,11 @@ func AllForms(root, plan, policy, rule string, level float64) (t *table.Table, n
 			return nil, nil, err
 		}
 		sources, results = append(sources, law+", published"), append(results, p.Bracketed)
-		points, err := RecallPoints(root, plan, policy, level)
+		var points []fit.Point
 		if law == "forget" {
 			points, _, notes, err = ForgetPoints(root, plan, policy, rule)
+		} else {
+			points, err = RecallPoints(root, plan, policy, level)
 		}
 		if err != nil {
 			return nil, nil, err

@@ -42,6 +42,9 @@ func Source(root, plan string) (any, error) {
 	return map[string]any{"study": plan, "made": m.Made, "inputs": m.Files}, nil
 }
 
+// errNothing tells that a study holds nothing of the kind asked for.
+var errNothing = errors.New("the study does not show it")
+
 // Where keeps the rows whose column has one of the values, written as in a CSV file.
 func Where(t *table.Table, column string, values ...any) (*table.Table, error) {
 	texts, err := t.Text(column)
@@ -54,7 +57,7 @@ func Where(t *table.Table, column string, values ...any) (*table.Table, error) {
 	}
 	out := t.Filter(func(row int) bool { return wanted[texts[row]] })
 	if out.Rows() == 0 {
-		return nil, fmt.Errorf("no row has %s = %v", column, values)
+		return nil, fmt.Errorf("%w: no row has %s = %v", errNothing, column, values)
 	}
 	return out, nil
 }
