@@ -17,7 +17,7 @@ import (
 // Loss is loss by position over sequences of any lengths, read whole with the state carried from token to token.
 type Loss struct {
 	Bucket   int // tokens whose losses are averaged into one row; 0 means 1
-	Batch    int // sequences of each replica that run side by side; 0 means 1
+	Batch    int // sequences of each replica that run side by side; 0 means up to 8, fewer for large vocabularies
 	Controls map[string]*tensors.Tensor
 	Progress func(done, total int64) // tokens of one replica
 }
@@ -99,7 +99,7 @@ func (l Loss) run(ctx context.Context, r *lm.Runner, probes []prompt.Probe, befo
 	}
 	ordered := slices.Clone(probes)
 	slices.SortStableFunc(ordered, func(a, b prompt.Probe) int { return cmp.Compare(len(b.IDs), len(a.IDs)) })
-	for some := range slices.Chunk(ordered, max(l.Batch, 1)) {
+	for some := range slices.Chunk(ordered, l.batchOf(r)) {
 		tokens := int64(0)
 		for _, p := range some {
 			tokens += int64(len(p.IDs))
@@ -114,6 +114,14 @@ func (l Loss) run(ctx context.Context, r *lm.Runner, probes []prompt.Probe, befo
 		before += tokens
 	}
 	return nil
+}
+
+// batchOf keeps the logits of a piece below 2²⁵ entries unless a batch was asked for.
+func (l Loss) batchOf(r *lm.Runner) int {
+	if l.Batch > 0 {
+		return l.Batch
+	}
+	return min(8, max(1, 1<<25/(r.Piece*r.Weights.Model.Vocab()*max(r.Weights.Replicas, 1))))
 }
 
 // batch scores sequences of falling length.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"stuffed/datasets"
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/eval"
+	"stuffed/pkg/models"
 	"stuffed/pkg/table"
 )
 
@@ -76,17 +78,39 @@ func TestLossAgainstLogits(t *testing.T) {
 	}
 }
 
+// ExampleLoss_Table reads two documents of unequal length.
+func ExampleLoss_Table() {
+	m, err := models.Open("preset:byte", "go", "")
+	if err != nil {
+		panic(err)
+	}
+	texts := []prompt.Probe{{Name: "long", IDs: slices.Repeat([]int32{'a', 'b'}, 20)}, {Name: "short", IDs: []int32("some text")}}
+	losses, err := eval.Loss{Bucket: 32}.Table(context.Background(), m.Runner, texts)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(losses.Names())
+	for i, name := range losses.Columns[0].Texts {
+		fmt.Println(name, losses.Columns[1].Ints[i], losses.Columns[3].Ints[i])
+	}
+	// Output:
+	// [prompt position loss tokens]
+	// long 0 32
+	// long 32 7
+	// short 0 8
+}
+
 func TestWriteGoesOnWhereItStopped(t *testing.T) {
 	some := probes(t, 20, 30, 40)
 	r := runner(t, "go", small(8), 3)
 	whole := filepath.Join(t.TempDir(), "whole.csv")
-	if err := (eval.Loss{}).Write(context.Background(), r, some, whole); err != nil {
+	if err := (eval.Loss{Batch: 1}).Write(context.Background(), r, some, whole); err != nil {
 		t.Fatal(err)
 	}
 	for _, ending := range []string{".csv", ".parquet"} {
 		path := filepath.Join(t.TempDir(), "cut"+ending)
 		ctx, cancel := context.WithCancel(context.Background())
-		stop := eval.Loss{Progress: func(done, total int64) {
+		stop := eval.Loss{Batch: 1, Progress: func(done, total int64) {
 			if total != 90 {
 				t.Errorf("total %d", total)
 			}
@@ -102,7 +126,7 @@ func TestWriteGoesOnWhereItStopped(t *testing.T) {
 			t.Fatalf("an interrupted file has %d rows, %v", part.Rows(), err)
 		}
 		first := int64(-1)
-		if err := (eval.Loss{Progress: func(done, _ int64) {
+		if err := (eval.Loss{Batch: 1, Progress: func(done, _ int64) {
 			if first < 0 {
 				first = done
 			}

@@ -12,6 +12,7 @@ import (
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/lm"
+	"stuffed/pkg/models"
 	"stuffed/pkg/table"
 	"stuffed/pkg/tokenizer"
 )
@@ -176,4 +177,27 @@ func TestPasskeyRefuses(t *testing.T) {
 	wantError(t, err, "tokenizer bytes has 257 ids, the model only 8")
 	_, err = q.Table(context.Background(), runner(t, "go", small(272), 1, 2), tokenizer.Bytes())
 	wantError(t, err, "2 models")
+}
+
+// ExamplePasskey_Table asks an untrained model, which knows nothing.
+func ExamplePasskey_Table() {
+	m, err := models.Open("preset:byte", "go", "")
+	if err != nil {
+		panic(err)
+	}
+	enc, err := m.Encoder()
+	if err != nil {
+		panic(err)
+	}
+	test := eval.Passkey{Variant: "paper", Lengths: []int{200}, Depths: prompt.Depths(2), Trials: 1}
+	rows, err := test.Table(context.Background(), m.Runner, enc)
+	if err != nil {
+		panic(err)
+	}
+	recall, err := eval.LongestRecall(rows, "exact", 0.95)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(rows.Rows(), "prompts;", recall)
+	// Output: 2 prompts; T_recall: none; the shortest length tested, 200 tokens, fails (interval 0 to 0)
 }

@@ -44,7 +44,7 @@ it stopped when it is started again with the same flags.`,
 	m.add(f)
 	t.add(f, "documents", "16K")
 	f.IntVar(&l.Bucket, "bucket", 1, "tokens averaged into one row")
-	f.IntVar(&l.Batch, "batch", 8, "sequences that run side by side")
+	f.IntVar(&l.Batch, "batch", 0, "sequences that run side by side (0: up to 8, fewer for large vocabularies)")
 	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
 	f.StringVar(&mean, "mean", "", "also write the mean over the sequences with 95 % bootstrap intervals (.parquet or .csv)")
 	for _, name := range []string{"model", "output"} {
