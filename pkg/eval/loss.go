@@ -19,7 +19,7 @@ type Loss struct {
 	Bucket   int // tokens whose losses are averaged into one row; 0 means 1
 	Batch    int // sequences of each replica that run side by side; 0 means up to 8, fewer for large vocabularies
 	Controls map[string]*tensors.Tensor
-	Progress func(done, total int64) // tokens of one replica
+	Progress func(done, total int64) // tokens of one replica, of those that are left to do
 }
 
 // Validate names the field that is out of range.
@@ -44,7 +44,7 @@ func lossTable(replicas bool) *table.Table {
 // replicas, each scores every sequence and the column replica tells them apart.
 func (l Loss) Table(ctx context.Context, r *lm.Runner, probes []prompt.Probe) (*table.Table, error) {
 	all := lossTable(r.Weights.Replicas > 1)
-	err := l.run(ctx, r, probes, 0, all.Append)
+	err := l.run(ctx, r, probes, all.Append)
 	return all, err
 }
 
@@ -64,16 +64,8 @@ func (l Loss) Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pa
 	for _, n := range names {
 		done[n] = true
 	}
-	var left []prompt.Probe
-	before := int64(0)
-	for _, p := range probes {
-		if done[p.Name] {
-			before += int64(len(p.IDs))
-		} else {
-			left = append(left, p)
-		}
-	}
-	if err := l.run(ctx, r, left, before, w.Append); err != nil {
+	left := slices.DeleteFunc(slices.Clone(probes), func(p prompt.Probe) bool { return done[p.Name] })
+	if err := l.run(ctx, r, left, w.Append); err != nil {
 		return err
 	}
 	return w.Close()
@@ -81,11 +73,11 @@ func (l Loss) Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pa
 
 // run scores the longest sequences first, batch by batch; shorter ones of a batch are padded, which a causal model does
 // not see.
-func (l Loss) run(ctx context.Context, r *lm.Runner, probes []prompt.Probe, before int64, put func(*table.Table) error) error {
+func (l Loss) run(ctx context.Context, r *lm.Runner, probes []prompt.Probe, put func(*table.Table) error) error {
 	if err := l.Validate(); err != nil {
 		return err
 	}
-	total := before
+	before, total := int64(0), int64(0)
 	names := map[string]bool{}
 	for _, p := range probes {
 		if len(p.IDs) < 2 {

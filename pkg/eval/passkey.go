@@ -31,7 +31,7 @@ type Passkey struct {
 
 	Batch    int                        `json:"-"` // prompts of one length that run side by side; 0: 16
 	Controls map[string]*tensors.Tensor `json:"-"`
-	Progress func(done, total int64)    `json:"-"` // tokens
+	Progress func(done, total int64)    `json:"-"` // tokens of the questions that are left
 }
 
 const retrieval = "retrieval"
@@ -129,7 +129,7 @@ func (p Passkey) run(ctx context.Context, r *lm.Runner, enc datasets.Encoder, do
 	}
 	total, before := int64(0), int64(0)
 	for _, n := range p.Lengths {
-		total += int64(n) * int64(len(p.Depths)*p.Trials)
+		total += int64(n) * int64(len(p.open(n, done)))
 	}
 	batch := p.Batch
 	if batch == 0 {
@@ -140,16 +140,7 @@ func (p Passkey) run(ctx context.Context, r *lm.Runner, enc datasets.Encoder, do
 		if err != nil {
 			return err
 		}
-		var open []question // records are made when they are asked
-		for _, depth := range p.Depths {
-			for trial := range p.Trials {
-				if done[rowKey(length, depth, trial, p.Seed)] {
-					before += int64(length)
-				} else {
-					open = append(open, question{prompt.Record{Depth: depth}, trial})
-				}
-			}
-		}
+		open := p.open(length, done)
 		if len(open) == 0 {
 			continue
 		}
@@ -179,6 +170,18 @@ func (p Passkey) run(ctx context.Context, r *lm.Runner, enc datasets.Encoder, do
 		}
 	}
 	return nil
+}
+
+// open are the questions of a length that are not done; their records are made when they are asked.
+func (p Passkey) open(length int, done map[string]bool) (open []question) {
+	for _, depth := range p.Depths {
+		for trial := range p.Trials {
+			if !done[rowKey(length, depth, trial, p.Seed)] {
+				open = append(open, question{prompt.Record{Depth: depth}, trial})
+			}
+		}
+	}
+	return open
 }
 
 // fits makes the shortest prompts, so that a length below the fixed part is refused before anything is measured.
