@@ -36,9 +36,10 @@ func (r *Runner) With(w *Weights) *Runner {
 // Request says what a run returns beside the state.
 type Request struct {
 	Logits   bool
-	Loss     bool     // −log p(next token); NaN for the last token of the sequence
-	Hits     bool     // whether the next token is the most likely one
-	Probes   []string // see the model
+	Loss     bool      // −log p(next token); NaN for the last token of the sequence
+	Hits     bool      // whether the next token is the most likely one
+	Labels   [][]int32 // per row and position the token that loss and hits are of, where it is not the next one; or nil
+	Probes   []string  // see the model
 	Reduce   *Reduction
 	Controls map[string]*tensors.Tensor
 	Offset   int   // position of the first token in its sequence, for controls that act from a position on
@@ -69,6 +70,11 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 	case len(rows)%r.Weights.Replicas != 0:
 		return nil, fmt.Errorf("tokens: %d sequences, must be a multiple of the %d replicas", len(rows), r.Weights.Replicas)
 	}
+	if req.Labels != nil {
+		if n, err := CheckTokens(r.Weights.Model, req.Labels, nil); err != nil || n != total || len(req.Labels) != len(rows) {
+			return nil, fmt.Errorf("labels: %d rows of %d tokens, must be ids for %d rows of %d (%v)", len(req.Labels), n, len(rows), total, err)
+		}
+	}
 	batch := len(rows)
 	if state == nil {
 		state = ZeroState(r.Weights.Model, batch, r.Weights.Values[0].DType())
@@ -88,7 +94,11 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 		tokens, labels := make([]int32, batch*padded), make([]int32, batch*padded)
 		for b, row := range rows {
 			copy(tokens[b*padded:][:n], row[start:])
-			copy(labels[b*padded:][:n], row[min(start+1, total):])
+			if req.Labels != nil {
+				copy(labels[b*padded:][:n], req.Labels[b][start:])
+			} else {
+				copy(labels[b*padded:][:n], row[min(start+1, total):])
+			}
 		}
 		args := r.Weights.Args(tensors.FromFlatDataAndDimensions(tokens, batch, padded))
 		for _, s := range state {
@@ -126,7 +136,7 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 				*next.values, err = unpad(outs[0], batch, padded, n)
 				outs = outs[1:]
 				for b := range batch {
-					if err == nil && start+n == total {
+					if err == nil && start+n == total && req.Labels == nil {
 						(*next.values)[(b+1)*n-1] = float32(math.NaN())
 					}
 				}
