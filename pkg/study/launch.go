@@ -59,8 +59,16 @@ func Launch(ctx context.Context, n int, args []string, grace time.Duration) erro
 	return all
 }
 
-// Supervise launches workers on the rows of a store, shows the progress of all together, and reports at the end.
-func Supervise(ctx context.Context, s *Store, rows []Row, workers int, args []string, out io.Writer) error {
+// Supervise says how long the rows of a store may take (at speed, in operations per second, where none is done yet),
+// launches workers, shows the progress of all together, and reports at the end.
+func Supervise(ctx context.Context, s *Store, rows []Row, workers int, speed float64, args []string, out io.Writer) error {
+	status, err := s.Status(rows)
+	if err != nil {
+		return err
+	}
+	left, measured := Estimate(status, speed, 1)
+	fmt.Fprintf(out, "%d rows, about %s of computing left on one device (%s)\n", len(rows), left.Round(time.Second),
+		map[bool]string{true: "at the speed of the rows done", false: "a rough guess until a row is done"}[measured])
 	over := make(chan error, 1)
 	go func() { over <- Launch(ctx, workers, args, 30*time.Second) }()
 	total := 0.0

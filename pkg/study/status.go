@@ -93,9 +93,9 @@ func Speed(kind string) float64 {
 	case "cuda":
 		return 60e12
 	case "cpu":
-		return 30e9
+		return 4e9
 	}
-	return 5e9
+	return 1e9
 }
 
 // PrintPlan writes the rows with their work and the arithmetic of the estimate.

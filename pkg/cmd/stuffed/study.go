@@ -150,9 +150,9 @@ while others compute. Ctrl-C or --time-limit gives the rows in work up in good o
 			if worker {
 				ctx = study.UntilClosed(ctx, os.Stdin)
 			}
-			if workers > 1 {
+			if !worker {
 				child := []string{"study", "run", args[0], "--store", s.Dir, "--backend", backend, "--worker", fmt.Sprint("--retry=", retry), fmt.Sprint("--fast=", fast)}
-				return study.Supervise(ctx, s, rows, workers, child, cmd.ErrOrStderr())
+				return study.Supervise(ctx, s, rows, workers, study.Speed(kindOf(backend)), child, cmd.OutOrStdout())
 			}
 			d, err := xla.Open(backend, xla.Options{Fast: fast})
 			if err != nil {
@@ -161,11 +161,8 @@ while others compute. Ctrl-C or --time-limit gives the rows in work up in good o
 			w := &study.Worker{Store: s, Runner: &study.Trainer{Device: d}, Retry: retry, Log: func(format string, args ...any) {
 				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
 			}}
-			sum, err := w.Run(ctx, rows)
-			if err != nil || worker {
-				return err
-			}
-			return sum.Report(cmd.OutOrStdout())
+			_, err = w.Run(ctx, rows)
+			return err
 		},
 	}
 	f := c.Flags()
@@ -177,6 +174,16 @@ while others compute. Ctrl-C or --time-limit gives the rows in work up in good o
 	f.BoolVar(&worker, "worker", false, "")
 	cobra.CheckErr(f.MarkHidden("worker"))
 	return c
+}
+
+// kindOf guesses the kind of device before it is opened, for the estimate alone.
+func kindOf(backend string) string {
+	for _, kind := range []string{"cuda", "cpu", "go"} {
+		if strings.Contains(backend, kind) {
+			return kind
+		}
+	}
+	return "cpu"
 }
 
 func studyClaims() *cobra.Command {
