@@ -116,13 +116,14 @@ func (p *Progress) Note(text string) {
 	p.note = text
 }
 
-// Done ends the step with a line of its total and time; steps shorter than a second that showed nothing stay silent.
+// Done ends the step with a line of its total and time; a step that showed nothing stays silent when it did nothing or took less than
+// a second.
 func (p *Progress) Done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.now()
 	took := t.Sub(p.start)
-	if !p.shown && took < time.Second {
+	if !p.shown && (took < time.Second || p.done == 0) {
 		return
 	}
 	p.write(fmt.Sprintf("%s: %s in %s%s", p.label, p.amount(p.done), clock(took), p.rate(took)), true)

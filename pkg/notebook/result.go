@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"stuffed/pkg/figure"
+	"stuffed/pkg/manifest"
 	"stuffed/pkg/table"
 )
 
@@ -20,17 +21,23 @@ func Figures() (string, error) {
 	return filepath.Join("out", scale, "figures"), nil
 }
 
-// Figure draws the table as spec says, saves the figure under id (figure.Save) and shows it.
-func Figure(id string, spec figure.Spec, t *table.Table, manifest any) error {
+// Figure draws the table as spec says, saves the figure under id (figure.Save) and shows it. about is its manifest, a
+// *manifest.Manifest or any value that is a JSON object.
+func Figure(id string, spec figure.Spec, t *table.Table, about any) error {
 	dir, err := Figures()
 	if err != nil {
 		return err
+	}
+	if m, ok := about.(*manifest.Manifest); ok && m != nil {
+		if m.Config, err = m.Hash(); err != nil {
+			return fmt.Errorf("figure %s: %w", id, err)
+		}
 	}
 	f, err := figure.New(spec, t)
 	if err != nil {
 		return fmt.Errorf("figure %s: %w", id, err)
 	}
-	if err := figure.Save(dir, id, f, manifest); err != nil {
+	if err := figure.Save(dir, id, f, about); err != nil {
 		return err
 	}
 	return Show(f)
