@@ -22,6 +22,9 @@ func newXLA(kind, path, config string) (b compute.Backend, err error) {
 			os.Setenv(name, value)
 		}
 	}
+	if kind == "cpu" {
+		keepMemory()
+	}
 	opened, err := goxla.New(config)
 	if err != nil {
 		return nil, err

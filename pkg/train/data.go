@@ -111,16 +111,22 @@ type corpusData struct {
 }
 
 func openCorpus(d DataConfig) (Data, error) {
-	c := &corpusData{DataConfig: d}
-	var err error
 	if d.Path == "" || d.Path == "embedded" {
-		c.corpus, err = datasets.Embedded()
-	} else {
-		c.corpus, err = datasets.Open(d.Path)
+		corpus, err := datasets.Embedded()
+		if err != nil {
+			return nil, fmt.Errorf("data: %w", err)
+		}
+		return openOn(corpus, d)
 	}
+	corpus, err := datasets.Open(d.Path)
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
+	return openOn(corpus, d)
+}
+
+func openOn(corpus *datasets.Corpus, d DataConfig) (Data, error) {
+	c, err := &corpusData{DataConfig: d, corpus: corpus}, error(nil)
 	if c.tok = tokenizer.Bytes(); d.Tokenizer != "" && d.Tokenizer != "bytes" {
 		if c.tok, err = tokenizer.Open(d.Tokenizer); err != nil {
 			return nil, fmt.Errorf("data: %w", err)
