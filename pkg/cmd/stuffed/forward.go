@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/models"
+	"stuffed/pkg/notebook"
+)
+
+func init() { commands = append(commands, forwardCommand) }
+
+func forwardCommand() *cobra.Command {
+	var m modelFlags
+	var o models.ForwardOptions
+	var input, output, split string
+	c := &cobra.Command{
+		Use:   "forward --model DIR --input IN.safetensors --output OUT.safetensors",
+		Short: "Run tokens through a model and write logits, states, losses and gradients",
+		Long: `Reads a safetensors file and writes another, which appears complete or not at all.
+
+Input:   input_ids    I64 [B,T]        token ids
+         state0       F32 [L,B,H,P,N]  recurrent state to start from (optional, zeros)
+         conv_state0  F32 [L,B,C,K]    last K inputs of the convolution, oldest first (optional, zeros)
+         cu_seqlens   I64 [docs+1]     documents packed in the one sequence, from 0 to T: each starts from zeros, the first
+                                       from state0 and conv_state0 (optional)
+Output:  logits            F32 [B,T,V]
+         state.final       F32 [L,B,H,P,N]; with cu_seqlens after each document, [L,docs,H,P,N]
+         conv_state.final  F32 [L,B,C,K];   with cu_seqlens [L,docs,C,K]
+         loss.per_token    F32 [B,T-1]: entry t is -log p(token t+1 | tokens 0 … t) in nats, across documents too
+         grad.NAME         with --grads: gradient of the mean of loss.per_token, by the parameter's Hugging Face name
+
+--split 1,5,17 cuts the sequence before the tokens 1, 5 and 17: pieces of 1, 4, 12 and T-17 tokens, run one after the other with
+both states carried. Positions ascend within 0 … T; equal ones make a piece of no token. The result does not depend on it.
+Split, cu_seqlens, initial states and --grads can be combined; documents and gradients run in one graph, the whole sequence in
+memory.`,
+		Example: `  stuffed forward --model fixtures/mamba2-tiny --input in.safetensors --output out.safetensors --split 1,5,17 --backend cpu
+  stuffed forward --model fixtures/mamba2-tiny --input in.safetensors --output out.safetensors --grads`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cuts, err := parsePositions(split)
+			if err != nil {
+				return fmt.Errorf("--split: %w", err)
+			}
+			o.Cuts = cuts
+			model, err := m.open()
+			if err != nil {
+				return err
+			}
+			progress := notebook.NewProgress("forward", 0, "tokens")
+			o.Progress = func(done, total int) { progress.Of(int64(done), int64(total)) }
+			if err := models.ForwardFile(c.Context(), model.Runner, input, output, o); err != nil {
+				return err
+			}
+			progress.Done()
+			return nil
+		},
+	}
+	f := c.Flags()
+	m.add(f)
+	f.StringVar(&input, "input", "", "file to read (.safetensors)")
+	f.StringVar(&output, "output", "", "file to write (.safetensors)")
+	f.StringVar(&split, "split", "", "positions where the sequence is cut, such as 1,5,17")
+	f.BoolVar(&o.Gradients, "grads", false, "also the gradient of the mean loss by every parameter")
+	for _, name := range []string{"model", "input", "output"} {
+		cobra.CheckErr(c.MarkFlagRequired(name))
+	}
+	return c
+}
+
+// parsePositions reads a list of whole numbers separated by commas.
+func parsePositions(list string) (positions []int, err error) {
+	for item := range strings.SplitSeq(list, ",") {
+		if list == "" {
+			return nil, nil
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(item))
+		if err != nil {
+			return nil, fmt.Errorf("%q is no position; give whole numbers separated by commas, such as 1,5,17", item)
+		}
+		positions = append(positions, n)
+	}
+	return positions, nil
+}
