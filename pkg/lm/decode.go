@@ -58,24 +58,26 @@ func (r *Runner) decoder(n int, sampled, nucleus bool, controls []string) *graph
 	})
 }
 
+// The Go backend frees operands of a loop body too early where a BroadcastToShape feeds a binary operation: rely on the
+// operations' own broadcasting.
+
 // Nucleus keeps of probabilities [batch, vocab] the fewest most likely ones that sum to at least topP, and those equal to the
 // least of them, and zeroes the rest (arXiv 1904.09751). The threshold is found by bisection, without sorting.
 func Nucleus(p, topP *graph.Node) *graph.Node {
 	kept := func(p, threshold *graph.Node) *graph.Node {
-		return graph.Where(graph.GreaterOrEqual(p, graph.BroadcastToShape(threshold, p.Shape())), p, graph.ZerosLike(p))
+		return graph.Where(graph.GreaterOrEqual(p, threshold), p, graph.ZerosLike(p))
 	}
-	low := graph.ZerosLike(graph.ReduceAndKeep(p, graph.ReduceMax, -1)) // always enough
-	high := graph.ReduceAndKeep(p, graph.ReduceMax, -1)                 // enough or not
-	bisect := xla.Scan{N: 40, Infer: true}
-	last, _ := bisect.Run([]*graph.Node{low, high}, nil, []*graph.Node{p, topP}, func(_ *xla.Iter, carry, _, consts []*graph.Node) (next, ys []*graph.Node) {
-		low, high, p := carry[0], carry[1], consts[0]
-		middle := graph.MulScalar(graph.Add(low, high), 0.5)
-		enough := graph.GreaterOrEqual(graph.ReduceAndKeep(kept(p, middle), graph.ReduceSum, -1), graph.BroadcastToShape(consts[1], low.Shape()))
-		return []*graph.Node{graph.Where(enough, middle, low), graph.Where(enough, high, middle)}, nil
-	})
+	enough := func(threshold *graph.Node) *graph.Node {
+		return graph.GreaterOrEqual(graph.ReduceAndKeep(kept(p, threshold), graph.ReduceSum, -1), topP)
+	}
 	top := graph.ReduceAndKeep(p, graph.ReduceMax, -1)
-	alone := graph.GreaterOrEqual(graph.ReduceAndKeep(kept(p, top), graph.ReduceSum, -1), graph.BroadcastToShape(topP, top.Shape()))
-	return kept(p, graph.Where(alone, top, last[0]))
+	low, step := graph.ZerosLike(top), top // a threshold of low is always enough
+	for range 30 {
+		step = graph.MulScalar(step, 0.5)
+		middle := graph.Add(low, step)
+		low = graph.Where(enough(middle), middle, low)
+	}
+	return kept(p, graph.Where(enough(top), top, low))
 }
 
 // Draw takes one index per row of weights [batch, vocab] with probability proportional to them: the first whose running
@@ -84,7 +86,7 @@ func Draw(p, uniform *graph.Node) *graph.Node {
 	sum := xla.RunningSum(p)
 	total := graph.SliceAxis(sum, -1, graph.AxisRangeToEnd(p.Shape().Dim(-1)-1)) // [batch, 1]
 	target := graph.Mul(graph.InsertAxes(uniform, -1), total)
-	passed := graph.LogicalAnd(graph.GreaterThan(sum, graph.BroadcastToShape(target, sum.Shape())), graph.GreaterThan(p, graph.ZerosLike(p)))
+	passed := graph.LogicalAnd(graph.GreaterThan(sum, target), graph.GreaterThan(p, graph.ZerosLike(p)))
 	vocab := shapes.Make(dtypes.Int32, p.Shape().Dimensions...)
 	g := p.Graph()
 	score := graph.Where(passed, graph.Sub(graph.Scalar(g, dtypes.Int32, p.Shape().Dim(-1)), graph.Iota(g, vocab, 1)), graph.Zeros(g, vocab)) // first passed is highest
