@@ -230,4 +230,3 @@ func moments(v []float64) (mean, std float64) {
 	}
 	return mean, math.Sqrt(std)
 }
-
