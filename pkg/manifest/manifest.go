@@ -115,6 +115,19 @@ func (m *Manifest) Start(result string) error {
 	return m.write(result)
 }
 
+// Read reads the manifest of a result.
+func Read(result string) (*Manifest, error) {
+	text, err := os.ReadFile(Path(result))
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	m := &Manifest{}
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("manifest: %s: %w", filepath.Base(Path(result)), err)
+	}
+	return m, nil
+}
+
 // begun tells whether any row is there, in the finished file or in the parts of an interrupted run.
 func begun(result string) bool {
 	for _, p := range []string{result, result + ".parts"} {

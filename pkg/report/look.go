@@ -33,28 +33,35 @@ type Seen struct {
 
 // Look traces a model, once for every question, keeps the trace in a folder of root, and judges it.
 func Look(ctx context.Context, q Question, root string) (*Seen, error) {
-	backend, bins := q.Backend, q.Bins
-	if backend == "" {
-		backend = "auto"
-	}
-	if bins == 0 {
-		bins = 101
-	}
-	m, err := models.Open(q.Model, backend, "")
-	if err != nil {
-		return nil, err
+	if q.Bins == 0 {
+		q.Bins = 101
 	}
 	s := &Seen{}
+	var err error
 	if s.TrainLength, err = models.TrainLength(q.Model, q.TrainLength); err != nil {
 		return nil, err
 	}
 	c := q.Trace
 	c.Beyond = s.TrainLength
-	output, about, err := trace.Kept(ctx, m, q.Source, c, q.Histogram, bins, root)
+	m, err := models.Open(q.Model, "go", "") // the device that traces is opened only when it is needed
 	if err != nil {
 		return nil, err
 	}
-	s.About = about
+	output, done, err := trace.Kept(m, q.Source, c, q.Histogram, q.Bins, root)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		if m, err = models.Open(q.Model, q.Backend, ""); err != nil {
+			return nil, err
+		}
+		if err := trace.File(ctx, m, q.Source, c, q.Histogram, q.Bins, output); err != nil {
+			return nil, err
+		}
+	}
+	if s.About, err = manifest.Read(output); err != nil {
+		return nil, err
+	}
 	for _, part := range []struct {
 		name string
 		to   **table.Table
@@ -89,4 +96,11 @@ func (s *Seen) WorstHeads(layer, n int) (heads []int) {
 		}
 	}
 	return heads
+}
+
+// Calmest is the layer and head whose norm grows least.
+func (s *Seen) Calmest() (layer, head int) {
+	all := collapse.Select(s.Verdict.Details.All, len(s.Verdict.Details.All))
+	h := all[len(all)-1]
+	return h.Layer, h.Head
 }

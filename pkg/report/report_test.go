@@ -3,6 +3,7 @@ package report_test
 import (
 	"context"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,14 +12,14 @@ import (
 	"stuffed/pkg/figure"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
+	"stuffed/pkg/models"
 	"stuffed/pkg/report"
 	"stuffed/pkg/table"
 	"stuffed/pkg/trace"
 	"stuffed/xla"
 )
 
-// traced is a trace of an untrained model over two prompts, and its histograms.
-func traced(t *testing.T) (tables map[string]*table.Table, histograms *table.Table) {
+func untrained(t *testing.T) (mamba2.Model, *lm.Weights) {
 	t.Helper()
 	c := mamba2.Default(32, 2, 16)
 	c.HeadDim, c.State = 16, 8
@@ -30,6 +31,50 @@ func traced(t *testing.T) (tables map[string]*table.Table, histograms *table.Tab
 	if err != nil {
 		t.Fatal(err)
 	}
+	return m, w
+}
+
+// A question is answered once: the second time the trace is found.
+func TestLookKeepsTheTrace(t *testing.T) {
+	m, w := untrained(t)
+	root := t.TempDir()
+	dir := filepath.Join(root, "model")
+	if err := models.Save(dir, m, w, 0, "huggingface", "F32"); err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	q := report.Question{Model: dir, Backend: "go", TrainLength: 32, Histogram: []int{15, 99}, Bins: 9,
+		Source: trace.Source{Texts: prompt.Texts{Kind: "random", Vocab: 16, Length: 128, Count: 3}},
+		Trace:  trace.Config{Bucket: 8, Channels: []int{0}, Batch: 3, Progress: func(int64, int64) { ran++ }}}
+	first, err := report.Look(context.Background(), q, filepath.Join(root, "traces"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ran == 0 || first.TrainLength != 32 || first.Counts.Rows() != 2*4*2*9 || first.Channels == nil {
+		t.Errorf("%d pieces, %+v", ran, first)
+	}
+	ran = 0
+	second, err := report.Look(context.Background(), q, filepath.Join(root, "traces"))
+	if err != nil || ran != 0 || second.States.Rows() != first.States.Rows() || second.About.Files == nil {
+		t.Errorf("%d pieces the second time, %v", ran, err)
+	}
+	layer, head := first.Worst()
+	if heads := first.WorstHeads(layer, 2); len(heads) != 2 || heads[0] != head {
+		t.Errorf("worst head %d, list %v", head, heads)
+	}
+	if _, calm := first.Calmest(); calm < 0 || report.Outcomes([]string{"a", "b"}, []*report.Seen{first, second}).Rows() != 2 {
+		t.Error("outcomes")
+	}
+	q.TrainLength = 128
+	if _, err := report.Look(context.Background(), q, root); err == nil || !strings.Contains(err.Error(), "not more than the training length 128") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// traced is a trace of an untrained model over two prompts, and its histograms.
+func traced(t *testing.T) (tables map[string]*table.Table, histograms *table.Table) {
+	t.Helper()
+	_, w := untrained(t)
 	d, err := xla.Open("go")
 	if err != nil {
 		t.Fatal(err)

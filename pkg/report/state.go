@@ -47,7 +47,7 @@ func AllHeads(states *table.Table, quantity string, trainLength int) (Figure, er
 		return Figure{}, err
 	}
 	return Figure{figure.SmallMultiples{Size: figure.Size{Width: "double"}, X: read, Y: axisOf(quantity), Row: "layer", Column: "head",
-		RowName: "layer %s", ColName: "head %s", Marks: []figure.Mark{figure.TrainLength(trainLength)}}, t}, nil
+		RowName: "Layer", ColName: "Head", Marks: []figure.Mark{figure.TrainLength(trainLength)}}, t}, nil
 }
 
 // CloseUp is quantities of heads of one layer, a panel for each quantity, with 95 % intervals over prompts where there are
@@ -61,12 +61,12 @@ func CloseUp(states *table.Table, layer int, heads []int, trainLength int, quant
 	if err != nil {
 		return Figure{}, err
 	}
-	y := figure.Axis{Column: "value", Label: fmt.Sprintf("layer %d", layer), Unit: "1"}
+	y := figure.Axis{Column: "value", Label: fmt.Sprintf("value, layer %d", layer), Unit: "1"}
 	if len(quantities) == 1 {
 		y = axisOf(quantities[0])
 	}
 	spec := figure.Curves{Size: figure.Size{Width: "double"}, X: read, Y: y, Series: []string{"head"}, Name: "head %s", Panel: "quantity",
-		PanelName: "%s", Across: min(len(quantities), 3), FreeY: true, Marks: []figure.Mark{figure.TrainLength(trainLength)}}
+		PanelName: "%s", Across: across(len(quantities)), FreeY: true, Marks: []figure.Mark{figure.TrainLength(trainLength)}}
 	if several(t) {
 		spec.Lo, spec.Hi = "low", "high"
 	}
@@ -90,10 +90,18 @@ func pick(states *table.Table, layer int, heads []int) (*table.Table, error) {
 	return some, nil
 }
 
-// several tells whether every point is of more than one prompt.
+// several tells whether every point is of enough prompts for an interval that says something.
 func several(t *table.Table) bool {
 	prompts, err := t.Int("prompts")
-	return err == nil && len(prompts) > 0 && slices.Min(prompts) > 1
+	return err == nil && len(prompts) > 0 && slices.Min(prompts) > 2
+}
+
+// across is how many of n panels stand side by side.
+func across(n int) int {
+	if n == 4 {
+		return 2
+	}
+	return min(n, 3)
 }
 
 // Histogram is the entries of one head's state after the tokens at which they were counted (see trace.Histograms).

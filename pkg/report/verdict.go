@@ -180,3 +180,32 @@ func SweepMap(sweep *table.Table, verdict, x, y string) (Figure, error) {
 		Value: figure.Axis{Column: "share", Label: verdict, Unit: "1", Min: &low, Max: &high}},
 		table.New().AddFloat(x, xs).AddFloat(y, ys).AddFloat("share", share)}, nil
 }
+
+// Outcomes are verdicts side by side: model, explosion and degradation (0/1), share of exploding heads, onsets in tokens
+// (NaN: not seen), what comes first, and the rank correlation of retention with explosion over the heads.
+func Outcomes(names []string, seen []*Seen) *table.Table {
+	flag := map[bool]int64{true: 1}
+	at := func(onset *int) float64 {
+		if onset == nil {
+			return nan
+		}
+		return float64(*onset)
+	}
+	var trained, explosion, paper, perplexity, strict []int64
+	var share, state, loss, rho []float64
+	var first []string
+	for _, s := range seen {
+		v := s.Verdict
+		trained, explosion, share, state = append(trained, int64(s.TrainLength)), append(explosion, flag[v.Explosion]), append(share, v.Details.HeadsShare), append(state, at(v.ExplosionAt))
+		paper, perplexity, strict = append(paper, flag[v.Paper]), append(perplexity, flag[v.Perplexity]), append(strict, flag[v.Strict])
+		loss, first = append(loss, at(v.DegradationAt)), append(first, v.First)
+		if c := v.Details.Retention; c != nil {
+			rho = append(rho, c.Rho)
+		} else {
+			rho = append(rho, nan)
+		}
+	}
+	return table.New().AddText("model", names).AddInt("train_length", trained).AddInt("explosion", explosion).AddFloat("heads_share", share).
+		AddFloat("explosion_onset", state).AddInt("paper", paper).AddInt("perplexity", perplexity).AddInt("strict", strict).
+		AddFloat("degradation_onset", loss).AddText("first", first).AddFloat("retention_rho", rho)
+}

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,73 +20,89 @@ type Source struct {
 	Tokens string
 }
 
-// probes makes the sequences; recorded and inputs are for the manifest.
-func (s Source) probes(m *models.Opened) (probes []prompt.Probe, recorded any, inputs []string, err error) {
-	if s.Tokens != "" {
-		probes, err = prompt.ReadIDs(s.Tokens)
-		return probes, filepath.Base(s.Tokens), []string{s.Tokens}, err
-	}
+// recorded is what a manifest says of the source, and its files.
+func (s Source) recorded() (any, []string) {
 	texts := s.Texts
-	if texts.OwnCorpus() {
-		inputs, texts.Corpus = append(inputs, texts.Corpus), filepath.Base(texts.Corpus)
+	switch {
+	case s.Tokens != "":
+		return filepath.Base(s.Tokens), []string{s.Tokens}
+	case texts.OwnCorpus():
+		texts.Corpus = filepath.Base(texts.Corpus)
+		return texts, []string{s.Texts.Corpus}
 	}
-	probes, err = eval.Probes(m, s.Texts)
-	return probes, texts, inputs, err
+	return texts, nil
+}
+
+func (s Source) probes(m *models.Opened) ([]prompt.Probe, error) {
+	if s.Tokens != "" {
+		return prompt.ReadIDs(s.Tokens)
+	}
+	return eval.Probes(m, s.Texts)
+}
+
+func note(m *models.Opened, source Source, c Config, positions []int, bins int) (*manifest.Manifest, error) {
+	recorded, inputs := source.recorded()
+	return m.Manifest([]any{"trace", recorded, c, positions, bins}, []int64{source.Texts.Seed}, inputs...)
+}
+
+// Kept is the path of the states in the folder of root that is named by the hash of model, source and config, and whether
+// the trace is there, complete.
+func Kept(m *models.Opened, source Source, c Config, positions []int, bins int, root string) (output string, done bool, err error) {
+	about, err := note(m, source, c.filled(), positions, bins)
+	if err != nil {
+		return "", false, err
+	}
+	hash, err := about.Hash()
+	if err != nil {
+		return "", false, err
+	}
+	output = filepath.Join(root, hash, "trace.parquet")
+	former, err := os.ReadFile(manifest.Path(output))
+	var there struct{ Files map[string]string }
+	done = err == nil && json.Unmarshal(former, &there) == nil && len(there.Files) > 0
+	for name := range there.Files {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(output), name)); err != nil {
+			done = false
+		}
+	}
+	return output, done, nil
 }
 
 // File is Write with a manifest beside the states, and with histograms (see Histograms) at positions, if any. An
 // interrupted run goes on; one that is done stays.
 func File(ctx context.Context, m *models.Opened, source Source, c Config, positions []int, bins int, output string) error {
-	_, _, err := file(ctx, m, source, c, positions, bins, func(*manifest.Manifest) (string, error) { return output, nil })
-	return err
-}
-
-// Kept is File into a folder of root that is named by the hash of model, source and config, so that a trace that was made
-// before is found again. It returns the path of the states and the manifest.
-func Kept(ctx context.Context, m *models.Opened, source Source, c Config, positions []int, bins int, root string) (string, *manifest.Manifest, error) {
-	return file(ctx, m, source, c, positions, bins, func(note *manifest.Manifest) (string, error) {
-		hash, err := note.Hash()
-		return filepath.Join(root, hash, "trace.parquet"), err
-	})
-}
-
-func file(ctx context.Context, m *models.Opened, source Source, c Config, positions []int, bins int, place func(*manifest.Manifest) (string, error)) (string, *manifest.Manifest, error) {
 	c = c.filled()
-	probes, recorded, inputs, err := source.probes(m)
+	probes, err := source.probes(m)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	if err := check(m.Runner, c, probes); err != nil { // before anything is written
-		return "", nil, err
+		return err
 	}
 	for _, p := range probes {
 		if _, err := checkPositions(positions, len(p.IDs)); err != nil {
-			return "", nil, fmt.Errorf("prompt %q: %w", p.Name, err)
+			return fmt.Errorf("prompt %q: %w", p.Name, err)
 		}
 	}
-	note, err := m.Manifest([]any{"trace", recorded, c, positions, bins}, []int64{source.Texts.Seed}, inputs...)
+	about, err := note(m, source, c, positions, bins)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	output, err := place(note)
-	if err != nil {
-		return "", nil, err
-	}
-	if err := note.Start(output); err != nil {
-		return "", nil, err
+	if err := about.Start(output); err != nil {
+		return err
 	}
 	if err := Write(ctx, m.Runner, probes, c, output); err != nil {
-		return "", nil, err
+		return err
 	}
 	files := Files(c, output)
 	if len(positions) > 0 {
 		path := Path(output, Counts)
 		if err := histograms(ctx, m.Runner, probes, positions, bins, path); err != nil {
-			return "", nil, err
+			return err
 		}
 		files = append(files, path)
 	}
-	return output, note, note.Finish(files[0], files[1:]...)
+	return about.Finish(files[0], files[1:]...)
 }
 
 // histograms makes the file of Histograms unless it is there.
