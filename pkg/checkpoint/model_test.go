@@ -106,6 +106,11 @@ func TestModelsRoundTrip(t *testing.T) {
 	if err := SaveModel(t.TempDir(), "gguf", m.Config, m.Tensors, ""); err == nil || !strings.Contains(err.Error(), `"gguf"`) {
 		t.Errorf("unknown layout: %v", err)
 	}
+	groups := maps.Clone(m.Config)
+	groups["norm_per_group"], groups["n_groups"], groups["state_size"] = false, 2.0, 8.0
+	if err := SaveModel(t.TempDir(), LayoutOfficial, groups, m.Tensors, ""); err == nil || !strings.Contains(err.Error(), "norm_per_group") {
+		t.Errorf("a norm the layout cannot say: %v", err)
+	}
 	bad := maps.Clone(m.Config)
 	bad["layer_norm_epsilon"] = 1e-6
 	if err := SaveModel(t.TempDir(), LayoutOfficial, bad, m.Tensors, ""); err == nil || !strings.Contains(err.Error(), "layer_norm_epsilon") {

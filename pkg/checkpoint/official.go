@@ -116,6 +116,9 @@ func toOfficial(c Config) (Config, error) {
 	if eps, err := c.Float("layer_norm_epsilon"); err != nil || eps != 1e-5 {
 		return nil, fmt.Errorf("config: layer_norm_epsilon is %v, the official layout has 1e-05 built in: save as %q", c["layer_norm_epsilon"], LayoutHuggingFace)
 	}
+	if groups, _ := c.Float("n_groups"); c["norm_per_group"] == false && groups != 1 {
+		return nil, fmt.Errorf("config: norm_per_group is false, the official layout normalises each of the %g groups: save as %q", groups, LayoutHuggingFace)
+	}
 	tied, _ := c["tie_word_embeddings"].(bool)
 	return Config{
 		"d_model": c["hidden_size"], "d_intermediate": 0.0, "n_layer": c["num_hidden_layers"], "vocab_size": c["vocab_size"],

@@ -120,7 +120,7 @@ func TestKeysRoundTrip(t *testing.T) {
 	c.DeltaMin, c.DeltaMax, c.Eps, c.InitFloor = 0.01, 0.3, 1e-6, 1e-3
 	for _, limit := range []float64{0.3, 0} {
 		c.DeltaMax = limit
-		got, err := mamba2.FromKeys(c.Keys(), c.NormPer)
+		got, err := mamba2.FromKeys(c.Keys(), !c.NormPer) // the key decides
 		if err != nil {
 			t.Fatal(err)
 		}

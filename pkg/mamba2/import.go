@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// FromKeys reads a configuration under transformers' Mamba2Config keys. normPerGroup tells how the gated norm works,
-// which those keys cannot say.
+// FromKeys reads a configuration under transformers' Mamba2Config keys. normPerGroup tells how the gated norm works where
+// the key norm_per_group, which only this program writes, does not: transformers normalised over all channels up to
+// version 5.17 at least and per group, as mamba_ssm always did, from 5.24 at the latest.
 func FromKeys(keys map[string]any, normPerGroup bool) (Config, error) {
 	c := Default(0, 0, 0)
 	c.NormPer = normPerGroup
@@ -61,6 +62,7 @@ func FromKeys(keys map[string]any, normPerGroup bool) (Config, error) {
 	number("time_step_min", func(f float64) { c.InitDelta.Low = f })
 	number("time_step_max", func(f float64) { c.InitDelta.High = f })
 	number("time_step_floor", func(f float64) { c.InitFloor = f })
+	flag("norm_per_group", &c.NormPer)
 	flag("use_bias", &c.UseBias)
 	flag("use_conv_bias", &c.ConvBias)
 	flag("tie_word_embeddings", &c.Tied)
@@ -106,7 +108,7 @@ func (c Config) Keys() map[string]any {
 		"expand": float64(c.Expand), "conv_kernel": float64(c.Kernel), "layer_norm_epsilon": c.Eps,
 		"time_step_min": c.InitDelta.Low, "time_step_max": c.InitDelta.High, "time_step_floor": c.InitFloor,
 		"time_step_limit": []any{c.DeltaMin, hi}, "use_bias": c.UseBias, "use_conv_bias": c.ConvBias,
-		"tie_word_embeddings": c.Tied, "chunk_size": float64(c.Chunk), "hidden_act": "silu", "residual_in_fp32": true,
+		"tie_word_embeddings": c.Tied, "norm_per_group": c.NormPer, "chunk_size": float64(c.Chunk), "hidden_act": "silu", "residual_in_fp32": true,
 	}
 }
 
