@@ -26,7 +26,6 @@ func TestConfigRefuses(t *testing.T) {
 		"loss_pieces=5":         "loss_pieces",
 		"snapshots.keep=0":      "snapshots.keep",
 		"model.vocab=12":        "model.vocab = 12 is below the 16 ids",
-		"data.kind=corpus":      "",
 		"seeds=1,2 lr=0.1,0.01": "",
 	} {
 		c := tiny(t, "data.cache="+t.TempDir())

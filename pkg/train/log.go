@@ -275,7 +275,8 @@ func ReadMetrics(path string) (*table.Table, error) {
 	return t, nil
 }
 
-// ReadValid reads valid.jsonl of a run as a table: step, replica, policy, lr, seed, position, tokens, loss, scored_loss.
+// ReadValid reads valid.jsonl of a run as a table: step, replica, policy, lr, seed, position,
+// tokens, loss, scored_loss, and read, the tokens read at the middle of the bucket.
 func ReadValid(path string) (*table.Table, error) {
 	var rows []validRow
 	err := eachLine(path, func(line []byte) error {
@@ -295,6 +296,7 @@ func ReadValid(path string) (*table.Table, error) {
 	t.AddInt("seed", each(rows, func(r validRow) int64 { return r.Seed }))
 	t.AddInt("position", each(rows, func(r validRow) int64 { return int64(r.Position) }))
 	t.AddInt("tokens", each(rows, func(r validRow) int64 { return int64(r.Tokens) }))
+	t.AddFloat("read", each(rows, func(r validRow) float64 { return float64(r.Position) + float64(r.Tokens)/2 }))
 	t.AddFloat("loss", each(rows, func(r validRow) float64 { return orNaN(r.Loss) }))
 	t.AddFloat("scored_loss", each(rows, func(r validRow) float64 { return orNaN(r.Scored) }))
 	return t, nil
