@@ -184,6 +184,20 @@ func (c *claim) release(done bool) {
 	}
 }
 
+// tidy removes claims of finished rows, which overtaken workers may have left.
+func (s *Store) tidy() {
+	done, err := s.done()
+	if err != nil {
+		return
+	}
+	list, _ := os.ReadDir(s.path("claims"))
+	for _, e := range list {
+		if hash, _, found := strings.Cut(e.Name(), "."); found && done[hash] {
+			_ = os.RemoveAll(s.path("claims", e.Name()))
+		}
+	}
+}
+
 // progressOf reads the last heartbeat of a running row.
 func (s *Store) progressOf(hash string, number int) (p Progress) {
 	data, err := os.ReadFile(s.claimDir(hash, number) + "/beat")

@@ -63,7 +63,7 @@ func quickStore(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Beat, s.Expiry = 20*time.Millisecond, 250*time.Millisecond
+	s.Beat, s.Expiry = 20*time.Millisecond, time.Second
 	return s, nil
 }
 

@@ -44,6 +44,7 @@ func (w *Worker) Run(ctx context.Context, rows []Row) (Summary, error) {
 	for {
 		left, worked, err := w.pass(ctx, rows, tried)
 		if err != nil || left == 0 || ctx.Err() != nil {
+			w.Store.tidy()
 			summary, countErr := w.count(rows)
 			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 				err = nil // stopped, not failed; the summary tells what is left
