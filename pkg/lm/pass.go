@@ -61,6 +61,9 @@ func (p *Pass) Run(in PassInput) (PassOutput, error) {
 		return PassOutput{}, err
 	}
 	batch := len(in.Rows)
+	if err := Fit(p.Weights.Model, Load{Batch: batch, Tokens: tokens, Train: in.Gradient, Logits: true}, p.Device.Memory()); err != nil {
+		return PassOutput{}, err
+	}
 	state := in.State
 	if state == nil {
 		state = ZeroState(p.Weights.Model, batch, p.Weights.Values[0].DType())

@@ -76,6 +76,11 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 		}
 	}
 	batch := len(rows)
+	load := Load{Batch: batch, Tokens: ladder(min(max(total, 1), r.Piece), r.Piece), Replicas: r.Weights.Replicas,
+		Half: r.Options.Compute == dtypes.BFloat16, Logits: req.Logits || req.Loss || req.Hits}
+	if err := Fit(r.Weights.Model, load, r.Device.Memory()); err != nil {
+		return nil, err
+	}
 	if state == nil {
 		state = ZeroState(r.Weights.Model, batch, r.Weights.Values[0].DType())
 	}

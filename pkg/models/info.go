@@ -1,0 +1,102 @@
+package models
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/xla"
+)
+
+// Describe writes what a model is and needs: name is a folder or a preset. The device, if not nil, is asked for its memory
+// and speed.
+func Describe(name string, d *xla.Device, w io.Writer) error {
+	m, kind, err := describe(name)
+	if err != nil {
+		return err
+	}
+	config, err := json.MarshalIndent(m.Config, "", "  ")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s\n%s\n", kind, config)
+	parameters := 0
+	for _, s := range m.Parameters(1) {
+		parameters += s.Size()
+	}
+	recurrent, with := m.StateSize()
+	forward, train := lm.Operations(m)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(label, format string, values ...any) {
+		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{label}, values...)...)
+	}
+	line("configuration", "%s", m.Hash())
+	line("parameters", "%d (%s in float32, %s in bfloat16)", parameters, xla.Bytes(4*int64(parameters)), xla.Bytes(2*int64(parameters)))
+	line("heads", "%d per layer, %d in all", m.Heads(), m.Config.Layers*m.Heads())
+	line("state, recurrent alone", "%d scalars (%s in float32)", recurrent, xla.Bytes(4*int64(recurrent)))
+	line("state with convolution", "%d scalars (%s in float32)", with, xla.Bytes(4*int64(with)))
+	line("operations per token", "%.3g forward, %.3g in training", forward, train)
+	memory := int64(0)
+	if d != nil {
+		memory = d.Memory()
+	}
+	for _, l := range []struct {
+		label string
+		load  lm.Load
+	}{
+		{"memory: reading, 1 sequence in pieces of 512", lm.Load{Batch: 1, Tokens: 512, Logits: true}},
+		{"memory: reading, 16 sequences in pieces of 512", lm.Load{Batch: 16, Tokens: 512, Logits: true}},
+		{"memory: training, 8 sequences of 1024", lm.Load{Batch: 8, Tokens: 1024, Train: true}},
+		{"memory: training, 8 of 1024, bfloat16 products", lm.Load{Batch: 8, Tokens: 1024, Train: true, Half: true}},
+	} {
+		note := ""
+		if memory > 0 && lm.Fit(m, l.load, memory) != nil {
+			note = ": does not fit"
+		}
+		line(l.label, "about %s%s", xla.Bytes(lm.Estimate(m, l.load).Total()), note)
+	}
+	if d != nil {
+		rate, err := d.ProductRate()
+		if err != nil {
+			return err
+		}
+		line("device", "%s, %s, %.3g float32 operations/s in products", d.Why, known(memory), rate)
+		at := func(operations float64) time.Duration {
+			return time.Duration(operations / rate * 1e9).Round(time.Millisecond)
+		}
+		line("time at that speed, at least", "%v per 1000 tokens read, %v per 1000 trained on", at(1000*forward), at(1000*train))
+	}
+	return t.Flush()
+}
+
+func known(memory int64) string {
+	if memory <= 0 {
+		return "memory unknown"
+	}
+	return xla.Bytes(memory) + " of memory"
+}
+
+// describe finds a model's configuration, loading a folder's weights to check them.
+func describe(name string) (m mamba2.Model, kind string, err error) {
+	if info, statErr := os.Stat(name); statErr == nil && info.IsDir() {
+		m, w, err := Load(name, dtypes.Float32)
+		if err != nil {
+			return m, "", err
+		}
+		return m, fmt.Sprintf("model folder, %d tensors", len(w.Specs)), nil
+	}
+	c, err := mamba2.Preset(strings.TrimPrefix(name, untrained))
+	if err != nil {
+		return m, "", fmt.Errorf("%s is no folder; as a %w", name, err)
+	}
+	m, err = mamba2.New(c)
+	return m, "preset", err
+}
