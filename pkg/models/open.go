@@ -11,6 +11,7 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
+	"stuffed/datasets"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/manifest"
@@ -104,32 +105,60 @@ func (o *Opened) Manifest(options any, seeds []int64, inputs ...string) (*manife
 	return m, nil
 }
 
+// training is what training.json in a model's folder says; zero where there is none (other programs' models).
+func training(dir string) (t struct {
+	Config struct {
+		TrainLength int `json:"train_length"`
+		Stages      []struct {
+			TrainLength int `json:"train_length"`
+		} `json:"stages"`
+		Data struct {
+			Kind   string `json:"kind"`
+			Keys   int    `json:"keys"`
+			Values int    `json:"values"`
+			Gap    int    `json:"gap"`
+		} `json:"data"`
+	} `json:"config"`
+}, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, "training.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, nil
+	} else if err != nil {
+		return t, fmt.Errorf("how the model was trained: %w", err)
+	}
+	if err := json.Unmarshal(text, &t); err != nil {
+		return t, fmt.Errorf("how the model was trained: %s: %w", filepath.Join(filepath.Base(dir), "training.json"), err)
+	}
+	return t, nil
+}
+
 // TrainLength is the training length in tokens that training.json in a model's folder states, that of the last stage
 // where there are several, or otherwise (for other programs' models) the given length.
 func TrainLength(dir string, otherwise int) (int, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "training.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return otherwise, nil
-	} else if err != nil {
-		return 0, fmt.Errorf("training length: %w", err)
+	t, err := training(dir)
+	if err != nil {
+		return 0, err
 	}
-	var training struct {
-		Config struct {
-			TrainLength int `json:"train_length"`
-			Stages      []struct {
-				TrainLength int `json:"train_length"`
-			} `json:"stages"`
-		} `json:"config"`
-	}
-	if err := json.Unmarshal(text, &training); err != nil {
-		return 0, fmt.Errorf("training length: %s: %w", filepath.Join(filepath.Base(dir), "training.json"), err)
-	}
-	length := training.Config.TrainLength
-	if s := training.Config.Stages; len(s) > 0 {
+	length := t.Config.TrainLength
+	if s := t.Config.Stages; len(s) > 0 {
 		length = s[len(s)-1].TrainLength
 	}
 	if length < 1 {
 		return otherwise, nil
 	}
 	return length, nil
+}
+
+// RecallStream is the stream that a model was trained on, by its training.json, with another seed.
+func RecallStream(dir string, seed int64) (datasets.RecallStream, error) {
+	t, err := training(dir)
+	if err != nil {
+		return datasets.RecallStream{}, err
+	}
+	d := t.Config.Data
+	if d.Kind != "recall" {
+		return datasets.RecallStream{}, fmt.Errorf("model %s was not trained on a recall stream (data.kind in its training.json is %q)", filepath.Base(dir), d.Kind)
+	}
+	stream := datasets.RecallStream{Keys: d.Keys, Values: d.Values, Gap: d.Gap, Seed: seed}
+	return stream, stream.Validate()
 }
