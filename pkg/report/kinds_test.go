@@ -1,4 +1,4 @@
-package verdict_test
+package report_test
 
 import (
 	"context"
@@ -10,39 +10,46 @@ import (
 
 	"stuffed/datasets"
 	"stuffed/datasets/prompt"
-	"stuffed/pkg/collapse"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
+	"stuffed/pkg/report"
 	"stuffed/pkg/table"
-	"stuffed/pkg/verdict"
-	"stuffed/xla"
+	"stuffed/pkg/trace"
 )
 
-// TestJudgeSeesTheSameLossesAsLoss joins trace and detector for two kinds and compares their mean losses with CompareLoss.
-func TestJudgeSeesTheSameLossesAsLoss(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestKindsSeeTheSameLossesAsLoss joins trace and detector for two kinds and compares their mean losses with CompareLoss.
+func TestKindsSeeTheSameLossesAsLoss(t *testing.T) {
 	c := mamba2.Default(16, 2, 8)
 	c.HeadDim, c.State, c.Chunk = 8, 4, 8
-	w, err := lm.InitialWeights(mamba2.Model{Config: c}, 1)
+	model, err := mamba2.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &models.Opened{Runner: lm.NewRunner(d, w), Dir: "preset:small"}
+	w, err := lm.InitialWeights(model, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "small")
+	if err := models.Save(dir, model, w, 0, "huggingface", "F32"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := models.Open(dir, "go", "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	kinds := []eval.Labelled{
 		{Label: "a recall stream", Texts: prompt.Texts{Kind: "recall", Length: 65, Count: 3, Recall: datasets.RecallStream{Keys: 5, Values: 3, Gap: 4}}},
 		{Label: "one token", Texts: prompt.Texts{Kind: "constant", Token: 2, Length: 65}},
 	}
-	got, err := verdict.Judge(context.Background(), m, kinds, collapse.DefaultRule(16), 8, nil)
+	q := report.Question{Model: dir, Backend: "go", TrainLength: 16, Trace: trace.Config{Bucket: 8, Columns: []string{"norm"}}}
+	got, err := report.LookAtKinds(context.Background(), q, kinds, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(texts(t, got.Table, "kind"), []string{"a recall stream", "one token"}) || len(got.Full) != 2 {
-		t.Fatal(got.Table.Columns)
+	if !slices.Equal(texts(t, got.Verdicts, "kind"), []string{"a recall stream", "one token"}) || len(got.Seen) != 2 {
+		t.Fatal(got.Verdicts.Columns)
 	}
 	want, err := eval.CompareLoss(context.Background(), m, kinds, eval.Loss{Bucket: 8}, filepath.Join(t.TempDir(), "compared"))
 	if err != nil {
@@ -68,7 +75,8 @@ func TestJudgeSeesTheSameLossesAsLoss(t *testing.T) {
 	if len(losses["one token"]) != 8 || inside["one token"] != 1 || inside["a recall stream"] != 1 {
 		t.Errorf("%d buckets; growth inside the window %v, want at most and somewhere 1", len(losses["one token"]), inside)
 	}
-	_, err = verdict.Judge(context.Background(), m, kinds, collapse.DefaultRule(64), 8, nil)
+	q.TrainLength = 64
+	_, err = report.LookAtKinds(context.Background(), q, kinds, t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "a recall stream") {
 		t.Errorf("a trace within the training length: %v", err)
 	}

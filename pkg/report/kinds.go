@@ -1,6 +1,4 @@
-// Package verdict joins trace and detector: what package collapse says about a model on several kinds of texts, with
-// loss and state growth on one axis (arXiv 2410.07145, section 3 and the appendix on prompts).
-package verdict
+package report
 
 import (
 	"context"
@@ -10,50 +8,40 @@ import (
 
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/eval"
-	"stuffed/pkg/models"
 	"stuffed/pkg/table"
 	"stuffed/pkg/trace"
 )
 
-// All is what the detector says about one model on several kinds of sequences.
-type All struct {
-	Table  *table.Table // kind, explosion (0 or 1), explosion_onset, heads (share that explodes), strict, paper, perplexity (0 or 1), degradation_onset, level (nats in the window), worst (nats, largest mean of a bucket beyond it), first
-	Curves *table.Table // kind, position, loss (nats), growth (over heads the largest of norm by its largest value in the window)
-	Full   []*collapse.Verdict
+// Kinds is what the detector says about one model on several kinds of sequences.
+type Kinds struct {
+	Verdicts *table.Table // kind, explosion (0 or 1), explosion_onset, heads (share that explodes), strict, paper, perplexity (0 or 1), degradation_onset, level (nats in the window), worst (nats, largest mean of a bucket beyond it), first
+	Curves   *table.Table // kind, position, loss (nats), growth (over heads the largest of norm by its largest value in the window)
+	Seen     []*Seen
 }
 
-// Judge traces the model on each kind and applies the rule to states and losses. Onsets that are not reached are missing.
-func Judge(ctx context.Context, m *models.Opened, kinds []eval.Labelled, rule collapse.Rule, bucket int, progress func(done, total int64)) (*All, error) {
-	if err := rule.Validate(); err != nil {
-		return nil, err
-	}
-	v := &All{Table: table.New(), Curves: table.New()}
+// LookAtKinds asks the question (whose source is replaced) for each kind of sequences. Onsets that are not reached are
+// missing.
+func LookAtKinds(ctx context.Context, q Question, kinds []eval.Labelled, root string) (*Kinds, error) {
+	all := &Kinds{Verdicts: table.New(), Curves: table.New()}
 	for _, k := range kinds {
-		probes, err := eval.Probes(m, k.Texts)
+		q.Source = trace.Source{Texts: k.Texts}
+		seen, err := Look(ctx, q, root)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k.Label, err)
 		}
-		traced, err := trace.Collect(ctx, m.Runner, probes, trace.Config{Bucket: bucket, Columns: []string{"norm"}, Progress: progress})
+		curve, err := growth(seen.States, seen.Losses, seen.TrainLength)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k.Label, err)
 		}
-		verdict, err := collapse.Judge(traced[trace.States], traced[trace.Losses], rule)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", k.Label, err)
-		}
-		curve, err := growth(traced[trace.States], traced[trace.Losses], rule.TrainLength)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", k.Label, err)
-		}
-		if err := v.Table.Append(verdictRow(k.Label, verdict, curve, rule.TrainLength)); err != nil {
+		if err := all.Verdicts.Append(verdictRow(k.Label, seen.Verdict, curve, seen.TrainLength)); err != nil {
 			return nil, err
 		}
-		if err := v.Curves.Append(curve.AddText("kind", slices.Repeat([]string{k.Label}, curve.Rows()))); err != nil {
+		if err := all.Curves.Append(curve.AddText("kind", slices.Repeat([]string{k.Label}, curve.Rows()))); err != nil {
 			return nil, err
 		}
-		v.Full = append(v.Full, verdict)
+		all.Seen = append(all.Seen, seen)
 	}
-	return v, nil
+	return all, nil
 }
 
 func verdictRow(kind string, v *collapse.Verdict, curve *table.Table, trainLength int) *table.Table {
