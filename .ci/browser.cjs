@@ -40,10 +40,14 @@ async function runAll(context, notebook) {
   await page.waitForTimeout(2000);
   const s = await seen();
   const name = notebook.split('/').pop().replace('.ipynb', '');
-  const scroller = '.jp-NotebookPanel-notebook .jp-WindowedPanel-outer, .jp-NotebookPanel-notebook';
-  const height = await page.evaluate(q => document.querySelector(q).scrollHeight, scroller);
+  const height = await page.evaluate(() => {
+    const room = e => e.scrollHeight - e.clientHeight;
+    const all = [...document.querySelectorAll('.jp-NotebookPanel, .jp-NotebookPanel *')].filter(e => /auto|scroll/.test(getComputedStyle(e).overflowY));
+    window.scroller = all.reduce((a, b) => room(b) > room(a) ? b : a);
+    return window.scroller.scrollHeight;
+  });
   for (let at = 0, i = 1; at < height && i <= 12; at += 850, i++) {
-    await page.evaluate(([q, y]) => { document.querySelector(q).scrollTop = y; }, [scroller, at]);
+    await page.evaluate(y => { window.scroller.scrollTop = y; }, at);
     await page.waitForTimeout(500);
     await page.screenshot({ path: `out/browser/${name}-${i}.png` });
   }
