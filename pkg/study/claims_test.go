@@ -17,7 +17,7 @@ import (
 func planted(t *testing.T, root string, holds bool) {
 	t.Helper()
 	write := func(plan, name string, tab *table.Table) {
-		if err := tab.Write(filepath.Join(root, plan, name+".parquet")); err != nil {
+		if err := tab.Write(filepath.Join(tablesOf(root, plan), name+".parquet")); err != nil {
 			t.Fatal(err)
 		}
 	}

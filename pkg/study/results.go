@@ -15,23 +15,26 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Shipped is where collected studies of the project lie, one folder for each plan.
+// Shipped is where the project's own stores lie, one folder for each plan.
 var Shipped = filepath.Join("datasets", "study")
 
-// Read reads a table of a collected study in root. When it is not there, the error names the commands that make it.
+// tablesOf is the folder of the collected tables of a plan's store in root.
+func tablesOf(root, plan string) string { return filepath.Join(root, plan, "tables") }
+
+// Read reads a collected table of a plan's store in root. When it is not there, the error names the commands that make it.
 func Read(root, plan, name string) (*table.Table, error) {
-	dir := filepath.Join(root, plan)
-	t, err := table.Read(filepath.Join(dir, name+".parquet"))
+	t, err := table.Read(filepath.Join(tablesOf(root, plan), name+".parquet"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the results of study %s are not in %s; make them in the project's folder with: stuffed study run %s && stuffed study collect %s --output %s: %w",
-			plan, dir, plan, plan, dir, fs.ErrNotExist)
+		store := filepath.Join(root, plan)
+		return nil, fmt.Errorf("the results of study %s are not in %s; make them in the project's folder with: stuffed study run %s --store %s && stuffed study collect %s --store %s: %w",
+			plan, store, plan, store, plan, store, fs.ErrNotExist)
 	}
 	return t, err
 }
 
 // Source is the manifest of a collected study, for the manifests of figures drawn from it.
 func Source(root, plan string) (any, error) {
-	data, err := os.ReadFile(filepath.Join(root, plan, "manifest.json"))
+	data, err := os.ReadFile(filepath.Join(tablesOf(root, plan), "manifest.json"))
 	if err != nil {
 		return nil, fmt.Errorf("study %s: %w", plan, err)
 	}
