@@ -129,6 +129,18 @@ func enough(points []Point) (warnings []string, err error) {
 	if reached < 2 {
 		return nil, fmt.Errorf("only %d of %d points have both low and high: a law cannot be fitted to thresholds that were not reached (%d) or passed at once (%d); widen the grid of lengths", reached, len(points), never, passedAtOnce)
 	}
+	var closed []Point
+	for _, p := range points {
+		if !math.IsInf(p.Low, 0) && !math.IsInf(p.High, 0) {
+			closed = append(closed, p)
+		}
+	}
+	switch d := distinct(closed); {
+	case d < 2:
+		return nil, fmt.Errorf("the points with both low and high are all at one n_s (%d of %d points): thresholds elsewhere lie beyond the grid (%d) or below it (%d); widen the grid of lengths", reached, len(points), never, passedAtOnce)
+	case d < 3:
+		warnings = append(warnings, fmt.Sprintf("only %d different n_s have both low and high: the shape of the law is hardly known", d))
+	}
 	if d := distinct(points); d < 5 {
 		warnings = append(warnings, fmt.Sprintf("only %d different n_s: forms are hard to tell apart below 5", d))
 	}

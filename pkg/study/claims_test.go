@@ -22,7 +22,7 @@ func planted(t *testing.T, root string, holds bool) {
 		}
 	}
 	outcome := func(rows [][]any) *table.Table {
-		names := []string{"row", "state", "n_s", "train_length", "replica", "policy", "seed", "tokens", "inside", "far", "ratio", "fails", "explosion", "paper", "strict", "first"}
+		names := []string{"row", "state", "n_s", "train_length", "replica", "policy", "seed", "tokens", "inside", "far", "ratio", "inside_accuracy", "fails", "explosion", "paper", "strict", "first"}
 		return build(names, rows)
 	}
 	var laws, age [][]any
@@ -35,7 +35,7 @@ func planted(t *testing.T, root string, holds bool) {
 				}
 				row := "n" + strings.Repeat("x", n/8) + "t" + strings.Repeat("y", length/16)
 				first := []string{"neither", "state"}[fails]
-				laws = append(laws, []any{row, n, float64(n) / 100, length, seed, "zero", seed, 100, 0.1, 0.1 + float64(fails), 1 + 10*float64(fails), fails, fails, fails, fails, first})
+				laws = append(laws, []any{row, n, float64(n) / 100, length, seed, "zero", seed, 100, 0.1, 0.1 + float64(fails), 1 + 10*float64(fails), 1.0, fails, fails, fails, fails, first})
 				if length != 2048 {
 					continue
 				}
@@ -62,7 +62,7 @@ func planted(t *testing.T, root string, holds bool) {
 					if holds && length == 64 && policy == "zero" {
 						ratio = 2 * float64(share)
 					}
-					moments = append(moments, []any{row, 128, 0.1, length, seed, policy, seed, 100 * share, 0.1, 0.1 * ratio, ratio, 0, 0, 0, 0, "neither"})
+					moments = append(moments, []any{row, 128, 0.1, length, seed, policy, seed, 100 * share, 0.1, 0.1 * ratio, ratio, 1.0, flag(ratio > 2), flag(ratio > 2), 0, 0, "neither"})
 				}
 				for h := range 4 {
 					heads = append(heads, []any{row, length, seed, policy, seed, 0, h, map[bool]float64{true: 0.9 + 0.01*float64(h), false: 0.2}[holds]})
@@ -78,7 +78,7 @@ func planted(t *testing.T, root string, holds bool) {
 	if !holds {
 		ratio, strict = 1, 0
 	}
-	write(TextPlan, "outcome", outcome([][]any{{"r", 16, 0.1, 64, 0, "zero", 0, 100, 1.0, ratio, ratio, strict, strict, strict, strict, "loss"}}))
+	write(TextPlan, "outcome", outcome([][]any{{"r", 16, 0.1, 64, 0, "zero", 0, 100, 1.0, ratio, ratio, 1.0, strict, strict, strict, strict, "loss"}}))
 }
 
 // build makes a table of rows of ints, floats and texts.
@@ -90,6 +90,8 @@ func build(names []string, rows [][]any) *table.Table {
 		var texts []string
 		for _, r := range rows {
 			switch v := r[c].(type) {
+			case int64:
+				ints = append(ints, v)
 			case int:
 				ints = append(ints, int64(v))
 			case float64:

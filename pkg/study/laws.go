@@ -72,26 +72,22 @@ func ForgetPoints(root, plan, policy, rule string) ([]fit.Point, []fit.Outcome, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	outcomes, err := Outcomes(t, policy, rule)
+	outcomes, unlearned, err := Outcomes(t, policy, rule)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	points, warnings := fit.Brackets(outcomes)
+	if unlearned > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d of %d models have not learned the stream (accuracy within the window below %g) and are left out",
+			unlearned, unlearned+len(outcomes), LearnedAccuracy))
+	}
 	return points, outcomes, warnings, nil
 }
 
-// RecallPoints are the recall capacities of a study by N_S, of the models with the longest training length, whose
-// stream holds the oldest pairs.
+// RecallPoints are the recall capacities of a study by N_S, one for each seed.
 func RecallPoints(root, plan, policy string, level float64) ([]fit.Point, error) {
 	t, err := Read(root, plan, "age")
 	if err != nil {
-		return nil, err
-	}
-	lengths, err := t.Int("train_length")
-	if err != nil {
-		return nil, err
-	}
-	if t, err = Where(t, "train_length", slices.Max(lengths)); err != nil {
 		return nil, err
 	}
 	return Capacity(t, policy, level)

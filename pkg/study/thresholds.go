@@ -2,6 +2,7 @@ package study
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -14,40 +15,62 @@ import (
 // above the window's level, persistently); the last two as package collapse judges them.
 var Rules = map[string]string{"ratio": "fails", "paper": "paper", "strict": "strict"}
 
-// Outcomes are the verdicts of a rule on the models of one initial state at the end of training. T is in K tokens.
-func Outcomes(outcome *table.Table, policy, rule string) ([]fit.Outcome, error) {
-	column, known := Rules[rule]
-	if !known {
-		return nil, fmt.Errorf("rule %q is unknown; use ratio, paper or strict", rule)
-	}
-	t, err := Last(outcome)
+// LearnedAccuracy is the share of values that a model must recall within its window to count as having learned the
+// stream. One that has not is bad everywhere alike, which no rule may take for robustness.
+const LearnedAccuracy = 0.5
+
+// learned keeps the models that have learned.
+func learned(outcome *table.Table) (*table.Table, error) {
+	accuracy, err := outcome.Float("inside_accuracy")
 	if err != nil {
 		return nil, err
 	}
-	if t, err = Where(t, "policy", policy); err != nil {
-		return nil, err
+	t := outcome.Filter(func(i int) bool { return accuracy[i] >= LearnedAccuracy })
+	if t.Rows() == 0 {
+		return nil, fmt.Errorf("%w: no model has learned the stream", errNothing)
+	}
+	return t, nil
+}
+
+// Outcomes are the verdicts of a rule on the models of one initial state at the end of training. T is in K tokens. Models
+// that have not learned the stream are left out and counted.
+func Outcomes(outcome *table.Table, policy, rule string) (out []fit.Outcome, unlearned int, err error) {
+	column, known := Rules[rule]
+	if !known {
+		return nil, 0, fmt.Errorf("rule %q is unknown; use ratio, paper or strict", rule)
+	}
+	all, err := Last(outcome)
+	if err != nil {
+		return nil, 0, err
+	}
+	if all, err = Where(all, "policy", policy); err != nil {
+		return nil, 0, err
+	}
+	t, err := learned(all)
+	if err != nil {
+		return nil, 0, err
 	}
 	columns := map[string][]float64{}
 	for _, name := range []string{"n_s", "train_length", "seed", column} {
 		if columns[name], err = t.Float(name); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	var out []fit.Outcome
 	for i := range t.Rows() {
 		if v := columns[column][i]; v == 0 || v == 1 {
 			out = append(out, fit.Outcome{N: columns["n_s"][i], T: columns["train_length"][i] / 1024, Run: fmt.Sprintf("seed %g", columns["seed"][i]), Fails: v == 1})
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("no model was judged by the rule %s", rule)
+		return nil, 0, fmt.Errorf("no model was judged by the rule %s", rule)
 	}
-	return out, nil
+	return out, all.Rows() - t.Rows(), nil
 }
 
-// Capacity brackets how far back a model recalls: for every model the largest age at which the values of repeated keys
-// are recalled with at least the given accuracy (low, K tokens) and the next age (high), over all positions from half the
-// training length to its end. Ages that no pair of the stream can have beyond its gap are not tested: high is then +Inf.
+// Capacity brackets how far back models recall: for every N and seed the largest age at which the values of repeated keys
+// are recalled with at least the given accuracy (low, K tokens) and the next age (high), over positions from half the
+// training length to its end, for the training length that reaches furthest. Ages beyond the gap of the stream are not
+// tested: high is then +Inf.
 func Capacity(age *table.Table, policy string, level float64) ([]fit.Point, error) {
 	t, err := Where(age, "policy", policy)
 	if err != nil {
@@ -72,7 +95,8 @@ func Capacity(age *table.Table, policy string, level float64) ([]fit.Point, erro
 		h := hits[m][c["age"][i]]
 		hits[m][c["age"][i]] = [2]float64{h[0] + c["accuracy"][i]*c["repeats"][i], h[1] + c["repeats"][i]}
 	}
-	var points []fit.Point
+	type run struct{ n, seed float64 }
+	best := map[run]fit.Point{}
 	for m, byAge := range hits {
 		var ages []float64
 		for a := range byAge {
@@ -87,8 +111,12 @@ func Capacity(age *table.Table, policy string, level float64) ([]fit.Point, erro
 			}
 			p.Low = 2 * a / 1024
 		}
-		points = append(points, p)
+		r := run{m.n, m.seed}
+		if old, seen := best[r]; !seen || p.Low > old.Low || p.Low == old.Low && p.High > old.High {
+			best[r] = p
+		}
 	}
+	points := slices.Collect(maps.Values(best))
 	slices.SortFunc(points, func(a, b fit.Point) int {
 		return slices.Compare([]float64{a.N, a.Low, a.High}, []float64{b.N, b.Low, b.High})
 	})

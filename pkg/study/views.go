@@ -131,28 +131,24 @@ func Crossed(root, plan string) (*table.Table, error) {
 	return Sorted(t, "policy", "explosion", "strict")
 }
 
-// Recalled is the accuracy by age within the window, for each N at the longest training length, mean and range over
-// seeds: state, age (pairs), accuracy, accuracy_low, accuracy_high.
+// Recalled is the accuracy by age within the window, positions ½T … T, by N and training length, mean and range over
+// seeds: state, train_length, age (pairs), accuracy, accuracy_low, accuracy_high.
 func Recalled(root, plan, policy string) (*table.Table, error) {
 	t, err := chosen(root, plan, "age", "policy", policy)
 	if err != nil {
-		return nil, err
-	}
-	lengths, err := t.Int("train_length")
-	if err != nil {
-		return nil, err
-	}
-	longest := slices.Max(lengths)
-	if t, err = Where(t, "train_length", longest); err != nil {
 		return nil, err
 	}
 	position, err := t.Int("position")
 	if err != nil {
 		return nil, err
 	}
-	t = t.Filter(func(i int) bool { return position[i] >= longest/2 && position[i] < longest })
-	if t, err = OverSeeds(t, []string{"state", "age"}, "accuracy"); err != nil {
+	length, err := t.Int("train_length")
+	if err != nil {
 		return nil, err
 	}
-	return Sorted(t, "state", "age")
+	t = t.Filter(func(i int) bool { return position[i] >= length[i]/2 && position[i] < length[i] })
+	if t, err = OverSeeds(t, []string{"state", "train_length", "age"}, "accuracy"); err != nil {
+		return nil, err
+	}
+	return Sorted(t, "train_length", "state", "age")
 }
