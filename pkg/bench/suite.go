@@ -116,6 +116,13 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 			return append(rows, Prefill(d, name, w, bf16, 1, 65536, 5)...)
 		})
 	}
+	add("trace", func() []Row {
+		w, err := initial(preset("130m"))
+		if err != nil {
+			return []Row{{Work: "trace", Shape: "130m", Error: err.Error()}}
+		}
+		return Trace(ctx, d, "130m", w, 65536)
+	})
 	return all(ctx, o, jobs, emit)
 }
 
@@ -133,6 +140,7 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 			return Train(d, TrainSpec{Name: "byte d128 L2", Model: byteModel, Batch: 8, Tokens: 512, Compute: "f32", Save: "all"}, 8)
 		}},
 		{"prefill", func() []Row { return Prefill(d, "byte d128 L2", w, lm.Options{}, 1, 512, 10) }},
+		{"trace", func() []Row { return Trace(ctx, d, "byte d128 L2", w, 1<<20) }},
 	}, emit)
 }
 
