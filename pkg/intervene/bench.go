@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/lm"
@@ -61,11 +62,18 @@ func (d Decimation) keep(m mamba2.Model, length, piece int) []int32 {
 	return out
 }
 
-// Bench runs methods on one model. Methods of the same kind share compiled graphs.
+// Bench runs methods on one model. Methods of the same kind share compiled graphs, and so do models of one shape.
 type Bench struct {
 	Runner  *lm.Runner // of the model itself
 	Model   mamba2.Model
-	runners map[mamba2.Model]*lm.Runner
+	weights *lm.Weights
+	graphs  *graphs
+}
+
+// graphs are what models of one shape share: their weights are arguments.
+type graphs struct {
+	runners      map[mamba2.Model]*lm.Runner
+	calibrations map[string]*graph.Exec
 }
 
 // NewBench takes a runner of a Mamba-2 model of one replica.
@@ -74,19 +82,23 @@ func NewBench(r *lm.Runner) (*Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bench{r, m, map[mamba2.Model]*lm.Runner{m: r}}, nil
+	return &Bench{r, m, r.Weights, &graphs{map[mamba2.Model]*lm.Runner{m: r}, map[string]*graph.Exec{}}}, nil
 }
 
-// Variant is the runner of a variant of the model.
+// with is a bench of other weights on the same graphs.
+func (b *Bench) with(w *lm.Weights) *Bench { return &Bench{b.Runner, b.Model, w, b.graphs} }
+
+// Variant is the runner of a variant of the model, with this model's weights until another bench of the shape takes it.
 func (b *Bench) Variant(m mamba2.Model) *lm.Runner {
-	if r := b.runners[m]; r != nil {
-		return r
-	}
-	w := *b.Runner.Weights
+	r := b.graphs.runners[m]
+	w := *b.weights
 	w.Model = m
-	r := lm.NewRunner(b.Runner.Device, &w)
-	r.Options, r.Piece = b.Runner.Options, b.Runner.Piece
-	b.runners[m] = r
+	if r == nil {
+		r = lm.NewRunner(b.Runner.Device, &w)
+		r.Options, r.Piece = b.Runner.Options, b.Runner.Piece
+		b.graphs.runners[m] = r
+	}
+	r.Weights = &w
 	return r
 }
 
@@ -100,7 +112,7 @@ func (b *Bench) Apply(method Method) (*lm.Runner, map[string]*tensors.Tensor, er
 	if err != nil {
 		return nil, nil, err
 	}
-	controls, err := a.compiled.Tensors(b.Runner.Weights.Values[0].DType())
+	controls, err := a.compiled.Tensors(b.weights.Values[0].DType())
 	return a.runner, controls, err
 }
 
@@ -143,7 +155,7 @@ func (b *Bench) apply(method Method) (*applied, error) {
 			lengths[length], err = plan.Compile(m)
 		}
 	}
-	return &applied{b.Variant(m), b.Runner, m, c, lengths, method.Decimation}, err
+	return &applied{b.Variant(m), b.Variant(b.Model), m, c, lengths, method.Decimation}, err
 }
 
 // of is what acts in a context of so many tokens.

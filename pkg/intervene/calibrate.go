@@ -34,7 +34,6 @@ func (c Calibration) Run(ctx context.Context, b *Bench, rows [][]int32) (factors
 		return nil, nil, fmt.Errorf("calibration: %d steps at rate %g; want 1 or more, above 0", c.Steps, c.Rate)
 	}
 	loss := c.program(b)
-	defer loss.Finalize()
 	r := rand.New(rand.NewPCG(c.Seed, 0xca11))
 	n := b.Model.Layers()
 	theta, first, second := make([]float64, n), make([]float64, n), make([]float64, n)
@@ -85,8 +84,11 @@ func (c Calibration) Run(ctx context.Context, b *Bench, rows [][]int32) (factors
 
 // program is the mean loss and its gradient in the logarithm of the factors: parameters, tokens, labels, logs.
 func (c Calibration) program(b *Bench) *graph.Exec {
-	w := b.Runner.Weights
-	return graph.MustNewExec(b.Runner.Device.Backend, func(in []*graph.Node) []*graph.Node {
+	w, key := b.Variant(b.Model).Weights, fmt.Sprint(c.Control, c.Zeroth)
+	if e := b.graphs.calibrations[key]; e != nil {
+		return e
+	}
+	e := graph.MustNewExec(b.Runner.Device.Backend, func(in []*graph.Node) []*graph.Node {
 		params, in := w.Nodes(in)
 		logs := in[2]
 		factors := graph.Exp(logs) // [layers]
@@ -100,7 +102,9 @@ func (c Calibration) program(b *Bench) *graph.Exec {
 			return []*graph.Node{loss, graph.ZerosLike(logs)}
 		}
 		return []*graph.Node{loss, graph.Gradient(loss, logs)[0]}
-	})
+	}).SetMaxCache(-1)
+	b.graphs.calibrations[key] = e
+	return e
 }
 
 func (c Calibration) call(e *graph.Exec, b *Bench, rows [][]int32, logs []float64) (loss float64, gradient []float64, err error) {
@@ -109,8 +113,8 @@ func (c Calibration) call(e *graph.Exec, b *Bench, rows [][]int32, logs []float6
 	for _, row := range rows {
 		tokens, labels = append(tokens, row[:n]...), append(labels, row[1:]...)
 	}
-	args := b.Runner.Weights.Args(tensors.FromFlatDataAndDimensions(tokens, len(rows), n), tensors.FromFlatDataAndDimensions(labels, len(rows), n))
-	if b.Runner.Weights.Values[0].DType() == dtypes.Float64 {
+	args := b.weights.Args(tensors.FromFlatDataAndDimensions(tokens, len(rows), n), tensors.FromFlatDataAndDimensions(labels, len(rows), n))
+	if b.weights.Values[0].DType() == dtypes.Float64 {
 		args = append(args, tensors.FromFlatDataAndDimensions(append([]float64{}, logs...), len(logs)))
 	} else {
 		narrow := make([]float32, len(logs))

@@ -235,26 +235,42 @@ func Summary(results *table.Table) (*table.Table, error) {
 	return t, nil
 }
 
-// RecallByAge is one row per method and kind of pairs of a Summary: columns method, pairs ("at most T old", "older"), recall.
-func RecallByAge(summary *table.Table) (*table.Table, error) {
-	method, err := summary.Text("method")
+// RecallByAge is recall beyond T from Results, one row per method and kind of pairs: columns method, pairs ("at most T old",
+// "older"), recall, recall_low, recall_high (Student's t over models, NaN for one), models.
+func RecallByAge(results *table.Table) (*table.Table, error) {
+	method, err := results.Text("method")
+	if err != nil {
+		return nil, err
+	}
+	model, err := results.Text("model")
 	if err != nil {
 		return nil, err
 	}
 	var names, pairs []string
-	var recall []float64
+	var counts []int64
+	var recall, lows, highs []float64
 	for _, part := range []struct{ column, pairs string }{{"recall_inside", "at most T old"}, {"recall_outside", "older"}} {
-		v, err := summary.Float(part.column)
+		v, err := results.Float(part.column)
 		if err != nil {
 			return nil, err
 		}
-		for i, name := range method {
-			if (i == 0 || method[i-1] != name) && !math.IsNaN(v[i]) { // the same at every multiple
-				names, pairs, recall = append(names, name), append(pairs, part.pairs), append(recall, v[i])
+		values, seen, order := map[string][]float64{}, map[[2]string]bool{}, []string{}
+		for i, name := range method { // the same at every multiple
+			if key := [2]string{name, model[i]}; !seen[key] && !math.IsNaN(v[i]) {
+				if values[name] == nil {
+					order = append(order, name)
+				}
+				seen[key], values[name] = true, append(values[name], v[i])
 			}
 		}
+		for _, name := range order {
+			mean, low, high := student(values[name])
+			names, pairs, counts = append(names, name), append(pairs, part.pairs), append(counts, int64(len(values[name])))
+			recall, lows, highs = append(recall, mean), append(lows, low), append(highs, high)
+		}
 	}
-	return table.New().AddText("method", names).AddText("pairs", pairs).AddFloat("recall", recall), nil
+	return table.New().AddText("method", names).AddText("pairs", pairs).AddFloat("recall", recall).AddFloat("recall_low", lows).
+		AddFloat("recall_high", highs).AddInt("models", counts), nil
 }
 
 // SweepMap is the mean loss over models for every pair of a family's two parameters: columns first, second, mean_loss.

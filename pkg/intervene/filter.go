@@ -74,7 +74,7 @@ func (b *Bench) deltas(ctx context.Context, rows [][]int32) (deltas [][][][]floa
 			deltas[l][h] = make([][]float64, len(rows))
 		}
 	}
-	_, err = b.Runner.Run(ctx, rows, nil, lm.Request{Probes: []string{"delta", "log_alpha"}}, func(p lm.Piece) error {
+	_, err = b.Variant(b.Model).Run(ctx, rows, nil, lm.Request{Probes: []string{"delta", "log_alpha"}}, func(p lm.Piece) error {
 		d, err := wideFloats(p.Probes["delta"])
 		if err != nil {
 			return err

@@ -158,10 +158,17 @@ func TestEveryMethodRuns(t *testing.T) {
 		if err := all.Append(results); err != nil {
 			t.Fatal(err)
 		}
+		cells, err := intervene.SweepMap(sweep, name)
+		if two := len(f.Parameters) == 2; two != (err == nil) || two && cells.Rows() != len(f.Grid(8)) {
+			t.Errorf("%s: map of its sweep: %v", name, err)
+		}
 	}
 	s, err := intervene.Summary(all)
 	if err != nil || s.Rows() != len(c.Methods)*3 {
 		t.Fatalf("%v rows, %v", s.Rows(), err)
+	}
+	if ages, err := intervene.RecallByAge(all); err != nil || ages.Rows() != 2*(len(c.Methods)-1) { // decimation has none
+		t.Errorf("%d rows by age, %v", ages.Rows(), err)
 	}
 	if cost, _ := s.Float("cost"); cost[0] != 0 {
 		t.Errorf("the model as it is costs %g", cost[0])
@@ -344,6 +351,7 @@ func TestDoseResponseRuns(t *testing.T) {
 		t.Fatalf("%d steps, %v", len(steps), err)
 	}
 	var losses []float64
+	all := intervene.Responses()
 	for _, step := range steps {
 		rows, err := d.Run(context.Background(), b, suite(), "small", step)
 		if err != nil {
@@ -351,6 +359,13 @@ func TestDoseResponseRuns(t *testing.T) {
 		}
 		loss, _ := rows.Float("loss")
 		losses = append(losses, loss[2])
+		if err := all.Append(rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	means, err := intervene.MeanResponses(all, 8, 8)
+	if err != nil || means.Rows() != 4 {
+		t.Errorf("%d means, %v", means.Rows(), err)
 	}
 	if losses[2] != losses[0] || losses[1] == losses[0] { // a bound of 1 is none
 		t.Errorf("losses %v", losses)

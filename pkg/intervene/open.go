@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
 )
 
@@ -15,6 +16,7 @@ func Open(dirs []string, backend string, piece int) (all []Named, err error) {
 	if err != nil {
 		return nil, err
 	}
+	shapes := map[mamba2.Model]*Bench{}
 	for i, name := range names(dirs) {
 		if piece > 0 {
 			opened[i].Piece = piece
@@ -22,6 +24,11 @@ func Open(dirs []string, backend string, piece int) (all []Named, err error) {
 		b, err := NewBench(opened[i].Runner)
 		if err != nil {
 			return nil, err
+		}
+		if like := shapes[b.Model]; like != nil {
+			b = like.with(b.weights)
+		} else {
+			shapes[b.Model] = b
 		}
 		all = append(all, Named{name, b})
 	}

@@ -99,3 +99,37 @@ func Example() {
 	// 0 true
 	// 8 false
 }
+
+// Whatever a method does, it does the same when tokens come one by one; methods that act at the ends of pieces do not.
+func TestMethodsAreTheSameTokenByToken(t *testing.T) {
+	b, single := initial(t), initial(t)
+	single.Runner.Piece = 1
+	s := suite()
+	s.Multiples, s.Sequences, s.Split = []int{1, 4}, 2, "selection"
+	for _, name := range intervene.FamilyNames() {
+		if name == "state_norm_chunked" || name == "decimation" {
+			continue
+		}
+		f, err := intervene.FindFamily(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := f.Method(context.Background(), b, s, f.Grid(8)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := s.Run(context.Background(), b, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Run(context.Background(), single, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range want {
+			if math.Abs(got[i].Loss-want[i].Loss) > 1e-5 {
+				t.Errorf("%s at %d T: loss %g token by token, %g in pieces", name, want[i].Multiple, got[i].Loss, want[i].Loss)
+			}
+		}
+	}
+}

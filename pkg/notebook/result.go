@@ -51,3 +51,12 @@ func Read(path, command string) (*table.Table, error) {
 	}
 	return t, err
 }
+
+// Have tells whether a result is there, whole, and says so.
+func Have(path string) bool {
+	if _, err := table.Read(path); err != nil {
+		return false
+	}
+	fmt.Println("using", path, "(remove it to make it anew)")
+	return true
+}
