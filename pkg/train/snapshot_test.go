@@ -77,6 +77,30 @@ func TestOtherConfigurationIsNamed(t *testing.T) {
 	}
 }
 
+// A run that begins again does not see the snapshots of the one before, which may be further.
+func TestRestart(t *testing.T) {
+	c := tiny(t, "steps=3")
+	if err := start(t, "go", c).Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.Steps = 2
+	again := start(t, "go", c)
+	if err := again.Begin(false, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	resumed := start(t, "go", c)
+	if err := resumed.Begin(true, false); err != nil || resumed.Steps() != 2 {
+		t.Errorf("resumed after step %d: %v", resumed.Steps(), err)
+	}
+	metrics, err := ReadMetrics(filepath.Join(c.Output, "metrics.jsonl"))
+	if err != nil || metrics.Rows() != 2 {
+		t.Errorf("%d rows of metrics, want 2: %v", metrics.Rows(), err)
+	}
+}
+
 // A run goes on from a snapshot's or an exported model's weights as a new run.
 func TestContinuedTraining(t *testing.T) {
 	c := tiny(t, "steps=3", "policy=zero,passed", "export.ladder=1", "export.first=1")

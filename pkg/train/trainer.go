@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"sync"
 
@@ -281,7 +282,8 @@ func (t *Trainer) checkSkips(r Results) error {
 }
 
 // Begin prepares the output folder: with resume training goes on from its newest whole snapshot, if there is one. A
-// folder that holds snapshots is refused otherwise, unless restart says to begin again.
+// folder that holds snapshots is refused otherwise, unless restart says to begin again: then
+// they are kept as snapshots.before.
 func (t *Trainer) Begin(resume, restart bool) error {
 	if t.Config.Output == "" {
 		return nil
@@ -290,8 +292,14 @@ func (t *Trainer) Begin(resume, restart bool) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("output: %w", err)
-	case len(have) == 0 || restart:
+	case len(have) == 0:
 		return nil
+	case restart: // later steps of the old run must not be taken for this one's
+		before := t.Config.snapshotRoot() + ".before"
+		if err := os.RemoveAll(before); err != nil {
+			return fmt.Errorf("output: %w", err)
+		}
+		return os.Rename(t.Config.snapshotRoot(), before)
 	case !resume:
 		return fmt.Errorf("output: %s holds snapshots up to step %d: use --resume to go on, --restart to begin again, or another output folder",
 			t.Config.Output, have[len(have)-1])

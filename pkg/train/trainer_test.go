@@ -82,7 +82,7 @@ func TestResumeIsBitEqual(t *testing.T) {
 		{"go", []string{"policy=gaussian"}}, {"go", []string{"policy=fitted", "accumulate=2"}}, {"go", []string{"policy=learned", "seeds=0,1"}},
 		{"go", []string{all, "accumulate=2"}},
 		{"go", []string{"policy=passed", `stages=[{"train_length":8,"steps":3},{"train_length":32,"steps":5}]`}},
-		{"cpu", []string{all, "accumulate=2", "steps_per_call=2"}},
+		{"cpu", []string{all, "accumulate=2", "steps_per_call=2", "model.layers=1", "unroll=true"}},
 	} {
 		t.Run(v.backend+" "+strings.Join(v.set, " "), func(t *testing.T) {
 			straight := start(t, v.backend, tiny(t, append(v.set, "snapshots.every=4")...))

@@ -74,7 +74,12 @@ func (t *Trainer) validate(ctx context.Context, log *log) error {
 				return err
 			}
 		}
-		line := fmt.Sprintf("step %d, %s: validation loss %.4f over %d tokens", t.step, replica.Name(), total/float64(length*len(tokens)), length)
+		mean := total / float64(length*len(tokens))
+		line := fmt.Sprintf("step %d, %s: validation loss %.4f", t.step, replica.Name(), mean)
+		if d := t.Config.Data; d.Kind == "corpus" && (d.Tokenizer == "" || d.Tokenizer == "bytes") {
+			line += fmt.Sprintf(" (%.4f bits per byte)", mean/math.Ln2)
+		}
+		line += fmt.Sprintf(" over %d tokens of %d sequences", length, len(tokens))
 		if scored != nil {
 			line += fmt.Sprintf(", %.4f for repeats in the last bucket", hard)
 		}
