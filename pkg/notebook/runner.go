@@ -93,7 +93,8 @@ func (r Runner) one(ctx context.Context, path string) error {
 	}
 	defer os.RemoveAll(tmp)
 	log, err := r.convert(ctx, path, "--to", "notebook", "--execute", "--output-dir", tmp, "--output", name,
-		"--ExecutePreprocessor.kernel_name=gonb-plain", fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(r.Cell.Seconds())))
+		"--ExecutePreprocessor.kernel_name=gonb-plain", "--ExecutePreprocessor.startup_timeout=300",
+		fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(r.Cell.Seconds())))
 	if err != nil {
 		return fmt.Errorf("%s\n(%w)", failure(log), err)
 	}
