@@ -28,7 +28,7 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 
 	proj, dt := b.project(l, rmsNorm(r, b.perRow(l.params[norm], 1), c.Eps))
 	z, raw := part(proj, 0, inner), part(proj, inner, inner+c.Channels())
-	conv, windowAfter, windowsAt := b.convolve(l, raw, state[1])
+	conv, windowAfter, windowsAt := b.convolve(l, proj, raw, state[1])
 	x := shape(part(conv, 0, inner), h, p)
 	bt := shape(part(conv, inner, inner+groups*n), groups, n)
 	ct := shape(part(conv, inner+groups*n, c.Channels()), groups, n)
@@ -49,11 +49,15 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 		op.XBC = conv
 	}
 	mixed := b.recur(l, op, state)
-	y := recurrence.Skip(mixed.y, x, b.perRow(Reshape(l.params[skip], b.replicas, h, 1), 1))
-	y = shape(b.change(l, "y_scale", y, func(y, by *Node) *Node { return Mul(y, InsertAxes(by, -1)) }), inner)
-
-	gated := Mul(y, silu(ConvertDType(z, b.gate)))
-	normed := b.gatedNorm(gated, b.perRow(l.params[gateNorm], 1))
+	var y, normed *Node
+	if b.fuses(l) {
+		y16 := Reshape(ConvertDType(mixed.y, b.compute), b.batch, b.tokens, inner)
+		normed = b.gateKernel(l, y16, conv, proj)
+	} else {
+		y = recurrence.Skip(mixed.y, x, b.perRow(Reshape(l.params[skip], b.replicas, h, 1), 1))
+		y = shape(b.change(l, "y_scale", y, func(y, by *Node) *Node { return Mul(y, InsertAxes(by, -1)) }), inner)
+		normed = b.gatedNorm(Mul(y, silu(ConvertDType(z, b.gate))), b.perRow(l.params[gateNorm], 1))
+	}
 	out := b.linear(ConvertDType(normed, b.compute), l.params[outWeight], b.gate)
 	if c.UseBias {
 		out = Add(out, b.perRow(l.params[outBias], 1))
@@ -95,7 +99,7 @@ func (b *block) keep(l layerOf, what string, n *Node) *Node {
 
 // convolve is SiLU(causal depthwise convolution) of raw [batch, tokens, channels] with the carried window
 // [batch, channels, kernel]; it returns the window after the last token and, on demand, those after Ends.
-func (b *block) convolve(l layerOf, raw, window *Node) (y, after *Node, at func() *Node) {
+func (b *block) convolve(l layerOf, proj, raw, window *Node) (y, after *Node, at func() *Node) {
 	g, k := raw.Graph(), b.Kernel
 	past := TransposeAllAxes(window, 0, 2, 1)
 	all := Concatenate([]*Node{ConvertDType(past, raw.DType()), raw}, 1) // [batch, kernel + tokens, channels]
@@ -103,24 +107,11 @@ func (b *block) convolve(l layerOf, raw, window *Node) (y, after *Node, at func(
 	if l.segments != nil {
 		segs = Concatenate([]*Node{Zeros(g, shapes.Make(dtypes.Int32, b.batch, k)), l.segments}, 1)
 	}
-	weights := b.perRow(l.params[conv], 1) // [batch or 1, 1, channels, kernel]
-	for i := range k {                     // tap i sees the token k − 1 − i before the current one
-		tap := ConvertDType(SliceAxis(all, 1, AxisRange(i+1, i+1+b.tokens)), b.gate)
-		if segs != nil && i < k-1 {
-			same := Equal(SliceAxis(segs, 1, AxisRange(i+1, i+1+b.tokens)), l.segments)
-			tap = Where(BroadcastToShape(InsertAxes(same, -1), shapes.Make(dtypes.Bool, tap.Shape().Dimensions...)), tap, ZerosLike(tap))
-		}
-		term := Mul(tap, Squeeze(SliceAxis(weights, -1, AxisElem(i)), -1))
-		if y == nil {
-			y = term
-		} else {
-			y = Add(y, term)
-		}
+	if b.fuses(l) {
+		y = b.convKernel(l, proj, window)
+	} else {
+		y = ConvertDType(silu(b.taps(all, l.params[conv], l.params[convBias], b.tokens, maskOf(segs, l.segments)...)), b.compute)
 	}
-	if b.ConvBias {
-		y = Add(y, b.perRow(l.params[convBias], 1))
-	}
-	y = ConvertDType(silu(y), b.compute)
 
 	rowsAt := func(ends *Node) *Node { // windows after the tokens ends (int32 [n]): [n, batch, channels, kernel]
 		n := ends.Shape().Dim(0)
@@ -143,6 +134,42 @@ func (b *block) convolve(l layerOf, raw, window *Node) (y, after *Node, at func(
 		after = ConvertDType(TransposeAllAxes(SliceAxis(all, 1, AxisRange(b.tokens, b.tokens+k)), 0, 2, 1), b.gate)
 	}
 	return y, after, func() *Node { return rowsAt(l.ends) }
+}
+
+// taps is the convolution of n tokens that follow kernel ones in all [batch, kernel + n, channels]; same, if given, says
+// of each tap where it belongs to the token's own document.
+func (b *block) taps(all, weight, bias *Node, n int, same ...func(from int) *Node) (y *Node) {
+	k := b.Kernel
+	weights := b.perRow(weight, 1) // [batch or 1, 1, channels, kernel]
+	for i := range k {             // tap i sees the token k − 1 − i before the current one
+		tap := ConvertDType(SliceAxis(all, 1, AxisRange(i+1, i+1+n)), b.gate)
+		for _, f := range same {
+			if i < k-1 {
+				tap = Where(BroadcastToShape(f(i+1), shapes.Make(dtypes.Bool, tap.Shape().Dimensions...)), tap, ZerosLike(tap))
+			}
+		}
+		term := Mul(tap, Squeeze(SliceAxis(weights, -1, AxisElem(i)), -1))
+		if y == nil {
+			y = term
+		} else {
+			y = Add(y, term)
+		}
+	}
+	if b.ConvBias {
+		y = Add(y, b.perRow(bias, 1))
+	}
+	return y
+}
+
+// maskOf tells by tap which tokens have the same segment as the current one.
+func maskOf(segs, segments *Node) []func(from int) *Node {
+	if segs == nil {
+		return nil
+	}
+	n := segments.Shape().Dim(1)
+	return []func(from int) *Node{func(from int) *Node {
+		return InsertAxes(Equal(SliceAxis(segs, 1, AxisRange(from, from+n)), segments), -1)
+	}}
 }
 
 // gatherTokens takes rows idx [batch, n, k] of x [batch, tokens, channels].

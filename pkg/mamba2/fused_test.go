@@ -1,0 +1,99 @@
+package mamba2
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+func fusedConfig() Config {
+	c := Default(128, 2, 64)
+	c.State = 16
+	return c
+}
+
+func TestBlockKernelsAreBoundToSizes(t *testing.T) {
+	b := &block{Model: Model{Config: fusedConfig()}, batch: 4, tokens: 70, replicas: 2}
+	for name, bind := range map[string]map[string]int{
+		"conv_forward": {"T": 70, "OFF": 256, "ROWS": 2}, "conv_backward": {"T": 70, "OFF": 256, "ROWS": 2},
+		"gate_forward": {"INNER": 256, "ROWS": 140}, "gate_backward": {"INNER": 256, "ROWS": 140, "EACH": 4},
+	} {
+		k := b.kernel(name, [3]int{1}, bind)
+		head, _, _ := strings.Cut(k.Source, "{noinline")
+		if strings.Contains(head, ": i32,") || strings.Contains(head, ": i32)") || !strings.Contains(head, "@"+name+"(") {
+			t.Errorf("%s still has integer arguments or another name: %s", name, head)
+		}
+	}
+}
+
+// TestFusedBlockEqualsGraph runs where there is an NVIDIA GPU: losses and all gradients of two models side by side,
+// with kernels and without, in bfloat16 both.
+func TestFusedBlockEqualsGraph(t *testing.T) {
+	dev, err := xla.Open("cuda")
+	if err != nil {
+		t.Logf("emission only, without a GPU: %v", err)
+		return
+	}
+	m := Model{Config: fusedConfig()}
+	w, err := lm.InitialWeights(m, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows, tokens = 4, 70
+	ids := make([]int32, rows*tokens)
+	for i := range ids {
+		ids[i] = int32((i*i*7 + 3*i) % 64)
+	}
+	state := lm.ZeroState(m, rows, dtypes.Float32)
+	for k, s := range state {
+		v := tensors.MustCopyFlatData[float32](s)
+		for i := range v {
+			v[i] = float32(math.Sin(float64(i)))
+		}
+		state[k] = tensors.FromFlatDataAndDimensions(v, s.Shape().Dimensions...)
+	}
+	run := func(plain bool) (names []string, values [][]float32) {
+		e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
+			params, rest := w.Nodes(in)
+			call := lm.Call{Params: params, Tokens: rest[0], State: rest[1:], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Plain: plain}}
+			out := m.Forward(call)
+			loss := ReduceAllMean(lm.TokenLoss(m.Logits(call, out.Hidden), rest[0]))
+			loss = Add(loss, MulScalar(ReduceAllSum(Mul(out.State[0], Cos(out.State[0]))), 1e-3))
+			wrt := append([]*Node{}, in[:len(w.Specs)]...)
+			return append(Gradient(loss, append(wrt, rest[1:]...)...), loss, out.State[0], out.State[1])
+		})
+		args := w.Args(tensors.FromFlatDataAndDimensions(ids, rows, tokens))
+		for _, s := range state {
+			args = append(args, s)
+		}
+		for _, s := range w.Specs {
+			names = append(names, "gradient of "+s.Name)
+		}
+		names = append(names, "gradient of state", "gradient of conv_state", "loss", "state", "conv_state")
+		for _, o := range e.MustCall(args...) {
+			values = append(values, tensors.MustCopyFlatData[float32](o))
+		}
+		return
+	}
+	names, got := run(false)
+	_, want := run(true)
+	for i, name := range names {
+		diff, norm := 0.0, 0.0
+		for j := range want[i] {
+			diff += math.Pow(float64(got[i][j]-want[i][j]), 2)
+			norm += math.Pow(float64(want[i][j]), 2)
+		}
+		ratio := math.Sqrt(diff / norm)
+		t.Logf("%s differs by %.2e", name, ratio)
+		if !(ratio < 0.03) {
+			t.Errorf("%s differs by %.2e", name, ratio)
+		}
+	}
+}
