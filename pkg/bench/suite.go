@@ -79,11 +79,11 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		}
 	}
 	trains := []TrainSpec{
-		{Name: "130m", Model: preset("130m"), Batch: 16, Tokens: 2048, Compute: "bf16", Save: "all"},
-		{Name: "370m", Model: preset("370m"), Batch: 8, Tokens: 2048, Compute: "bf16", Save: "all"},
+		{Name: "130m", Model: preset("130m"), Batch: 16, Tokens: 2048, Compute: "bf16", Save: "none"},
+		{Name: "370m", Model: preset("370m"), Batch: 8, Tokens: 2048, Compute: "bf16", Save: "none"},
 	}
 	if o.Explore {
-		for _, save := range []string{"proj", "none"} {
+		for _, save := range []string{"all"} {
 			trains = append(trains, TrainSpec{Name: "130m", Model: preset("130m"), Batch: 16, Tokens: 2048, Compute: "bf16", Save: save})
 		}
 	}
@@ -106,23 +106,25 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		}
 	}
 	bf16 := lm.Options{Compute: dtypes.BFloat16}
-	for _, name := range []string{"130m", "370m"} {
-		add("prefill", func() []Row {
+	with := func(work, name string, run func(w *lm.Weights) []Row) {
+		add(work, func() []Row {
 			w, err := initial(preset(name))
 			if err != nil {
-				return []Row{{Work: "prefill", Shape: name, Error: err.Error()}}
+				return []Row{{Work: work, Shape: name, Error: err.Error()}}
 			}
+			return run(w)
+		})
+	}
+	for _, name := range []string{"130m", "370m"} {
+		with("prefill", name, func(w *lm.Weights) []Row {
 			rows := Prefill(d, name, w, bf16, 1, 2048, 10)
 			return append(rows, Prefill(d, name, w, bf16, 1, 65536, 5)...)
 		})
+		with("decode", name, func(w *lm.Weights) []Row {
+			return []Row{Decode(ctx, d, name, w, bf16, 1, 256, 128, 3), Decode(ctx, d, name, w, bf16, 64, 256, 128, 3)}
+		})
 	}
-	add("trace", func() []Row {
-		w, err := initial(preset("130m"))
-		if err != nil {
-			return []Row{{Work: "trace", Shape: "130m", Error: err.Error()}}
-		}
-		return Trace(ctx, d, "130m", w, 65536)
-	})
+	with("trace", "130m", func(w *lm.Weights) []Row { return Trace(ctx, d, "130m", w, bf16, 4096, 1<<18) })
 	return all(ctx, o, jobs, emit)
 }
 
@@ -140,7 +142,11 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 			return Train(d, TrainSpec{Name: "byte d128 L2", Model: byteModel, Batch: 8, Tokens: 512, Compute: "f32", Save: "all"}, 8)
 		}},
 		{"prefill", func() []Row { return Prefill(d, "byte d128 L2", w, lm.Options{}, 1, 512, 10) }},
-		{"trace", func() []Row { return Trace(ctx, d, "byte d128 L2", w, 1<<20) }},
+		{"decode", func() []Row {
+			return []Row{Decode(ctx, d, "byte d128 L2", w, lm.Options{}, 1, 256, 128, 5),
+				Decode(ctx, d, "byte d128 L2 unrolled", w, lm.Options{Unroll: true}, 1, 256, 128, 5)}
+		}},
+		{"trace", func() []Row { return Trace(ctx, d, "byte d128 L2", w, lm.Options{}, 512, 1<<20) }},
 	}, emit)
 }
 

@@ -10,9 +10,12 @@ import (
 )
 
 // Trace times a pass with all state statistics, written to files, against the same pass without them.
-func Trace(ctx context.Context, d *xla.Device, name string, w *lm.Weights, tokens int) []Row {
-	shape := fmt.Sprintf("%s B1 T%d", name, tokens)
-	o, err := trace.Measure(ctx, lm.NewRunner(d, w), tokens, trace.Config{})
+func Trace(ctx context.Context, d *xla.Device, name string, w *lm.Weights, options lm.Options, piece, tokens int) []Row {
+	shape := fmt.Sprintf("%s B1 T%d %s", name, tokens, products(options))
+	r := lm.NewRunner(d, w)
+	options.Infer = true
+	r.Options, r.Piece = options, piece
+	o, err := trace.Measure(ctx, r, tokens, trace.Config{})
 	if err != nil {
 		return []Row{{Work: "trace", Shape: shape, Error: err.Error()}}
 	}

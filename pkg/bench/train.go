@@ -50,6 +50,7 @@ type TrainSpec struct {
 	Batch, Tokens, Replicas int // sequences of each replica, tokens of a sequence
 	Compute, Save           string
 	StepsPerCall, Pieces    int
+	Unroll                  bool // no loop over layers
 }
 
 // Train times optimiser steps on random tokens, data and copies included, and the compilation. The rate counts the tokens
@@ -84,7 +85,7 @@ func Train(d *xla.Device, s TrainSpec, runs int) []Row {
 func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {
 	c := train.DefaultConfig()
 	c.Model, c.TrainLength, c.BatchTokens, c.Compute, c.Save = s.Model, s.Tokens, s.Batch*s.Tokens, s.Compute, s.Save
-	c.StepsPerCall, c.Steps, c.LossPieces, c.Output = s.StepsPerCall, 1<<20, s.Pieces, ""
+	c.Unroll, c.StepsPerCall, c.Steps, c.LossPieces, c.Output = s.Unroll, s.StepsPerCall, 1<<20, s.Pieces, ""
 	c.Policy = []string{"zero"}
 	c.Seeds = nil
 	seeds := make([]uint64, s.Replicas)

@@ -1,0 +1,30 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+// Decode times greedy generation of n tokens of each of batch sequences, made inside graphs of chunk tokens.
+func Decode(ctx context.Context, d *xla.Device, name string, w *lm.Weights, options lm.Options, batch, n, chunk, runs int) Row {
+	row := Row{Work: "decode", Shape: fmt.Sprintf("%s B%d %s", name, batch, products(options)), Note: fmt.Sprintf("%d tokens per call", chunk)}
+	r := lm.NewRunner(d, w)
+	options.Infer = true
+	r.Options = options
+	last := make([]int32, batch)
+	for i := range last {
+		last[i] = int32(i * 31 % w.Model.Vocab())
+	}
+	return guard(row, func() Row {
+		return rates(row, runs, float64(batch*n), func() error {
+			state := lm.ZeroState(w.Model, batch, dtypes.Float32)
+			_, err := r.Continue(ctx, state, last, 0, n, lm.Sampling{Chunk: chunk}, nil, nil)
+			return err
+		})
+	})
+}
