@@ -268,7 +268,9 @@ func (s Suite) states(ctx context.Context, a *applied, scores []Score) error {
 	for i := range scores {
 		scores[i].Norm, scores[i].Retention = 0, 0
 		for h := range all {
-			scores[i].Norm = max(scores[i].Norm, norms[i][h]/counted[i]/inWindow[h])
+			if inWindow[h] > 0 { // a head that writes nothing inside T has no ratio
+				scores[i].Norm = max(scores[i].Norm, norms[i][h]/counted[i]/inWindow[h])
+			}
 			scores[i].Retention = max(scores[i].Retention, math.Exp(gates[i][h]/counted[i]*float64(s.TrainLength)))
 		}
 	}
