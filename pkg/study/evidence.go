@@ -230,8 +230,8 @@ func (e evidence) largerIsWorse() (Claim, error) {
 	if d.Agree+d.Violate == 0 {
 		return c, orMissing(nil, "models at equal T that fail beside ones that do not")
 	}
-	c.Ours = fmt.Sprintf("pairs at equal T: %d as claimed, %d against, p = %.2g%s", d.Agree, d.Violate, d.P, noted(left))
-	c.Verdict = verdict(d.P < 0.05 && d.Monotone, d.P >= 0.05)
+	c.Ours = fmt.Sprintf("%d of %d models fail; pairs at equal T: %d as claimed, %d against, p = %.2g%s", failures(outcomes), len(outcomes), d.Agree, d.Violate, d.P, noted(left))
+	c.Verdict = matrixVerdict(outcomes, d)
 	return c, nil
 }
 
@@ -245,8 +245,8 @@ func (e evidence) threshold() (Claim, error) {
 	if d.Agree+d.Violate == 0 {
 		return c, orMissing(nil, "models at equal N_S that fail beside ones that do not")
 	}
-	c.Ours = fmt.Sprintf("pairs at equal N_S: %d as claimed, %d against, p = %.2g%s", d.Agree, d.Violate, d.P, noted(left))
-	c.Verdict = verdict(d.P < 0.05 && d.Monotone, d.P >= 0.05)
+	c.Ours = fmt.Sprintf("%d of %d models fail; pairs at equal N_S: %d as claimed, %d against, p = %.2g%s", failures(outcomes), len(outcomes), d.Agree, d.Violate, d.P, noted(left))
+	c.Verdict = matrixVerdict(outcomes, d)
 	return c, nil
 }
 
@@ -448,4 +448,23 @@ func orMissing(err error, what string) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s", errNothing, what)
+}
+
+// fewFailures is the number of failing models below which their order along an axis is an anecdote.
+const fewFailures = 5
+
+func failures(outcomes []fit.Outcome) (n int) {
+	for _, o := range outcomes {
+		if o.Fails {
+			n++
+		}
+	}
+	return n
+}
+
+func matrixVerdict(outcomes []fit.Outcome, d fit.Direction) string {
+	if failures(outcomes) < fewFailures {
+		return NotTestable
+	}
+	return verdict(d.P < 0.05 && d.Monotone, d.P >= 0.05)
 }

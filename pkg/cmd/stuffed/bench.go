@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/bench"
+	"stuffed/pkg/study"
+	"stuffed/pkg/table"
 	"stuffed/xla"
 )
 
@@ -72,5 +74,30 @@ bench/peers run other implementations on the same shapes.`,
 	f.BoolVar(&exact, "exact", false, "no TF32 in float32 products on CUDA")
 	f.BoolVar(&o.Explore, "explore", false, "also the variants from which the defaults were chosen")
 	f.StringVar(&output, "output", "", "report (.json)")
+	c.AddCommand(benchTable())
+	return c
+}
+
+func benchTable() *cobra.Command {
+	readme := ""
+	c := &cobra.Command{
+		Use: "table FILE…", Short: "Write reports as one table", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			text, err := bench.Markdown(paths...)
+			if err != nil {
+				return err
+			}
+			if readme == "" {
+				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+				return err
+			}
+			data, err := study.Between(readme, "bench", text)
+			if err != nil {
+				return err
+			}
+			return table.AtomicBytes(readme, data)
+		},
+	}
+	c.Flags().StringVar(&readme, "readme", "", "put the table between the marks of this file")
 	return c
 }

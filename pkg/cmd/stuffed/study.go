@@ -205,7 +205,7 @@ func studyClaims() *cobra.Command {
 				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 				return err
 			}
-			data, err := study.Between(readme, text)
+			data, err := study.Between(readme, "claims", text)
 			if err != nil {
 				return err
 			}
