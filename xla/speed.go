@@ -26,12 +26,12 @@ func (d *Device) ProductRate() (operations float64, err error) {
 		return 0, err
 	}
 	defer e.Finalize()
-	if _, err := e.Exec(float32(1)); err != nil { // compiles
+	if _, err := e.Call(float32(1)); err != nil { // compiles
 		return 0, err
 	}
 	runs, start := 0, time.Now()
 	for runs == 0 || time.Since(start) < 200*time.Millisecond {
-		out, err := e.Exec(float32(1))
+		out, err := e.Call(float32(1))
 		if err != nil {
 			return 0, err
 		}

@@ -46,14 +46,14 @@ func TestRowsOfASmallModel(t *testing.T) {
 	if err := report.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	text, err := Markdown(path)
+	text, err := Markdown(nil, path)
 	if err != nil || !strings.Contains(text, "| train | x | 213K tok/s | 1K … 2M of 8 |") || !strings.Contains(text, "out of memory") {
 		t.Errorf("%v\n%s", err, text)
 	}
 	if err := os.WriteFile(path, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Markdown(path); err == nil || !strings.Contains(err.Error(), "r.json") {
+	if _, err := Markdown(nil, path); err == nil || !strings.Contains(err.Error(), "r.json") {
 		t.Errorf("a cut report: %v", err)
 	}
 }

@@ -37,7 +37,7 @@ func Operator(d *xla.Device, dims recurrence.Dims, plain bool, chunk, runs int) 
 		delta := graph.MulScalar(graph.Sigmoid(dt), 0.1)
 		return []*graph.Node{graph.ConvertDType(x, dtypes.BFloat16), delta, graph.Neg(graph.Mul(delta, graph.Exp(delta)))}
 	})
-	in, err := prepare.Exec(normal(1, dims.Batch, dims.Tokens, inner+2*bc), normal(1, dims.Batch, dims.Tokens, dims.Heads))
+	in, err := prepare.Call(normal(1, dims.Batch, dims.Tokens, inner+2*bc), normal(1, dims.Batch, dims.Tokens, dims.Heads))
 	if err != nil {
 		return []Row{{Work: "operator", Shape: shape, Error: err.Error()}}
 	}
@@ -65,7 +65,7 @@ func Operator(d *xla.Device, dims recurrence.Dims, plain bool, chunk, runs int) 
 	})
 	run := func(e *graph.Exec, args ...any) func() error {
 		return func() error {
-			outs, err := e.Exec(args...)
+			outs, err := e.Call(args...)
 			for _, o := range outs {
 				o.MustFinalizeAll()
 			}

@@ -35,7 +35,7 @@ func Prefill(d *xla.Device, name string, w *lm.Weights, options lm.Options, batc
 		args = append(args, s)
 	}
 	call := func() error {
-		outs, err := e.Exec(args...)
+		outs, err := e.Call(args...)
 		for _, o := range outs {
 			o.MustFinalizeAll()
 		}

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
 // Markdown is one table of the rows of several report files, those of other programs (bench/peers) among them. The name
-// in a file, or the file's own, says whose rows they are.
-func Markdown(paths ...string) (string, error) {
+// in a file, or the file's own, says whose rows they are. Only rows whose work and shape match are taken; nil takes all.
+func Markdown(match *regexp.Regexp, paths ...string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintln(&b, "| work | shape | median | range | device | whose |")
 	fmt.Fprintln(&b, "|---|---|---|---|---|---|")
@@ -30,6 +31,9 @@ func Markdown(paths ...string) (string, error) {
 			r.Name = "stuffed"
 		}
 		for _, row := range r.Rows {
+			if match != nil && !match.MatchString(row.Work+" "+row.Shape) {
+				continue
+			}
 			shape := row.Shape
 			if row.Note != "" {
 				shape += ", " + row.Note

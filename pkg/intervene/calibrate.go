@@ -123,7 +123,7 @@ func (c Calibration) call(e *graph.Exec, b *Bench, rows [][]int32, logs []float6
 		}
 		args = append(args, tensors.FromFlatDataAndDimensions(narrow, len(logs)))
 	}
-	outs, err := e.Exec(args...)
+	outs, err := e.Call(args...)
 	if err != nil {
 		return 0, nil, err
 	}

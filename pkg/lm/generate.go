@@ -139,7 +139,7 @@ func (r *Runner) decode(s Sampling, chunk, at int, last *tensors.Tensor, state [
 	for _, name := range names {
 		args = append(args, controls[name])
 	}
-	outs, err := r.decoder(chunk, s.Temperature > 0, s.TopP > 0 && s.TopP < 1, names).Exec(args...)
+	outs, err := r.decoder(chunk, s.Temperature > 0, s.TopP > 0 && s.TopP < 1, names).Call(args...)
 	if err != nil {
 		return nil, nil, nil, err
 	}

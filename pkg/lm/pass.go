@@ -78,7 +78,7 @@ func (p *Pass) Run(in PassInput) (PassOutput, error) {
 	if in.Cotangent != nil {
 		args = append(args, in.Cotangent)
 	}
-	outs, err := p.program(in).Exec(args...)
+	outs, err := p.program(in).Call(args...)
 	if err != nil {
 		return PassOutput{}, err
 	}

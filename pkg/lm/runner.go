@@ -120,7 +120,7 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 		for _, name := range names {
 			args = append(args, req.Controls[name])
 		}
-		outs, err := r.program(req, names, padded != n).Exec(args...)
+		outs, err := r.program(req, names, padded != n).Call(args...)
 		if err != nil {
 			return state, fmt.Errorf("tokens %d … %d: %w", start, start+n, err)
 		}

@@ -45,7 +45,7 @@ func evaluate(t testing.TB, d *xla.Device, w *lm.Weights, fn func(params map[str
 	t.Helper()
 	e := MustNewExec(d.Backend, func(in []*Node) []*Node { return fn(w.Nodes(in)) })
 	defer e.Finalize()
-	outs, err := e.Exec(w.Args(args...)...)
+	outs, err := e.Call(w.Args(args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func differences(e *Exec, args []any, q int, r *rand.Rand, gradient []float64) (
 			w[i] = v[i] + eps*dir[i]
 		}
 		moved[q] = tensors.FromFlatDataAndDimensions(w, tensor.Shape().Dimensions...)
-		return floats(e.MustExec(moved...)[0])[0]
+		return floats(e.MustCall(moved...)[0])[0]
 	}
 	both[1] = (at(1e-6) - at(-1e-6)) / 2e-6
 	return both
@@ -117,7 +117,7 @@ func TestGateExtremesStayFinite(t *testing.T) {
 						s.Delta[i] = 1e-4
 					}
 					y, state := recurrence.Naive(s, nil)
-					outs, err := e.Exec(inputs[float32](s)...)
+					outs, err := e.Call(inputs[float32](s)...)
 					if err != nil {
 						t.Fatal(err)
 					}

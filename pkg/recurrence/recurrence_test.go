@@ -149,7 +149,7 @@ func run(t testing.TB, d *xla.Device, fn func(in []*Node) []*Node, args ...any) 
 	t.Helper()
 	e := MustNewExec(d.Backend, fn)
 	defer e.Finalize()
-	outs, err := e.Exec(args...)
+	outs, err := e.Call(args...)
 	if err != nil {
 		t.Fatal(err)
 	}

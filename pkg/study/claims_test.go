@@ -172,7 +172,7 @@ func TestClaimsWithoutResults(t *testing.T) {
 	if err := os.WriteFile(readme, []byte("a\n<!-- claims -->\nold\n<!-- /claims -->\nb\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Between(readme, "new\n")
+	got, err := Between(readme, "claims", "new\n")
 	if err != nil || string(got) != "a\n<!-- claims -->\nnew\n<!-- /claims -->\nb\n" {
 		t.Errorf("%q, %v", got, err)
 	}

@@ -107,7 +107,7 @@ func (t *Table) Int(name string) ([]int64, error) {
 			out[i] = int64(v)
 		}
 		return out, nil
-	case c.Texts != nil && len(c.Texts) > 0:
+	case len(c.Texts) > 0:
 		return nil, fmt.Errorf("column %q holds text (first value %q), integers are needed", name, c.Texts[0])
 	}
 	return c.Ints, nil
@@ -126,7 +126,7 @@ func (t *Table) Float(name string) ([]float64, error) {
 			out[i] = float64(v)
 		}
 		return out, nil
-	case c.Texts != nil && len(c.Texts) > 0:
+	case len(c.Texts) > 0:
 		for i, v := range c.Texts {
 			if _, err := strconv.ParseFloat(v, 64); err != nil && !missing(v) {
 				return nil, fmt.Errorf("column %q, row %d: %q is not a number", name, i+1, v)

@@ -23,14 +23,13 @@ type block struct {
 
 // feed makes the blocks of one stage.
 type feed struct {
-	config     Config
-	replicas   []Replica
-	from       int64 // first step of the stage
-	total      int64
-	rows, T    int // of a replica
-	segmented  bool
-	batchers   []datasets.Batcher
-	individual int // distinct batchers
+	config    Config
+	replicas  []Replica
+	from      int64 // first step of the stage
+	total     int64
+	rows, T   int // of a replica
+	segmented bool
+	batchers  []datasets.Batcher
 }
 
 func newFeed(c Config, data Data, stage int, from int64) (*feed, error) {

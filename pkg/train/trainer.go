@@ -245,7 +245,7 @@ func (t *Trainer) call(b *block) (Results, error) {
 	if p.segmented {
 		args = append(args, tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, p.T))
 	}
-	outs, err := t.exec.Exec(args...)
+	outs, err := t.exec.Call(args...)
 	if err != nil {
 		return Results{}, fmt.Errorf("step %d: %w; go on from the last snapshot (--resume)", b.step, err)
 	}

@@ -80,7 +80,7 @@ func TestTruncatedGradient(t *testing.T) {
 			through = Add(through, ReduceAllSum(Mul(s, StopGradient(inflow[i]))))
 		}
 		return append(whole, Gradient(through, all...)...)
-	}).Exec(append(params, cut(0), cut(8), cut(9))...)
+	}).Call(append(params, cut(0), cut(8), cut(9))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func execute(d *xla.Device, names []string, args []any, build func([]*graph.Node
 		return nil, err
 	}
 	defer e.Finalize()
-	outs, err := e.Exec(args...)
+	outs, err := e.Call(args...)
 	if err != nil {
 		return nil, err
 	}

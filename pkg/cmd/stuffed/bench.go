@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -79,11 +80,15 @@ bench/peers run other implementations on the same shapes.`,
 }
 
 func benchTable() *cobra.Command {
-	readme := ""
+	readme, match := "", ""
 	c := &cobra.Command{
 		Use: "table FILE…", Short: "Write reports as one table", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			text, err := bench.Markdown(paths...)
+			rows, err := regexp.Compile(match)
+			if err != nil {
+				return fmt.Errorf("--match: %w", err)
+			}
+			text, err := bench.Markdown(rows, paths...)
 			if err != nil {
 				return err
 			}
@@ -98,6 +103,7 @@ func benchTable() *cobra.Command {
 			return table.AtomicBytes(readme, data)
 		},
 	}
+	c.Flags().StringVar(&match, "match", "", "regular expression on work and shape of the rows to take")
 	c.Flags().StringVar(&readme, "readme", "", "put the table between the marks of this file")
 	return c
 }
