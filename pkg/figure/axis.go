@@ -243,8 +243,12 @@ func (r *ruler) decimal(n int) {
 	}
 }
 
-// Length writes a number of tokens in binary thousands where that is shorter: 64, 512, 1K, 1.5K, 16K, 1M.
+// Length writes a number of tokens in binary thousands where that is shorter: 64, 512, 1K, 1.5K, 16K, 1M; below one it
+// keeps three significant digits.
 func Length(v float64) string {
+	if math.Abs(v) < 1 {
+		return Number(v)
+	}
 	for _, u := range []struct {
 		size float64
 		name string

@@ -128,7 +128,7 @@ func TestTicks(t *testing.T) {
 			t.Errorf("%q %v: ticks %q, want %q", c.scale, c.values, have, c.want)
 		}
 	}
-	for v, want := range map[float64]string{512: "512", 1024: "1K", 1536: "1.5K", 1 << 20: "1M", 1000: "1000", 0: "0", -2048: "−2K"} {
+	for v, want := range map[float64]string{512: "512", 1024: "1K", 1536: "1.5K", 1 << 20: "1M", 1000: "1000", 0: "0", -2048: "−2K", 0.0078125: "0.00781", 0.25: "0.25"} {
 		if have := Length(v); have != want {
 			t.Errorf("Length(%v) = %q, want %q", v, have, want)
 		}

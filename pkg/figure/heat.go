@@ -82,11 +82,15 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 	}
 	pitchY := height / vg.Length(len(rows))
 	bottom := tickLength + gap + lineHeight + gap + lineHeight
-	full := height + bottom + 4
+	top := vg.Length(4) // room for the upright titles, which may be longer than the frame is high
+	for _, title := range []string{bar.title(), (&ruler{Axis: s.Y}).title()} {
+		top = max(top, (textStyle(labelSize, 0, 0).Width(title)-height)/2+1)
+	}
+	full := height + bottom + top
 	return &sheet{width, full, func(c draw.Canvas) {
 		in := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
 			Min: vg.Point{X: c.Min.X + left, Y: c.Min.Y + bottom},
-			Max: vg.Point{X: c.Max.X - right, Y: c.Max.Y - 4},
+			Max: vg.Point{X: c.Max.X - right, Y: c.Max.Y - top},
 		}}
 		for i, r := range rows {
 			for j, col := range cols {
