@@ -173,6 +173,9 @@ func (m Model) newBlock(call lm.Call) *block {
 			panic(fmt.Errorf("mamba2: batch %d is no multiple of %d replicas", b.batch, b.replicas))
 		}
 	}
+	if call.Params[embedding] == nil {
+		panic(fmt.Errorf("mamba2: parameter %s is missing", embedding))
+	}
 	b.gate = call.Params[embedding].DType()
 	b.compute = b.gate
 	if call.Compute != dtypes.InvalidDType {

@@ -17,7 +17,7 @@ type Operands struct {
 	Delta, LogAlpha *Node // [batch, tokens, heads]; LogAlpha = Δ·A ≤ 0
 	B, C            *Node // [batch, tokens, groups, state]
 	Initial         *Node // [batch, heads, headDim, state] or nil for zeros
-	Segments        *Node // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues Initial
+	Segments        *Node // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
 	Write           *Node // [batch, tokens, heads] or nil: replaces Δ as the strength of the write Δ x Bᵀ
 	XBC             *Node // [batch, tokens, …] or nil: X, B and C side by side, where they are parts of one array
 
