@@ -3,6 +3,7 @@ package lm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -135,7 +136,7 @@ func (r *Runner) decode(s Sampling, chunk, at int, last *tensors.Tensor, state [
 		}
 		args = append(args, tensors.FromFlatDataAndDimensions(uniform, chunk, batch), position, float32(min(1/s.Temperature, math.MaxFloat32)), float32(topP))
 	}
-	names := sortedNames(controls)
+	names := slices.Sorted(maps.Keys(controls))
 	for _, name := range names {
 		args = append(args, controls[name])
 	}

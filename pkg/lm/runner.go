@@ -3,7 +3,9 @@ package lm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -116,7 +118,7 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 		if req.Loss || req.Hits {
 			args = append(args, tensors.FromFlatDataAndDimensions(labels, batch, padded))
 		}
-		names := sortedNames(req.Controls)
+		names := slices.Sorted(maps.Keys(req.Controls))
 		for _, name := range names {
 			args = append(args, req.Controls[name])
 		}
@@ -262,18 +264,6 @@ func ladder(n, longest int) int {
 		}
 	}
 	return longest
-}
-
-func sortedNames(m map[string]*tensors.Tensor) (names []string) {
-	for n := range m {
-		names = append(names, n)
-	}
-	for i := range names {
-		for j := i; j > 0 && names[j] < names[j-1]; j-- {
-			names[j], names[j-1] = names[j-1], names[j]
-		}
-	}
-	return
 }
 
 // unpad copies [batch, padded, …] to the host without the padding.

@@ -2,7 +2,8 @@ package mamba2
 
 import (
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -34,7 +35,7 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		}
 	}
 	m.checkControls(b.batch, call.Controls)
-	names := sortedKeys(call.Controls)
+	names := slices.Sorted(maps.Keys(call.Controls))
 	for _, n := range names {
 		xs = append(xs, call.Controls[n])
 	}
@@ -138,18 +139,6 @@ func take(list *[]*Node, present *Node) *Node {
 	n := (*list)[0]
 	*list = (*list)[1:]
 	return n
-}
-
-func sortedKeys(m map[string]*Node) (keys []string) {
-	for k := range m {
-		keys = append(keys, k)
-	}
-	for i := range keys {
-		for j := i; j > 0 && strings.Compare(keys[j], keys[j-1]) < 0; j-- {
-			keys[j], keys[j-1] = keys[j-1], keys[j]
-		}
-	}
-	return
 }
 
 // block is what all layers of a call share.
