@@ -37,14 +37,15 @@ func fixed(axes ...[]float64) func(int) [][]float64 {
 }
 
 // families in the order of the table. Factors of α are given for one training length: m_α^T, so that the same grid serves
-// every T; 0.44 at 8,192 tokens is the paper's 0.9999.
+// every T; 0.44 at 8,192 tokens is the paper's 0.9999. The grids of factors and of thresholds hold a point that changes
+// nothing (factors of 1, a retention that no head exceeds), so that choosing may choose the model as it is.
 var families = []Family{
 	{"none", nil, fixed(), func(context.Context, *Bench, Suite, []float64) (Method, error) { return Method{}, nil }, "the model as it is"},
 	{"rri", []string{"alpha_over_t", "b"}, fixed([]float64{1, 0.9, 0.7, 0.4, 0.1}, []float64{1, 0.85, 0.7, 0.5}),
 		func(_ context.Context, _ *Bench, s Suite, p []float64) (Method, error) {
 			return Method{Plan: rri(p[0], p[1], s.TrainLength, 0)}, nil
 		}, "2410.07145, method 1: α·m_α and B·m_B in all heads"},
-	{"rri_beyond", []string{"alpha_over_t", "b"}, fixed([]float64{0.9, 0.7, 0.4, 0.1, 0.01}, []float64{1, 0.85, 0.7, 0.5}),
+	{"rri_beyond", []string{"alpha_over_t", "b"}, fixed([]float64{0.9, 0.7, 0.4, 0.1, 0.01, 1}, []float64{1, 0.85, 0.7, 0.5}),
 		func(_ context.Context, _ *Bench, s Suite, p []float64) (Method, error) {
 			return Method{Plan: rri(p[0], p[1], s.TrainLength, s.TrainLength)}, nil
 		}, "method 1 from T on, free inside the training length"},
@@ -55,11 +56,11 @@ var families = []Family{
 		func(_ context.Context, _ *Bench, s Suite, p []float64) (Method, error) {
 			return Method{Window: max(1, int(p[0]*float64(s.TrainLength)))}, nil
 		}, "2410.07145, method 3: what the last r tokens wrote"},
-	{"delta_constant", []string{"factor"}, fixed([]float64{0.2, 0.35, 0.5, 0.7, 0.85}),
+	{"delta_constant", []string{"factor"}, fixed([]float64{0.2, 0.35, 0.5, 0.7, 0.85, 1}),
 		func(_ context.Context, _ *Bench, _ Suite, p []float64) (Method, error) {
 			return Method{Plan: Plan{{Kind: "delta_scale", Value: p[0]}}}, nil
 		}, "LongMamba of 2023 (jzhang38): Δ times a constant after softplus"},
-	{"filter", []string{"retention"}, fixed([]float64{1e-30, 1e-5, 0.05, 0.3}), filter,
+	{"filter", []string{"retention"}, fixed([]float64{1e-30, 1e-5, 0.05, 0.3, 1}), filter,
 		"LongMamba, 2504.16053: heads whose retention over T is above a threshold skip tokens of small Δ"},
 	{"decimation", []string{"base_over_t", "beta"}, fixed([]float64{0.5, 1, 2, 4}, []float64{0.5, 1}),
 		func(_ context.Context, b *Bench, s Suite, p []float64) (Method, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"stuffed/pkg/intervene"
@@ -27,7 +28,7 @@ func TestComparisonsResume(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.Methods = []string{"window", "delta_constant", "rri"}
 	err := c.Write(ctx, models, results, sweeps, func(done, _ int) {
-		if done == 2+4+6+3 { // within rri
+		if done == 2+4+7+3 { // within rri
 			cancel()
 		}
 	})
@@ -47,7 +48,7 @@ func TestComparisonsResume(t *testing.T) {
 		t.Fatalf("%d rows, %v", all.Rows(), err)
 	}
 	grid, err := table.Read(sweeps)
-	if err != nil || grid.Rows() != (3+5+20)*3 {
+	if err != nil || grid.Rows() != (3+6+20)*3 {
 		t.Errorf("%d rows of sweeps, %v", grid.Rows(), err)
 	}
 }
@@ -129,6 +130,37 @@ func TestMethodsAreTheSameTokenByToken(t *testing.T) {
 		for i := range want {
 			if math.Abs(got[i].Loss-want[i].Loss) > 1e-5 {
 				t.Errorf("%s at %d T: loss %g token by token, %g in pieces", name, want[i].Multiple, got[i].Loss, want[i].Loss)
+			}
+		}
+	}
+}
+
+// The grids of factors and thresholds hold a point that leaves the model as it is.
+func TestGridsHoldANeutralPoint(t *testing.T) {
+	b, s, ctx := initial(t), suite(), context.Background()
+	want, err := s.Run(ctx, b, intervene.Method{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, neutral := range map[string][]float64{"rri": {1, 1}, "rri_beyond": {1, 1}, "delta_constant": {1}, "filter": {1}} {
+		f, err := intervene.FindFamily(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(f.Grid(s.TrainLength), func(p []float64) bool { return slices.Equal(p, neutral) }) {
+			t.Errorf("%s: %v is not in its grid", name, neutral)
+		}
+		m, err := f.Method(ctx, b, s, neutral)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Run(ctx, b, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range want {
+			if math.Abs(got[i].Loss-want[i].Loss) > 1e-6 {
+				t.Errorf("%s at %v: loss %g, %g without it", name, neutral, got[i].Loss, want[i].Loss)
 			}
 		}
 	}
