@@ -245,8 +245,9 @@ func (p *program) micro(params, fit []*Node, total, tokens, labels, keep, clock,
 	if n == 0 {
 		n = pieces(len(p.replicas)*p.rows, p.T, p.model.Vocab(), p.logits)
 	}
-	tokenLoss := TokenLoss(p.model, call, out.Hidden, labels, n) // [batch, T]
-	loss = Div(ReduceSum(p.byReplica(tokenLoss, 0), 1, 2), total)
+	known := ConvertDType(GreaterOrEqual(labels, ZerosLike(labels)), p.dtype)
+	weight := Div(known, p.overReplicas(total, labels.Shape(), 0))
+	loss = Loss(p.model, call, out.Hidden, labels, weight, n)
 	grads = Gradient(ReduceAllSum(loss), params...)
 	if p.use.carry {
 		for _, s := range out.State {
