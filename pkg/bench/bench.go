@@ -12,9 +12,9 @@ import (
 
 // Row is one measurement.
 type Row struct {
-	Work   string  `json:"work"`            // operator, train, prefill, decode, trace, compile
+	Work   string  `json:"work"`            // see Works; compile
 	Shape  string  `json:"shape"`           // what was run
-	Unit   string  `json:"unit"`            // tok/s, ms, s
+	Unit   string  `json:"unit"`            // tok/s, ms, s, of the RMS
 	Median float64 `json:"median"`          // of the runs
 	Min    float64 `json:"min"`             //
 	Max    float64 `json:"max"`             //

@@ -24,10 +24,10 @@ type Options struct {
 func (o Options) has(work string) bool { return len(o.Only) == 0 || slices.Contains(o.Only, work) }
 
 // Works are the kinds of work that Options.Only may name.
-var Works = []string{"operator", "train", "small", "prefill", "decode", "trace"}
+var Works = []string{"operator", "train", "small", "prefill", "decode", "trace", "deviation", "sampled"}
 
 // Suites by scale. emit gets every row as soon as it is measured.
-var Suites = map[string]func(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error{"gpu": gpu, "cpu": cpu}
+var Suites = map[string]func(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error{"gpu": gpu, "cpu": cpu, "accuracy": accuracy}
 
 // Write saves the report.
 func (r *Report) Write(path string) error {

@@ -1,0 +1,44 @@
+package bench
+
+import (
+	"context"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"stuffed/pkg/mamba2"
+	"stuffed/pkg/recurrence"
+	"stuffed/xla"
+)
+
+// accuracy is what fast mode costs in digits, and whether lengths and sizes beyond those of the fixtures are right: official
+// shapes on a GPU. d is fast mode's device; exact mode has a client of its own beside it.
+func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
+	exact := d
+	if d.Precision == "fast" {
+		var err error
+		if exact, err = xla.Open(d.Kind); err != nil {
+			return err
+		}
+	}
+	c, err := mamba2.Preset("130m")
+	if err != nil {
+		return err
+	}
+	w, err := initial(c)
+	if err != nil {
+		return err
+	}
+	long := recurrence.Dims{Batch: 1, Tokens: 1 << 20, Heads: 16, HeadDim: 64, Groups: 1, State: 16}
+	wide := recurrence.Dims{Batch: 40, Tokens: 65536, Heads: 16, HeadDim: 64, Groups: 1, State: 16} // 2.7e9 entries of x
+	sampled := func(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain bool, least float64) job {
+		return job{"sampled", func() []Row { return []Row{Sampled(d, dims, dtype, plain, 64, least)} }}
+	}
+	return all(ctx, o, []job{
+		{"deviation", func() []Row { return Deviation(exact, d, "130m", w, 2048, 0.005, true) }},
+		{"deviation", func() []Row { return Deviation(exact, d, "130m", w, 65536, 0.02, false) }},
+		sampled(exact, long, dtypes.Float32, true, 1e-4),
+		sampled(d, long, dtypes.BFloat16, false, 0.01),
+		sampled(d, wide, dtypes.BFloat16, false, 0.01),
+		sampled(d, wide, dtypes.BFloat16, true, 0.01),
+	}, emit)
+}

@@ -1,0 +1,151 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+// compared is the most positions whose logits are compared.
+const compared = 1024
+
+// Deviation is how far fast mode is from exact mode (float32, no TF32) in one call that reads tokens tokens: ‖fast − exact‖ /
+// ‖exact‖ of the logits at up to 1,024 evenly spaced positions, both with the same weights, rounded to bfloat16. What the rounding
+// of the weights changes by itself, and, with parts, what products in TF32 and bfloat16 without the fused kernels do, are
+// rows of their own. least is what fast mode should stay below.
+func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, least float64, parts bool) []Row {
+	shape := fmt.Sprintf("%s B1 T%d", name, tokens)
+	row := func(what, note string) Row {
+		return Row{Work: "deviation", Shape: shape + " " + what, Unit: "of the RMS", Note: note}
+	}
+	target := row("bf16", fmt.Sprintf("below %g is asked for", least))
+	var reference []lastStates // of the rounded weights and of the given ones
+	err := guarded(func() (err error) {
+		reference, err = statesOf(exact, w, tokens, lm.Options{}, true, false)
+		return err
+	})
+	if err != nil {
+		target.Error = "exact mode: " + err.Error()
+		return []Row{target}
+	}
+	between := func(r Row, got lastStates) Row {
+		if r.Note != "" {
+			r.Note += "; "
+		}
+		r.Note += fmt.Sprintf("of the hidden states %.2g", ratio(got.hidden, reference[0].hidden))
+		return r.once(ratio(got.logits, reference[0].logits))
+	}
+	measure := func(r Row, o lm.Options) Row {
+		return guard(r, func() Row {
+			got, err := statesOf(fast, w, tokens, o, true)
+			if err != nil {
+				r.Error = err.Error()
+				return r
+			}
+			return between(r, got[0])
+		})
+	}
+	bf16 := lm.Options{Compute: dtypes.BFloat16}
+	rows := []Row{measure(target, bf16)}
+	if parts {
+		plain := bf16
+		plain.Plain = true
+		rows = append(rows, measure(row("bf16 without kernels", ""), plain))
+		if fast.Precision == "fast" {
+			rows = append(rows, measure(row("TF32", ""), lm.Options{}))
+		}
+	}
+	return append(rows, between(row("float32, weights not rounded", ""), reference[1]))
+}
+
+// lastStates are hidden states after the final norm and logits at the compared positions.
+type lastStates struct{ hidden, logits []float32 }
+
+// statesOf runs one graph with the weights, rounded or not.
+func statesOf(d *xla.Device, w *lm.Weights, tokens int, o lm.Options, rounded ...bool) ([]lastStates, error) {
+	o.Infer = true
+	every := max(1, tokens/compared)
+	e, err := graph.NewExec(d.Backend, func(in []*graph.Node) []*graph.Node {
+		params, in := w.Nodes(in)
+		call := lm.Call{Params: params, Tokens: in[0], State: in[1:], Options: o}
+		hidden := w.Model.Forward(call).Hidden
+		n, width := tokens/every, hidden.Shape().Dim(-1)
+		hidden = graph.Reshape(graph.SliceAxis(hidden, 1, graph.AxisRange(0, n*every)), 1, n, every, width)
+		hidden = graph.Reshape(graph.SliceAxis(hidden, 2, graph.AxisElem(every-1)), 1, n, width)
+		return []*graph.Node{hidden, w.Model.Logits(call, hidden)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer e.Finalize()
+	var all []lastStates
+	for _, round := range rounded {
+		own, err := copied(w, round) // a tensor belongs to one device
+		if err != nil {
+			return nil, err
+		}
+		args := own.Args(prompt(tokens, w.Model.Vocab()))
+		for _, t := range lm.ZeroState(w.Model, 1, dtypes.Float32) {
+			args = append(args, t)
+		}
+		outs, err := e.Call(args...)
+		if err != nil {
+			return nil, err
+		}
+		var s lastStates
+		if s.hidden, err = lm.Floats(outs[0]); err == nil {
+			s.logits, err = lm.Floats(outs[1])
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range slices.Concat(outs, own.Values) {
+			t.MustFinalizeAll()
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// prompt is [1, tokens] of ids without order.
+func prompt(tokens, vocab int) *tensors.Tensor {
+	ids := make([]int32, tokens)
+	for i := range ids {
+		ids[i] = int32(mix(uint32(i)) % uint32(vocab))
+	}
+	return tensors.FromFlatDataAndDimensions(ids, 1, tokens)
+}
+
+func copied(w *lm.Weights, round bool) (*lm.Weights, error) {
+	values, err := w.Replica(0)
+	if err != nil {
+		return nil, err
+	}
+	return lm.NewWeights(w.Model, 1, func(_ int, s lm.Spec) ([]float32, error) {
+		v := values[s.Name]
+		for i := range v {
+			if round {
+				v[i] = bfloat16.FromFloat32(v[i]).Float32()
+			}
+		}
+		return v, nil
+	})
+}
+
+// ratio is ‖got − want‖ / ‖want‖.
+func ratio(got, want []float32) float64 {
+	diff, norm := 0.0, 0.0
+	for i := range want {
+		d := float64(got[i]) - float64(want[i])
+		diff, norm = diff+d*d, norm+float64(want[i])*float64(want[i])
+	}
+	return math.Sqrt(diff / norm)
+}
