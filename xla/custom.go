@@ -3,6 +3,11 @@
 package xla
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/go-xla/stablehlo"
 	xshapes "github.com/gomlx/go-xla/types/shapes"
@@ -27,10 +32,31 @@ func TritonCall(k Kernel, outs []shapes.Shape, ins ...*Node) Nodes {
 	if err != nil {
 		panicf("xla: kernel %s: %w", k.Name, err)
 	}
+	if len(k.InPlace) > 0 {
+		field(res[0], "stmt").Interface().(*stablehlo.Statement).Attributes["output_operand_aliases"] = k.aliases(len(outs))
+	}
 	nodes := make(Nodes, len(outs))
 	for i, s := range outs {
 		nodes[i] = OptimizationBarrier(Zeros(ins[0].Graph(), s)) // a node of its own, re-pointed at the result
 		*stableValue(nodes[i]) = res[i]
 	}
 	return nodes
+}
+
+// literal is an attribute as text.
+type literal string
+
+// ToStableHLO makes it one of go-xla's literals.
+func (l literal) ToStableHLO() string { return string(l) }
+
+func (k Kernel) aliases(results int) literal {
+	var list []string
+	for _, result := range slices.Sorted(maps.Keys(k.InPlace)) {
+		index := fmt.Sprint(result)
+		if results == 1 {
+			index = ""
+		}
+		list = append(list, fmt.Sprintf("#stablehlo.output_operand_alias<output_tuple_indices = [%s], operand_index = %d, operand_tuple_indices = []>", index, k.InPlace[result]))
+	}
+	return literal("[" + strings.Join(list, ", ") + "]")
 }

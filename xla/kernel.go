@@ -14,6 +14,7 @@ type Kernel struct {
 	Source        string
 	Grid          [3]int
 	Warps, Stages int
+	InPlace       map[int]int // results written over an operand: result → operand
 }
 
 // Bind turns integer arguments of the kernel's function into constants.

@@ -14,6 +14,16 @@ import (
 // small model (byte model of two layers: 4.1K tokens/s looped, 5.1K unrolled).
 const unrolled = 4
 
+// Step is one token of every sequence in a form of its own, for a loop on the device.
+type Step struct {
+	Consts []*graph.Node // made once, before the loop
+	// Run gets Consts, tokens [batch] and the state, inside the loop; logits are [batch, vocab].
+	Run func(consts []*graph.Node, tokens *graph.Node, state []*graph.Node) (logits *graph.Node, next []*graph.Node)
+}
+
+// stepper is a model with such a form: Step is nil where a call has none, and Forward does it.
+type stepper interface{ Step(call Call) *Step }
+
 // decoder compiles n one-token steps as one loop on the device: parameters, last token [batch], state,
 // [uniform numbers [n, batch]], position of the last token, [1/temperature, top-p], controls → tokens [n, batch], last token, state.
 func (r *Runner) decoder(n int, sampled, nucleus bool, controls []string) *graph.Exec {
@@ -31,24 +41,41 @@ func (r *Runner) decoder(n int, sampled, nucleus bool, controls []string) *graph
 			if sampled {
 				uniform, rest = rest[:1], rest[1:]
 			}
+			var step *Step
+			if m, ok := m.(stepper); ok && len(controls) == 0 {
+				params, _ := r.Weights.Nodes(parameters)
+				call := Call{Params: params, Tokens: graph.InsertAxes(carry[0], 1), Options: options}
+				call.Infer = true
+				if step = m.Step(call); step != nil {
+					parameters = step.Consts
+				}
+			}
+			count := len(parameters)
 			consts := append(append([]*graph.Node{}, parameters...), rest...)
 			loop := xla.Scan{N: n, Infer: true}
 			last, tokens := loop.Run(carry, uniform, consts, func(it *xla.Iter, carry, uniform, consts []*graph.Node) (next, ys []*graph.Node) {
-				params, rest := r.Weights.Nodes(consts)
-				call := Call{Params: params, Tokens: graph.InsertAxes(carry[0], 1), State: carry[1:], Options: options}
-				call.Infer, call.Offset, rest = true, graph.Add(rest[0], it.I), rest[1:]
+				at, rest := graph.Add(consts[count], it.I), consts[count+1:]
 				var warmth, topP *graph.Node
 				if sampled {
 					warmth, topP, rest = rest[0], rest[1], rest[2:]
 				}
-				if len(controls) > 0 {
-					call.Controls = map[string]*graph.Node{}
-					for i, name := range controls {
-						call.Controls[name] = rest[i]
+				var logits *graph.Node
+				var state []*graph.Node
+				if step != nil {
+					logits, state = step.Run(consts[:count], carry[0], carry[1:])
+				} else {
+					params, _ := r.Weights.Nodes(consts)
+					call := Call{Params: params, Tokens: graph.InsertAxes(carry[0], 1), State: carry[1:], Offset: at, Options: options}
+					call.Infer = true
+					if len(controls) > 0 {
+						call.Controls = map[string]*graph.Node{}
+						for i, name := range controls {
+							call.Controls[name] = rest[i]
+						}
 					}
+					out := m.Forward(call)
+					logits, state = graph.Squeeze(m.Logits(call, out.Hidden), 1), out.State
 				}
-				out := m.Forward(call)
-				logits := graph.Squeeze(m.Logits(call, out.Hidden), 1)
 				token := graph.ArgMax(logits, -1, dtypes.Int32)
 				if sampled {
 					below := graph.Sub(logits, graph.ReduceAndKeep(logits, graph.ReduceMax, -1)) // scaling it cannot overflow upwards
@@ -58,7 +85,7 @@ func (r *Runner) decoder(n int, sampled, nucleus bool, controls []string) *graph
 					}
 					token = Draw(p, graph.ConvertDType(uniform[0], p.DType()))
 				}
-				return append([]*graph.Node{token}, out.State...), []*graph.Node{token}
+				return append([]*graph.Node{token}, state...), []*graph.Node{token}
 			})
 			return append([]*graph.Node{tokens[0]}, last...)
 		})

@@ -1,0 +1,173 @@
+package mamba2
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+const (
+	fewRows  = 8    // sequences up to which a product reads its matrix row by row
+	outRows  = 4    // rows of a program of out_step
+	projRows = 8    // of proj_step
+	headRows = 16   // of head_step
+	convStep = 256  // channels of a program of conv_step
+	piece    = 256  // columns that the products go by
+	perHead  = 1024 // programs of state_step that keep a GPU busy
+)
+
+// small are the layered parameters that stay stacked, in the order of step.small.
+var small = []string{norm, conv, convBias, dtBias, aLog, skip, gateNorm}
+
+// Step is the model for one token through the kernels of kernels/step.py, three per layer for few sequences: inference
+// of official shapes in bfloat16 on an NVIDIA GPU, with nothing changed or watched; else nil. The layers are unrolled.
+func (m Model) Step(call lm.Call) *lm.Step {
+	b := m.newBlock(call)
+	c := m.Config
+	if b.Plain || !b.Infer || b.compute != dtypes.BFloat16 || b.gate != dtypes.Float32 || b.tokens != 1 || b.replicas != 1 || b.Window > 0 || b.NormEvery > 0 ||
+		b.Decimate || len(call.Controls) > 0 || len(call.Probes) > 0 || c.UseBias || !c.ConvBias || c.Kernel != 4 || c.HeadDim != 64 || c.Eps != 1e-5 ||
+		(c.NormPer && c.Groups > 1) || c.DeltaMin != 0 || c.DeltaMax != 0 || !xla.HasKernels(call.Tokens.Graph().Backend()) {
+		return nil
+	}
+	for _, f := range []string{
+		fmt.Sprint("proj_step-", c.Width/piece), fmt.Sprint("out_step-", c.Inner()/piece), fmt.Sprint("state_step-", c.State, "-8"),
+	} {
+		if _, err := kernels.Open("kernels/" + f + ".ttir"); err != nil || c.Width%piece != 0 || c.Inner()%piece != 0 {
+			return nil
+		}
+	}
+	s := &step{block: b, call: xla.TritonCall}
+	return &lm.Step{Consts: s.consts(call.Params), Run: s.run}
+}
+
+// consts are all layers' matrices in bfloat16, each by itself: a kernel and a product take it as it lies; then small,
+// head, final norm and embeddings.
+func (s *step) consts(params map[string]*Node) (consts []*Node) {
+	c := s.Config
+	matrix := func(name string, layer int) *Node {
+		w := params[name]
+		d := w.Shape().Dimensions
+		return ConvertDType(Reshape(SliceAxis(w, 0, AxisElem(layer)), d[2], d[3]), s.compute)
+	}
+	for layer := range c.Layers {
+		consts = append(consts, matrix(inWeight, layer), matrix(outWeight, layer))
+	}
+	for _, name := range small {
+		consts = append(consts, params[name])
+	}
+	table := params[embedding]
+	if !s.Tied {
+		table = params[head]
+	}
+	consts = append(consts, ConvertDType(Reshape(table, c.Vocab, c.Width), s.compute), params[finalNorm], params[embedding])
+	return consts
+}
+
+// step is one token of the whole model.
+type step struct {
+	*block
+	small map[string]*Node
+	call  func(k xla.Kernel, outs []shapes.Shape, ins ...*Node) xla.Nodes
+}
+
+func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, next []*Node) {
+	g, c := tokens.Graph(), s.Config
+	matrices, rest := consts[:2*c.Layers], consts[2*c.Layers:]
+	s.small = map[string]*Node{}
+	for i, name := range small {
+		s.small[name] = rest[i]
+	}
+	table, last, embeddings := rest[len(small)], rest[len(small)+1], rest[len(small)+2]
+	h, window := state[0], state[1]
+	r := Reshape(s.embed(embeddings, InsertAxes(tokens, 1)), s.batch, c.Width)
+	for l := range c.Layers {
+		r, h, window = s.layer(Const(g, []int32{int32(l)}), r, h, window, matrices[2*l], matrices[2*l+1])
+	}
+	if s.batch > fewRows {
+		logits = s.product(s.normed(Const(g, []int32{0}), r, last), table)
+	} else {
+		k := s.kernel("head_step", fmt.Sprint(c.Width/piece), [3]int{s.batch, blocks(c.Vocab, headRows)}, map[string]int{"D": c.Width, "V": c.Vocab})
+		logits = s.call(k, s.rows(c.Vocab), r, last, table)[0]
+	}
+	return logits, []*Node{h, window}
+}
+
+// layer is one block for residuals r [batch, width], the stacked states h and window, rewritten in place, and the
+// layer's two matrices; index is int32 [1].
+func (s *step) layer(index, r, h, window, in, out *Node) (residual, h1, window1 *Node) {
+	c, many := s.Config, s.batch > fewRows
+	wide, inner, channels := c.projection(), c.Inner(), c.Channels()
+	bind := func() map[string]int {
+		return map[string]int{"B": s.batch, "R": wide, "C": channels, "OFF": inner}
+	}
+	moved := append([]shapes.Shape{window.Shape()}, s.rows(wide)...)
+	var outs []*Node
+	if many {
+		k := s.kernel("conv_step", "", [3]int{blocks(channels, convStep), s.batch}, bind())
+		k.InPlace = map[int]int{0: 1, 1: 2}
+		outs = s.call(k, moved, index, window, s.product(s.normed(index, r, s.small[norm]), in), s.small[conv], s.small[convBias])
+	} else {
+		values := bind()
+		values["D"] = c.Width
+		k := s.kernel("proj_step", fmt.Sprint(c.Width/piece), [3]int{s.batch, blocks(wide, projRows)}, values)
+		k.InPlace = map[int]int{0: 4}
+		outs = s.call(k, moved, index, r, s.small[norm], in, window, s.small[conv], s.small[convBias])
+	}
+	window1, proj := outs[0], outs[1]
+
+	part := 32 // rows of the state of a program
+	if s.batch*c.Heads()*2 < perHead {
+		part = 8
+	}
+	k := s.kernel("state_step", fmt.Sprint(c.State, "-", part), [3]int{c.Heads(), c.HeadDim / part, s.batch},
+		map[string]int{"B": s.batch, "R": wide, "H": c.Heads(), "PER": c.Heads() / c.Groups, "GN": c.Groups * c.State})
+	k.InPlace = map[int]int{0: 1}
+	outs = s.call(k, append([]shapes.Shape{h.Shape()}, s.rows(inner)...), index, h, proj, s.small[dtBias], s.small[aLog], s.small[skip])
+	h1, gated := outs[0], outs[1]
+
+	if many {
+		return Add(r, s.product(s.normed(index, gated, s.small[gateNorm]), out)), h1, window1
+	}
+	k = s.kernel("out_step", fmt.Sprint(inner/piece), [3]int{s.batch, blocks(c.Width, outRows)}, map[string]int{"D": c.Width, "INNER": inner})
+	return s.call(k, s.rows(c.Width), index, gated, s.small[gateNorm], out, r)[0], h1, window1
+}
+
+// normed is RMSNorm(x) in bfloat16 for x [batch, width].
+func (s *step) normed(index, x, weight *Node) *Node {
+	width := x.Shape().Dim(1)
+	k := s.kernel("norm_step", fmt.Sprint(1<<bits.Len(uint(width-1))), [3]int{s.batch}, map[string]int{"W": width})
+	return s.call(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, s.batch, width)}, index, x, weight)[0]
+}
+
+// product is x Wᵀ in float32.
+func (s *step) product(x, w *Node) *Node {
+	return Dot(x, w).WithOutputDType(dtypes.Float32).General([]int{1}, nil, []int{1}, nil)
+}
+
+func (s *step) rows(width int) []shapes.Shape {
+	return []shapes.Shape{shapes.Make(dtypes.Float32, s.batch, width)}
+}
+
+func (s *step) kernel(name, size string, grid [3]int, bind map[string]int) xla.Kernel {
+	file := name
+	if size != "" {
+		file += "-" + size
+	}
+	source, err := kernels.ReadFile("kernels/" + file + ".ttir")
+	if err != nil {
+		panic(err)
+	}
+	k := xla.Kernel{Name: name, Source: string(source), Grid: grid, Warps: 4, Stages: 1}
+	if size == "8192" {
+		k.Warps = 8
+	}
+	return k.Bind(bind)
+}
+
+func blocks(n, per int) int { return (n + per - 1) / per }
