@@ -26,8 +26,7 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 	shape := func(x *Node, dims ...int) *Node { return Reshape(x, append([]int{b.batch, b.tokens}, dims...)...) }
 	part := func(x *Node, from, to int) *Node { return SliceAxis(x, -1, AxisRange(from, to)) }
 
-	proj, dt := b.project(l, rmsNorm(r, b.perRow(l.params[norm], 1), c.Eps))
-	z, raw := part(proj, 0, inner), part(proj, inner, inner+c.Channels())
+	proj, z, raw, dt := b.project(l, rmsNorm(r, b.perRow(l.params[norm], 1), c.Eps))
 	conv, windowAfter, windowsAt := b.convolve(l, proj, raw, state[1])
 	x := shape(part(conv, 0, inner), h, p)
 	bt := shape(part(conv, inner, inner+groups*n), groups, n)
@@ -48,11 +47,18 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 	if !b.Plain && !b.Decimate && !l.rewrites() {
 		op.XBC = conv
 	}
+	if b.fuses(l) {
+		op.D = l.params[skip]
+	}
 	mixed := b.recur(l, op, state)
 	var y, normed *Node
 	if b.fuses(l) {
 		y16 := Reshape(ConvertDType(mixed.y, b.compute), b.batch, b.tokens, inner)
-		normed = b.gateKernel(l, y16, conv, proj)
+		if b.Infer {
+			normed = b.gateKernel(y16, proj, l.params[gateNorm])
+		} else {
+			normed = b.gateTrained(y16, z, l.params[gateNorm])
+		}
 	} else {
 		y = recurrence.Skip(mixed.y, x, b.perRow(Reshape(l.params[skip], b.replicas, h, 1), 1))
 		y = shape(b.change(l, "y_scale", y, func(y, by *Node) *Node { return Mul(y, InsertAxes(by, -1)) }), inner)
@@ -68,10 +74,12 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 	return residual, append([]*Node{mixed.state, windowAfter}, mixed.more...), probes
 }
 
-// project is W_in u: z | x | B | C (| dt in the same product when all is one dtype), and dt in the gates' dtype.
-func (b *block) project(l layerOf, u *Node) (proj, dt *Node) {
+// project is W_in u: z | x | B | C (| dt in the same product when all is one dtype) and its parts z and x | B | C, and dt
+// in the gates' dtype. Where kernels give the gradients of the parts, each is a product of its own and there is no whole.
+func (b *block) project(l layerOf, u *Node) (proj, z, raw, dt *Node) {
 	c := b.Config
-	wide, w := c.Inner()+c.Channels(), l.params[inWeight]
+	inner, wide, w := c.Inner(), c.Inner()+c.Channels(), l.params[inWeight]
+	part := func(from, to int) *Node { return SliceAxis(proj, -1, AxisRange(from, to)) }
 	bias := func(y *Node, from, to int) *Node {
 		if !c.UseBias {
 			return y
@@ -80,12 +88,17 @@ func (b *block) project(l layerOf, u *Node) (proj, dt *Node) {
 	}
 	if b.compute == b.gate {
 		proj = b.keep(l, "proj", bias(b.linear(u, w, b.gate), 0, c.projection()))
-		return proj, SliceAxis(proj, -1, AxisRange(wide, c.projection()))
+		return proj, part(0, inner), part(inner, wide), part(wide, c.projection())
 	}
 	u = ConvertDType(u, b.compute)
-	main := b.linear(u, SliceAxis(w, 1, AxisRange(0, wide)), b.compute)
-	gate := b.linear(u, SliceAxis(w, 1, AxisRange(wide, c.projection())), b.gate)
-	return b.keep(l, "proj", bias(main, 0, wide)), b.keep(l, "proj", bias(gate, wide, c.projection()))
+	product := func(from, to int, out dtypes.DType) *Node {
+		return b.keep(l, "proj", bias(b.linear(u, SliceAxis(w, 1, AxisRange(from, to)), out), from, to))
+	}
+	if b.fuses(l) && !b.Infer {
+		return nil, product(0, inner, b.compute), product(inner, wide, b.compute), product(wide, c.projection(), b.gate)
+	}
+	proj = product(0, wide, b.compute)
+	return proj, part(0, inner), part(inner, wide), product(wide, c.projection(), b.gate)
 }
 
 // keep stores a value for the backward where the policy says so: none, proj (the in-projection) or all (and the
@@ -101,6 +114,10 @@ func (b *block) keep(l layerOf, what string, n *Node) *Node {
 // [batch, channels, kernel]; it returns the window after the last token and, on demand, those after Ends.
 func (b *block) convolve(l layerOf, proj, raw, window *Node) (y, after *Node, at func() *Node) {
 	g, k := raw.Graph(), b.Kernel
+	if b.fuses(l) && !b.Infer {
+		y, after = b.convTrained(l, raw, window)
+		return y, after, nil
+	}
 	past := TransposeAllAxes(window, 0, 2, 1)
 	all := Concatenate([]*Node{ConvertDType(past, raw.DType()), raw}, 1) // [batch, kernel + tokens, channels]
 	var segs *Node
@@ -108,7 +125,7 @@ func (b *block) convolve(l layerOf, proj, raw, window *Node) (y, after *Node, at
 		segs = Concatenate([]*Node{Zeros(g, shapes.Make(dtypes.Int32, b.batch, k)), l.segments}, 1)
 	}
 	if b.fuses(l) {
-		y = b.convKernel(l, proj, window)
+		y = b.convKernel(l, proj, b.Inner(), window)
 	} else {
 		y = ConvertDType(silu(b.taps(all, l.params[conv], l.params[convBias], b.tokens, maskOf(segs, l.segments)...)), b.compute)
 	}

@@ -18,48 +18,120 @@ import (
 var kernels embed.FS
 
 const (
-	widestGate = 8192 // channels of the largest gate kernel
-	convTokens = 64   // tokens of a program of conv_forward
-	convWidth  = 64   // channels of a program
+	widestGate   = 8192 // channels of the largest gate kernel
+	convWidth    = 256  // channels of a program of the convolution
+	convPrograms = 2048 // that keep a large GPU busy; fewer are multiplied by shorter segments
+	gateTokens   = 32   // of a program of gate_backward, at most
 )
 
-// fuses tells whether kernels compute the convolution and the gated norm of this layer: inference of official shapes in
-// bfloat16 on an NVIDIA GPU, with nothing changed or watched inside. In training XLA's own fusions were as fast.
+// fuses tells whether kernels compute the convolution and the gated norm of this layer, and the recurrence D x: official
+// shapes in bfloat16 on an NVIDIA GPU, with nothing changed or watched inside.
 func (b *block) fuses(l layerOf) bool {
 	c := b.Config
-	return b.Infer && b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.Plain && b.tokens > 1 && c.Kernel == 4 && c.ConvBias &&
+	return b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.Plain && b.tokens >= c.Kernel && c.Kernel == 4 && c.ConvBias &&
 		c.HeadDim == 64 && c.Eps == 1e-5 && (c.Groups == 1 || !c.NormPer) && c.Inner() <= widestGate && c.Channels()%16 == 0 &&
-		l.segments == nil && len(b.probes) == 0 && len(l.controls) == 0 && !b.Decimate && xla.HasKernels(l.params[conv].Graph().Backend())
+		l.segments == nil && len(b.probes) == 0 && len(l.controls) == 0 && b.Window == 0 && b.NormEvery == 0 && !b.Decimate &&
+		xla.HasKernels(l.params[conv].Graph().Backend())
 }
 
 func (b *block) kernel(name string, grid [3]int, bind map[string]int) xla.Kernel {
-	file := name
-	if block := 256; name == "gate_forward" {
-		if b.Inner() > block {
-			block = 1 << bits.Len(uint(b.Inner()-1))
+	file, warps := name, 4
+	if name == "gate_forward" || name == "gate_backward" {
+		size := max(256, 1<<bits.Len(uint(b.Inner()-1)))
+		file = fmt.Sprintf("%s-%d", name, size)
+		warps = min(max(size/512, 1), 8)
+		if name == "gate_backward" {
+			warps = min(max(size/256, 1), 8)
 		}
-		file = fmt.Sprintf("%s-%d", name, block)
 	}
 	source, err := kernels.ReadFile("kernels/" + file + ".ttir")
 	if err != nil {
 		panic(err)
 	}
-	bind["C"], bind["R"] = b.Channels(), b.Inner()+b.Channels()
-	return xla.Kernel{Name: name, Source: string(source), Grid: grid, Warps: 4, Stages: 2}.Bind(bind)
+	return xla.Kernel{Name: name, Source: string(source), Grid: grid, Warps: warps, Stages: 2}.Bind(bind)
 }
 
-// convKernel is SiLU of the convolution of the raw columns of proj [batch, tokens, z | x | B | C].
-func (b *block) convKernel(l layerOf, proj, window *Node) *Node {
-	grid := [3]int{(b.tokens + convTokens - 1) / convTokens, (b.Channels() + convWidth - 1) / convWidth, b.batch}
-	k := b.kernel("conv_forward", grid, map[string]int{"T": b.tokens, "OFF": b.Inner(), "ROWS": b.batch / b.replicas})
+// convSegment is how many tokens a program of the convolution walks along.
+func (b *block) convSegment() int {
+	segment := 64
+	for blocks := (b.Channels() + convWidth - 1) / convWidth; segment > 8 && b.batch*blocks*((b.tokens+segment-1)/segment) < convPrograms; {
+		segment /= 2
+	}
+	return segment
+}
+
+// convKernel is SiLU of the convolution of the columns of proj [batch, tokens, …] from offset on.
+func (b *block) convKernel(l layerOf, proj *Node, offset int, window *Node) *Node {
+	segment := b.convSegment()
+	k := b.kernel("conv_forward", b.convGrid(segment), map[string]int{"T": b.tokens, "C": b.Channels(), "R": proj.Shape().Dim(-1), "OFF": offset,
+		"ROWS": b.batch / b.replicas, "SEG": segment})
 	return xla.TritonCall(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, b.batch, b.tokens, b.Channels())},
 		proj, window, l.params[conv], l.params[convBias])[0]
 }
 
-// gateKernel is RMSNorm((y + D x) ⊙ SiLU(z)) with x the first columns of convolved and z those of proj.
-func (b *block) gateKernel(l layerOf, y, convolved, proj *Node) *Node {
+func (b *block) convGrid(segment int) [3]int {
+	return [3]int{(b.tokens + segment - 1) / segment, (b.Channels() + convWidth - 1) / convWidth, b.batch}
+}
+
+// convTrained is convKernel of raw [batch, tokens, channels] with its gradient, and the window that it leaves.
+func (b *block) convTrained(l layerOf, raw, window *Node) (y, after *Node) {
+	channels, inner, k := b.Channels(), b.Inner(), b.Kernel
+	weight, bias := l.params[conv], l.params[convBias]
+	outs := xla.CustomVJP(func(in []*Node) []*Node {
+		stopped := l
+		stopped.params = map[string]*Node{conv: in[2], convBias: in[3]}
+		last := SliceAxis(in[0], 1, AxisRange(b.tokens-k, b.tokens))
+		return []*Node{b.convKernel(stopped, in[0], 0, in[1]), ConvertDType(TransposeAllAxes(last, 0, 2, 1), b.gate)}
+	}, func(v []*Node) []*Node {
+		dx, rest := b.parts(v[0], inner)
+		dAfter := v[1]
+		if dAfter == nil {
+			dAfter = Zeros(raw.Graph(), window.Shape())
+		}
+		segment := b.convSegment()
+		grid := b.convGrid(segment)
+		kernel := b.kernel("conv_backward", grid, map[string]int{"T": b.tokens, "C": channels, "R": channels, "OFF": 0, "INNER": inner,
+			"ROWS": b.batch / b.replicas, "SEG": segment})
+		outs := xla.TritonCall(kernel, []shapes.Shape{raw.Shape(), window.Shape(), shapes.Make(dtypes.Float32, b.batch, grid[0], k+1, channels)},
+			StopGradient(raw), StopGradient(window), StopGradient(weight), StopGradient(bias), dx, rest, dAfter)
+		sums := ReduceSum(Reshape(outs[2], b.replicas, -1, k+1, channels), 1) // [replicas, taps and bias, channels]
+		dWeight := TransposeAllAxes(SliceAxis(sums, 1, AxisRange(0, k)), 0, 2, 1)
+		return []*Node{outs[0], outs[1], dWeight, Squeeze(SliceAxis(sums, 1, AxisElem(k)), 1)}
+	}, raw, window, weight, bias)
+	return outs[0], outs[1]
+}
+
+// parts are the first n channels of v and the others; those of a concatenation are taken as they are, without a copy.
+func (b *block) parts(v *Node, n int) (first, rest *Node) {
+	part := func(from, to int) *Node { return SliceAxis(v, -1, AxisRange(from, to)) }
+	if v.Type() == NodeTypeConcatenate {
+		if in := v.Inputs(); in[0].Shape().Dim(-1) == n {
+			return in[0], Concatenate(in[1:], -1)
+		}
+	}
+	return part(0, n), part(n, v.Shape().Dim(-1))
+}
+
+// gateKernel is RMSNorm(y ⊙ SiLU(z)) with y [batch, tokens, inner] and z the first columns of proj.
+func (b *block) gateKernel(y, proj, weight *Node) *Node {
 	tokens := b.batch * b.tokens
-	k := b.kernel("gate_forward", [3]int{tokens}, map[string]int{"INNER": b.Inner(), "ROWS": tokens / b.replicas})
-	return xla.TritonCall(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, b.batch, b.tokens, b.Inner())},
-		y, convolved, proj, l.params[skip], l.params[gateNorm])[0]
+	k := b.kernel("gate_forward", [3]int{tokens}, map[string]int{"INNER": b.Inner(), "R": proj.Shape().Dim(-1), "ROWS": tokens / b.replicas})
+	return xla.TritonCall(k, []shapes.Shape{y.Shape()}, y, proj, weight)[0]
+}
+
+// gateTrained is gateKernel with its gradient; z stands alone.
+func (b *block) gateTrained(y, z, weight *Node) *Node {
+	inner, tokens := b.Inner(), b.batch*b.tokens
+	return xla.CustomVJP(func(in []*Node) []*Node {
+		return []*Node{b.gateKernel(in[0], in[1], in[2])}
+	}, func(v []*Node) []*Node {
+		per := gateTokens
+		for tokens/b.replicas%per != 0 {
+			per /= 2
+		}
+		k := b.kernel("gate_backward", [3]int{tokens / per}, map[string]int{"INNER": inner, "R": inner, "ROWS": tokens / b.replicas, "PER": per})
+		outs := xla.TritonCall(k, []shapes.Shape{y.Shape(), z.Shape(), shapes.Make(dtypes.Float32, tokens/per, inner)},
+			StopGradient(y), StopGradient(z), StopGradient(weight), v[0])
+		return []*Node{outs[0], outs[1], ReduceSum(Reshape(outs[2], b.replicas, -1, inner), 1)}
+	}, y, z, weight)[0]
 }

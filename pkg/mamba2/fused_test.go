@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 	"github.com/gomlx/gomlx/core/tensors"
@@ -22,7 +23,9 @@ func fusedConfig() Config {
 func TestBlockKernelsAreBoundToSizes(t *testing.T) {
 	b := &block{Model: Model{Config: fusedConfig()}, batch: 4, tokens: 70, replicas: 2}
 	for name, bind := range map[string]map[string]int{
-		"conv_forward": {"T": 70, "OFF": 256, "ROWS": 2}, "gate_forward": {"INNER": 256, "ROWS": 140},
+		"conv_forward":  {"T": 70, "C": 288, "R": 544, "OFF": 256, "ROWS": 2, "SEG": 64},
+		"conv_backward": {"T": 70, "C": 288, "R": 288, "OFF": 0, "INNER": 256, "ROWS": 2, "SEG": 64},
+		"gate_forward":  {"INNER": 256, "R": 544, "ROWS": 140}, "gate_backward": {"INNER": 256, "R": 256, "ROWS": 140, "PER": 4},
 	} {
 		k := b.kernel(name, [3]int{1}, bind)
 		head, _, _ := strings.Cut(k.Source, "{noinline")
@@ -32,8 +35,40 @@ func TestBlockKernelsAreBoundToSizes(t *testing.T) {
 	}
 }
 
+// cuda claims to be an NVIDIA GPU.
+type cuda struct{ compute.Backend }
+
+func (cuda) IsCUDA() bool { return true }
+
+// Graphs with kernels are built and verified without a GPU; the compiler then knows no such call.
+func TestGraphWithKernelsIsBuilt(t *testing.T) {
+	dev, err := xla.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := Model{Config: fusedConfig()}
+	w, err := lm.InitialWeights(m, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, infer := range []bool{false, true} {
+		_, err = MustNewExec(cuda{dev.Backend}, func(in []*Node) []*Node {
+			params, rest := w.Nodes(in)
+			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: infer, Save: "all"}}
+			out := m.Forward(call)
+			if infer {
+				return out.State
+			}
+			return Gradient(ReduceAllSum(out.Hidden), in[:len(w.Specs)]...)
+		}).Call(w.Args(tensors.FromFlatDataAndDimensions(make([]int32, 4*70), 4, 70))...)
+		if err == nil || !strings.Contains(err.Error(), "untyped custom call to __gpu$xla.gpu.triton") {
+			t.Errorf("infer %v: %v", infer, err)
+		}
+	}
+}
+
 // TestFusedBlockEqualsGraph runs where there is an NVIDIA GPU: losses and states of two models side by
-// side, with kernels and without, in bfloat16 both; the gradients go through the recurrence's kernels alone.
+// side, with kernels and without, in bfloat16 both.
 func TestFusedBlockEqualsGraph(t *testing.T) {
 	dev, err := xla.Open("cuda")
 	if err != nil {

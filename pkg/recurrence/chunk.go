@@ -19,6 +19,7 @@ type Operands struct {
 	Initial         *Node // [batch, heads, headDim, state] or nil for zeros
 	Segments        *Node // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
 	Write           *Node // [batch, tokens, heads] or nil: replaces Δ as the strength of the write Δ x Bᵀ
+	D               *Node // [models, heads] or nil: Y is y + D x; each model has batch / models rows
 	XBC             *Node // [batch, tokens, …] or nil: X, B and C side by side, where they are parts of one array
 
 	Keep func(*Node) *Node // or nil: keeps a value for the backward instead of computing it again
@@ -26,7 +27,7 @@ type Operands struct {
 
 // Result of [Chunk].
 type Result struct {
-	Y     *Node // [batch, tokens, heads, headDim] without D x
+	Y     *Node // [batch, tokens, heads, headDim], without D x if there is no D
 	State *Node // [batch, heads, headDim, state]
 	op    Operands
 	q     int
@@ -69,6 +70,10 @@ func Chunk(op Operands, q int) Result {
 	y = Add(y, c.readEntering(c.c))
 	y = Reshape(TransposeAllAxes(y, 0, 1, 3, 2, 4, 5), d.Batch, c.chunks*q, d.Heads, d.HeadDim)
 	y = SliceAxis(y, 1, AxisRange(0, d.Tokens))
+	if op.D != nil {
+		each := BroadcastToDims(InsertAxes(op.D, 1), op.D.Shape().Dim(0), d.Batch/op.D.Shape().Dim(0), d.Heads)
+		y = Skip(y, op.X, Reshape(each, d.Batch, 1, d.Heads, 1))
+	}
 	if op.Keep != nil {
 		y = op.Keep(y)
 	}
@@ -190,6 +195,12 @@ func dimsOf(op Operands) Dims {
 	check("Write", op.Write, d.Batch, d.Tokens, d.Heads)
 	check("Initial", op.Initial, d.Batch, d.Heads, d.HeadDim, d.State)
 	check("Segments", op.Segments, d.Batch, d.Tokens)
+	if op.D != nil {
+		if models := op.D.Shape().Dim(0); d.Batch%models != 0 {
+			panic(fmt.Errorf("recurrence: %d models must divide a batch of %d", models, d.Batch))
+		}
+		check("D", op.D, op.D.Shape().Dim(0), d.Heads)
+	}
 	if d.Heads%d.Groups != 0 {
 		panic(fmt.Errorf("recurrence: %d groups must divide %d heads", d.Groups, d.Heads))
 	}

@@ -34,8 +34,8 @@ func kernelFile(name string, d Dims) string {
 	return fmt.Sprintf("kernels/%s-%d-%d.ttir", name, d.HeadDim, d.State)
 }
 
-// kernel is one of the two for these sizes.
-func kernel(name string, d Dims, chunks int, keep bool) xla.Kernel {
+// kernel is one of them for these sizes; a model has so many rows of the batch.
+func kernel(name string, d Dims, rows, chunks int, keep bool) xla.Kernel {
 	source, err := kernels.ReadFile(kernelFile(name, d))
 	if err != nil {
 		panic(err)
@@ -51,6 +51,9 @@ func kernel(name string, d Dims, chunks int, keep bool) xla.Kernel {
 	}
 	if name != "states" {
 		bind["OC"] = inner + d.Groups*d.State
+	}
+	if name == "forward" || name == "backward" {
+		bind["ROWS"] = rows
 	}
 	switch name {
 	case "backward":
@@ -85,7 +88,7 @@ func segmented(op Operands, d Dims, segments int) (y, last *Node) {
 	cut := func(x *Node) *Node { return Reshape(x, e.Batch, e.Tokens, x.Shape().Dim(-1)) }
 	op.XBC, op.Delta, op.LogAlpha = cut(op.XBC), cut(op.Delta), cut(op.LogAlpha)
 	state := shapes.Make(dtypes.Float32, e.Batch, e.Heads, e.HeadDim, e.State)
-	own := xla.TritonCall(kernel("states", e, chunks, false), []shapes.Shape{state, shapes.Make(dtypes.Float32, e.Batch, e.Heads)},
+	own := xla.TritonCall(kernel("states", e, 1, chunks, false), []shapes.Shape{state, shapes.Make(dtypes.Float32, e.Batch, e.Heads)},
 		op.XBC, op.Delta, op.LogAlpha)
 	initial := op.Initial
 	if initial == nil {
@@ -111,6 +114,12 @@ func fused(op Operands, d Dims) (y, last *Node) {
 	if initial == nil {
 		initial = Zeros(g, shapes.Make(dtypes.Float32, state...))
 	}
+	skip := op.D
+	if skip == nil {
+		skip = Zeros(g, shapes.Make(dtypes.Float32, 1, d.Heads))
+	}
+	models := skip.Shape().Dim(0)
+	rows := d.Batch / models
 	output := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.HeadDim)
 	gate := shapes.Make(dtypes.Float32, d.Batch, d.Tokens, d.Heads)
 	perHead := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.State)
@@ -121,7 +130,7 @@ func fused(op Operands, d Dims) (y, last *Node) {
 		if op.Keep == nil {
 			kept = shapes.Make(dtypes.BFloat16, 1)
 		}
-		outs := xla.TritonCall(kernel("forward", d, chunks, op.Keep != nil), []shapes.Shape{output, finalState, kept}, in...)
+		outs := xla.TritonCall(kernel("forward", d, rows, chunks, op.Keep != nil), []shapes.Shape{output, finalState, kept}, in...)
 		if op.Keep != nil {
 			for i := range outs {
 				outs[i] = op.Keep(outs[i])
@@ -138,17 +147,18 @@ func fused(op Operands, d Dims) (y, last *Node) {
 			dlast = Zeros(g, finalState)
 		}
 		xbc, delta, la := StopGradient(op.XBC), StopGradient(op.Delta), StopGradient(op.LogAlpha)
-		states := xla.TritonCall(kernel("adjoint", d, chunks, true), // of the states that leave the chunks, and of the first
+		states := xla.TritonCall(kernel("adjoint", d, rows, chunks, true), // of the states that leave the chunks, and of the first
 			[]shapes.Shape{entering.Shape(), finalState, shapes.Make(dtypes.Float32, d.Batch, chunks, d.Heads)}, xbc, la, entering, dy, dlast)
-		outs := xla.TritonCall(kernel("backward", d, chunks, true), []shapes.Shape{output, perHead, perHead, gate, gate},
-			xbc, delta, la, entering, states[0], states[2], dy)
+		outs := xla.TritonCall(kernel("backward", d, rows, chunks, true), []shapes.Shape{output, perHead, perHead, gate, gate, states[2].Shape()},
+			xbc, delta, la, StopGradient(skip), entering, states[0], states[2], dy)
 		group := func(x *Node) *Node { // sum over the heads of a group
 			x = Reshape(x, d.Batch, d.Tokens, d.Groups, d.Heads/d.Groups, d.State)
 			x = ReduceSum(ConvertDType(x, dtypes.Float32), 3)
 			return ConvertDType(Reshape(x, d.Batch, d.Tokens, d.Groups*d.State), dtypes.BFloat16)
 		}
 		dx := Reshape(outs[0], d.Batch, d.Tokens, d.Heads*d.HeadDim)
-		return []*Node{Concatenate([]*Node{dx, group(outs[1]), group(outs[2])}, -1), outs[3], outs[4], states[1]}
-	}, op.XBC, op.Delta, op.LogAlpha, initial)
+		dSkip := ReduceSum(Reshape(outs[5], models, rows*chunks, d.Heads), 1)
+		return []*Node{Concatenate([]*Node{dx, group(outs[1]), group(outs[2])}, -1), outs[3], outs[4], dSkip, states[1]}
+	}, op.XBC, op.Delta, op.LogAlpha, skip, initial)
 	return outs[0], outs[1]
 }

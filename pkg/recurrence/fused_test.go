@@ -16,7 +16,7 @@ import (
 func TestKernelsAreBoundToSizes(t *testing.T) {
 	d := Dims{Batch: 2, Tokens: 100, Heads: 4, HeadDim: 64, Groups: 2, State: 128}
 	for _, name := range []string{"forward", "states", "adjoint", "backward"} {
-		k := kernel(name, d, 2, true)
+		k := kernel(name, d, 2, 2, true)
 		head, _, _ := strings.Cut(k.Source, "{noinline")
 		if strings.Contains(head, ": i32,") || strings.Contains(head, ": i32)") {
 			t.Errorf("%s still has integer arguments: %s", name, head)
@@ -63,9 +63,9 @@ func TestFusedEqualsGraph(t *testing.T) {
 			return tensors.FromFlatDataAndDimensions(v, dims...)
 		}
 		args := []any{normal(d.Batch, d.Tokens, inner+2*bc), normal(d.Batch, d.Tokens, d.Heads), normal(d.Batch, d.Heads, d.HeadDim, d.State),
-			normal(d.Batch, d.Tokens, d.Heads, d.HeadDim), normal(d.Batch, d.Heads, d.HeadDim, d.State)}
+			normal(d.Batch, d.Tokens, d.Heads, d.HeadDim), normal(d.Batch, d.Heads, d.HeadDim, d.State), normal(d.Batch, d.Heads)}
 		run := func(fusedForm, train bool) [][]float32 {
-			e := MustNewExec(dev.Backend, func(raw, dt, initial, dy, dlast *Node) []*Node {
+			e := MustNewExec(dev.Backend, func(raw, dt, initial, dy, dlast, skip *Node) []*Node {
 				xbc := ConvertDType(raw, dtypes.BFloat16)
 				delta := MulScalar(Sigmoid(dt), 0.3)
 				la := MulScalar(delta, -0.7)
@@ -77,7 +77,7 @@ func TestFusedEqualsGraph(t *testing.T) {
 					return Reshape(SliceAxis(wide, -1, AxisRange(from, to)), d.Batch, d.Tokens, n, m)
 				}
 				op := Operands{X: part(0, inner, d.Heads, d.HeadDim), B: part(inner, inner+bc, d.Groups, d.State),
-					C: part(inner+bc, inner+2*bc, d.Groups, d.State), Delta: delta, LogAlpha: la, Initial: initial}
+					C: part(inner+bc, inner+2*bc, d.Groups, d.State), Delta: delta, LogAlpha: la, Initial: initial, D: skip}
 				if fusedForm {
 					op.XBC = xbc
 				}
@@ -88,7 +88,7 @@ func TestFusedEqualsGraph(t *testing.T) {
 				outs := []*Node{res.Y, res.State}
 				if train {
 					total := Add(ReduceAllSum(Mul(res.Y, dy)), ReduceAllSum(Mul(res.State, dlast)))
-					for _, g := range Gradient(total, wide, delta, la, initial) {
+					for _, g := range Gradient(total, wide, delta, la, initial, skip) {
 						outs = append(outs, ConvertDType(g, dtypes.Float32))
 					}
 				}
@@ -102,7 +102,7 @@ func TestFusedEqualsGraph(t *testing.T) {
 		}
 		for _, train := range []bool{true, false} {
 			want, got := run(false, train), run(true, train)
-			for i, name := range []string{"y", "state", "grad xbc", "grad delta", "grad log alpha", "grad initial"}[:len(want)] {
+			for i, name := range []string{"y", "state", "grad xbc", "grad delta", "grad log alpha", "grad initial", "grad D"}[:len(want)] {
 				diff, norm := 0.0, 0.0
 				for j := range want[i] {
 					diff += math.Pow(float64(got[i][j]-want[i][j]), 2)

@@ -1,8 +1,9 @@
 """The SSD operator as Triton kernels, one program per (head, sequence), and their text for XLA.
 
-    h_t = exp(la_t) h_(t-1) + dt_t x_t B_t^T        y_t = h_t C_t
+    h_t = exp(la_t) h_(t-1) + dt_t x_t B_t^T        y_t = h_t C_t + D x_t
 
-x, B and C are columns of one row-major array xbc [batch, T, W]; dt and la = dt A are float32 [batch, T, H].
+x, B and C are columns of one row-major array xbc [batch, T, W]; dt and la = dt A are float32 [batch, T, H];
+D (skip) is float32 [models, H], a model has ROWS sequences.
 The forward walks the chunks with the state in registers and keeps the state that enters each chunk (bf16). The
 backward first walks them in reverse with the state's gradient in registers, then takes all chunks at once.
 
@@ -16,7 +17,7 @@ import triton.language as tl
 
 
 @triton.jit
-def ssd_forward(xbc, dt, la, h0, y, hT, hs, T, H, W, OB, OC, PER, CHUNKS, KEEP,
+def ssd_forward(xbc, dt, la, skip, h0, y, hT, hs, T, H, W, OB, OC, PER, ROWS, CHUNKS, KEEP,
                 P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
     h = tl.program_id(0)
     b = tl.program_id(1)
@@ -28,6 +29,7 @@ def ssd_forward(xbc, dt, la, h0, y, hT, hs, T, H, W, OB, OC, PER, CHUNKS, KEEP,
     entry = p[:, None] * N + n[None, :]
     own = (b * H + h).to(tl.int64) * (P * N)
     state = tl.load(h0 + own + entry)
+    direct = tl.where(q[:, None] == q[None, :], tl.load(skip + b // ROWS * H + h), 0.0)
     lower = q[:, None] >= q[None, :]
     wide = q[:, None] * W
     for c in range(0, CHUNKS):
@@ -45,7 +47,7 @@ def ssd_forward(xbc, dt, la, h0, y, hT, hs, T, H, W, OB, OC, PER, CHUNKS, KEEP,
         if KEEP > 0:
             tl.store(hs + ((b * CHUNKS + c) * H + h).to(tl.int64) * (P * N) + entry, entering)
         w = tl.exp(tl.where(lower, cs[:, None] - cs[None, :], -1e30))
-        m = (tl.dot(C, tl.trans(B)) * w * dtv[None, :]).to(E)
+        m = (tl.dot(C, tl.trans(B)) * w * dtv[None, :] + direct).to(E)
         out = tl.dot(C, tl.trans(entering)) * tl.exp(cs)[:, None]
         out = tl.dot(m, x, out)
         tl.store(y + (row * H + h) * P + q[:, None] * (H * P) + p[None, :], out.to(E), mask=live[:, None])
@@ -112,9 +114,9 @@ def ssd_adjoint(xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, OC, PER, CHUNKS, 
 
 
 @triton.jit
-def ssd_backward(xbc, dt, la, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, T, H, W, OB, OC, PER, CHUNKS,
+def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dskip, T, H, W, OB, OC, PER, ROWS, CHUNKS,
                  P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
-    """All gradients inside one chunk; dB and dC are those of one head."""
+    """All gradients inside one chunk; dB and dC are those of one head, dskip of one chunk."""
     h = tl.program_id(0)
     c = tl.program_id(1)
     b = tl.program_id(2)
@@ -163,7 +165,9 @@ def ssd_backward(xbc, dt, la, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, T, H, W, 
     out = tl.dot(B, tl.trans(dh)) * leave[:, None]
     left = tl.sum(out * xf, 1) * dtv
     out = tl.dot(tl.trans(sw.to(E)), dyv, out)
-    tl.store(dx + head + q[:, None] * (H * P) + p[None, :], (out * dtv[:, None]).to(E), mask=live[:, None])
+    direct = tl.load(skip + b // ROWS * H + h)
+    tl.store(dx + head + q[:, None] * (H * P) + p[None, :], (out * dtv[:, None] + direct * dyf).to(E), mask=live[:, None])
+    tl.store(dskip + (b * CHUNKS + c) * H + h, tl.sum(tl.sum(dyf * xf, 1), 0))
     tl.store(ddt + gate + q * H, tl.sum(out * xf, 1), mask=live)
     later = tl.sum(v, 0) - tl.cumsum(v, 0) + v
     before = tl.cumsum(left, 0) - left
@@ -172,12 +176,12 @@ def ssd_backward(xbc, dt, la, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, T, H, W, 
 
 SHAPES = [(64, 16), (64, 32), (64, 64), (64, 128), (64, 256)]
 QUERY = 64
-SCALARS = ["T", "H", "W", "OB", "OC", "PER", "CHUNKS", "KEEP"]
-FORWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("h0", "fp32"), ("y", "bf16"), ("hT", "fp32"), ("hs", "bf16")]
+SCALARS = ["T", "H", "W", "OB", "OC", "PER", "ROWS", "CHUNKS", "KEEP"]
+FORWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("skip", "fp32"), ("h0", "fp32"), ("y", "bf16"), ("hT", "fp32"), ("hs", "bf16")]
 STATES = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("own", "fp32"), ("total", "fp32")]
 ADJOINT = [("xbc", "bf16"), ("la", "fp32"), ("hs", "bf16"), ("dy", "bf16"), ("dhT", "fp32"), ("dhs", "bf16"), ("dh0", "fp32"), ("ends", "fp32")]
-BACKWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("hs", "bf16"), ("dhs", "bf16"), ("ends", "fp32"), ("dy", "bf16"), ("dx", "bf16"),
-            ("dB", "bf16"), ("dC", "bf16"), ("ddt", "fp32"), ("dla", "fp32")]
+BACKWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("skip", "fp32"), ("hs", "bf16"), ("dhs", "bf16"), ("ends", "fp32"), ("dy", "bf16"),
+            ("dx", "bf16"), ("dB", "bf16"), ("dC", "bf16"), ("ddt", "fp32"), ("dla", "fp32"), ("dskip", "fp32")]
 KERNELS = {"forward": (ssd_forward, FORWARD), "states": (ssd_states, STATES), "adjoint": (ssd_adjoint, ADJOINT), "backward": (ssd_backward, BACKWARD)}
 
 
@@ -213,34 +217,35 @@ def check():
     h0, dhT = torch.randn(b, H, P, N), torch.randn(b, H, P, N)
     dy = torch.randn(b, T, H, P)
 
-    leaves = [t.double().requires_grad_() for t in (xbc, dt, dt * A, h0)]
-    xr, dtr, lar, hr = leaves
+    skip = torch.randn(b, H)  # two models of one row
+    leaves = [t.double().requires_grad_() for t in (xbc, dt, dt * A, h0, skip)]
+    xr, dtr, lar, hr, skr = leaves
     x, B, C = xr[..., :H * P].view(b, T, H, P), xr[..., H * P:H * P + G * N].view(b, T, G, N), xr[..., H * P + G * N:].view(b, T, G, N)
     rep = lambda v: v.repeat_interleave(H // G, 2)
     B, C, state, ys = rep(B), rep(C), hr, []
     for t in range(T):
         state = lar[:, t].exp()[..., None, None] * state + (dtr[:, t][..., None] * x[:, t])[..., None] * B[:, t][:, :, None]
         ys.append((state * C[:, t][:, :, None]).sum(-1))
-    yr = torch.stack(ys, 1)
+    yr = torch.stack(ys, 1) + skr[:, None, :, None] * x
     ((yr * dy.double()).sum() + (state * dhT.double()).sum()).backward()
 
     chunks = -(-T // Q)
     y, hT, hs = torch.zeros(b, T, H, P), torch.zeros_like(h0), torch.zeros(b, chunks, H, P, N)
     la = dt * A
-    rest = (T, H, W, H * P, H * P + G * N, H // G, chunks, P, N, Q)
-    ssd_forward[(H, b)](xbc, dt, la, h0, y, hT, hs, *rest[:7], 1, *rest[7:])
+    rest = (T, H, W, H * P, H * P + G * N, H // G, 1, chunks, P, N, Q)
+    ssd_forward[(H, b)](xbc, dt, la, skip, h0, y, hT, hs, *rest[:8], 1, *rest[8:])
     own, total = torch.zeros_like(h0), torch.zeros(b, H)
     ssd_states[(H, b)](xbc, dt, la, own, total, T, H, W, H * P, H // G, chunks, P, N, Q)
     again = own + total.exp()[..., None, None] * h0
     dx, dB, dC = torch.zeros(b, T, H, P), torch.zeros(b, T, H, N), torch.zeros(b, T, H, N)
     ddt, dla, dh0 = torch.zeros_like(dt), torch.zeros_like(dt), torch.zeros_like(h0)
-    dhs, ends = torch.zeros_like(hs), torch.zeros(b, chunks, H)
+    dhs, ends, dskip = torch.zeros_like(hs), torch.zeros(b, chunks, H), torch.zeros(b, chunks, H)
     ssd_adjoint[(H, b)](xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, H * P + G * N, H // G, chunks, P, N, Q)
-    ssd_backward[(H, chunks, b)](xbc, dt, la, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, *rest)
+    ssd_backward[(H, chunks, b)](xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dskip, *rest)
     group = lambda v: v.double().view(b, T, G, -1, N).sum(3).reshape(b, T, G * N)
     bad = 0
     for name, got, want in (("y", y, yr), ("hT", hT, state), ("own", again, state), ("dxbc", torch.cat([dx.double().reshape(b, T, H * P), group(dB), group(dC)], -1), xr.grad),
-                            ("ddt", ddt, dtr.grad), ("dla", dla, lar.grad), ("dh0", dh0, hr.grad)):
+                            ("ddt", ddt, dtr.grad), ("dla", dla, lar.grad), ("dh0", dh0, hr.grad), ("dskip", dskip.sum(1), skr.grad)):
         want = want.detach()
         ratio = ((got.double() - want).norm() / want.norm()).item()
         print(f"{name:5} {ratio:.2e}")
