@@ -52,16 +52,16 @@ func (s Summary) String() string { return fmt.Sprintf("%d passed, %d failed", s.
 // Run verifies every fixture in the folders and below. report, if not nil, sees each check as it is made. The error is
 // about what could not be tried at all; failed checks are counted.
 func Run(ctx context.Context, d *xla.Device, dirs []string, report func(Check)) (Summary, error) {
-	v := &verifier{ctx: ctx, device: d, emit: report, passes: map[string]*lm.Pass{}, runners: map[string]*lm.Runner{}}
+	sum, root := Summary{}, &verifier{ctx: ctx, device: d, shared: &shared{passes: map[string]*lm.Pass{}, runners: map[string]*lm.Runner{}}}
 	for _, dir := range dirs {
 		info, err := os.Stat(dir)
 		if err != nil {
-			return v.sum, err
+			return sum, err
 		}
 		if !info.IsDir() {
-			return v.sum, fmt.Errorf("%s is a file; give the folder of the fixture, or one above it", dir)
+			return sum, fmt.Errorf("%s is a file; give the folder of the fixture, or one above it", dir)
 		}
-		before := v.sum
+		var units []unit
 		err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
@@ -71,55 +71,93 @@ func Run(ctx context.Context, d *xla.Device, dirs []string, report func(Check)) 
 			case path != dir && strings.HasPrefix(e.Name(), "."):
 				return filepath.SkipDir
 			}
-			return v.folder(path)
+			some, err := root.folder(path)
+			units = append(units, some...)
+			return err
 		})
 		if err != nil {
-			return v.sum, err
+			return sum, err
 		}
-		if v.sum == before {
-			return v.sum, fmt.Errorf("%s holds nothing to verify: neither a model with reference tensors, nor operator cases, nor texts with token ids", dir)
+		before := sum
+		root.side(units, func(checks []Check) {
+			for _, c := range checks {
+				switch {
+				case c.Note:
+				case c.Err != nil:
+					sum.Failed++
+				default:
+					sum.Passed++
+				}
+				if report != nil {
+					report(c)
+				}
+			}
+		})
+		if err := ctx.Err(); err != nil {
+			return sum, err
+		}
+		if sum == before {
+			return sum, fmt.Errorf("%s holds nothing to verify: neither a model with reference tensors, nor operator cases, nor texts with token ids", dir)
 		}
 	}
-	return v.sum, nil
+	return sum, nil
 }
 
+// verifier collects the checks of one unit of work.
 type verifier struct {
 	ctx    context.Context
 	device *xla.Device
-	emit   func(Check)
-	sum    Summary
+	checks []Check
+	*shared
+}
 
+// shared is what units have in common.
+type shared struct {
 	mu      sync.Mutex
 	passes  map[string]*lm.Pass // by configuration and dtype: folders with the same share compiled graphs
 	runners map[string]*lm.Runner
 }
 
+// unit makes checks that depend on no other unit's.
+type unit func(v *verifier)
+
+// side runs units side by side, as most of the time is the compiler's, and gives their checks to done in the order of the units, as
+// soon as those before are there.
+func (v *verifier) side(units []unit, done func([]Check)) {
+	var mu sync.Mutex
+	finished, given := make([]*verifier, len(units)), 0
+	places := make([]int, len(units))
+	for i := range places {
+		places[i] = i
+	}
+	parallel(places, func(i int) (none struct{}) {
+		own := &verifier{ctx: v.ctx, device: v.device, shared: v.shared}
+		if v.ctx.Err() == nil {
+			units[i](own)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for finished[i] = own; given < len(units) && finished[given] != nil; given++ {
+			done(finished[given].checks)
+		}
+		return
+	})
+}
+
 // result records a check.
 func (v *verifier) result(folder, name, how string, err error) {
-	if err != nil {
-		v.sum.Failed++
-	} else {
-		v.sum.Passed++
-	}
-	if v.emit != nil {
-		v.emit(Check{Folder: folder, Name: name, How: how, Err: err})
-	}
+	v.checks = append(v.checks, Check{Folder: folder, Name: name, How: how, Err: err})
 }
 
 func (v *verifier) note(folder, name, text string) {
-	if v.emit != nil {
-		v.emit(Check{Folder: folder, Name: name, Err: errors.New(text), Note: true})
-	}
+	v.checks = append(v.checks, Check{Folder: folder, Name: name, Err: errors.New(text), Note: true})
 }
 
-// folder verifies one folder by what it holds.
-func (v *verifier) folder(dir string) error {
-	if err := v.ctx.Err(); err != nil {
-		return err
-	}
+// folder lists the units of one folder by what it holds.
+func (v *verifier) folder(dir string) (units []unit, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var names []string
 	for _, e := range entries {
@@ -128,23 +166,22 @@ func (v *verifier) folder(dir string) error {
 		}
 	}
 	ev, err := findManifest(dir)
-	if err != nil {
-		v.result(dir, "manifest.json", "", err)
-	}
-	v.hashes(dir, names, ev)
+	units = append(units, func(v *verifier) {
+		if err != nil {
+			v.result(dir, "manifest.json", "", err)
+		}
+		v.hashes(dir, names, ev)
+	})
 	if slices.Contains(names, "config.json") {
-		v.model(dir, names, ev)
+		units = append(units, func(v *verifier) { v.model(dir, names, ev) })
 	}
 	for _, name := range names {
-		if err := v.ctx.Err(); err != nil {
-			return err
-		}
 		switch filepath.Ext(name) {
 		case ".safetensors":
-			v.operator(dir, name, ev)
+			units = append(units, func(v *verifier) { v.operator(dir, name, ev) })
 		case ".json":
-			v.texts(dir, name)
+			units = append(units, func(v *verifier) { v.texts(dir, name) })
 		}
 	}
-	return nil
+	return units, nil
 }
