@@ -3,6 +3,7 @@ package figure
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -73,19 +74,24 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 	for _, tk := range bar.ticks {
 		right = max(right, style.Width(tk.label))
 	}
-	left += tickLength + gap + lineHeight + gap
-	right += 8 + 9 + tickLength + gap + lineHeight + gap
-	pitchX := (width - left - right) / vg.Length(len(cols))
+	upright := textStyle(labelSize, draw.XCenter, draw.YTop)
+	aside, beside := (&ruler{Axis: s.Y}).title(), bar.title()
+	left, right = left+tickLength+gap, right+8+9+tickLength+gap
+	pitchX := (width - left - right - 2*(lineHeight+gap)) / vg.Length(len(cols))
 	height := s.frame(float64(min(max(pitchX*vg.Length(len(rows)), 0.8*vg.Inch), 4*vg.Inch) / vg.Inch))
 	if s.Height == 0 && len(rows) <= 12 {
 		height = min(height, vg.Length(len(rows))*16+20)
 	}
 	pitchY := height / vg.Length(len(rows))
-	bottom := tickLength + gap + lineHeight + gap + lineHeight
-	top := vg.Length(4) // room for the upright titles, which may be longer than the frame is high
-	for _, title := range []string{bar.title(), (&ruler{Axis: s.Y}).title()} {
-		top = max(top, (textStyle(labelSize, 0, 0).Width(title)-height)/2+1)
+	top, bottom := vg.Length(4), tickLength+gap+lineHeight+gap+lineHeight
+	rowTitle, barTitle := wrap(aside, upright, height+2*bottom), wrap(beside, upright, height+2*bottom)
+	for _, line := range slices.Concat(rowTitle, barTitle) { // upright titles may be longer than the frame is high
+		over := (upright.Width(line)-height)/2 + 1
+		top, bottom = max(top, over), max(bottom, over)
 	}
+	left += lineHeight*vg.Length(len(rowTitle)) + gap
+	right += lineHeight*vg.Length(len(barTitle)) + gap
+	pitchX = (width - left - right) / vg.Length(len(cols))
 	full := height + bottom + top
 	return &sheet{width, full, func(c draw.Canvas) {
 		in := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
@@ -100,10 +106,11 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 			}
 		}
 		frameOf(in)
-		s.names(in, rows, cols, pitchX, pitchY, left)
+		s.names(in, rows, cols, pitchX, pitchY)
+		upwards(in, in.Min.X-left, rowTitle)
 		colourBar(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
 			Min: vg.Point{X: in.Max.X + 8, Y: in.Min.Y}, Max: vg.Point{X: in.Max.X + 8 + 9, Y: in.Max.Y},
-		}}, bar)
+		}}, bar, barTitle)
 	}}, nil
 }
 
@@ -127,7 +134,7 @@ func frameOf(in draw.Canvas) {
 }
 
 // names writes as many category names as fit.
-func (s HeatMap) names(in draw.Canvas, rows, cols []string, w, h, left vg.Length) {
+func (s HeatMap) names(in draw.Canvas, rows, cols []string, w, h vg.Length) {
 	below, aside := textStyle(smallSize, draw.XCenter, draw.YTop), textStyle(smallSize, draw.XRight, draw.YCenter)
 	line := draw.LineStyle{Color: ink, Width: vg.Points(0.6)}
 	every := max(1, int(math.Ceil(float64(lineHeight/h))))
@@ -146,12 +153,18 @@ func (s HeatMap) names(in draw.Canvas, rows, cols []string, w, h, left vg.Length
 		in.StrokeLine2(line, x, in.Min.Y, x, in.Min.Y-tickLength)
 		in.FillText(below, vg.Point{X: x, Y: in.Min.Y - tickLength - gap}, categoryName(s.X, cols[j]))
 	}
-	x, y := ruler{Axis: s.X}, ruler{Axis: s.Y}
+	x := ruler{Axis: s.X}
 	in.FillText(textStyle(labelSize, draw.XCenter, draw.YTop),
 		vg.Point{X: in.Center().X, Y: in.Min.Y - tickLength - gap - lineHeight}, x.title())
-	side := textStyle(labelSize, draw.XCenter, draw.YTop)
-	side.Rotation = math.Pi / 2
-	in.FillText(side, vg.Point{X: in.Min.X - left, Y: in.Center().Y}, y.title())
+}
+
+// upwards writes the lines of an upright title from x to the right, in the middle of the frame.
+func upwards(in draw.Canvas, x vg.Length, lines []string) {
+	style := textStyle(labelSize, draw.XCenter, draw.YTop)
+	style.Rotation = math.Pi / 2
+	for i, line := range lines {
+		in.FillText(style, vg.Point{X: x + lineHeight*vg.Length(i), Y: in.Center().Y}, line)
+	}
 }
 
 func categoryName(a Axis, s string) string {
@@ -165,7 +178,7 @@ func categoryName(a Axis, s string) string {
 	return Number(v)
 }
 
-func colourBar(c draw.Canvas, r ruler) {
+func colourBar(c draw.Canvas, r ruler, title []string) {
 	const steps = 128
 	h := c.Size().Y / steps
 	for i := range steps {
@@ -187,7 +200,5 @@ func colourBar(c draw.Canvas, r ruler) {
 		c.FillText(style, vg.Point{X: c.Max.X + tickLength + gap, Y: y}, t.label)
 		widest = max(widest, style.Width(t.label))
 	}
-	title := textStyle(labelSize, draw.XCenter, draw.YTop)
-	title.Rotation = math.Pi / 2
-	c.FillText(title, vg.Point{X: c.Max.X + tickLength + gap + widest + gap, Y: c.Center().Y}, r.title())
+	upwards(c, c.Max.X+tickLength+gap+widest+gap, title)
 }

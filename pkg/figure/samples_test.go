@@ -15,6 +15,11 @@ func samples() map[string]func() (*Figure, error) {
 		"heads":  func() (*Figure, error) { return New(headSpec(), headTable(4, 8)) },
 		"many":   func() (*Figure, error) { return New(manySpec(), headTable(24, 32)) },
 		"heat":   func() (*Figure, error) { return New(heatSpec(), heatTable()) },
+		"flat": func() (*Figure, error) { // titles longer than the frame is high
+			s := heatSpec()
+			s.Value.Label = "Share of the first token that is left at the end of the training length"
+			return New(s, heatTable().Filter(func(row int) bool { return row < 10 }))
+		},
 		"counts": countsFigure,
 		"noted": func() (*Figure, error) {
 			s := heatSpec()

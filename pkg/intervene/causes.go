@@ -86,6 +86,15 @@ func WriteMethods(ctx context.Context, models []Named, s Suite, of func(Named) (
 	return out.Close()
 }
 
+// Farthest is the largest multiple of T in rows of Responses or Results, 0 for none.
+func Farthest(t *table.Table) int {
+	at, err := t.Int("multiple")
+	if err != nil || len(at) == 0 {
+		return 0
+	}
+	return int(slices.Max(at))
+}
+
 // MeanResponses are the means of Responses over models and random sets at one multiple of T, with 95 % intervals by
 // Student's t over them: columns set, dose, kept (dose^T, what a factor or bound of α leaves of a token after T tokens), loss,
 // loss_low, loss_high, recall, norm_ratio, retention, runs.

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"stuffed/pkg/figure"
 	"stuffed/pkg/manifest"
@@ -50,6 +52,14 @@ func Read(path, command string) (*table.Table, error) {
 		return nil, fmt.Errorf("the results in %s are not there yet; make them in the project's folder with: %s", path, command)
 	}
 	return t, err
+}
+
+// About is the manifest beside a table of results, or where there is none the command that is running.
+func About(path string) any {
+	if m, err := manifest.Read(path); err == nil {
+		return m
+	}
+	return map[string]any{"command": strings.Join(os.Args, " ")}
 }
 
 // Have tells whether a result is there, whole, and says so.

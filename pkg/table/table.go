@@ -213,6 +213,17 @@ func (t *Table) Check() error {
 	return nil
 }
 
+// Without returns the table without some of its columns, whose values both share.
+func (t *Table) Without(names ...string) *Table {
+	out := &Table{Meta: t.Meta}
+	for _, c := range t.Columns {
+		if !slices.Contains(names, c.Name) {
+			out.Columns = append(out.Columns, c)
+		}
+	}
+	return out
+}
+
 // Filter returns a new table of the rows that keep accepts.
 func (t *Table) Filter(keep func(row int) bool) *Table {
 	var rows []int

@@ -17,11 +17,14 @@ func interveneCommand() *cobra.Command {
 	var s suiteFlags
 	var d intervene.Dose
 	var plan, heads, output string
+	var causes int
 	c := &cobra.Command{
-		Use:   "intervene --model DIR (--plan P.json | --kind K --doses D,… --heads H) --output I.parquet",
+		Use:   "intervene --model DIR (--plan P.json | --kind K --doses D,… --heads H | --causes N) --output I.parquet",
 		Short: "Change chosen heads of a model and see what it does to loss and states",
-		Long: `Two ways: a plan (a JSON list of interventions) against the model as it is, or a dose–response run of one kind in chosen heads, with
-random sets of as many other heads as control. Loss and recall are those of the recall stream, in the half window before each
+		Long: `Three ways: a plan (a JSON list of interventions) against the model as it is; a dose–response run of one kind in chosen heads, with
+random sets of as many other heads as control; or --causes N, what a failure beyond T hangs on: from T on Δ, B or x held at their
+in-window means, B or x at their in-window mean norms, and in all positions, for the N heads of the largest retention over T, A or
+dt_bias exchanged with the heads of the smallest, ablation, and ablation of as many random others. Loss and recall are those of the recall stream, in the half window before each
 multiple of T; norm_ratio is the largest growth of a head's state over its in-window maximum, retention the largest
 exp(T · mean log α). An interrupted run goes on where it stopped.
 
@@ -30,9 +33,12 @@ A plan:  [{"kind": "alpha_clamp", "heads": [{"layer": 0, "head": 3}], "high": 0.
 Kinds (of a dose–response run: those with one value, alpha_clamp_high and alpha_clamp_low):
   ` + strings.Join(intervene.Kinds(), "\n  "),
 		Example: `  stuffed intervene --model datasets/models/recall-n128-t64 --plan plan.json --output out/plan.csv
-  stuffed intervene --model out/s0 --kind alpha_clamp_high --doses 0.9,0.95,0.99,0.999,1 --heads top:2 --random 3 --output out/dose.parquet`,
+  stuffed intervene --model out/s0 --kind alpha_clamp_high --doses 0.9,0.95,0.99,0.999,1 --heads top:2 --random 3 --output out/dose.parquet
+  stuffed intervene --model out/s0 --model out/s1 --causes 1 --output out/causes.csv`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runIntervene(c.Context(), s, d, plan, heads, output) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runIntervene(c.Context(), s, d, plan, heads, causes, output)
+		},
 	}
 	f := c.Flags()
 	s.add(f)
@@ -43,16 +49,17 @@ Kinds (of a dose–response run: those with one value, alpha_clamp_high and alph
 	f.IntVar(&d.Random, "random", 3, "dose–response: random sets of as many other heads")
 	f.IntVar(&d.From, "from", 0, "dose–response: first position that is changed")
 	f.Uint64Var(&d.Seed, "draw-seed", 0, "dose–response: seed of the random sets")
+	f.IntVar(&causes, "causes", 0, "what a failure hangs on: heads that are exchanged and ablated")
 	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
 	for _, name := range []string{"model", "output"} {
 		cobra.CheckErr(c.MarkFlagRequired(name))
 	}
-	c.MarkFlagsOneRequired("plan", "kind")
-	c.MarkFlagsMutuallyExclusive("plan", "kind")
+	c.MarkFlagsOneRequired("plan", "kind", "causes")
+	c.MarkFlagsMutuallyExclusive("plan", "kind", "causes")
 	return c
 }
 
-func runIntervene(ctx context.Context, s suiteFlags, d intervene.Dose, plan, heads, output string) error {
+func runIntervene(ctx context.Context, s suiteFlags, d intervene.Dose, plan, heads string, causes int, output string) error {
 	chosen, top, err := intervene.ParseHeads(heads)
 	if err != nil {
 		return err
@@ -65,7 +72,7 @@ func runIntervene(ctx context.Context, s suiteFlags, d intervene.Dose, plan, hea
 			return err
 		}
 		inputs = append(inputs, plan)
-	} else if len(d.Doses) == 0 {
+	} else if d.Kind != "" && len(d.Doses) == 0 {
 		return fmt.Errorf("--doses: give one value or more")
 	}
 	all, err := intervene.Open(s.dirs, s.backend, s.piece)
@@ -79,22 +86,31 @@ func runIntervene(ctx context.Context, s suiteFlags, d intervene.Dose, plan, hea
 		if err := p.Validate(m.Model); err != nil {
 			return fmt.Errorf("%s: %w", plan, err)
 		}
-		if plan == "" && top == 0 {
+		if causes < 0 || d.Kind == "" && plan == "" && causes < 1 || causes > m.Model.Layers()*m.Model.Heads() {
+			return fmt.Errorf("--causes is %d heads, want 1 … %d", causes, m.Model.Layers()*m.Model.Heads())
+		}
+		if d.Kind != "" && top == 0 {
 			if _, err := d.Steps(m.Bench); err != nil {
 				return fmt.Errorf("%s: %w", m.Name, err)
 			}
 		}
 	}
-	note, err := s.note(all, output, []any{d, heads}, inputs...)
+	note, err := s.note(all, output, []any{d, heads, causes}, inputs...)
 	if err != nil {
 		return err
 	}
 	progress := notebook.NewProgress("intervene", 0, "runs")
 	report := func(done, total int) { progress.Of(int64(done), int64(total)) }
-	if plan != "" {
+	switch {
+	case plan != "":
 		err = intervene.WritePlan(ctx, all, s.suite, p, output, report)
-	} else {
+	case d.Kind != "":
 		err = d.Write(ctx, all, s.suite, top, output, report)
+	default:
+		of := func(m intervene.Named) ([]intervene.Method, error) {
+			return intervene.Causes(ctx, m.Bench, s.suite, causes, d.Seed)
+		}
+		err = intervene.WriteMethods(ctx, all, s.suite, of, output, report)
 	}
 	if err != nil {
 		return err

@@ -78,6 +78,13 @@ func TestInterveneAndMitigateWriteTables(t *testing.T) {
 	if n := rows(out); n != 2*(1+2+2) {
 		t.Errorf("%d rows of the doses", n)
 	}
+	out = filepath.Join(dir, "causes.csv")
+	if err := runCommand(interveneCommand(), with("--causes", "1", "--output", out)...); err != nil {
+		t.Fatal(err)
+	}
+	if n := rows(out); n != 2*10 {
+		t.Errorf("%d rows of the causes", n)
+	}
 	out = filepath.Join(dir, "m.parquet")
 	if err := runCommand(mitigateCommand(), with("--methods", "window", "--choosing", "1", "--summary", filepath.Join(dir, "s.csv"), "--output", out)...); err != nil {
 		t.Fatal(err)
@@ -93,6 +100,7 @@ func TestInterveneAndMitigateWriteTables(t *testing.T) {
 		{`[{"kind": "ablate"}, {"kind": "delta_scale", "value": 0.5}]`, "contradict", []string{"--plan", plan}},
 		{`[{"kind": "ablate", "haeds": []}]`, "haeds", []string{"--plan", plan}},
 		{`[]`, "is not layer.head", []string{"--kind", "a_scale", "--doses", "1", "--heads", "x"}},
+		{`[]`, "want 1 … ", []string{"--causes", "99"}},
 		{`[]`, "outside", []string{"--kind", "alpha_scale", "--doses", "2", "--heads", "0.1"}},
 	} {
 		write(bad.plan)
