@@ -124,7 +124,7 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 			return []Row{Decode(ctx, d, name, w, bf16, 1, 256, 128, 3), Decode(ctx, d, name, w, bf16, 64, 256, 128, 3)}
 		})
 	}
-	with("trace", "130m", func(w *lm.Weights) []Row { return Trace(ctx, d, "130m", w, bf16, 4096, 1<<18) })
+	with("trace", "130m", func(w *lm.Weights) []Row { return Trace(ctx, d, "130m", w, bf16, 4096, 1<<20, 64, 1024) })
 	return all(ctx, o, jobs, emit)
 }
 
@@ -146,7 +146,7 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 			return []Row{Decode(ctx, d, "byte d128 L2", w, lm.Options{}, 1, 256, 128, 5),
 				Decode(ctx, d, "byte d128 L2 unrolled", w, lm.Options{Unroll: true}, 1, 256, 128, 5)}
 		}},
-		{"trace", func() []Row { return Trace(ctx, d, "byte d128 L2", w, lm.Options{}, 512, 1<<20) }},
+		{"trace", func() []Row { return Trace(ctx, d, "byte d128 L2", w, lm.Options{}, 512, 1<<20, 64) }},
 	}, emit)
 }
 

@@ -7,11 +7,12 @@ import (
 // Reduction turns the probes of a layer into what leaves the layer loop, on the device, so that statistics of long
 // sequences need neither memory nor transfers for every token.
 type Reduction struct {
-	Name    string                                              // equal names mean equal functions
-	Every   int                                                 // Call.Ends: the last of every so many tokens, and the last token
-	Outputs []string                                            // names in Output.Probes, each [layers, …]
-	Layer   func(probes map[string]*Node, length *Node) []*Node // one per output, for one layer; length may be nil
-	States  func(h *Node) *Node                                 // of probe "states": [n, batch, heads, headDim, state] → [n, …]; nil for all
+	Name       string                                              // equal names mean equal functions
+	Every      int                                                 // Call.Ends: the last of every so many tokens, and the last token
+	Outputs    []string                                            // names in Output.Probes, each [layers, …]
+	Layer      func(probes map[string]*Node, length *Node) []*Node // one per output, for one layer; length may be nil
+	Statistics []string                                            // probes that may be left out where the model has "statistics" of buckets of Every tokens, see recurrence.Result
+	States     func(h *Node) *Node                                 // of probe "states": [n, batch, heads, headDim, state] → [n, …]; nil for all
 }
 
 // ends are the positions int32 [⌈tokens/every⌉] that the probe "states" is read at.

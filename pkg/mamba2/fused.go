@@ -25,13 +25,26 @@ const (
 )
 
 // fuses tells whether kernels compute the convolution and the gated norm of this layer, and the recurrence D x: official
-// shapes in bfloat16 on an NVIDIA GPU, with nothing changed or watched inside.
+// shapes in bfloat16 on an NVIDIA GPU, with nothing changed or watched inside what they
+// fuse.
 func (b *block) fuses(l layerOf) bool {
 	c := b.Config
 	return b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.Plain && b.tokens >= c.Kernel && c.Kernel == 4 && c.ConvBias &&
 		c.HeadDim == 64 && c.Eps == 1e-5 && (c.Groups == 1 || !c.NormPer) && c.Inner() <= widestGate && c.Channels()%16 == 0 &&
-		l.segments == nil && len(b.probes) == 0 && len(l.controls) == 0 && b.Window == 0 && b.NormEvery == 0 && !b.Decimate &&
+		l.segments == nil && (len(b.probes) == 0 || b.Infer && !b.watchesInside()) && len(l.controls) == 0 && b.Window == 0 && b.NormEvery == 0 && !b.Decimate &&
 		xla.HasKernels(l.params[conv].Graph().Backend())
+}
+
+// watchesInside tells whether a probe is of what the kernels do not write, or write in another dtype.
+func (b *block) watchesInside() bool {
+	for _, name := range b.probes {
+		switch name {
+		case "delta", "log_alpha", "sum", "squares", "states", "conv_states", "conv_inputs", "x", "B", "C":
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 func (b *block) kernel(name string, grid [3]int, bind map[string]int) xla.Kernel {

@@ -2,6 +2,7 @@ package mamba2
 
 import (
 	"fmt"
+	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
@@ -18,10 +19,20 @@ type seen struct {
 	y, normed, out, residual    *Node // y with D x, [batch, tokens, inner]
 }
 
-// watch builds the probes of the call, or what the call's reduction makes of them; each is stacked over the layers.
+// watch builds the probes of the call, or what the call's reduction makes of them; each is stacked over the layers. Where
+// kernels follow the states they are "statistics", in place of the probes that the reduction names.
 func (b *block) watch(s seen) (probes []*Node) {
 	named := map[string]*Node{}
+	var instead []string
+	if b.reduce != nil && b.reduce.Statistics != nil && s.mixed.buckets != nil {
+		if all := s.mixed.buckets(b.reduce.Every, s.layer.length); all != nil {
+			named["statistics"], instead = all, b.reduce.Statistics
+		}
+	}
 	for _, name := range b.probes {
+		if slices.Contains(instead, name) {
+			continue
+		}
 		named[name] = b.probe(name, s)
 		probes = append(probes, named[name])
 	}

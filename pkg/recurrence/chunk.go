@@ -32,6 +32,8 @@ type Result struct {
 	op    Operands
 	q     int
 	c     *chunked
+	cut   *Operands // of the fused kernels, which may have cut the sequences: dims are theirs
+	dims  Dims
 }
 
 // chunked holds the pieces of a call, shared by outputs and statistics. Axes: b batch, k chunk, g group, r head in
@@ -58,8 +60,8 @@ const cut = -1e30
 // With XBC in bfloat16 on an NVIDIA GPU fused kernels do the work, in chunks of their own.
 func Chunk(op Operands, q int) Result {
 	if d := dimsOf(op); fusable(op, d) {
-		y, last := fused(op, d)
-		return Result{Y: ConvertDType(y, op.Delta.DType()), State: last, op: op, q: q}
+		f := fused(op, d)
+		return Result{Y: ConvertDType(f.y, op.Delta.DType()), State: f.last, op: op, q: q, cut: &f.op, dims: f.dims}
 	}
 	c := newChunked(op, q)
 	d := c.dims

@@ -81,7 +81,7 @@ func split(d Dims) int {
 
 // segmented is fused without a gradient for few long sequences: every segment's own state, a prefix over the segments,
 // and all segments side by side.
-func segmented(op Operands, d Dims, segments int) (y, last *Node) {
+func segmented(op Operands, d Dims, segments int) fusedResult {
 	e := d
 	e.Batch, e.Tokens = d.Batch*segments, d.Tokens/segments
 	chunks := e.Tokens / fusedChunk
@@ -97,13 +97,20 @@ func segmented(op Operands, d Dims, segments int) (y, last *Node) {
 	entering, last := prefix(Reshape(own[1], d.Batch, segments, d.Heads),
 		Reshape(own[0], d.Batch, segments, d.Heads, d.HeadDim, d.State), initial)
 	op.Initial = Reshape(entering, state.Dimensions...)
-	y, _ = fused(op, e)
-	return Reshape(y, d.Batch, d.Tokens, d.Heads, d.HeadDim), last
+	inner := fused(op, e)
+	return fusedResult{Reshape(inner.y, d.Batch, d.Tokens, d.Heads, d.HeadDim), last, op, e}
+}
+
+// fusedResult is what fused computes, and the call whose kernels did it: of sequences or of their segments.
+type fusedResult struct {
+	y, last *Node
+	op      Operands
+	dims    Dims
 }
 
 // fused computes the operator by a kernel that keeps the state on the chip, and its gradient by two more.
 // y is bfloat16. The states that enter the chunks (bfloat16) are kept for the backward.
-func fused(op Operands, d Dims) (y, last *Node) {
+func fused(op Operands, d Dims) fusedResult {
 	g := op.XBC.Graph()
 	if segments := split(d); op.Keep == nil && segments > 1 {
 		return segmented(op, d, segments)
@@ -160,5 +167,6 @@ func fused(op Operands, d Dims) (y, last *Node) {
 		dSkip := ReduceSum(Reshape(outs[5], models, rows*chunks, d.Heads), 1)
 		return []*Node{Concatenate([]*Node{dx, group(outs[1]), group(outs[2])}, -1), outs[3], outs[4], dSkip, states[1]}
 	}, op.XBC, op.Delta, op.LogAlpha, skip, initial)
-	return outs[0], outs[1]
+	op.Initial = initial
+	return fusedResult{outs[0], outs[1], op, d}
 }

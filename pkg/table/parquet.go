@@ -75,17 +75,24 @@ func (e *encoder) rowGroup(t *Table) error {
 		c := &t.Columns[i]
 		for from := 0; from < c.Len(); from += batch {
 			values = values[:0]
-			for row := from; row < min(from+batch, c.Len()); row++ {
-				var v parquet.Value
-				switch {
-				case c.Ints != nil:
-					v = parquet.Int64Value(c.Ints[row])
-				case c.Floats != nil:
-					v = parquet.DoubleValue(c.Floats[row])
-				default:
-					v = parquet.ByteArrayValue([]byte(c.Texts[row]))
+			to := min(from+batch, c.Len())
+			switch {
+			case c.Ints != nil:
+				for _, v := range c.Ints[from:to] {
+					values = append(values, parquet.Int64Value(v))
 				}
-				values = append(values, v.Level(0, 0, i))
+			case c.Floats != nil:
+				for _, v := range c.Floats[from:to] {
+					values = append(values, parquet.DoubleValue(v))
+				}
+			default:
+				for row, v := range c.Texts[from:to] {
+					if row > 0 && v == c.Texts[from+row-1] {
+						values = append(values, values[row-1])
+					} else {
+						values = append(values, parquet.ByteArrayValue([]byte(v)))
+					}
+				}
 			}
 			if _, err := writers[i].WriteRowValues(values); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // mergedRows is the smallest row group of a merged file, except the last one:
@@ -188,26 +189,42 @@ func fill(c Column, want *Column) Column {
 }
 
 // Append makes the rows of t durable as the next part. An empty t is ignored.
-func (w *Writer) Append(t *Table) error {
+func (w *Writer) Append(t *Table) error { return w.AppendAll(t) }
+
+// AppendAll is Append for each of the tables, whose parts are written side by side.
+func (w *Writer) AppendAll(tables ...*Table) error {
 	if w.done {
 		return fmt.Errorf("%s: the writer is closed", w.path)
 	}
-	t, err := w.conform(t)
-	if err != nil {
-		return fmt.Errorf("%s: %w", w.path, err)
+	var parts []*Table
+	for _, t := range tables {
+		t, err := w.conform(t)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.path, err)
+		}
+		if t.Rows() > 0 {
+			parts = append(parts, t)
+		}
 	}
-	if t.Rows() == 0 {
-		return nil
+	errs := make([]error, len(parts))
+	var group sync.WaitGroup
+	for i, t := range parts {
+		group.Go(func() { errs[i] = t.Write(partName(w.path, w.parts+i)) })
 	}
-	if err := t.Write(partName(w.path, w.parts)); err != nil {
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		for i := range parts {
+			os.Remove(partName(w.path, w.parts+i))
+		}
 		return err
 	}
-	w.parts++
+	w.parts += len(parts)
 	return nil
 }
 
 // Close merges the parts into the file at path, one row group per part (small
-// parts are joined), holding one row group in memory, and removes the parts.
+// ones are joined, which reads them again; large ones are copied), holding one
+// row group in memory, and removes the parts.
 func (w *Writer) Close() error {
 	if w.done {
 		return nil
@@ -255,6 +272,12 @@ func (w *Writer) mergeCSV(out io.Writer) error {
 }
 
 func (w *Writer) mergeParquet(out io.Writer) error {
+	if large, err := w.large(); err != nil || large {
+		if err != nil {
+			return err
+		}
+		return w.copyParquet(out)
+	}
 	e := newEncoder(out, w.like)
 	pending := w.like.Take(nil)
 	for i := range w.parts {

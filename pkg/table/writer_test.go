@@ -2,7 +2,9 @@ package table
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,5 +225,57 @@ func TestContinue(t *testing.T) {
 	}
 	if _, err := Continue(path, sample(0, 0), 1); err == nil {
 		t.Error("parts that are not there were continued")
+	}
+}
+
+// Parts with rows enough for a row group are copied into the file, with their dictionaries, whatever the number of columns.
+func TestLargePartsAreCopied(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "T.parquet")
+	made := func(from, rows int) *Table {
+		var at []int64
+		var half []float64
+		var name []string
+		for i := from; i < from+rows; i++ {
+			at, half, name = append(at, int64(i)), append(half, float64(i)/2), append(name, fmt.Sprint("name ", i/5000))
+		}
+		half[0] = math.NaN()
+		t := New().AddInt("at", at).AddFloat("half", half).AddText("name", name)
+		t.Meta["about"] = "a test"
+		return t
+	}
+	want := made(0, mergedRows)
+	w, err := NewWriter(path, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := []*Table{made(mergedRows, 3*mergedRows), New().AddInt("at", nil).AddFloat("half", nil).AddText("name", nil), made(4*mergedRows, 7)}
+	if err := w.Append(want); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.AppendAll(later...); err != nil || w.Parts() != 3 {
+		t.Fatal(w.Parts(), err)
+	}
+	if large, err := w.large(); !large || err != nil {
+		t.Fatal(large, err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(path)
+	if err != nil || got.Meta["about"] != "a test" {
+		t.Fatal(got.Meta, err)
+	}
+	all := want.Take(nil)
+	for _, part := range append([]*Table{want}, later...) {
+		if err := all.Append(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range all.Columns {
+		g := got.Columns[i]
+		if !slices.Equal(g.Ints, c.Ints) || !slices.Equal(g.Texts, c.Texts) ||
+			!slices.EqualFunc(g.Floats, c.Floats, func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }) {
+			t.Errorf("column %s differs", c.Name)
+		}
 	}
 }

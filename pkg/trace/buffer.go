@@ -17,9 +17,17 @@ func newBuffer(whole []string, part bool, numbers []string) *buffer {
 	return b
 }
 
+// clear begins a new table with room for as many rows as the one before.
 func (b *buffer) clear() {
-	b.prompt, b.part = []string{}, []string{}
+	room := len(b.prompt)
+	b.prompt, b.part = make([]string, 0, room), []string{}
 	b.ints, b.floats = make([][]int64, len(b.whole)), make([][]float64, len(b.numbers))
+	for i := range b.ints {
+		b.ints[i] = make([]int64, 0, room)
+	}
+	for i := range b.floats {
+		b.floats[i] = make([]float64, 0, room)
+	}
 }
 
 func (b *buffer) add(prompt, part string, whole ...int) {
@@ -33,6 +41,19 @@ func (b *buffer) add(prompt, part string, whole ...int) {
 }
 
 func (b *buffer) number(i int, v float64) { b.floats[i] = append(b.floats[i], v) }
+
+// block adds a row for each of whole, with the same values of the first columns in all of them; the numbers follow.
+func (b *buffer) block(prompt string, first []int, whole ...[]int64) {
+	for range whole[0] {
+		b.prompt = append(b.prompt, prompt)
+		for i, v := range first {
+			b.ints[i] = append(b.ints[i], int64(v))
+		}
+	}
+	for i, v := range whole {
+		b.ints[len(first)+i] = append(b.ints[len(first)+i], v...)
+	}
+}
 
 func (b *buffer) rows() int { return len(b.prompt) }
 
@@ -49,4 +70,26 @@ func (b *buffer) table() *table.Table {
 		t.AddFloat(name, b.floats[i])
 	}
 	return t
+}
+
+// cut makes tables of about size rows or fewer of one.
+func cut(t *table.Table, size int) (parts []*table.Table) {
+	n := (t.Rows() + size - 1) / size
+	for i := range n {
+		from, to := i*t.Rows()/n, (i+1)*t.Rows()/n
+		part := &table.Table{Meta: t.Meta}
+		for _, c := range t.Columns {
+			switch {
+			case c.Ints != nil:
+				c.Ints = c.Ints[from:to]
+			case c.Floats != nil:
+				c.Floats = c.Floats[from:to]
+			default:
+				c.Texts = c.Texts[from:to]
+			}
+			part.Columns = append(part.Columns, c)
+		}
+		parts = append(parts, part)
+	}
+	return parts
 }

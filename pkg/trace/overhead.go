@@ -12,16 +12,20 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Overhead compares a traced pass with the same pass without statistics; both score every token.
+// Overhead compares a traced pass with the same pass without statistics, in the same pieces; both score every token. Prefill
+// does neither.
 type Overhead struct {
 	Tokens   int     `json:"tokens"`
+	Prefill  float64 `json:"prefill_seconds"`
 	Plain    float64 `json:"plain_seconds"`
 	Traced   float64 `json:"traced_seconds"`
-	Ratio    float64 `json:"ratio"`
-	Resident int64   `json:"resident_bytes"` // largest so far of the whole process; 0 where the system does not tell
+	Ratio    float64 `json:"ratio"`          // traced / plain
+	Rows     int64   `json:"rows"`           // of the states
+	Before   int64   `json:"before_bytes"`   // largest resident memory of the whole process before the long traced pass; 0 where the system does not tell
+	Resident int64   `json:"resident_bytes"` // and after it
 }
 
-// Measure times both passes over tokens tokens, after a short run of each that compiles the graphs; the traced one writes
+// Measure times the passes over tokens tokens, after a short run of each that compiles the graphs; the traced one writes
 // all its tables to a folder that is removed.
 func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead, error) {
 	c = c.filled()
@@ -35,30 +39,35 @@ func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead,
 		return Overhead{}, err
 	}
 	defer os.RemoveAll(dir)
-	short := min(tokens, 4*max(r.Piece, c.Bucket))
 	own := traced(r, c.every())
-	plain := func(n int) (float64, error) {
+	pass := func(loss bool) func(n int) error {
+		return func(n int) error {
+			state, err := own.Run(ctx, [][]int32{ids[:n]}, nil, lm.Request{Loss: loss}, func(lm.Piece) error { return nil })
+			if err != nil {
+				return err
+			}
+			_, err = lm.Doubles(state[0]) // the device is done
+			return err
+		}
+	}
+	through := func(n int) error {
+		return Write(ctx, own, []prompt.Probe{{Name: "text", IDs: ids[:n]}}, c, filepath.Join(dir, fmt.Sprint(n, ".parquet")))
+	}
+	o := Overhead{Tokens: tokens, Rows: int64((tokens+c.Bucket-1)/c.Bucket) * int64(dimsOf(r.Weights.Model).layers*dimsOf(r.Weights.Model).heads)}
+	short := min(tokens/2, 4*max(r.Piece, c.Bucket))
+	for _, run := range []struct {
+		pass    func(n int) error
+		seconds *float64
+	}{{pass(false), &o.Prefill}, {pass(true), &o.Plain}, {through, &o.Traced}} {
+		if err := run.pass(short); err != nil {
+			return o, err
+		}
+		o.Before = resident()
 		start := time.Now()
-		_, err := own.Run(ctx, [][]int32{ids[:n]}, nil, lm.Request{Loss: true}, func(lm.Piece) error { return nil })
-		return time.Since(start).Seconds(), err
-	}
-	through := func(name string, n int) (float64, error) {
-		start := time.Now()
-		err := Write(ctx, own, []prompt.Probe{{Name: name, IDs: ids[:n]}}, c, filepath.Join(dir, name+".parquet"))
-		return time.Since(start).Seconds(), err
-	}
-	if _, err := plain(short); err != nil {
-		return Overhead{}, err
-	}
-	if _, err := through("short", short); err != nil {
-		return Overhead{}, err
-	}
-	o := Overhead{Tokens: tokens}
-	if o.Plain, err = plain(tokens); err != nil {
-		return o, err
-	}
-	if o.Traced, err = through("long", tokens); err != nil {
-		return o, err
+		if err := run.pass(tokens); err != nil {
+			return o, err
+		}
+		*run.seconds = time.Since(start).Seconds()
 	}
 	o.Ratio, o.Resident = o.Traced/o.Plain, resident()
 	return o, nil

@@ -3,15 +3,17 @@ package trace
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
 	"stuffed/pkg/lm"
+	"stuffed/pkg/recurrence"
 )
 
-// Outputs of the reduction, each stacked over layers.
+// Outputs of the reduction, each stacked over layers: float64, or float32 where kernels make them.
 const (
 	perHead  = "heads"    // [layers, batch, n, heads, columns]: means over every so many tokens, in the order of plan.means
 	perEnd   = "ends"     // [layers, n, batch, heads, columns]: absmax, top_share, after the last of them
@@ -26,13 +28,14 @@ type plan struct {
 	every   int
 	means   []string
 	ends    bool
+	exact   bool
 	entries []Entry
 	probes  []string
 	outputs []string
 }
 
 func newPlan(c Config, m lm.Model) *plan {
-	p := &plan{dims: dimsOf(m), every: c.every(), entries: c.Entries}
+	p := &plan{dims: dimsOf(m), every: c.every(), exact: c.Exact, entries: c.Entries}
 	asked := map[string]bool{}
 	for _, name := range c.Columns {
 		asked[name] = true
@@ -96,12 +99,25 @@ func probesOf(column string) []string {
 }
 
 func (p *plan) reduction() *lm.Reduction {
-	return &lm.Reduction{Name: fmt.Sprint(p.every, p.means, p.ends, p.entries), Every: p.every, Outputs: p.outputs, Layer: p.layer, States: p.ofStates}
+	r := &lm.Reduction{Name: fmt.Sprint(p.every, p.means, p.ends, p.entries, p.exact), Every: p.every, Outputs: p.outputs, Layer: p.layer, States: p.ofStates}
+	if !p.exact && len(p.entries) == 0 {
+		r.Statistics = []string{"sum", "squares", "delta", "log_alpha", "states"}
+	}
+	return r
 }
 
 // layer reduces the probes of one layer.
 func (p *plan) layer(probes map[string]*Node, length *Node) (outputs []*Node) {
+	all := probes["statistics"] // of kernels, or nil
 	for _, name := range p.outputs {
+		switch {
+		case name == perHead && all != nil:
+			outputs = append(outputs, columnsOf(all, p.means))
+			continue
+		case name == perEnd && all != nil:
+			outputs = append(outputs, TransposeAllAxes(columnsOf(all, endColumns), 1, 0, 2, 3))
+			continue
+		}
 		switch name {
 		case perHead:
 			var all []*Node
@@ -128,6 +144,15 @@ func (p *plan) layer(probes map[string]*Node, length *Node) (outputs []*Node) {
 		}
 	}
 	return outputs
+}
+
+// columnsOf takes columns of the statistics of kernels.
+func columnsOf(all *Node, names []string) *Node {
+	var parts []*Node
+	for _, name := range names {
+		parts = append(parts, SliceAxis(all, -1, AxisElem(slices.Index(recurrence.StatisticColumns, name))))
+	}
+	return Concatenate(parts, -1)
 }
 
 // column is a quantity of every token, float64 [batch, tokens, heads].

@@ -3,8 +3,7 @@ package trace
 import (
 	"fmt"
 	"math"
-
-	"github.com/gomlx/gomlx/core/tensors"
+	"slices"
 
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/lm"
@@ -55,6 +54,8 @@ type reader struct {
 	buffers map[string]*buffer
 	sums    []float64 // [layers, batch, heads]: log_retention
 	open    bucket
+
+	layer, head []int64 // of the rows of a prompt
 }
 
 // take reads one piece and closes the buckets that end in it.
@@ -63,11 +64,12 @@ func (r *reader) take(piece lm.Piece) error {
 	n := (piece.Padded + every - 1) / every
 	values := map[string][]float64{}
 	for name, t := range piece.Probes {
-		v, err := tensors.CopyFlatData[float64](t)
+		v, err := lm.Doubles(t)
 		if err != nil {
 			return fmt.Errorf("trace: %s: %w", name, err)
 		}
 		values[name] = v
+		t.MustFinalizeAll()
 	}
 	total := len(r.probes[0].IDs)
 	for i := range (piece.Tokens + every - 1) / every {
@@ -151,14 +153,9 @@ func (r *reader) close() {
 			r.buffers[Losses].add(p.Name, "", k.start, k.losses)
 			r.buffers[Losses].number(0, k.loss[b]/float64(k.losses))
 		}
+		r.states(p.Name, b)
 		for l := range r.plan.layers {
 			row := l*batch + b
-			for h := range r.plan.heads {
-				r.buffers[States].add(p.Name, "", k.start, k.tokens, l, h)
-				for i, name := range r.config.Columns {
-					r.buffers[States].number(i, r.value(name, row, h))
-				}
-			}
 			if out := r.buffers[Conv]; out != nil {
 				for q, part := range convParts {
 					out.add(p.Name, part, k.start, k.tokens, l)
@@ -184,26 +181,41 @@ func (r *reader) close() {
 	r.open = bucket{}
 }
 
-// value is a column of the state table for the open bucket.
-func (r *reader) value(column string, row, head int) float64 {
-	at := row*r.plan.heads + head
-	switch column {
-	case "log_retention":
-		return r.sums[at]
-	case "retention":
-		return math.Exp(r.sums[at])
-	}
-	for q, name := range r.plan.means {
-		if name == column {
-			return r.open.values[perHead][at*len(r.plan.means)+q] / float64(r.open.tokens)
+// states writes the rows of all heads of prompt b, column by column.
+func (r *reader) states(name string, b int) {
+	k, d, out := r.open, r.plan, r.buffers[States]
+	if r.layer == nil {
+		for l := range d.layers {
+			for h := range d.heads {
+				r.layer, r.head = append(r.layer, int64(l)), append(r.head, int64(h))
+			}
 		}
 	}
-	for q, name := range endColumns {
-		if name == column {
-			return r.open.values[perEnd][at*len(endColumns)+q]
+	out.block(name, []int{k.start, k.tokens}, r.layer, r.head)
+	batch := len(r.probes)
+	for i, column := range r.config.Columns {
+		values, width, at, scale := k.values[perHead], len(d.means), slices.Index(d.means, column), 1/float64(k.tokens)
+		if end := slices.Index(endColumns, column); end >= 0 {
+			values, width, at, scale = k.values[perEnd], len(endColumns), end, 1
 		}
+		all := out.floats[i]
+		for l := range d.layers {
+			first := (l*batch + b) * d.heads
+			switch column {
+			case "log_retention":
+				all = append(all, r.sums[first:][:d.heads]...)
+			case "retention":
+				for _, v := range r.sums[first:][:d.heads] {
+					all = append(all, math.Exp(v))
+				}
+			default:
+				for h := range d.heads {
+					all = append(all, values[(first+h)*width+at]*scale)
+				}
+			}
+		}
+		out.floats[i] = all
 	}
-	return math.NaN()
 }
 
 // channels writes x, B and C of one layer.

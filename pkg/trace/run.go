@@ -13,6 +13,9 @@ import (
 	"stuffed/pkg/table"
 )
 
+// ahead is how many pieces the device may be ahead of what is made of them.
+const ahead = 2
+
 // progress is where a run stands between two pieces.
 type progress struct {
 	batch    int               // of batches
@@ -83,7 +86,10 @@ func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, ou
 			rows[b] = p.IDs[start.position:]
 		}
 		req := lm.Request{Loss: true, Probes: plan.probes, Reduce: plan.reduction(), Controls: c.Controls}
-		_, err := runner.Run(ctx, rows, start.state, req, func(p lm.Piece) error {
+		err := alongside(ctx, func(ctx context.Context, emit func(lm.Piece) error) error {
+			_, err := runner.Run(ctx, rows, start.state, req, emit)
+			return err
+		}, func(p lm.Piece) error {
 			p.Start += start.position
 			if err := rd.take(p); err != nil {
 				return err
@@ -106,6 +112,38 @@ func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, ou
 		done += int64(len(g) * len(g[0].IDs))
 	}
 	return nil
+}
+
+// alongside takes pieces one after the other while the next ones are made. It returns when all that were made are taken, or
+// at the first error of either.
+func alongside(ctx context.Context, produce func(context.Context, func(lm.Piece) error) error, take func(lm.Piece) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	queue, done := make(chan lm.Piece, ahead), make(chan error)
+	go func() {
+		var err error
+		for p := range queue {
+			if err == nil {
+				if err = take(p); err != nil {
+					cancel(err)
+				}
+			}
+		}
+		done <- err
+	}()
+	err := produce(ctx, func(p lm.Piece) error {
+		select {
+		case queue <- p:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	close(queue)
+	if failed := <-done; failed != nil {
+		return failed
+	}
+	return err
 }
 
 // traced is a runner for statistics: pieces that hold whole runs of reduced tokens, and short chunks. A runner that is one

@@ -1,7 +1,9 @@
 // Package trace shows what happens inside a recurrent model while it reads: for every layer and head, and every token or
 // bucket of tokens, statistics of the state h_t (arXiv 2410.07145, section 4, figures on state statistics), of the gates
-// and of what is written and read, in one pass of flat memory. Means and squares of h_t are exact (recurrence.Moments);
-// nothing of the size [tokens, headDim, state] is formed. What a run reveals comes out as tables.
+// and of what is written and read, in one pass of flat memory. Means and squares of h_t are those of every token, in float64
+// from Gram matrices (recurrence.Result.Moments) or, on a GPU, by kernels that follow the states in float32
+// (recurrence.Result.Statistics); nothing of the size [tokens, headDim, state] is formed. What a run reveals comes out as
+// tables.
 package trace
 
 import (
@@ -24,6 +26,7 @@ type Config struct {
 	Entries  []Entry                    `json:"entries,omitempty"`  // single entries of h_t, in every layer
 	Beyond   int                        `json:"beyond,omitempty"`   // tokens, the training length: a prompt that is not longer is an error
 	Batch    int                        `json:"batch,omitempty"`    // prompts of equal length side by side; 0 means 1
+	Exact    bool                       `json:"exact,omitempty"`    // in float64 on every device: no kernels that follow the states in float32
 	Controls map[string]*tensors.Tensor `json:"-"`
 	Progress func(done, total int64)    `json:"-"` // tokens
 }

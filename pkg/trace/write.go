@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +77,7 @@ type writer struct {
 	latest  progress
 	rows    int // of the states, buffered at the latest pause
 	flushed time.Time
+	storing chan error // of the flush under way, or nil
 }
 
 // place is what lies beside the parts: how far the parts go and the state there.
@@ -165,7 +168,7 @@ func (w *writer) restore() (*place, error) {
 // pause is called where no bucket is open; it makes the rows durable from time to time.
 func (w *writer) pause(p progress) error {
 	w.latest, w.rows = p, w.buffers[States].rows()
-	if w.rows < flushRows && time.Since(w.flushed) < flushAfter {
+	if w.rows < flushRows*writers() && time.Since(w.flushed) < flushAfter {
 		return nil
 	}
 	return w.flush()
@@ -173,35 +176,65 @@ func (w *writer) pause(p progress) error {
 
 // interrupted keeps what was traced up to now, if that is up to a pause.
 func (w *writer) interrupted() error {
-	if w.rows == 0 || w.rows != w.buffers[States].rows() {
-		return nil
+	if w.rows > 0 && w.rows == w.buffers[States].rows() {
+		if err := w.flush(); err != nil {
+			return err
+		}
 	}
-	return w.flush()
+	return w.wait()
 }
 
+// wait ends when the flush under way is durable.
+func (w *writer) wait() error {
+	if w.storing == nil {
+		return nil
+	}
+	err := <-w.storing
+	w.storing = nil
+	return err
+}
+
+// writers is how many parts are encoded at once.
+func writers() int { return min(runtime.GOMAXPROCS(0), 8) }
+
+// flush begins to make the buffered rows durable, in parts of about flushRows rows, after those of the flush before.
 func (w *writer) flush() error {
-	at := place{Batch: w.latest.batch, Position: w.latest.position, Parts: map[string]int{}}
+	if err := w.wait(); err != nil {
+		return err
+	}
+	parts := map[string][]*table.Table{}
+	for name, b := range w.buffers {
+		parts[name] = cut(b.table(), flushRows)
+		b.clear()
+	}
+	at := w.latest
+	at.sums = slices.Clone(at.sums)
+	w.rows, w.flushed, w.storing = 0, time.Now(), make(chan error, 1)
+	go func() { w.storing <- w.store(parts, at) }()
+	return nil
+}
+
+func (w *writer) store(parts map[string][]*table.Table, p progress) error {
+	at := place{Batch: p.batch, Position: p.position, Parts: map[string]int{}}
 	for _, name := range w.names {
 		if w.files[name] == nil {
 			continue
 		}
-		if err := w.files[name].Append(w.buffers[name].table()); err != nil {
+		if err := w.files[name].AppendAll(parts[name]...); err != nil {
 			return err
 		}
-		w.buffers[name].clear()
 		at.Parts[name] = w.files[name].Parts()
 	}
-	w.rows, w.flushed = 0, time.Now()
 	meta, err := json.Marshal(at)
 	if err != nil {
 		return err
 	}
 	kept := map[string]*checkpoint.Tensor{}
-	if w.latest.position > 0 {
-		if kept["log_retention"], err = checkpoint.FromFloat64([]int{len(w.latest.sums)}, w.latest.sums); err != nil {
+	if p.position > 0 {
+		if kept["log_retention"], err = checkpoint.FromFloat64([]int{len(p.sums)}, p.sums); err != nil {
 			return err
 		}
-		for i, s := range w.latest.state {
+		for i, s := range p.state {
 			if kept[w.model.State(1)[i].Name], err = host(s); err != nil {
 				return err
 			}
@@ -224,6 +257,9 @@ func host(t *tensors.Tensor) (*checkpoint.Tensor, error) {
 
 // close merges the parts, the states last, and forgets the place.
 func (w *writer) close() error {
+	if err := w.wait(); err != nil {
+		return err
+	}
 	for i := len(w.names) - 1; i >= 0; i-- {
 		if f := w.files[w.names[i]]; f != nil {
 			if err := f.Close(); err != nil {

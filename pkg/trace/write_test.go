@@ -108,7 +108,7 @@ func TestMeasureTellsBothTimes(t *testing.T) {
 	r := lm.NewRunner(devices(t)[0], small(t))
 	r.Piece = 16
 	o, err := trace.Measure(context.Background(), r, 64, trace.Config{Bucket: 16})
-	if err != nil || o.Tokens != 64 || o.Plain <= 0 || o.Traced <= 0 || o.Ratio != o.Traced/o.Plain {
+	if err != nil || o.Tokens != 64 || o.Plain <= 0 || o.Traced <= 0 || o.Ratio != o.Traced/o.Plain || o.Prefill <= 0 || o.Rows != 32 {
 		t.Errorf("%+v, %v", o, err)
 	}
 }

@@ -27,7 +27,8 @@ func traceCommand() *cobra.Command {
 (first token), tokens, layer, head and --columns. Means over the bucket: mean, variance, rms and (Frobenius) norm of the entries of
 the state, delta, log_alpha, x_norm, b_norm, c_norm, write_norm. After its last token: absmax, top_share (of the squared norm, in the
 top sixteenth of the state channels), log_retention (sum of log α from the first token on) and retention (its exponential, that of the
-first token). Statistics are exact for every token; --bucket 1 writes them all.
+first token). Statistics are those of every token; --bucket 1 writes them all. They are derived in float64; on an NVIDIA GPU kernels
+follow the states in float32 unless --exact is given, which is slow there.
 
 Beside the states lie T.losses.parquet (prompt, position, tokens, loss in nats), and what is asked for: T.conv.parquet (convolution
 state), T.channels.parquet (x, B and C by channel), T.entries.parquet (single entries of the state), T.histograms.parquet (entries after
@@ -70,6 +71,7 @@ A run that is interrupted goes on when it is started again with the same flags; 
 	f.IntSliceVar(&positions, "histogram", nil, "tokens (ascending, from 0) after which the entries of the states are counted")
 	f.IntVar(&bins, "bins", 101, "bins of the histograms")
 	f.IntVar(&c.Beyond, "train-length", 0, "training length in tokens: prompts that are not longer are refused")
+	f.BoolVar(&c.Exact, "exact", false, "statistics in float64 on a GPU too")
 	f.IntVar(&c.Batch, "batch", 1, "prompts of equal length that run side by side")
 	f.StringVar(&output, "output", "", "table of the states (.parquet or .csv)")
 	for _, name := range []string{"model", "output"} {
