@@ -86,11 +86,13 @@ func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, n
 	table, last, embeddings := rest[len(small)], rest[len(small)+1], rest[len(small)+2]
 	h, window := state[0], state[1]
 	r := Reshape(s.embed(embeddings, InsertAxes(tokens, 1)), s.batch, c.Width)
+	var more *Node
 	for l := range c.Layers {
-		r, h, window = s.layer(Const(g, []int32{int32(l)}), r, h, window, matrices[2*l], matrices[2*l+1])
+		r, more, h, window = s.layer(Const(g, []int32{int32(l)}), r, more, h, window, matrices[2*l], matrices[2*l+1])
 	}
-	if s.batch > fewRows {
-		logits = s.product(s.normed(Const(g, []int32{0}), r, last), table)
+	if more != nil {
+		_, normed := s.add(Const(g, []int32{0}), r, more, last)
+		logits = s.product(normed, table)
 	} else {
 		k := s.kernel("head_step", fmt.Sprint(c.Width/piece), [3]int{s.batch, blocks(c.Vocab, headRows)}, map[string]int{"D": c.Width, "V": c.Vocab})
 		logits = s.call(k, s.rows(c.Vocab), r, last, table)[0]
@@ -98,9 +100,9 @@ func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, n
 	return logits, []*Node{h, window}
 }
 
-// layer is one block for residuals r [batch, width], the stacked states h and window, rewritten in place, and the
-// layer's two matrices; index is int32 [1].
-func (s *step) layer(index, r, h, window, in, out *Node) (residual, h1, window1 *Node) {
+// layer is one block for residuals r + more [batch, width] (more is nil for few sequences and before the first layer),
+// the stacked states h and window, rewritten in place, and the layer's two matrices; index is int32 [1].
+func (s *step) layer(index, r, more, h, window, in, out *Node) (residual, more1, h1, window1 *Node) {
 	c, many := s.Config, s.batch > fewRows
 	wide, inner, channels := c.projection(), c.Inner(), c.Channels()
 	bind := func() map[string]int {
@@ -109,9 +111,15 @@ func (s *step) layer(index, r, h, window, in, out *Node) (residual, h1, window1 
 	moved := append([]shapes.Shape{window.Shape()}, s.rows(wide)...)
 	var outs []*Node
 	if many {
+		var u *Node
+		if more == nil {
+			u = s.normed(index, r, s.small[norm])
+		} else {
+			r, u = s.add(index, r, more, s.small[norm])
+		}
 		k := s.kernel("conv_step", "", [3]int{blocks(channels, convStep), s.batch}, bind())
 		k.InPlace = map[int]int{0: 1, 1: 2}
-		outs = s.call(k, moved, index, window, s.product(s.normed(index, r, s.small[norm]), in), s.small[conv], s.small[convBias])
+		outs = s.call(k, moved, index, window, s.product(u, in), s.small[conv], s.small[convBias])
 	} else {
 		values := bind()
 		values["D"] = c.Width
@@ -132,10 +140,10 @@ func (s *step) layer(index, r, h, window, in, out *Node) (residual, h1, window1 
 	h1, gated := outs[0], outs[1]
 
 	if many {
-		return Add(r, s.product(s.normed(index, gated, s.small[gateNorm]), out)), h1, window1
+		return r, s.product(s.normed(index, gated, s.small[gateNorm]), out), h1, window1
 	}
 	k = s.kernel("out_step", fmt.Sprint(inner/piece), [3]int{s.batch, blocks(c.Width, outRows)}, map[string]int{"D": c.Width, "INNER": inner})
-	return s.call(k, s.rows(c.Width), index, gated, s.small[gateNorm], out, r)[0], h1, window1
+	return s.call(k, s.rows(c.Width), index, gated, s.small[gateNorm], out, r)[0], nil, h1, window1
 }
 
 // normed is RMSNorm(x) in bfloat16 for x [batch, width].
@@ -143,6 +151,14 @@ func (s *step) normed(index, x, weight *Node) *Node {
 	width := x.Shape().Dim(1)
 	k := s.kernel("norm_step", fmt.Sprint(1<<bits.Len(uint(width-1))), [3]int{s.batch}, map[string]int{"W": width})
 	return s.call(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, s.batch, width)}, index, x, weight)[0]
+}
+
+// add is r + more, and its RMSNorm in bfloat16.
+func (s *step) add(index, r, more, weight *Node) (total, normed *Node) {
+	width := r.Shape().Dim(1)
+	k := s.kernel("add_step", fmt.Sprint(1<<bits.Len(uint(width-1))), [3]int{s.batch}, map[string]int{"W": width})
+	outs := s.call(k, append(s.rows(width), shapes.Make(dtypes.BFloat16, s.batch, width)), index, r, more, weight)
+	return outs[0], outs[1]
 }
 
 // product is x Wᵀ in float32.

@@ -1,5 +1,5 @@
 """One token of a Mamba-2 layer as Triton kernels, and their text for XLA. Few sequences: proj_step, state_step, out_step,
-matrix-vector products that read every weight once, with the normed values unrounded. Many: norm_step, a product by
+matrix-vector products that read every weight once, with the normed values unrounded. Many: add_step, a product by
 XLA, conv_step, state_step, norm_step, a product by XLA. States are stacked [layers, batch, …]; layer points at the row,
 which is rewritten in place. A row of proj is z | x | B | C | dt; z, x, B and C are rounded to bfloat16, dt is not.
 
@@ -176,6 +176,18 @@ def norm_step(layer, x, norm, out, W, BK: tl.constexpr, EPS: tl.constexpr):
 
 
 @triton.jit
+def add_step(layer, r, more, norm, total, out, W, BK: tl.constexpr, EPS: tl.constexpr):
+    """total = r + more and out = RMSNorm(total) in bfloat16."""
+    b = tl.program_id(0)
+    k = tl.arange(0, BK)
+    v = tl.load(r + b * W + k, mask=k < W, other=0.0) + tl.load(more + b * W + k, mask=k < W, other=0.0)
+    tl.store(total + b * W + k, v, mask=k < W)
+    l = tl.load(layer).to(tl.int64)
+    v = v * tl.rsqrt(tl.sum(v * v, 0) / W + EPS) * tl.load(norm + l * W + k, mask=k < W, other=0.0)
+    tl.store(out + b * W + k, v.to(out.dtype.element_ty), mask=k < W)
+
+
+@triton.jit
 def head_step(r, norm, table, out, D, V, BO: tl.constexpr, NK: tl.constexpr, EPS: tl.constexpr):
     """Logits E RMSNorm(r)."""
     b = tl.program_id(0)
@@ -196,6 +208,7 @@ KERNELS = {
                    [dict(P=64, N=n, PB=pb) for n in (16, 32, 64, 128, 256) for pb in (8, 32)]),
     "out_step": (out_step, pointers("layer! g norm weight* r out"), [dict(BO=4, NK=2 * k, EPS=1e-5) for k in PIECES]),
     "norm_step": (norm_step, pointers("layer! x norm out*"), [dict(BK=k, EPS=1e-5) for k in (256, 512, 1024, 2048, 4096, 8192)]),
+    "add_step": (add_step, pointers("layer! r more norm total out*"), [dict(BK=k, EPS=1e-5) for k in (256, 512, 1024, 2048, 4096)]),
     "head_step": (head_step, pointers("r norm table* out"), [dict(BO=16, NK=k, EPS=1e-5) for k in PIECES]),
 }
 
@@ -286,6 +299,10 @@ def check():
     compare("window", many, whole(window0, moved))
     norm_step[(B,)](at, r, norm, normed, D, 256, 1e-5)
     compare("norm", normed, half(rms(r.double(), norm[layer].double())))
+    both16 = torch.zeros(B, D), torch.zeros(B, D, dtype=torch.bfloat16)
+    add_step[(B,)](at, r, out, norm, *both16, D, 256, 1e-5)
+    compare("sum", both16[0], r.double() + out.double())
+    compare("its norm", both16[1], half(rms(r.double() + out.double(), norm[layer].double())))
     v = torch.linspace(-20, 20, 1001)
     e = -torch.logspace(-8, 2, 1001)
     soft, minus = torch.zeros_like(v), torch.zeros_like(e)
