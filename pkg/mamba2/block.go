@@ -26,7 +26,13 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 	shape := func(x *Node, dims ...int) *Node { return Reshape(x, append([]int{b.batch, b.tokens}, dims...)...) }
 	part := func(x *Node, from, to int) *Node { return SliceAxis(x, -1, AxisRange(from, to)) }
 
-	proj, z, raw, dt := b.project(l, rmsNorm(r, b.perRow(l.params[norm], 1), c.Eps))
+	var u *Node
+	if b.fuses(l) && !b.Infer {
+		u, r = b.normTrained(r, l.params[norm])
+	} else {
+		u = rmsNorm(r, b.perRow(l.params[norm], 1), c.Eps)
+	}
+	proj, z, raw, dt := b.project(l, u)
 	conv, windowAfter, windowsAt := b.convolve(l, proj, raw, state[1])
 	x := shape(part(conv, 0, inner), h, p)
 	bt := shape(part(conv, inner, inner+groups*n), groups, n)

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"math/bits"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -18,10 +19,10 @@ import (
 var kernels embed.FS
 
 const (
-	widestGate   = 8192 // channels of the largest gate kernel
+	widest       = 8192 // channels of the largest kernels of norms
 	convWidth    = 256  // channels of a program of the convolution
 	convPrograms = 2048 // that keep a large GPU busy; fewer are multiplied by shorter segments
-	gateTokens   = 32   // of a program of gate_backward, at most
+	normTokens   = 32   // of a program of a norm's gradient, at most
 )
 
 // fuses tells whether kernels compute the convolution and the gated norm of this layer, and the recurrence D x: official
@@ -30,7 +31,7 @@ const (
 func (b *block) fuses(l layerOf) bool {
 	c := b.Config
 	return b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.Plain && b.tokens >= c.Kernel && c.Kernel == 4 && c.ConvBias &&
-		c.HeadDim == 64 && c.Eps == 1e-5 && (c.Groups == 1 || !c.NormPer) && c.Inner() <= widestGate && c.Channels()%16 == 0 &&
+		c.HeadDim == 64 && c.Eps == 1e-5 && (c.Groups == 1 || !c.NormPer) && max(c.Inner(), c.Width) <= widest && c.Width%16 == 0 && c.Channels()%16 == 0 &&
 		l.segments == nil && (len(b.probes) == 0 || b.Infer && !b.watchesInside()) && len(l.controls) == 0 && b.Window == 0 && b.NormEvery == 0 && !b.Decimate &&
 		xla.HasKernels(l.params[conv].Graph().Backend())
 }
@@ -49,11 +50,11 @@ func (b *block) watchesInside() bool {
 
 func (b *block) kernel(name string, grid [3]int, bind map[string]int) xla.Kernel {
 	file, warps := name, 4
-	if name == "gate_forward" || name == "gate_backward" {
-		size := max(256, 1<<bits.Len(uint(b.Inner()-1)))
+	if width := bind["INNER"] + bind["WIDTH"]; !strings.HasPrefix(name, "conv") { // one of both, of a row
+		size := max(256, 1<<bits.Len(uint(width-1)))
 		file = fmt.Sprintf("%s-%d", name, size)
 		warps = min(max(size/512, 1), 8)
-		if name == "gate_backward" {
+		if strings.HasSuffix(name, "backward") {
 			warps = min(max(size/256, 1), 8)
 		}
 	}
@@ -132,19 +133,45 @@ func (b *block) gateKernel(y, proj, weight *Node) *Node {
 	return xla.TritonCall(k, []shapes.Shape{y.Shape()}, y, proj, weight)[0]
 }
 
+// perProgram is how many tokens of one model a program of a norm's gradient takes.
+func (b *block) perProgram() int {
+	per := normTokens
+	for b.batch/b.replicas*b.tokens%per != 0 {
+		per /= 2
+	}
+	return per
+}
+
 // gateTrained is gateKernel with its gradient; z stands alone.
 func (b *block) gateTrained(y, z, weight *Node) *Node {
 	inner, tokens := b.Inner(), b.batch*b.tokens
 	return xla.CustomVJP(func(in []*Node) []*Node {
 		return []*Node{b.gateKernel(in[0], in[1], in[2])}
 	}, func(v []*Node) []*Node {
-		per := gateTokens
-		for tokens/b.replicas%per != 0 {
-			per /= 2
-		}
+		per := b.perProgram()
 		k := b.kernel("gate_backward", [3]int{tokens / per}, map[string]int{"INNER": inner, "R": inner, "ROWS": tokens / b.replicas, "PER": per})
 		outs := xla.TritonCall(k, []shapes.Shape{y.Shape(), z.Shape(), shapes.Make(dtypes.Float32, tokens/per, inner)},
 			StopGradient(y), StopGradient(z), StopGradient(weight), v[0])
 		return []*Node{outs[0], outs[1], ReduceSum(Reshape(outs[2], b.replicas, -1, inner), 1)}
 	}, y, z, weight)[0]
+}
+
+// normTrained is the norm of r [batch, tokens, width] in the dtype of the products, and r itself, whose gradients become
+// one.
+func (b *block) normTrained(r, weight *Node) (u, same *Node) {
+	width, tokens := b.Width, b.batch*b.tokens
+	outs := xla.CustomVJP(func(in []*Node) []*Node {
+		k := b.kernel("norm_forward", [3]int{tokens}, map[string]int{"WIDTH": width, "ROWS": tokens / b.replicas})
+		return append(xla.TritonCall(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, r.Shape().Dimensions...)}, in...), in[0])
+	}, func(v []*Node) []*Node {
+		past, per := v[1], b.perProgram()
+		if past == nil {
+			past = ZerosLike(r)
+		}
+		k := b.kernel("norm_backward", [3]int{tokens / per}, map[string]int{"WIDTH": width, "ROWS": tokens / b.replicas, "PER": per})
+		outs := xla.TritonCall(k, []shapes.Shape{r.Shape(), shapes.Make(dtypes.Float32, tokens/per, width)},
+			StopGradient(r), StopGradient(weight), v[0], past)
+		return []*Node{outs[0], ReduceSum(Reshape(outs[1], b.replicas, -1, width), 1)}
+	}, r, weight)
+	return outs[0], outs[1]
 }

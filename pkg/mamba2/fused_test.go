@@ -26,6 +26,7 @@ func TestBlockKernelsAreBoundToSizes(t *testing.T) {
 		"conv_forward":  {"T": 70, "C": 288, "R": 544, "OFF": 256, "ROWS": 2, "SEG": 64},
 		"conv_backward": {"T": 70, "C": 288, "R": 288, "OFF": 0, "INNER": 256, "ROWS": 2, "SEG": 64},
 		"gate_forward":  {"INNER": 256, "R": 544, "ROWS": 140}, "gate_backward": {"INNER": 256, "R": 256, "ROWS": 140, "PER": 4},
+		"norm_forward": {"WIDTH": 128, "ROWS": 140}, "norm_backward": {"WIDTH": 128, "ROWS": 140, "PER": 4},
 	} {
 		k := b.kernel(name, [3]int{1}, bind)
 		head, _, _ := strings.Cut(k.Source, "{noinline")

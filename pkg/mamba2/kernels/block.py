@@ -1,5 +1,5 @@
 """The memory-bound parts of a Mamba-2 block as Triton kernels, with their gradients, and their text for XLA: the causal
-convolution of four taps with SiLU, and the gated RMSNorm of the recurrence's output.
+convolution of four taps with SiLU, the RMSNorm of the block's input and the gated one of the recurrence's output.
 
 The convolution walks along the tokens of a segment with the last rows in registers; the gradients of its taps leave as
 one sum for each segment. Columns of a wider row-major array (z | x | B | C) are read in place.
@@ -213,6 +213,42 @@ def gate_backward(y, proj, weight, dout, dy, dz, sums, INNER, R, ROWS, PER, BLOC
     tl.store(sums + program * INNER + i, dw, mask=m)
 
 
+@triton.jit
+def norm_forward(r, weight, out, WIDTH, ROWS, BLOCK: tl.constexpr, EPS: tl.constexpr):
+    """out = RMSNorm(r) weight, one program per token; a model has ROWS tokens."""
+    row = tl.program_id(0).to(tl.int64)
+    i = tl.arange(0, BLOCK)
+    m = i < WIDTH
+    x = tl.load(r + row * WIDTH + i, mask=m, other=0.0)
+    x = x * tl.rsqrt(tl.sum(x * x, 0) / WIDTH + EPS)
+    w = tl.load(weight + row // ROWS * WIDTH + i, mask=m, other=0.0)
+    tl.store(out + row * WIDTH + i, (x * w).to(out.dtype.element_ty), mask=m)
+
+
+@triton.jit
+def norm_backward(r, weight, dout, dres, dr, sums, WIDTH, ROWS, PER, BLOCK: tl.constexpr, EPS: tl.constexpr):
+    """The gradient of r that goes through norm_forward and, dres, past it, for PER tokens of one model; that of the weight
+    is summed over them."""
+    program = tl.program_id(0).to(tl.int64)
+    start = program * PER
+    i = tl.arange(0, BLOCK)
+    m = i < WIDTH
+    w = tl.load(weight + start // ROWS * WIDTH + i, mask=m, other=0.0)
+    dw = tl.zeros((BLOCK,), tl.float32)
+    for k in range(0, PER):
+        at = (start + k) * WIDTH + i
+        x = tl.load(r + at, mask=m, other=0.0)
+        d = tl.load(dout + at, mask=m, other=0.0).to(tl.float32)
+        past = tl.load(dres + at, mask=m, other=0.0)
+        dn = d * w
+        squares = tl.sum(x * x, 0)
+        along = tl.sum(dn * x, 0)
+        n = tl.rsqrt(squares / WIDTH + EPS)
+        dw += d * x * n
+        tl.store(dr + at, past + n * (dn - x * (n * n * along / WIDTH)), mask=m)
+    tl.store(sums + program * WIDTH + i, dw, mask=m)
+
+
 def pointers(text):
     return [(n.rstrip("*"), "bf16" if n.endswith("*") else "fp32") for n in text.split()]
 
@@ -222,6 +258,8 @@ KERNELS = {
     "conv_backward": (conv_backward, pointers("proj* window weight bias dx* dbc* dafter draw* dwindow sums")),
     "gate_forward": (gate_forward, pointers("y* proj* weight out*")),
     "gate_backward": (gate_backward, pointers("y* proj* weight dout* dy* dz* sums")),
+    "norm_forward": (norm_forward, pointers("r weight out*")),
+    "norm_backward": (norm_backward, pointers("r weight dout* dres dr sums")),
 }
 BLOCKS = [256, 512, 1024, 2048, 4096, 8192]
 
@@ -233,14 +271,14 @@ def source(name, block):
     scalars = [n for n in kernel.arg_names if n not in constants and n not in dict(arguments)]
     signature = {n: "*" + t for n, t in arguments} | {n: "i32" for n in scalars} | {n: "constexpr" for n in constants}
     names = list(signature)
-    attrs = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n in dict(arguments) or n in ("C", "R", "OFF", "INNER")}
+    attrs = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n in dict(arguments) or n in ("C", "R", "OFF", "INNER", "WIDTH")}
     return ASTSource(kernel, signature=signature, constexprs={(names.index(n),): v for n, v in constants.items()}, attrs=attrs)
 
 
 def write(folder):
     from triton.backends.compiler import GPUTarget
     for name in KERNELS:
-        for block in BLOCKS if name.startswith("gate") else [0]:
+        for block in [0] if name.startswith("conv") else BLOCKS:
             ir = str(triton.compile(source(name, block), target=GPUTarget("cuda", 90, 32), options={"num_warps": 4, "num_stages": 2}).asm["ttir"])
             ir = re.sub(r" ?loc\((?:[^()]|\([^()]*\))*\)", "", re.sub(r"(?m)^#loc.*\n", "", ir))
             with open(f"{folder}/{name}{f'-{block}' if block else ''}.ttir", "w") as f:
@@ -263,6 +301,10 @@ def check():
     after = raw[:, :, -4:]
     g = y * F.silu(proj[..., :inner])
     normed = g * torch.rsqrt((g * g).mean(-1, keepdim=True) + 1e-5) * norm[:, None]
+    r, first = leaf(b, T, inner), leaf(b, inner)
+    plain = r * torch.rsqrt((r * r).mean(-1, keepdim=True) + 1e-5) * first[:, None]
+    dplain, dres = torch.randn(b, T, inner), torch.randn(b, T, inner)
+    ((plain * dplain).sum() + (r * dres).sum()).backward()
     dconv, dafter, dnormed = torch.randn(b, T, C), torch.randn(b, C, 4), torch.randn(b, T, inner)
     ((conv * dconv).sum() + (after * dafter).sum() + (normed * dnormed).sum()).backward()
 
@@ -276,10 +318,14 @@ def check():
                                          draw, dwindow, sums, T, C, R, inner, inner, 1, SEG, 32)
     dy, dz, dnorm = torch.zeros(b, T, inner), torch.zeros(b, T, inner), torch.zeros(b, T // per, inner)
     gate_backward[(b * T // per,)](narrow(y), of[0], narrow(norm), dnormed, dy, dz, dnorm, inner, R, T, per, 64, 1e-5)
+    once, dr, dfirst = torch.zeros(b, T, inner), torch.zeros(b, T, inner), torch.zeros(b, T // per, inner)
+    norm_forward[(b * T,)](narrow(r), narrow(first), once, inner, T, 64, 1e-5)
+    norm_backward[(b * T // per,)](narrow(r), narrow(first), dplain, dres, dr, dfirst, inner, T, per, 64, 1e-5)
     bad = 0
     for name, got, want in (("conv", out, conv), ("gate", gated, normed), ("draw", draw, proj.grad[..., inner:]), ("dwindow", dwindow, window.grad),
                             ("dweight", sums.sum(1)[:, :4].transpose(1, 2), weight.grad), ("dbias", sums.sum(1)[:, 4], bias.grad),
-                            ("dy", dy, y.grad), ("dz", dz, proj.grad[..., :inner]), ("dnorm", dnorm.sum(1), norm.grad)):
+                            ("dy", dy, y.grad), ("dz", dz, proj.grad[..., :inner]), ("dnorm", dnorm.sum(1), norm.grad),
+                            ("norm", once, plain), ("dr", dr, r.grad), ("dfirst", dfirst.sum(1), first.grad)):
         ratio = ((got.double() - want).norm() / want.norm()).item()
         print(f"{name:8} {ratio:.2e}")
         bad += not ratio < 2e-6
