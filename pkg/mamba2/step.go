@@ -14,12 +14,12 @@ import (
 
 const (
 	fewRows  = 8    // sequences up to which a product reads its matrix row by row
-	outRows  = 4    // rows of a program of out_step
-	projRows = 8    // of proj_step
-	headRows = 16   // of head_step
+	outRows  = 2    // rows of a program of out_step
+	projRows = 4    // of proj_step
+	headRows = 8   // of head_step
 	convStep = 256  // channels of a program of conv_step
 	piece    = 256  // columns that the products go by
-	perHead  = 1024 // programs of state_step that keep a GPU busy
+	programs = 1024 // of state_step that keep a GPU busy
 )
 
 // small are the layered parameters that stay stacked, in the order of step.small.
@@ -36,7 +36,7 @@ func (m Model) Step(call lm.Call) *lm.Step {
 		return nil
 	}
 	for _, f := range []string{
-		fmt.Sprint("proj_step-", c.Width/piece), fmt.Sprint("out_step-", c.Inner()/piece), fmt.Sprint("state_step-", c.State, "-8"),
+		fmt.Sprint("proj_step-", c.Width/piece), fmt.Sprint("out_step-", c.Inner()/piece), fmt.Sprint("state_step-", c.State, "-4"),
 	} {
 		if _, err := kernels.Open("kernels/" + f + ".ttir"); err != nil || c.Width%piece != 0 || c.Inner()%piece != 0 {
 			return nil
@@ -129,9 +129,9 @@ func (s *step) layer(index, r, more, h, window, in, out *Node) (residual, more1,
 	}
 	window1, proj := outs[0], outs[1]
 
-	part := 32 // rows of the state of a program
-	if s.batch*c.Heads()*2 < perHead {
-		part = 8
+	part := 16 // rows of the state of a program
+	if s.batch*c.Heads()*c.HeadDim/part < programs {
+		part = 4
 	}
 	k := s.kernel("state_step", fmt.Sprint(c.State, "-", part), [3]int{c.Heads(), c.HeadDim / part, s.batch},
 		map[string]int{"B": s.batch, "R": wide, "H": c.Heads(), "PER": c.Heads() / c.Groups, "GN": c.Groups * c.State})
@@ -179,11 +179,12 @@ func (s *step) kernel(name, size string, grid [3]int, bind map[string]int) xla.K
 	if err != nil {
 		panic(err)
 	}
-	k := xla.Kernel{Name: name, Source: string(source), Grid: grid, Warps: 4, Stages: 1}
-	if size == "8192" {
-		k.Warps = 8
+	warps := 1
+	switch name {
+	case "norm_step", "add_step", "conv_step":
+		warps = 4
 	}
-	return k.Bind(bind)
+	return xla.Kernel{Name: name, Source: string(source), Grid: grid, Warps: warps, Stages: 1}.Bind(bind)
 }
 
 func blocks(n, per int) int { return (n + per - 1) / per }

@@ -1,5 +1,6 @@
 """One token of a Mamba-2 layer as Triton kernels, and their text for XLA. Few sequences: proj_step, state_step, out_step,
-matrix-vector products that read every weight once, with the normed values unrounded. Many: add_step, a product by
+matrix-vector products that read every weight once, with the normed values unrounded, in programs of one warp that need
+no barrier. Many: add_step, a product by
 XLA, conv_step, state_step, norm_step, a product by XLA. States are stacked [layers, batch, …]; layer points at the row,
 which is rewritten in place. A row of proj is z | x | B | C | dt; z, x, B and C are rounded to bfloat16, dt is not.
 
@@ -46,8 +47,8 @@ def product(ws, x, norm, K, NK: tl.constexpr, EPS: tl.constexpr):
 
 @triton.jit
 def proj_step(layer, r, norm, weight, window, taps, bias, shifted, out, B, D, R, C, OFF, BO: tl.constexpr, NK: tl.constexpr, EPS: tl.constexpr):
-    """out = W RMSNorm(r), columns OFF … OFF + C convolved with the window, which moves on by one: it is
-    read before the barriers of the product and rewritten after them."""
+    """out = W RMSNorm(r), columns OFF … OFF + C convolved with the window, which moves on by one: one warp
+    reads and then rewrites a row of it."""
     b = tl.program_id(0)
     o = tl.program_id(1) * BO + tl.arange(0, BO)
     ws = pieces(weight, o, R, D, NK)
@@ -202,14 +203,14 @@ def pointers(text):
 
 PIECES = [1, 2, 3, 4, 6, 8, 10]  # of 256 columns: the official widths, and half the inner ones
 KERNELS = {
-    "proj_step": (proj_step, pointers("layer! r norm weight* window taps bias shifted out"), [dict(BO=8, NK=k, EPS=1e-5) for k in PIECES]),
+    "proj_step": (proj_step, pointers("layer! r norm weight* window taps bias shifted out"), [dict(BO=4, NK=k, EPS=1e-5) for k in PIECES]),
     "conv_step": (conv_step, pointers("layer! window proj taps bias shifted out"), [dict(BC=256)]),
     "state_step": (state_step, pointers("layer! state proj dtbias alog skip after out"),
-                   [dict(P=64, N=n, PB=pb) for n in (16, 32, 64, 128, 256) for pb in (8, 32)]),
-    "out_step": (out_step, pointers("layer! g norm weight* r out"), [dict(BO=4, NK=2 * k, EPS=1e-5) for k in PIECES]),
+                   [dict(P=64, N=n, PB=pb) for n in (16, 32, 64, 128, 256) for pb in (4, 16)]),
+    "out_step": (out_step, pointers("layer! g norm weight* r out"), [dict(BO=2, NK=2 * k, EPS=1e-5) for k in PIECES]),
     "norm_step": (norm_step, pointers("layer! x norm out*"), [dict(BK=k, EPS=1e-5) for k in (256, 512, 1024, 2048, 4096, 8192)]),
     "add_step": (add_step, pointers("layer! r more norm total out*"), [dict(BK=k, EPS=1e-5) for k in (256, 512, 1024, 2048, 4096)]),
-    "head_step": (head_step, pointers("r norm table* out"), [dict(BO=16, NK=k, EPS=1e-5) for k in PIECES]),
+    "head_step": (head_step, pointers("r norm table* out"), [dict(BO=8, NK=k, EPS=1e-5) for k in PIECES]),
 }
 
 
@@ -226,7 +227,7 @@ def build(name, constants):
     names = list(signature)
     attrs = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n in dict(arguments) or n in ("D", "INNER", "W")}
     source = ASTSource(kernel, signature=signature, constexprs={(names.index(n),): v for n, v in constants.items()}, attrs=attrs)
-    warps = 8 if constants.get("BK", 0) > 4096 else 4
+    warps = 1 if "NK" in constants or "PB" in constants else 4
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps, "num_stages": 1})
 
 
