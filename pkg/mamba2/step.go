@@ -16,7 +16,7 @@ const (
 	fewRows  = 8    // sequences up to which a product reads its matrix row by row
 	outRows  = 2    // rows of a program of out_step
 	projRows = 4    // of proj_step
-	headRows = 8   // of head_step
+	headRows = 8    // of head_step
 	convStep = 256  // channels of a program of conv_step
 	piece    = 256  // columns that the products go by
 	programs = 1024 // of state_step that keep a GPU busy

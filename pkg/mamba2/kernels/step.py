@@ -1,8 +1,8 @@
 """One token of a Mamba-2 layer as Triton kernels, and their text for XLA. Few sequences: proj_step, state_step, out_step,
 matrix-vector products that read every weight once, with the normed values unrounded, in programs of one warp that need
-no barrier. Many: add_step, a product by
-XLA, conv_step, state_step, norm_step, a product by XLA. States are stacked [layers, batch, …]; layer points at the row,
-which is rewritten in place. A row of proj is z | x | B | C | dt; z, x, B and C are rounded to bfloat16, dt is not.
+no barrier. Many: add_step, a product by XLA, conv_step, state_step, norm_step, a product by XLA. States are stacked
+[layers, batch, …]; layer points at the row, which is rewritten in place. A row of proj is z | x | B | C | dt; z, x, B
+and C are rounded to bfloat16, dt is not.
 
     python step.py DIR          writes DIR/NAME.ttir
     python step.py --check      compares with PyTorch in float64, in Triton's interpreter (TRITON_INTERPRET=1)
