@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/gomlx/compute/dtypes"
 
@@ -12,7 +13,11 @@ import (
 
 // Decode times greedy generation of n tokens of each of batch sequences, made inside graphs of chunk tokens.
 func Decode(ctx context.Context, d *xla.Device, name string, w *lm.Weights, options lm.Options, batch, n, chunk, runs int) Row {
-	row := Row{Work: "decode", Shape: fmt.Sprintf("%s B%d %s", name, batch, products(options)), Note: fmt.Sprintf("%d tokens per call", chunk)}
+	form := ""
+	if options.Plain {
+		form = ", without kernels"
+	}
+	row := Row{Work: "decode", Shape: fmt.Sprintf("%s B%d %s%s", name, batch, products(options), form), Note: fmt.Sprintf("%d tokens per call", chunk)}
 	r := lm.NewRunner(d, w)
 	options.Infer = true
 	r.Options = options
@@ -22,9 +27,16 @@ func Decode(ctx context.Context, d *xla.Device, name string, w *lm.Weights, opti
 	}
 	state := lm.ZeroState(w.Model, batch, dtypes.Float32) // its copy on the device is used again
 	return guard(row, func() Row {
-		return rates(row, runs, float64(batch*n), func() error {
+		var first time.Duration
+		row = rates(row, runs, float64(batch*n), func() error {
+			start := time.Now()
 			_, err := r.Continue(ctx, state, last, 0, n, lm.Sampling{Chunk: chunk}, nil, nil)
+			if first == 0 {
+				first = time.Since(start)
+			}
 			return err
 		})
+		row.Note += fmt.Sprintf(", first run %.1f s", first.Seconds())
+		return row
 	})
 }

@@ -121,7 +121,13 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 			return append(rows, Prefill(d, name, w, bf16, 1, 65536, 5)...)
 		})
 		with("decode", name, func(w *lm.Weights) []Row {
-			return []Row{Decode(ctx, d, name, w, bf16, 1, 256, 128, 3), Decode(ctx, d, name, w, bf16, 64, 256, 128, 3)}
+			rows := []Row{Decode(ctx, d, name, w, bf16, 1, 256, 128, 3), Decode(ctx, d, name, w, bf16, 64, 256, 128, 3)}
+			if o.Explore {
+				plain := bf16
+				plain.Plain = true
+				rows = append(rows, Decode(ctx, d, name, w, plain, 1, 256, 128, 3), Decode(ctx, d, name, w, plain, 64, 256, 128, 3))
+			}
+			return rows
 		})
 	}
 	with("trace", "130m", func(w *lm.Weights) []Row { return Trace(ctx, d, "130m", w, bf16, 4096, 1<<20, 64, 1024) })
