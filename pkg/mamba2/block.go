@@ -208,8 +208,9 @@ type recurred struct {
 	moments  func() (sum, squares *Node)
 	at       func(ends *Node) *Node
 	each     func(ends *Node, f func(h *Node) *Node) *Node
-	buckets  func(every int, length *Node) *Node // recurrence.Result.Statistics, or nil
-	more     []*Node                             // of the state, after the convolution's
+	ends     func(every int, f func(h *Node) *Node) *Node // recurrence.Result.EachEnd, or nil
+	buckets  func(every int, length *Node) *Node          // recurrence.Result.Statistics, or nil
+	more     []*Node                                      // of the state, after the convolution's
 }
 
 // recur runs one token with Step and more with Chunk, or what the variant of the model asks for.
@@ -225,7 +226,7 @@ func (b *block) recur(l layerOf, op recurrence.Operands, state []*Node) recurred
 			op.Keep = func(n *Node) *Node { return b.keep(l, "ssd", n) }
 		}
 		r := recurrence.Chunk(op, min(b.Chunk, max(b.tokens, 1)))
-		return recurred{r.Y, r.State, r.Moments, r.StatesAt, r.EachStateAt, r.Statistics, nil}
+		return recurred{r.Y, r.State, r.Moments, r.StatesAt, r.EachStateAt, r.EachEnd, r.Statistics, nil}
 	}
 	one := func(x *Node) *Node { return Squeeze(x, 1) }
 	write := op.Delta
@@ -244,7 +245,7 @@ func ofOneToken(y, state *Node) recurred {
 		return InsertAxes(ReduceSum(wide, -1, -2), 1), InsertAxes(ReduceSum(Square(wide), -1, -2), 1)
 	}
 	each := func(ends *Node, f func(h *Node) *Node) *Node { return f(at(ends)) }
-	return recurred{InsertAxes(y, 1), state, moments, at, each, nil, nil}
+	return recurred{InsertAxes(y, 1), state, moments, at, each, nil, nil, nil}
 }
 
 // gatedNorm is RMSNorm over all channels or per group.

@@ -26,8 +26,7 @@ const (
 )
 
 // fuses tells whether kernels compute the convolution and the gated norm of this layer, and the recurrence D x: official
-// shapes in bfloat16 on an NVIDIA GPU, with nothing changed or watched inside what they
-// fuse.
+// shapes in bfloat16 on an NVIDIA GPU, with nothing changed or watched inside.
 func (b *block) fuses(l layerOf) bool {
 	c := b.Config
 	return b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.Plain && b.tokens >= c.Kernel && c.Kernel == 4 && c.ConvBias &&

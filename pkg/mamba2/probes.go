@@ -56,6 +56,11 @@ func (b *block) probe(name string, s seen) *Node {
 		return squares
 	case "states": // after the tokens of Ends, [layers, n, batch, heads, headDim, state]
 		if b.reduce != nil && b.reduce.States != nil {
+			if s.mixed.ends != nil && b.reduce.Every > 0 {
+				if all := s.mixed.ends(b.reduce.Every, b.reduce.States); all != nil {
+					return all
+				}
+			}
 			return s.mixed.each(s.layer.ends, b.reduce.States)
 		}
 		return s.mixed.at(s.layer.ends)

@@ -91,6 +91,29 @@ func TestMomentsFromFloat32(t *testing.T) {
 	}
 }
 
+// States between chunks are those after the tokens there.
+func TestEachEnd(t *testing.T) {
+	d := recurrence.Dims{Batch: 2, Tokens: 75, Heads: 4, HeadDim: 3, Groups: 2, State: 5}
+	s := random(4, d, -0.2, 0, true)
+	dev := devices(t)[0]
+	for _, c := range []struct{ every, chunk int }{{16, 16}, {32, 16}, {16, 8}, {80, 16}, {96, 32}} {
+		n := (d.Tokens + c.every - 1) / c.every
+		size := d.Heads * d.HeadDim * d.State
+		want := make([]float64, n*d.Batch*size)
+		recurrence.Naive(s, func(b, tok, j int, h []float64) {
+			copy(want[((tok/c.every)*d.Batch+b)*size+j*len(h):], h) // the last token of the bucket stays
+		})
+		got := run(t, dev, func(in []*Node) []*Node {
+			r := recurrence.Chunk(operands(in), c.chunk)
+			if r.EachEnd(c.chunk+1, Abs) != nil {
+				t.Error("buckets that end inside chunks")
+			}
+			return []*Node{r.EachEnd(c.every, func(h *Node) *Node { return h })}
+		}, inputs[float64](s)...)
+		near(t, fmt.Sprint("every ", c.every, " chunk ", c.chunk), got[0], want, 1e-12)
+	}
+}
+
 // Groups of positions see the same states as all at once.
 func TestEachStateAt(t *testing.T) {
 	d := recurrence.Dims{Batch: 1, Tokens: 70, Heads: 16, HeadDim: 64, Groups: 2, State: 128}

@@ -35,6 +35,30 @@ func (r Result) EachStateAt(positions *Node, f func(h *Node) *Node) *Node {
 	return SliceAxis(Reshape(ys[0], append([]int{groups * size}, dims[2:]...)...), 0, AxisRange(0, n))
 }
 
+// EachEnd applies f as EachStateAt does to the states after every so many tokens and after the last, which are those between
+// the chunks where every is a multiple of the chunk: then nothing is computed again. It is nil elsewhere.
+func (r Result) EachEnd(every int, f func(h *Node) *Node) *Node {
+	if every%r.q != 0 || r.op.Segments != nil {
+		return nil
+	}
+	c := r.pieces()
+	d, n := c.dims, (r.op.X.Shape().Dim(1)+every-1)/every
+	if n*d.Batch*d.Heads*d.HeadDim*d.State > 4*statesAtOnce {
+		return nil
+	}
+	after := InsertAxes(c.last, 1) // [batch, chunks, heads, headDim, state]
+	if c.chunks > 1 {
+		left := SliceAxis(c.entering, 1, AxisRangeToEnd(1))
+		after = Concatenate([]*Node{Reshape(left, d.Batch, c.chunks-1, d.Heads, d.HeadDim, d.State), after}, 1)
+	}
+	last := SliceAxis(after, 1, AxisRangeToEnd(c.chunks-1))
+	if step := every / r.q; n > 1 {
+		whole := SliceAxis(after, 1, AxisRange(step-1, (n-1)*step).Stride(step))
+		last = Concatenate([]*Node{whole, last}, 1)
+	}
+	return f(TransposeAllAxes(last, 1, 0, 2, 3, 4))
+}
+
 // StatesAt returns h after the tokens at positions (int32 [n], the same for every batch row): [n, batch, heads, headDim, state].
 func (r Result) StatesAt(positions *Node) *Node {
 	c := r.pieces()
