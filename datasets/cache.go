@@ -13,7 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"stuffed/datasets/internal/atomic"
+	"stuffed/pkg/atomic"
 )
 
 // cacheVersion changes whenever the same corpus, filter and tokenizer would give other tokens.

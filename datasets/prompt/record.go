@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"stuffed/datasets"
-	"stuffed/datasets/internal/atomic"
+	"stuffed/pkg/atomic"
 )
 
 // Record is one question. Its text ends right before the answer.

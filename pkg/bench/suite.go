@@ -8,10 +8,10 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/recurrence"
-	"stuffed/pkg/table"
 	"stuffed/xla"
 )
 
@@ -35,7 +35,7 @@ func (r *Report) Write(path string) error {
 	if err != nil {
 		return err
 	}
-	return table.AtomicBytes(path, append(data, '\n'))
+	return atomic.Bytes(path, append(data, '\n'))
 }
 
 // job is a lazily run group of rows.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"stuffed/pkg/atomic"
 )
 
 // Model is a Mamba-2 checkpoint: its layout, its config with Hugging Face keys, and its tensors under Hugging Face names.
@@ -286,7 +288,7 @@ func writeModelFolder(dir string, config []byte, tensors map[string]*Tensor) (er
 	if err := WriteSafetensors(filepath.Join(target, singleName), tensors, nil); err != nil {
 		return err
 	}
-	err = writeAtomic(filepath.Join(target, "config.json"), func(w io.Writer) error {
+	err = atomic.Write(filepath.Join(target, "config.json"), func(w io.Writer) error {
 		_, err := w.Write(config)
 		return err
 	})
@@ -299,5 +301,5 @@ func writeModelFolder(dir string, config []byte, tensors map[string]*Tensor) (er
 	if err := os.Rename(target, dir); err != nil {
 		return err
 	}
-	return syncPath(filepath.Dir(filepath.Clean(dir)))
+	return atomic.Sync(filepath.Dir(filepath.Clean(dir)))
 }

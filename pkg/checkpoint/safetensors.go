@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"stuffed/pkg/atomic"
 )
 
 // File is the content of one safetensors file, or of a set of shards.
@@ -104,7 +106,7 @@ func readHeader(r io.ReaderAt, size int64) (header []byte, start int64, err erro
 // WriteSafetensors writes tensors and metadata atomically, larger element sizes first and by name, with a header padded to 8 bytes, so
 // that equal content gives equal bytes. A nil meta means {"format": "pt"}, which transformers asks for.
 func WriteSafetensors(path string, tensors map[string]*Tensor, meta map[string]string) error {
-	if err := writeAtomic(path, func(w io.Writer) error { return EncodeSafetensors(w, tensors, meta) }); err != nil {
+	if err := atomic.Write(path, func(w io.Writer) error { return EncodeSafetensors(w, tensors, meta) }); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"stuffed/pkg/atomic"
 )
 
 const (
@@ -121,7 +123,7 @@ func WriteSharded(dir string, tensors map[string]*Tensor, maxBytes int64) error 
 	if err != nil {
 		return err
 	}
-	err = writeAtomic(filepath.Join(dir, indexName), func(w io.Writer) error {
+	err = atomic.Write(filepath.Join(dir, indexName), func(w io.Writer) error {
 		_, err := w.Write(append(content, '\n'))
 		return err
 	})

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"stuffed/pkg/atomic"
 )
 
 // sumsName lists the SHA-256 of every file of a snapshot, in the format of sha256sum.
@@ -41,7 +43,7 @@ func SaveSnapshot(root string, step int64, write func(dir string) error) error {
 	if err := commitSnapshot(final, write); err != nil {
 		return fmt.Errorf("snapshot of step %d not saved, earlier ones are untouched: %w", step, errors.Join(err, os.RemoveAll(final+".tmp")))
 	}
-	err := writeAtomic(filepath.Join(root, "LATEST"), func(w io.Writer) error {
+	err := atomic.Write(filepath.Join(root, "LATEST"), func(w io.Writer) error {
 		_, err := io.WriteString(w, name+"\n")
 		return err
 	})
@@ -79,12 +81,12 @@ func commitSnapshot(final string, write func(dir string) error) error {
 		if err != nil {
 			return err
 		}
-		if err := syncPath(filepath.Join(temporary, file)); err != nil {
+		if err := atomic.Sync(filepath.Join(temporary, file)); err != nil {
 			return err
 		}
 		fmt.Fprintf(&sums, "%s  %s\n", sum, filepath.ToSlash(file))
 	}
-	err = writeAtomic(filepath.Join(temporary, sumsName), func(w io.Writer) error {
+	err = atomic.Write(filepath.Join(temporary, sumsName), func(w io.Writer) error {
 		_, err := io.WriteString(w, sums.String())
 		return err
 	})
@@ -92,7 +94,7 @@ func commitSnapshot(final string, write func(dir string) error) error {
 		return err
 	}
 	for _, folder := range folders {
-		if err := syncPath(filepath.Join(temporary, folder)); err != nil {
+		if err := atomic.Sync(filepath.Join(temporary, folder)); err != nil {
 			return err
 		}
 	}
@@ -104,7 +106,7 @@ func commitSnapshot(final string, write func(dir string) error) error {
 	if err := os.Rename(temporary, final); err != nil {
 		return err
 	}
-	if err := syncPath(filepath.Dir(final)); err != nil {
+	if err := atomic.Sync(filepath.Dir(final)); err != nil {
 		return err
 	}
 	return os.RemoveAll(replaced)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/table"
 )
 
@@ -152,7 +153,7 @@ func (v *Verdict) Write(path string) error {
 	if err != nil {
 		return fmt.Errorf("verdict: %w", err)
 	}
-	return table.AtomicBytes(path, append(data, '\n'))
+	return atomic.Bytes(path, append(data, '\n'))
 }
 
 // Print writes the verdict for people.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/table"
 )
 
@@ -24,7 +25,7 @@ func writeFolder(path string, files map[string][]byte) error {
 		return err
 	}
 	for name, data := range files {
-		if err := table.AtomicBytes(filepath.Join(tmp, name), data); err != nil {
+		if err := atomic.Bytes(filepath.Join(tmp, name), data); err != nil {
 			return err
 		}
 	}

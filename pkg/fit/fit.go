@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"stuffed/pkg/table"
+	"stuffed/pkg/atomic"
 )
 
 // Result compares the forms on one set of thresholds.
@@ -212,7 +212,7 @@ func (r *Result) Write(path string) error {
 	if err != nil {
 		return fmt.Errorf("fit: %w", err)
 	}
-	return table.AtomicBytes(path, append(data, '\n'))
+	return atomic.Bytes(path, append(data, '\n'))
 }
 
 // finite drops forms without a value and keeps numbers within what JSON can hold.

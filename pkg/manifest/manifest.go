@@ -17,7 +17,7 @@ import (
 	"slices"
 	"strings"
 
-	"stuffed/pkg/table"
+	"stuffed/pkg/atomic"
 	"stuffed/xla"
 )
 
@@ -156,7 +156,7 @@ func (m *Manifest) write(result string) error {
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	return table.AtomicBytes(Path(result), append(text, '\n'))
+	return atomic.Bytes(Path(result), append(text, '\n'))
 }
 
 func hashFile(path string) (string, error) {

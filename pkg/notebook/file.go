@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/figure"
-	"stuffed/pkg/table"
 )
 
 // Limits that keep a notebook readable: it shows what the packages do.
@@ -138,7 +138,7 @@ func Clean(path string, strip bool) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
-	return table.AtomicBytes(path, cleaned)
+	return atomic.Bytes(path, cleaned)
 }
 
 func cleaned(data []byte, strip bool) ([]byte, error) {

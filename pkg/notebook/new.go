@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"stuffed/pkg/table"
+	"stuffed/pkg/atomic"
 )
 
 //go:embed template.ipynb
@@ -41,5 +41,5 @@ func New(dir, name, title string) (string, error) {
 	if text, err = cleaned(text, true); err != nil {
 		return "", err
 	}
-	return path, table.AtomicBytes(path, text)
+	return path, atomic.Bytes(path, text)
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"stuffed/pkg/table"
+	"stuffed/pkg/atomic"
 )
 
 // Runner executes notebooks without a browser, with the tools that make setup installs.
@@ -109,7 +109,7 @@ func (r Runner) one(ctx context.Context, path string) error {
 	if r.InPlace {
 		to = path
 	}
-	return table.AtomicBytes(to, data)
+	return atomic.Bytes(to, data)
 }
 
 // HTML exports executed notebooks as pages that need nothing from the network.
@@ -139,7 +139,7 @@ func (r Runner) HTML(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := table.AtomicBytes(page, linked.ReplaceAll(data, []byte(`href="$1.html"`))); err != nil {
+		if err := atomic.Bytes(page, linked.ReplaceAll(data, []byte(`href="$1.html"`))); err != nil {
 			return err
 		}
 		fmt.Fprintln(r.Out, filepath.Join("out", "html", name+".html"))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/table"
 )
 
@@ -119,7 +120,7 @@ func (s *Store) describe(rows, missing []Row, names []string, dir string) error 
 	if err != nil {
 		return err
 	}
-	return table.AtomicBytes(filepath.Join(dir, "manifest.json"), append(data, '\n'))
+	return atomic.Bytes(filepath.Join(dir, "manifest.json"), append(data, '\n'))
 }
 
 // Models copies the kept weights of finished rows to dir, one folder each, named after plan, N, T and replica.
@@ -138,7 +139,7 @@ func (s *Store) Models(plan string, rows []Row, dir string) (names []string, err
 			for _, f := range files {
 				data, err := os.ReadFile(filepath.Join(from, f.Name()))
 				if err == nil {
-					err = table.AtomicBytes(filepath.Join(dir, name, f.Name()), data)
+					err = atomic.Bytes(filepath.Join(dir, name, f.Name()), data)
 				}
 				if err != nil {
 					return nil, err

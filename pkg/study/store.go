@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"stuffed/pkg/table"
+	"stuffed/pkg/atomic"
 )
 
 // Store is a folder of results:
@@ -82,7 +82,7 @@ func (s *Store) publish(dir string, row Row, seconds float64, run any) error {
 	if err != nil {
 		return err
 	}
-	if err := table.AtomicBytes(filepath.Join(dir, "row.json"), append(data, '\n')); err != nil {
+	if err := atomic.Bytes(filepath.Join(dir, "row.json"), append(data, '\n')); err != nil {
 		return err
 	}
 	m := rowManifest{Hash: row.Hash, Seconds: seconds, Run: run}
@@ -92,7 +92,7 @@ func (s *Store) publish(dir string, row Row, seconds float64, run any) error {
 	if data, err = json.MarshalIndent(m, "", "  "); err != nil {
 		return err
 	}
-	if err := table.AtomicBytes(filepath.Join(dir, "manifest.json"), append(data, '\n')); err != nil {
+	if err := atomic.Bytes(filepath.Join(dir, "manifest.json"), append(data, '\n')); err != nil {
 		return err
 	}
 	if err := syncTree(dir); err != nil {
@@ -191,7 +191,7 @@ func (s *Store) fail(row Row, cause error) error {
 	if err != nil {
 		return err
 	}
-	return table.AtomicBytes(s.path("failed", row.Hash+".json"), append(data, '\n'))
+	return atomic.Bytes(s.path("failed", row.Hash+".json"), append(data, '\n'))
 }
 
 // sweep removes what earlier claims of a row left in tmp.

@@ -1,7 +1,6 @@
 package table
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"stuffed/pkg/atomic"
 )
 
 func isParquet(path string) (bool, error) {
@@ -97,65 +98,10 @@ func (t *Table) Write(path string) error {
 	if len(t.Columns) == 0 {
 		return fmt.Errorf("%s: a table without columns cannot be written", path)
 	}
-	return Atomic(path, func(w io.Writer) error {
+	return atomic.Write(path, func(w io.Writer) error {
 		if asParquet {
 			return encodeParquet(w, t)
 		}
 		return encodeCSV(w, t)
 	})
-}
-
-// Atomic writes a file of any kind through a temporary file in the same
-// folder, fsync and rename: on any error the former file stays as it was.
-func Atomic(path string, write func(w io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("%s: %w", path, err)
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// AtomicBytes is Atomic for content already in memory.
-func AtomicBytes(path string, data []byte) error {
-	return Atomic(path, func(w io.Writer) error {
-		_, err := io.Copy(w, bytes.NewReader(data))
-		return err
-	})
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	// Some network file systems refuse fsync on folders; the rename has happened all the same.
-	_ = d.Sync()
-	return nil
 }

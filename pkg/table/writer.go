@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"stuffed/pkg/atomic"
 )
 
 // mergedRows is the smallest row group of a merged file, except the last one:
@@ -233,7 +235,7 @@ func (w *Writer) Close() error {
 	if err != nil {
 		return err
 	}
-	err = Atomic(w.path, func(out io.Writer) error {
+	err = atomic.Write(w.path, func(out io.Writer) error {
 		if asParquet {
 			return w.mergeParquet(out)
 		}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+
+	"stuffed/pkg/atomic"
 )
 
 func TestWriterSurvivesCrash(t *testing.T) {
@@ -180,7 +182,7 @@ func TestWriteKeepsFormerFile(t *testing.T) {
 		_, _ = io.WriteString(w, "half of the")
 		return errors.New("no space left on device")
 	}
-	if err := Atomic(path, full); err == nil || !strings.Contains(err.Error(), "no space") {
+	if err := atomic.Write(path, full); err == nil || !strings.Contains(err.Error(), "no space") {
 		t.Fatalf("error %v", err)
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {

@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
-	"stuffed/pkg/table"
 )
 
 // exportAll writes every replica as OUTPUT/models/REPLICA/NAME.
@@ -53,7 +53,7 @@ func export(dir string, model lm.Model, w *lm.Weights, replica int, layout strin
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	return table.AtomicBytes(filepath.Join(dir, "training.json"), append(text, '\n'))
+	return atomic.Bytes(filepath.Join(dir, "training.json"), append(text, '\n'))
 }
 
 // ExportSnapshot writes the replicas of a snapshot (or of the newest whole one of a run's folder) as output/REPLICA:

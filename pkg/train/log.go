@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/table"
 )
 
@@ -73,7 +74,7 @@ func openLog(t *Trainer) (*log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := table.AtomicBytes(filepath.Join(t.Config.Output, "config.json"), append(text, '\n')); err != nil {
+	if err := atomic.Bytes(filepath.Join(t.Config.Output, "config.json"), append(text, '\n')); err != nil {
 		return nil, fmt.Errorf("output: %w", err)
 	}
 	if l.metrics, err = openJournal(filepath.Join(t.Config.Output, "metrics.jsonl"), t.step); err != nil {
@@ -174,7 +175,7 @@ func openJournal(path string, step int64) (*journal, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if err := table.AtomicBytes(path, kept); err != nil {
+	if err := atomic.Bytes(path, kept); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o644)

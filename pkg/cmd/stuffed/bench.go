@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/bench"
 	"stuffed/pkg/study"
-	"stuffed/pkg/table"
 	"stuffed/xla"
 )
 
@@ -102,7 +102,7 @@ func benchTable() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return table.AtomicBytes(readme, data)
+			return atomic.Bytes(readme, data)
 		},
 	}
 	c.Flags().StringVar(&match, "match", "", "regular expression on work and shape of the rows to take")

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/study"
-	"stuffed/pkg/table"
 	"stuffed/xla"
 )
 
@@ -209,7 +209,7 @@ func studyClaims() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return table.AtomicBytes(readme, data)
+			return atomic.Bytes(readme, data)
 		},
 	}
 	f := c.Flags()
