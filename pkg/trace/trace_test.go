@@ -21,8 +21,6 @@ import (
 	"stuffed/xla"
 )
 
-const fixtures = "../../../shared/fixtures/"
-
 var (
 	once   sync.Once
 	opened []*xla.Device
@@ -84,24 +82,19 @@ func floats(t testing.TB, tab *table.Table, name string) []float64 {
 	return v
 }
 
-// The reference's statistics of every token, whatever the pieces.
+// The reference's statistics of every token, whatever the pieces. testdata holds those of the reference fixtures' models, which
+// are those of the trainer's and the model's tests, and the tolerances of their manifest (suggested_atol).
 func TestFixtures(t *testing.T) {
-	var m struct {
-		Fixtures map[string]struct {
-			Evidence map[string]struct {
-				Atol float64 `json:"suggested_atol"`
-			} `json:"evidence"`
-		} `json:"fixtures"`
-	}
-	data, err := os.ReadFile(fixtures + "manifest.json")
+	data, err := os.ReadFile("testdata/tolerances.json")
 	if err != nil {
-		t.Skip("the reference fixtures are not here")
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"mamba2-tiny", "mamba2-groups"} {
-		golden, err := checkpoint.ReadSafetensors(fixtures + name + "/golden.safetensors")
+	var tolerances map[string]map[string]float64
+	if err := json.Unmarshal(data, &tolerances); err != nil {
+		t.Fatal(err)
+	}
+	for name, folder := range map[string]string{"tiny": "../train/testdata/tiny", "groups": "../mamba2/testdata/groups"} {
+		golden, err := checkpoint.ReadSafetensors("testdata/" + name + "/stats.safetensors")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +109,7 @@ func TestFixtures(t *testing.T) {
 			probes = append(probes, p)
 		}
 		for i, dev := range devices(t) {
-			_, w, err := models.Load(fixtures+name, dtypes.Float32) // the weights move to one device
+			_, w, err := models.Load(folder, dtypes.Float32) // the weights move to one device
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +128,7 @@ func TestFixtures(t *testing.T) {
 				for column, stat := range map[string]string{"mean": "mean", "variance": "var", "absmax": "absmax", "delta": "delta", "log_alpha": "log_decay"} {
 					truth := golden.Tensors["stats."+stat]
 					want, _ := truth.Float64s()
-					atol := m.Fixtures[name].Evidence["stats."+stat].Atol
+					atol := tolerances[name]["stats."+stat]
 					if atol == 0 {
 						t.Fatalf("%s: no tolerance for %s", name, stat)
 					}
