@@ -19,7 +19,9 @@ const (
 	headRows = 8    // of head_step
 	convStep = 256  // channels of a program of conv_step
 	piece    = 256  // columns that the products go by
-	programs = 1024 // of state_step that keep a GPU busy
+	oneRows  = 4    // of state_step
+	manyRows = 8    // of states_step
+	parts    = 1024 // most sums of squares that add_step takes
 )
 
 // small are the layered parameters that stay stacked, in the order of step.small.
@@ -36,9 +38,9 @@ func (m Model) Step(call lm.Call) *lm.Step {
 		return nil
 	}
 	for _, f := range []string{
-		fmt.Sprint("proj_step-", c.Width/piece), fmt.Sprint("out_step-", c.Inner()/piece), fmt.Sprint("state_step-", c.State, "-4"),
+		fmt.Sprint("proj_step-", c.Width/piece), fmt.Sprint("out_step-", c.Inner()/piece), fmt.Sprint("state_step-", c.State),
 	} {
-		if _, err := kernels.Open("kernels/" + f + ".ttir"); err != nil || c.Width%piece != 0 || c.Inner()%piece != 0 {
+		if _, err := kernels.Open("kernels/" + f + ".ttir"); err != nil || c.Width%piece != 0 || c.Inner()%piece != 0 || c.Heads()*c.HeadDim/manyRows > parts {
 			return nil
 		}
 	}
@@ -86,11 +88,11 @@ func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, n
 	table, last, embeddings := rest[len(small)], rest[len(small)+1], rest[len(small)+2]
 	h, window := state[0], state[1]
 	r := Reshape(s.embed(embeddings, InsertAxes(tokens, 1)), s.batch, c.Width)
-	var more *Node
+	var more [2]*Node
 	for l := range c.Layers {
 		r, more, h, window = s.layer(Const(g, []int32{int32(l)}), r, more, h, window, matrices[2*l], matrices[2*l+1])
 	}
-	if more != nil {
+	if more[0] != nil {
 		_, normed := s.add(Const(g, []int32{0}), r, more, last)
 		logits = s.product(normed, table)
 	} else {
@@ -100,50 +102,48 @@ func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, n
 	return logits, []*Node{h, window}
 }
 
-// layer is one block for residuals r + more [batch, width] (more is nil for few sequences and before the first layer),
-// the stacked states h and window, rewritten in place, and the layer's two matrices; index is int32 [1].
-func (s *step) layer(index, r, more, h, window, in, out *Node) (residual, more1, h1, window1 *Node) {
+// layer is one block for the stacked states h and window, rewritten in place, and the layer's two matrices; index is
+// int32 [1]. Of many sequences the residual is r [batch, width] plus what add_step makes of more: the block's product and
+// sums of squares, nil before the first layer.
+func (s *step) layer(index, r *Node, more [2]*Node, h, window, in, out *Node) (residual *Node, more1 [2]*Node, h1, window1 *Node) {
 	c, many := s.Config, s.batch > fewRows
 	wide, inner, channels := c.projection(), c.Inner(), c.Channels()
-	bind := func() map[string]int {
-		return map[string]int{"B": s.batch, "R": wide, "C": channels, "OFF": inner}
-	}
+	bind := map[string]int{"B": s.batch, "R": wide, "C": channels, "OFF": inner}
 	moved := append([]shapes.Shape{window.Shape()}, s.rows(wide)...)
 	var outs []*Node
 	if many {
 		var u *Node
-		if more == nil {
+		if more[0] == nil {
 			u = s.normed(index, r, s.small[norm])
 		} else {
 			r, u = s.add(index, r, more, s.small[norm])
 		}
-		k := s.kernel("conv_step", "", [3]int{blocks(channels, convStep), s.batch}, bind())
+		k := s.kernel("conv_step", "", [3]int{blocks(channels, convStep), s.batch}, bind)
 		k.InPlace = map[int]int{0: 1, 1: 2}
 		outs = s.call(k, moved, index, window, s.product(u, in), s.small[conv], s.small[convBias])
 	} else {
-		values := bind()
-		values["D"] = c.Width
-		k := s.kernel("proj_step", fmt.Sprint(c.Width/piece), [3]int{s.batch, blocks(wide, projRows)}, values)
+		bind["D"] = c.Width
+		k := s.kernel("proj_step", fmt.Sprint(c.Width/piece), [3]int{s.batch, blocks(wide, projRows)}, bind)
 		k.InPlace = map[int]int{0: 4}
 		outs = s.call(k, moved, index, r, s.small[norm], in, window, s.small[conv], s.small[convBias])
 	}
 	window1, proj := outs[0], outs[1]
 
-	part := 16 // rows of the state of a program
-	if s.batch*c.Heads()*c.HeadDim/part < programs {
-		part = 4
+	bind = map[string]int{"B": s.batch, "R": wide, "H": c.Heads(), "PER": c.Heads() / c.Groups, "GN": c.Groups * c.State}
+	if many {
+		parts := c.HeadDim / manyRows
+		k := s.kernel("states_step", fmt.Sprint(c.State), [3]int{c.Heads(), parts, s.batch}, bind)
+		k.InPlace = map[int]int{0: 1}
+		outs = s.call(k, append([]shapes.Shape{h.Shape(), shapes.Make(dtypes.BFloat16, s.batch, inner)}, s.rows(c.Heads()*parts)...),
+			index, h, proj, s.small[dtBias], s.small[aLog], s.small[skip], s.small[gateNorm])
+		return r, [2]*Node{s.product(outs[1], out), outs[2]}, outs[0], window1
 	}
-	k := s.kernel("state_step", fmt.Sprint(c.State, "-", part), [3]int{c.Heads(), c.HeadDim / part, s.batch},
-		map[string]int{"B": s.batch, "R": wide, "H": c.Heads(), "PER": c.Heads() / c.Groups, "GN": c.Groups * c.State})
+	k := s.kernel("state_step", fmt.Sprint(c.State), [3]int{c.Heads(), c.HeadDim / oneRows, s.batch}, bind)
 	k.InPlace = map[int]int{0: 1}
 	outs = s.call(k, append([]shapes.Shape{h.Shape()}, s.rows(inner)...), index, h, proj, s.small[dtBias], s.small[aLog], s.small[skip])
 	h1, gated := outs[0], outs[1]
-
-	if many {
-		return r, s.product(s.normed(index, gated, s.small[gateNorm]), out), h1, window1
-	}
 	k = s.kernel("out_step", fmt.Sprint(inner/piece), [3]int{s.batch, blocks(c.Width, outRows)}, map[string]int{"D": c.Width, "INNER": inner})
-	return s.call(k, s.rows(c.Width), index, gated, s.small[gateNorm], out, r)[0], nil, h1, window1
+	return s.call(k, s.rows(c.Width), index, gated, s.small[gateNorm], out, r)[0], more, h1, window1
 }
 
 // normed is RMSNorm(x) in bfloat16 for x [batch, width].
@@ -153,11 +153,12 @@ func (s *step) normed(index, x, weight *Node) *Node {
 	return s.call(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, s.batch, width)}, index, x, weight)[0]
 }
 
-// add is r + more, and its RMSNorm in bfloat16.
-func (s *step) add(index, r, more, weight *Node) (total, normed *Node) {
+// add is the residual r + more, and its RMSNorm in bfloat16.
+func (s *step) add(index, r *Node, more [2]*Node, weight *Node) (total, normed *Node) {
 	width := r.Shape().Dim(1)
-	k := s.kernel("add_step", fmt.Sprint(1<<bits.Len(uint(width-1))), [3]int{s.batch}, map[string]int{"W": width})
-	outs := s.call(k, append(s.rows(width), shapes.Make(dtypes.BFloat16, s.batch, width)), index, r, more, weight)
+	k := s.kernel("add_step", fmt.Sprint(1<<bits.Len(uint(width-1))), [3]int{s.batch},
+		map[string]int{"W": width, "PARTS": more[1].Shape().Dim(1), "INNER": s.Inner()})
+	outs := s.call(k, append(s.rows(width), shapes.Make(dtypes.BFloat16, s.batch, width)), index, r, more[0], more[1], weight)
 	return outs[0], outs[1]
 }
 

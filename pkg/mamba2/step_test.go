@@ -50,7 +50,7 @@ func asGraphs(c Config) func(k xla.Kernel, outs []shapes.Shape, ins ...*Node) xl
 			return convolve(stack(4), proj, row(5), row(6), 4)
 		case "conv_step":
 			return convolve(stack(1), ins[2], row(3), row(4), 1)
-		case "state_step":
+		case "state_step", "states_step":
 			h, proj := stack(1), ins[2]
 			batch := proj.Shape().Dim(0)
 			delta := Softplus(Add(cut(proj, inner+channels, c.projection()), InsertAxes(row(3), 0)))
@@ -63,14 +63,20 @@ func asGraphs(c Config) func(k xla.Kernel, outs []shapes.Shape, ins ...*Node) xl
 			write := Mul(InsertAxes(Mul(x, InsertAxes(delta, -1)), -1), group(2*inner))
 			h = Add(Mul(h, InsertAxes(alpha, -1, -1)), write)
 			y := Add(ReduceSum(Mul(h, group(2*inner+c.Groups*c.State)), -1), Mul(x, Reshape(row(5), 1, c.Heads(), 1)))
-			return xla.Nodes{xla.Put(ins[1], h, l), Mul(Reshape(y, batch, inner), silu(half(cut(proj, 0, inner))))}
+			h, y = xla.Put(ins[1], h, l), Mul(Reshape(y, batch, inner), silu(half(cut(proj, 0, inner))))
+			if k.Name == "state_step" {
+				return xla.Nodes{h, y}
+			}
+			sums := ReduceSum(Square(Reshape(y, batch, -1, manyRows)), -1)
+			return xla.Nodes{h, ConvertDType(Mul(y, InsertAxes(row(6), 0)), dtypes.BFloat16), sums}
 		case "out_step":
 			return xla.Nodes{Add(ins[4], times(rms(ins[1], row(2)), ins[3]))}
 		case "norm_step":
 			return xla.Nodes{ConvertDType(rms(ins[1], row(2)), dtypes.BFloat16)}
 		case "add_step":
-			total := Add(ins[1], ins[2])
-			return xla.Nodes{total, ConvertDType(rms(total, row(3)), dtypes.BFloat16)}
+			mean := MulScalar(ReduceAndKeep(ins[3], ReduceSum, -1), 1/float64(inner))
+			total := Add(ins[1], Mul(ins[2], Rsqrt(AddScalar(mean, c.Eps))))
+			return xla.Nodes{total, ConvertDType(rms(total, row(4)), dtypes.BFloat16)}
 		case "head_step":
 			return xla.Nodes{times(rms(ins[0], row(1)), ins[2])}
 		}

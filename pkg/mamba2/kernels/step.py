@@ -1,8 +1,8 @@
 """One token of a Mamba-2 layer as Triton kernels, and their text for XLA. Few sequences: proj_step, state_step, out_step,
 matrix-vector products that read every weight once, with the normed values unrounded, in programs of one warp that need
-no barrier. Many: add_step, a product by XLA, conv_step, state_step, norm_step, a product by XLA. States are stacked
-[layers, batch, …]; layer points at the row, which is rewritten in place. A row of proj is z | x | B | C | dt; z, x, B
-and C are rounded to bfloat16, dt is not.
+no barrier. Many: add_step (norm_step before the first layer), a product by XLA, conv_step, states_step, a product by
+XLA. States are stacked [layers, batch, …]; layer points at the row, which is rewritten in place. A row of proj is
+z | x | B | C | dt; z, x, B and C are rounded to bfloat16, dt is not.
 
     python step.py DIR          writes DIR/NAME.ttir
     python step.py --check      compares with PyTorch in float64, in Triton's interpreter (TRITON_INTERPRET=1)
@@ -131,11 +131,8 @@ def expm1(x):
 
 
 @triton.jit
-def state_step(layer, state, proj, dtbias, alog, skip, after, out, B, R, H, PER, GN, P: tl.constexpr, N: tl.constexpr, PB: tl.constexpr):
-    """h ← α h + Δ x Bᵀ for PB rows of a head, out = (h C + D x) SiLU(z). GN is groups × N."""
-    h = tl.program_id(0)
-    p = tl.program_id(1) * PB + tl.arange(0, PB)
-    b = tl.program_id(2)
+def advance(layer, state, proj, dtbias, alog, skip, after, h, p, b, B, R, H, PER, GN, P: tl.constexpr, N: tl.constexpr):
+    """h ← α h + Δ x Bᵀ for rows p of a head of sequence b; (h C + D x) SiLU(z). GN is groups × N."""
     n = tl.arange(0, N)
     l = tl.load(layer).to(tl.int64)
     at = ((l * B + b) * H + h) * (P * N) + p[:, None] * N + n[None, :]
@@ -151,7 +148,31 @@ def state_step(layer, state, proj, dtbias, alog, skip, after, out, B, R, H, PER,
     s = s + (s * decay + (x * delta)[:, None] * bt[None, :])
     tl.store(after + at, s)
     y = tl.sum(s * ct[None, :], 1) + x * tl.load(skip + l * H + h)
-    tl.store(out + b * inner + h * P + p, y * z * tl.sigmoid(z))
+    return y * z * tl.sigmoid(z)
+
+
+@triton.jit
+def state_step(layer, state, proj, dtbias, alog, skip, after, out, B, R, H, PER, GN, P: tl.constexpr, N: tl.constexpr, PB: tl.constexpr):
+    """The recurrence and the gate, PB rows of a head in a program."""
+    h = tl.program_id(0)
+    p = tl.program_id(1) * PB + tl.arange(0, PB)
+    b = tl.program_id(2)
+    g = advance(layer, state, proj, dtbias, alog, skip, after, h, p, b, B, R, H, PER, GN, P, N)
+    tl.store(out + b * (H * P) + h * P + p, g)
+
+
+@triton.jit
+def states_step(layer, state, proj, dtbias, alog, skip, norm, after, out, squares, B, R, H, PER, GN, P: tl.constexpr, N: tl.constexpr, PB: tl.constexpr):
+    """The same for many sequences, with the gated norm's weight in bfloat16 and its sum of squares apart: the square root
+    is taken after the product, by add_step."""
+    h = tl.program_id(0)
+    part = tl.program_id(1)
+    p = part * PB + tl.arange(0, PB)
+    b = tl.program_id(2)
+    weight = tl.load(norm + tl.load(layer).to(tl.int64) * (H * P) + h * P + p)
+    g = advance(layer, state, proj, dtbias, alog, skip, after, h, p, b, B, R, H, PER, GN, P, N)
+    tl.store(out + b * (H * P) + h * P + p, (g * weight).to(out.dtype.element_ty))
+    tl.store(squares + b * (H * (P // PB)) + h * (P // PB) + part, tl.sum(g * g, 0))
 
 
 @triton.jit
@@ -177,14 +198,20 @@ def norm_step(layer, x, norm, out, W, BK: tl.constexpr, EPS: tl.constexpr):
 
 
 @triton.jit
-def add_step(layer, r, more, norm, total, out, W, BK: tl.constexpr, EPS: tl.constexpr):
-    """total = r + more and out = RMSNorm(total) in bfloat16."""
+def add_step(layer, r, more, squares, norm, total, out, W, PARTS, INNER, BK: tl.constexpr, BP: tl.constexpr, EPS: tl.constexpr):
+    """total = r + more / RMS and out = RMSNorm(total) in bfloat16; the RMS is that of the INNER values whose squares sum
+    to the PARTS ones."""
     b = tl.program_id(0)
     k = tl.arange(0, BK)
-    v = tl.load(r + b * W + k, mask=k < W, other=0.0) + tl.load(more + b * W + k, mask=k < W, other=0.0)
-    tl.store(total + b * W + k, v, mask=k < W)
+    i = tl.arange(0, BP)
+    m = tl.load(more + b * W + k, mask=k < W, other=0.0)
+    v = tl.load(r + b * W + k, mask=k < W, other=0.0)
+    scale = tl.rsqrt(tl.sum(tl.load(squares + b * PARTS + i, mask=i < PARTS, other=0.0), 0) / INNER + EPS)
     l = tl.load(layer).to(tl.int64)
-    v = v * tl.rsqrt(tl.sum(v * v, 0) / W + EPS) * tl.load(norm + l * W + k, mask=k < W, other=0.0)
+    g = tl.load(norm + l * W + k, mask=k < W, other=0.0)
+    v += m * scale
+    tl.store(total + b * W + k, v, mask=k < W)
+    v = v * tl.rsqrt(tl.sum(v * v, 0) / W + EPS) * g
     tl.store(out + b * W + k, v.to(out.dtype.element_ty), mask=k < W)
 
 
@@ -202,20 +229,24 @@ def pointers(text):
 
 
 PIECES = [1, 2, 3, 4, 6, 8, 10]  # of 256 columns: the official widths, and half the inner ones
+STATES = [16, 32, 64, 128, 256]
+BLOCKS = [256, 512, 1024, 2048, 4096]
 KERNELS = {
     "proj_step": (proj_step, pointers("layer! r norm weight* window taps bias shifted out"), [dict(BO=4, NK=k, EPS=1e-5) for k in PIECES]),
     "conv_step": (conv_step, pointers("layer! window proj taps bias shifted out"), [dict(BC=256)]),
     "state_step": (state_step, pointers("layer! state proj dtbias alog skip after out"),
-                   [dict(P=64, N=n, PB=pb) for n in (16, 32, 64, 128, 256) for pb in (4, 16)]),
+                   [dict(P=64, N=n, PB=4) for n in STATES]),
+    "states_step": (states_step, pointers("layer! state proj dtbias alog skip norm after out* squares"),
+                    [dict(P=64, N=n, PB=8) for n in STATES]),
     "out_step": (out_step, pointers("layer! g norm weight* r out"), [dict(BO=2, NK=2 * k, EPS=1e-5) for k in PIECES]),
-    "norm_step": (norm_step, pointers("layer! x norm out*"), [dict(BK=k, EPS=1e-5) for k in (256, 512, 1024, 2048, 4096, 8192)]),
-    "add_step": (add_step, pointers("layer! r more norm total out*"), [dict(BK=k, EPS=1e-5) for k in (256, 512, 1024, 2048, 4096)]),
+    "norm_step": (norm_step, pointers("layer! x norm out*"), [dict(BK=k, EPS=1e-5) for k in BLOCKS]),
+    "add_step": (add_step, pointers("layer! r more squares norm total out*"), [dict(BK=k, BP=1024, EPS=1e-5) for k in BLOCKS]),
     "head_step": (head_step, pointers("r norm table* out"), [dict(BO=8, NK=k, EPS=1e-5) for k in PIECES]),
 }
 
 
 def file(name, constants):
-    return "-".join([name] + [str(constants[n]) for n in ("N", "PB", "NK", "BK") if n in constants])
+    return "-".join([name] + [str(constants[n]) for n in ("N", "NK", "BK") if n in constants])
 
 
 def build(name, constants):
@@ -300,10 +331,16 @@ def check():
     compare("window", many, whole(window0, moved))
     norm_step[(B,)](at, r, norm, normed, D, 256, 1e-5)
     compare("norm", normed, half(rms(r.double(), norm[layer].double())))
-    both16 = torch.zeros(B, D), torch.zeros(B, D, dtype=torch.bfloat16)
-    add_step[(B,)](at, r, out, norm, *both16, D, 256, 1e-5)
-    compare("sum", both16[0], r.double() + out.double())
-    compare("its norm", both16[1], half(rms(r.double() + out.double(), norm[layer].double())))
+    many, weighted, squares = state0.clone(), torch.zeros(B, inner, dtype=torch.bfloat16), torch.zeros(B, H * (P // 16))
+    states_step[(H, P // 16, B)](at, many, proj, dtb, alog, skip, gnorm, many, weighted, squares, B, R, H, H // G, G * N, P, N, 16)
+    compare("states", many, whole(state0, h))
+    compare("weighted", weighted, half(g * gnorm[layer]))
+    compare("squares", squares.sum(1), (g * g).sum(1))
+    more, total, normed = (weighted.double() @ wo.double().T).float(), torch.zeros(B, D), torch.zeros(B, D, dtype=torch.bfloat16)
+    add_step[(B,)](at, r, more, squares, norm, total, normed, D, H * (P // 16), inner, 256, 64, 1e-5)
+    summed = r + more * torch.rsqrt((g * g).mean(-1, keepdim=True) + 1e-5)
+    compare("sum", total, summed)
+    compare("its norm", normed, half(rms(summed, norm[layer].double())))
     v = torch.linspace(-20, 20, 1001)
     e = -torch.logspace(-8, 2, 1001)
     soft, minus = torch.zeros_like(v), torch.zeros_like(e)
