@@ -33,6 +33,7 @@ type Call struct {
 	Params   map[string]*Node // by Spec name; see Model.Parameters
 	Tokens   *Node            // int32 [batch, tokens]; with replicas, batch = replicas × sequences of each
 	State    []*Node          // in the order of Model.State, nil for zeros
+	Fresh    bool             // in training: every row starts from zeros (State is nil) and Output.State is not asked for; it may be nil
 	Controls map[string]*Node // named changes, first axis the layer; absent means neutral
 	Length   *Node            // int32 scalar or nil: tokens from here on are padding and leave the state alone
 	Segments *Node            // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues

@@ -55,6 +55,9 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 	}
 	if b.fuses(l) {
 		op.D = l.params[skip]
+		if op.Fresh = b.fresh; b.fresh {
+			op.Initial = nil
+		}
 	}
 	mixed := b.recur(l, op, state)
 	var y, normed *Node

@@ -52,18 +52,21 @@ func TestGraphWithKernelsIsBuilt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, infer := range []bool{false, true} {
+	for _, c := range []struct {
+		infer, fresh bool
+		tokens       int
+	}{{tokens: 70}, {infer: true, tokens: 70}, {fresh: true, tokens: 70}, {fresh: true, tokens: 64}} {
 		_, err = MustNewExec(cuda{dev.Backend}, func(in []*Node) []*Node {
 			params, rest := w.Nodes(in)
-			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: infer, Save: "all"}}
+			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: c.infer, Save: "all"}, Fresh: c.fresh}
 			out := m.Forward(call)
-			if infer {
+			if c.infer {
 				return out.State
 			}
 			return Gradient(ReduceAllSum(out.Hidden), in[:len(w.Specs)]...)
-		}).Call(w.Args(tensors.FromFlatDataAndDimensions(make([]int32, 4*70), 4, 70))...)
+		}).Call(w.Args(tensors.FromFlatDataAndDimensions(make([]int32, 4*c.tokens), 4, c.tokens))...)
 		if err == nil || !strings.Contains(err.Error(), "untyped custom call to __gpu$xla.gpu.triton") {
-			t.Errorf("infer %v: %v", infer, err)
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
@@ -94,12 +97,18 @@ func TestFusedBlockEqualsGraph(t *testing.T) {
 		}
 		state[k] = tensors.FromFlatDataAndDimensions(v, s.Shape().Dimensions...)
 	}
-	run := func(plain, infer bool) (names []string, values [][]float32) {
+	run := func(plain, infer, fresh bool) (names []string, values [][]float32) {
 		e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
 			params, rest := w.Nodes(in)
 			call := lm.Call{Params: params, Tokens: rest[0], State: rest[1:], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Plain: plain, Infer: infer}}
+			if call.Fresh = fresh; fresh {
+				call.State = nil
+			}
 			out := m.Forward(call)
 			loss := ReduceAllMean(lm.TokenLoss(m.Logits(call, out.Hidden), rest[0]))
+			if fresh {
+				return append([]*Node{loss}, Gradient(loss, in[:len(w.Specs)]...)...)
+			}
 			loss = Add(loss, MulScalar(ReduceAllSum(Mul(out.State[0], Cos(out.State[0]))), 1e-3))
 			outs := []*Node{loss, out.State[0], out.State[1]}
 			if infer {
@@ -123,10 +132,13 @@ func TestFusedBlockEqualsGraph(t *testing.T) {
 		return
 	}
 	for _, infer := range []bool{false, true} {
-		names, got := run(false, infer)
-		_, want := run(true, infer)
+		names, got := run(false, infer, false)
+		_, want := run(true, infer, false)
 		compare(t, names[:len(got)], got, want)
 	}
+	names, got := run(false, false, true)
+	_, want := run(true, false, true)
+	compare(t, append(names[:1], names[3:]...)[:len(got)], got, want)
 }
 
 func compare(t *testing.T, names []string, got, want [][]float32) {

@@ -10,6 +10,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
 	"stuffed/pkg/lm"
+	"stuffed/pkg/recurrence"
 	"stuffed/xla"
 )
 
@@ -40,12 +41,15 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		xs = append(xs, call.Controls[n])
 	}
 	states := call.State
-	if states == nil {
+	if states == nil && !b.fresh {
 		for _, s := range m.State(b.batch) {
 			states = append(states, Zeros(g, shapes.Make(b.gate, s.Dims...)))
 		}
 	}
 	for i, s := range m.State(b.batch) {
+		if b.fresh {
+			break
+		}
 		if fmt.Sprint(states[i].Shape().Dimensions) != fmt.Sprint(s.Dims) {
 			panic(fmt.Errorf("mamba2: state %s has shape %v, must be %v", s.Name, states[i].Shape().Dimensions, s.Dims))
 		}
@@ -70,6 +74,11 @@ func (m Model) Forward(call lm.Call) lm.Output {
 			layer.length, carry = carry[0], carry[1:]
 		}
 		state := rows[len(layered)+len(names):]
+		if b.fresh {
+			for _, s := range m.State(b.batch) {
+				state = append(state, Zeros(carry[0].Graph(), shapes.Make(b.gate, s.Dims[1:]...)))
+			}
+		}
 		if call.Infer { // states travel in the carry and are updated in place
 			for _, s := range carry[1:] {
 				state = append(state, xla.At(s, it.I))
@@ -80,6 +89,9 @@ func (m Model) Forward(call lm.Call) lm.Output {
 			next = []*Node{layer.length}
 		}
 		next = append(next, residual)
+		if b.fresh {
+			return next, probes
+		}
 		if !call.Infer {
 			return next, append(after, probes...)
 		}
@@ -145,6 +157,7 @@ func take(list *[]*Node, present *Node) *Node {
 type block struct {
 	Model
 	lm.Options
+	fresh                   bool // see lm.Call; where kernels can do without states
 	probes                  []string
 	reduce                  *lm.Reduction
 	batch, tokens, replicas int
@@ -172,6 +185,9 @@ func (m Model) newBlock(call lm.Call) *block {
 	}
 	if b.Chunk == 0 {
 		b.Chunk = m.Config.Chunk
+	}
+	if call.Fresh && call.Tokens != nil && !call.Infer && call.State == nil && recurrence.Fuses(m.HeadDim, m.Config.State) {
+		b.fresh = b.fuses(layerOf{params: call.Params, segments: call.Segments, controls: call.Controls})
 	}
 	return b
 }

@@ -26,7 +26,12 @@ func fusable(op Operands, d Dims) bool {
 		op.Write != nil || !xla.HasKernels(op.XBC.Graph().Backend()) {
 		return false
 	}
-	_, err := kernels.Open(kernelFile("forward", d))
+	return Fuses(d.HeadDim, d.State)
+}
+
+// Fuses tells whether there are kernels for heads of this size.
+func Fuses(headDim, state int) bool {
+	_, err := kernels.Open(kernelFile("forward", Dims{HeadDim: headDim, State: state}))
 	return err == nil
 }
 
@@ -34,8 +39,8 @@ func kernelFile(name string, d Dims) string {
 	return fmt.Sprintf("kernels/%s-%d-%d.ttir", name, d.HeadDim, d.State)
 }
 
-// kernel is one of them for these sizes; a model has so many rows of the batch.
-func kernel(name string, d Dims, rows, chunks int, keep bool) xla.Kernel {
+// kernel is one of them for these sizes; a model has so many rows of the batch. Flags are its other arguments.
+func kernel(name string, d Dims, rows, chunks int, flags map[string]bool) xla.Kernel {
 	source, err := kernels.ReadFile(kernelFile(name, d))
 	if err != nil {
 		panic(err)
@@ -55,13 +60,13 @@ func kernel(name string, d Dims, rows, chunks int, keep bool) xla.Kernel {
 	if name == "forward" || name == "backward" {
 		bind["ROWS"] = rows
 	}
-	switch name {
-	case "backward":
+	if name == "backward" {
 		k.Grid, k.Stages = [3]int{d.Heads, chunks, d.Batch}, 1
-	case "forward":
-		bind["KEEP"] = 0
-		if keep {
-			bind["KEEP"] = 1
+	}
+	for flag, on := range flags {
+		bind[flag] = 0
+		if on {
+			bind[flag] = 1
 		}
 	}
 	return k.Bind(bind)
@@ -88,7 +93,7 @@ func segmented(op Operands, d Dims, segments int) fusedResult {
 	cut := func(x *Node) *Node { return Reshape(x, e.Batch, e.Tokens, x.Shape().Dim(-1)) }
 	op.XBC, op.Delta, op.LogAlpha = cut(op.XBC), cut(op.Delta), cut(op.LogAlpha)
 	state := shapes.Make(dtypes.Float32, e.Batch, e.Heads, e.HeadDim, e.State)
-	own := xla.TritonCall(kernel("states", e, 1, chunks, false), []shapes.Shape{state, shapes.Make(dtypes.Float32, e.Batch, e.Heads)},
+	own := xla.TritonCall(kernel("states", e, 1, chunks, nil), []shapes.Shape{state, shapes.Make(dtypes.Float32, e.Batch, e.Heads)},
 		op.XBC, op.Delta, op.LogAlpha)
 	initial := op.Initial
 	if initial == nil {
@@ -116,31 +121,40 @@ func fused(op Operands, d Dims) fusedResult {
 		return segmented(op, d, segments)
 	}
 	chunks := (d.Tokens + fusedChunk - 1) / fusedChunk
-	state := []int{d.Batch, d.Heads, d.HeadDim, d.State}
-	initial := op.Initial
-	if initial == nil {
-		initial = Zeros(g, shapes.Make(dtypes.Float32, state...))
+	nothing := shapes.Make(dtypes.BFloat16, 1) // stands for what does not exist
+	unless := func(absent bool, dtype dtypes.DType, dims ...int) shapes.Shape {
+		if absent {
+			return shapes.Make(dtype, 1)
+		}
+		return shapes.Make(dtype, dims...)
 	}
-	skip := op.D
+	initial, skip := op.Initial, op.D
+	finalState := unless(op.Fresh, dtypes.Float32, d.Batch, d.Heads, d.HeadDim, d.State)
+	if initial == nil {
+		initial = Zeros(g, finalState)
+	}
 	if skip == nil {
 		skip = Zeros(g, shapes.Make(dtypes.Float32, 1, d.Heads))
 	}
 	models := skip.Shape().Dim(0)
-	rows := d.Batch / models
+	rows, train, enters := d.Batch/models, op.Keep != nil, !op.Fresh || chunks > 1
 	output := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.HeadDim)
 	gate := shapes.Make(dtypes.Float32, d.Batch, d.Tokens, d.Heads)
 	perHead := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.State)
-	finalState := shapes.Make(dtypes.Float32, state...)
+	perChunk := shapes.Make(dtypes.Float32, d.Batch, chunks, d.Heads)
+	kept := unless(!train || !enters, dtypes.BFloat16, d.Batch, chunks, d.Heads, d.HeadDim, d.State)
+	ends := map[string]bool{"ENDS": !op.Fresh}
 	var entering *Node
 	outs := xla.CustomVJP(func(in []*Node) []*Node {
-		kept := shapes.Make(dtypes.BFloat16, d.Batch, chunks, d.Heads, d.HeadDim, d.State)
-		if op.Keep == nil {
-			kept = shapes.Make(dtypes.BFloat16, 1)
-		}
-		outs := xla.TritonCall(kernel("forward", d, rows, chunks, op.Keep != nil), []shapes.Shape{output, finalState, kept}, in...)
-		if op.Keep != nil {
-			for i := range outs {
-				outs[i] = op.Keep(outs[i])
+		flags := map[string]bool{"ENDS": !op.Fresh, "KEEP": train && enters}
+		outs := xla.TritonCall(kernel("forward", d, rows, chunks, flags), []shapes.Shape{output, finalState, kept}, in...)
+		if train {
+			outs[0] = op.Keep(outs[0])
+			if !op.Fresh {
+				outs[1] = op.Keep(outs[1])
+			}
+			if enters {
+				outs[2] = op.Keep(outs[2])
 			}
 		}
 		entering = outs[2]
@@ -154,10 +168,13 @@ func fused(op Operands, d Dims) fusedResult {
 			dlast = Zeros(g, finalState)
 		}
 		xbc, delta, la := StopGradient(op.XBC), StopGradient(op.Delta), StopGradient(op.LogAlpha)
-		states := xla.TritonCall(kernel("adjoint", d, rows, chunks, true), // of the states that leave the chunks, and of the first
-			[]shapes.Shape{entering.Shape(), finalState, shapes.Make(dtypes.Float32, d.Batch, chunks, d.Heads)}, xbc, la, entering, dy, dlast)
-		outs := xla.TritonCall(kernel("backward", d, rows, chunks, true), []shapes.Shape{output, perHead, perHead, gate, gate, states[2].Shape()},
-			xbc, delta, la, StopGradient(skip), entering, states[0], states[2], dy)
+		states := []*Node{Zeros(g, nothing), ZerosLike(initial), Zeros(g, shapes.Make(dtypes.Float32, 1))}
+		if enters { // gradients of the states that leave the chunks, and of the first
+			states = xla.TritonCall(kernel("adjoint", d, rows, chunks, ends), []shapes.Shape{entering.Shape(), finalState, perChunk},
+				xbc, la, entering, dy, dlast)
+		}
+		outs := xla.TritonCall(kernel("backward", d, rows, chunks, map[string]bool{"STATES": enters}),
+			[]shapes.Shape{output, perHead, perHead, gate, gate, perChunk}, xbc, delta, la, StopGradient(skip), entering, states[0], states[2], dy)
 		group := func(x *Node) *Node { // sum over the heads of a group
 			x = Reshape(x, d.Batch, d.Tokens, d.Groups, d.Heads/d.Groups, d.State)
 			x = ReduceSum(ConvertDType(x, dtypes.Float32), 3)
@@ -167,6 +184,8 @@ func fused(op Operands, d Dims) fusedResult {
 		dSkip := ReduceSum(Reshape(outs[5], models, rows*chunks, d.Heads), 1)
 		return []*Node{Concatenate([]*Node{dx, group(outs[1]), group(outs[2])}, -1), outs[3], outs[4], dSkip, states[1]}
 	}, op.XBC, op.Delta, op.LogAlpha, skip, initial)
-	op.Initial = initial
+	if !op.Fresh {
+		op.Initial = initial
+	}
 	return fusedResult{outs[0], outs[1], op, d}
 }

@@ -15,8 +15,8 @@ import (
 
 func TestKernelsAreBoundToSizes(t *testing.T) {
 	d := Dims{Batch: 2, Tokens: 100, Heads: 4, HeadDim: 64, Groups: 2, State: 128}
-	for _, name := range []string{"forward", "states", "adjoint", "backward"} {
-		k := kernel(name, d, 2, 2, true)
+	for name, flags := range map[string]map[string]bool{"forward": {"ENDS": true, "KEEP": true}, "states": nil, "adjoint": {"ENDS": true}, "backward": {"STATES": true}} {
+		k := kernel(name, d, 2, 2, flags)
 		head, _, _ := strings.Cut(k.Source, "{noinline")
 		if strings.Contains(head, ": i32,") || strings.Contains(head, ": i32)") {
 			t.Errorf("%s still has integer arguments: %s", name, head)

@@ -239,7 +239,9 @@ func (p *program) micro(params, fit []*Node, total, tokens, labels, keep, clock,
 	for i, s := range p.specs {
 		call.Params[s.Name] = params[i]
 	}
-	call.State = p.initial(call.Params, fit, keep, clock, state)
+	if call.Fresh = p.use == (uses{}); !call.Fresh {
+		call.State = p.initial(call.Params, fit, keep, clock, state)
+	}
 	out := p.model.Forward(call)
 	n := p.config.LossPieces
 	if n == 0 {

@@ -4,7 +4,8 @@
 
 x, B and C are columns of one row-major array xbc [batch, T, W]; dt and la = dt A are float32 [batch, T, H];
 D (skip) is float32 [models, H], a model has ROWS sequences.
-The forward walks the chunks with the state in registers and keeps the state that enters each chunk (bf16). The
+The forward walks the chunks with the state in registers and keeps the state that enters each chunk (bf16). Without
+ENDS it starts from zeros and its last state is not written; without STATES all states that enter chunks are zeros. The
 backward first walks them in reverse with the state's gradient in registers, then takes all chunks at once.
 
     python ssd.py DIR            writes DIR/NAME.ttir for the shapes of SHAPES
@@ -17,7 +18,7 @@ import triton.language as tl
 
 
 @triton.jit
-def ssd_forward(xbc, dt, la, skip, h0, y, hT, hs, T, H, W, OB, OC, PER, ROWS, CHUNKS, KEEP,
+def ssd_forward(xbc, dt, la, skip, h0, y, hT, hs, T, H, W, OB, OC, PER, ROWS, CHUNKS, KEEP, ENDS,
                 P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
     h = tl.program_id(0)
     b = tl.program_id(1)
@@ -28,7 +29,7 @@ def ssd_forward(xbc, dt, la, skip, h0, y, hT, hs, T, H, W, OB, OC, PER, ROWS, CH
     group = h // PER
     entry = p[:, None] * N + n[None, :]
     own = (b * H + h).to(tl.int64) * (P * N)
-    state = tl.load(h0 + own + entry)
+    state = tl.load(h0 + own + entry, mask=(entry >= 0) & (ENDS > 0), other=0.0)
     direct = tl.where(q[:, None] == q[None, :], tl.load(skip + b // ROWS * H + h), 0.0)
     lower = q[:, None] >= q[None, :]
     wide = q[:, None] * W
@@ -53,7 +54,8 @@ def ssd_forward(xbc, dt, la, skip, h0, y, hT, hs, T, H, W, OB, OC, PER, ROWS, CH
         tl.store(y + (row * H + h) * P + q[:, None] * (H * P) + p[None, :], out.to(E), mask=live[:, None])
         xw = (x.to(tl.float32) * (dtv * tl.exp(total - cs))[:, None]).to(E)
         state = tl.dot(tl.trans(xw), B, state * tl.exp(total))
-    tl.store(hT + own + entry, state)
+    if ENDS > 0:
+        tl.store(hT + own + entry, state)
 
 
 @triton.jit
@@ -85,7 +87,7 @@ def ssd_states(xbc, dt, la, own, total, T, H, W, OB, PER, CHUNKS, P: tl.constexp
 
 
 @triton.jit
-def ssd_adjoint(xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, OC, PER, CHUNKS, P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
+def ssd_adjoint(xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, OC, PER, CHUNKS, ENDS, P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
     """The gradient of the state that leaves each chunk, from the last chunk to the first."""
     h = tl.program_id(0)
     b = tl.program_id(1)
@@ -95,7 +97,7 @@ def ssd_adjoint(xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, OC, PER, CHUNKS, 
     E = xbc.dtype.element_ty
     entry = p[:, None] * N + n[None, :]
     own = (b * H + h).to(tl.int64) * (P * N)
-    dh = tl.load(dhT + own + entry)
+    dh = tl.load(dhT + own + entry, mask=(entry >= 0) & (ENDS > 0), other=0.0)
     for step in range(0, CHUNKS):
         c = CHUNKS - 1 - step
         row = b.to(tl.int64) * T + c * Q
@@ -110,11 +112,12 @@ def ssd_adjoint(xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, OC, PER, CHUNKS, 
         tl.store(ends + (b * CHUNKS + c) * H + h, tl.sum(tl.sum(both, 1), 0) * keep)
         dye = (dyv.to(tl.float32) * tl.exp(tl.cumsum(lav, 0))[:, None]).to(E)
         dh = tl.dot(tl.trans(dye), C, dh * keep)
-    tl.store(dh0 + own + entry, dh)
+    if ENDS > 0:
+        tl.store(dh0 + own + entry, dh)
 
 
 @triton.jit
-def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dskip, T, H, W, OB, OC, PER, ROWS, CHUNKS,
+def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dskip, T, H, W, OB, OC, PER, ROWS, CHUNKS, STATES,
                  P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
     """All gradients inside one chunk; dB and dC are those of one head, dskip of one chunk."""
     h = tl.program_id(0)
@@ -141,8 +144,9 @@ def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dsk
     dyv = tl.load(dy + head + q[:, None] * (H * P) + p[None, :], mask=live[:, None], other=0.0)
     dtv = tl.load(dt + gate + q * H, mask=live, other=0.0)
     lav = tl.load(la + gate + q * H, mask=live, other=0.0)
-    hin = tl.load(hs + state + entry)
-    dh = tl.load(dhs + state + entry)
+    known = (entry >= 0) & (STATES > 0)
+    hin = tl.load(hs + state + entry, mask=known, other=0.0)
+    dh = tl.load(dhs + state + entry, mask=known, other=0.0)
     cs = tl.cumsum(lav, 0)
     total = tl.sum(lav, 0)
     enter = tl.exp(cs)
@@ -171,12 +175,12 @@ def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dsk
     tl.store(ddt + gate + q * H, tl.sum(out * xf, 1), mask=live)
     later = tl.sum(v, 0) - tl.cumsum(v, 0) + v
     before = tl.cumsum(left, 0) - left
-    tl.store(dla + gate + q * H, later + before + tl.load(ends + (b * CHUNKS + c) * H + h), mask=live)
+    tl.store(dla + gate + q * H, later + before + tl.load(ends + (b * CHUNKS + c) * H + h, mask=STATES > 0, other=0.0), mask=live)
 
 
 SHAPES = [(64, 16), (64, 32), (64, 64), (64, 128), (64, 256)]
 QUERY = 64
-SCALARS = ["T", "H", "W", "OB", "OC", "PER", "ROWS", "CHUNKS", "KEEP"]
+SCALARS = ["T", "H", "W", "OB", "OC", "PER", "ROWS", "CHUNKS", "KEEP", "ENDS", "STATES"]
 FORWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("skip", "fp32"), ("h0", "fp32"), ("y", "bf16"), ("hT", "fp32"), ("hs", "bf16")]
 STATES = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("own", "fp32"), ("total", "fp32")]
 ADJOINT = [("xbc", "bf16"), ("la", "fp32"), ("hs", "bf16"), ("dy", "bf16"), ("dhT", "fp32"), ("dhs", "bf16"), ("dh0", "fp32"), ("ends", "fp32")]
@@ -206,15 +210,15 @@ def write(folder):
                 f.write(ir)
 
 
-def check():
+def check(T=150, ends=1):
     import torch
     torch.manual_seed(0)
-    b, T, H, G, P, N, Q = 2, 150, 4, 2, 16, 16, 64
+    b, H, G, P, N, Q = 2, 4, 2, 16, 16, 64
     W = H * P + 2 * G * N
     xbc = torch.randn(b, T, W, dtype=torch.float64).float()
     dt = torch.rand(b, T, H) * 0.5
     A = -torch.rand(H) - 0.1
-    h0, dhT = torch.randn(b, H, P, N), torch.randn(b, H, P, N)
+    h0, dhT = ends * torch.randn(b, H, P, N), ends * torch.randn(b, H, P, N)
     dy = torch.randn(b, T, H, P)
 
     skip = torch.randn(b, H)  # two models of one row
@@ -230,22 +234,26 @@ def check():
     ((yr * dy.double()).sum() + (state * dhT.double()).sum()).backward()
 
     chunks = -(-T // Q)
+    states = int(ends or chunks > 1)
     y, hT, hs = torch.zeros(b, T, H, P), torch.zeros_like(h0), torch.zeros(b, chunks, H, P, N)
     la = dt * A
     rest = (T, H, W, H * P, H * P + G * N, H // G, 1, chunks, P, N, Q)
-    ssd_forward[(H, b)](xbc, dt, la, skip, h0, y, hT, hs, *rest[:8], 1, *rest[8:])
+    ssd_forward[(H, b)](xbc, dt, la, skip, h0, y, hT, hs, *rest[:8], states, ends, *rest[8:])
     own, total = torch.zeros_like(h0), torch.zeros(b, H)
     ssd_states[(H, b)](xbc, dt, la, own, total, T, H, W, H * P, H // G, chunks, P, N, Q)
     again = own + total.exp()[..., None, None] * h0
     dx, dB, dC = torch.zeros(b, T, H, P), torch.zeros(b, T, H, N), torch.zeros(b, T, H, N)
     ddt, dla, dh0 = torch.zeros_like(dt), torch.zeros_like(dt), torch.zeros_like(h0)
-    dhs, ends, dskip = torch.zeros_like(hs), torch.zeros(b, chunks, H), torch.zeros(b, chunks, H)
-    ssd_adjoint[(H, b)](xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, H * P + G * N, H // G, chunks, P, N, Q)
-    ssd_backward[(H, chunks, b)](xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dskip, *rest)
+    dhs, left, dskip = torch.zeros_like(hs), torch.zeros(b, chunks, H), torch.zeros(b, chunks, H)
+    if states:
+        ssd_adjoint[(H, b)](xbc, la, hs, dy, dhT, dhs, dh0, left, T, H, W, H * P + G * N, H // G, chunks, ends, P, N, Q)
+    ssd_backward[(H, chunks, b)](xbc, dt, la, skip, hs, dhs, left, dy, dx, dB, dC, ddt, dla, dskip, *rest[:8], states, *rest[8:])
     group = lambda v: v.double().view(b, T, G, -1, N).sum(3).reshape(b, T, G * N)
     bad = 0
     for name, got, want in (("y", y, yr), ("hT", hT, state), ("own", again, state), ("dxbc", torch.cat([dx.double().reshape(b, T, H * P), group(dB), group(dC)], -1), xr.grad),
                             ("ddt", ddt, dtr.grad), ("dla", dla, lar.grad), ("dh0", dh0, hr.grad), ("dskip", dskip.sum(1), skr.grad)):
+        if not ends and name in ("hT", "own", "dh0"):
+            continue
         want = want.detach()
         ratio = ((got.double() - want).norm() / want.norm()).item()
         print(f"{name:5} {ratio:.2e}")
@@ -254,4 +262,4 @@ def check():
 
 
 if __name__ == "__main__":
-    sys.exit(check() if sys.argv[1:] == ["--check"] else write(sys.argv[1]))
+    sys.exit(check() + check(150, 0) + check(50, 0) if sys.argv[1:] == ["--check"] else write(sys.argv[1]))
