@@ -14,10 +14,13 @@ import (
 // Environment variables that the runner sets and that users may set.
 const (
 	ScaleVariable    = "STUFFED_SCALE"    // smoke, small or full
-	HeadlessVariable = "STUFFED_HEADLESS" // not empty: no person watches, progress is written sparingly
+	HeadlessVariable = "STUFFED_HEADLESS" // not empty: no person watches, progress is written sparingly; publish: nothing that differs from run to run, and small pictures
 	nameVariable     = "STUFFED_NOTEBOOK" // name of the notebook that the runner executes
 	folderVariable   = "GONB_DIR"         // folder of the notebook, set by the kernel
 )
+
+// publish is the value of HeadlessVariable for results that are kept in the notebooks.
+const publish = "publish"
 
 // Scales of a run: smoke proves that cells work, small takes minutes on two cores, full needs a GPU.
 var Scales = []string{"smoke", "small", "full"}

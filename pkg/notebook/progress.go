@@ -42,6 +42,8 @@ const (
 func NewProgress(label string, total int64, unit string) *Progress {
 	d := frontEnd()
 	switch {
+	case os.Getenv(HeadlessVariable) == publish:
+		return newProgress(label, total, unit, sparing, time.Now, func(string, bool) {})
 	case os.Getenv(HeadlessVariable) != "":
 		return newProgress(label, total, unit, sparing, time.Now, plainLines(d.text))
 	case d.notebook:

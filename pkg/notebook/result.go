@@ -67,6 +67,8 @@ func Have(path string) bool {
 	if _, err := table.Read(path); err != nil {
 		return false
 	}
-	fmt.Println("using", path, "(remove it to make it anew)")
+	if os.Getenv(HeadlessVariable) != publish {
+		fmt.Println("using", path, "(remove it to make it anew)")
+	}
 	return true
 }

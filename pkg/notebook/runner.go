@@ -22,7 +22,7 @@ type Runner struct {
 	Names   []string      // beginnings of names; none means all
 	Scale   string        // smoke, small or full
 	Cell    time.Duration // how long one cell may take
-	InPlace bool          // keep the results in the notebooks themselves, otherwise in out/notebooks
+	InPlace bool          // keep the results in the notebooks themselves too, not in out/notebooks alone
 	Out     io.Writer     // one line for each notebook
 }
 
@@ -105,11 +105,12 @@ func (r Runner) one(ctx context.Context, path string) error {
 	if data, err = cleaned(data, false); err != nil {
 		return err
 	}
-	to := filepath.Join(r.Root, executed, name)
 	if r.InPlace {
-		to = path
+		if err := atomic.Bytes(path, data); err != nil {
+			return err
+		}
 	}
-	return atomic.Bytes(to, data)
+	return atomic.Bytes(filepath.Join(r.Root, executed, name), data)
 }
 
 // HTML exports executed notebooks as pages that need nothing from the network.
@@ -157,6 +158,10 @@ func (r Runner) scratch() (string, error) {
 
 // convert calls nbconvert and returns what it wrote.
 func (r Runner) convert(ctx context.Context, path string, args ...string) (string, error) {
+	headless := "1"
+	if r.InPlace {
+		headless = publish
+	}
 	runtime := filepath.Join(r.Root, "out", "jupyter")
 	if err := os.MkdirAll(runtime, 0o755); err != nil {
 		return "", err
@@ -166,7 +171,7 @@ func (r Runner) convert(ctx context.Context, path string, args ...string) (strin
 	cmd.Env = append(os.Environ(),
 		"PATH="+strings.Join([]string{bin, filepath.Join(r.Root, ".tools", "bin"), os.Getenv("PATH")}, string(os.PathListSeparator)),
 		"JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+runtime, "PYDEVD_DISABLE_FILE_VALIDATION=1",
-		ScaleVariable+"="+r.Scale, HeadlessVariable+"=1", nameVariable+"="+strings.TrimSuffix(filepath.Base(path), ".ipynb"))
+		ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+strings.TrimSuffix(filepath.Base(path), ".ipynb"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var log bytes.Buffer

@@ -17,10 +17,15 @@ type front struct {
 	send     func(*protocol.DisplayData)
 	text     io.Writer
 	svg      int // larger figures are shown as pixels, so that they do not fill the notebook
+	small    bool
 }
 
 func frontEnd() front {
-	return front{notebook: gonbui.IsNotebook, send: gonbui.SendData, text: os.Stdout, svg: 300 << 10}
+	f := front{notebook: gonbui.IsNotebook, send: gonbui.SendData, text: os.Stdout, svg: 300 << 10}
+	if os.Getenv(HeadlessVariable) == publish {
+		f.small, f.svg = true, 0
+	}
+	return f
 }
 
 // Show shows a figure in the notebook as SVG and PNG; in a terminal it says what the figure is.
@@ -33,11 +38,20 @@ func (d front) show(f *figure.Figure) error {
 		_, err := fmt.Fprintln(d.text, said+"; figure.Save writes it to files")
 		return err
 	}
-	png, err := f.PNG(144)
+	pixels, err := f.PNG(144)
+	if err == nil && d.small {
+		if pixels, err = f.PNG(110); err == nil {
+			pixels, err = indexed(pixels)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	data := map[protocol.MIMEType]any{protocol.MIMEImagePNG: png, protocol.MIMETextPlain: said}
+	data := map[protocol.MIMEType]any{protocol.MIMEImagePNG: pixels, protocol.MIMETextPlain: said}
+	if d.small {
+		d.send(&protocol.DisplayData{Data: data})
+		return nil
+	}
 	svg, err := f.SVG()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package notebook
 import (
 	"bytes"
 	"fmt"
+	"image/png"
 	"math"
 	"strings"
 	"testing"
@@ -131,4 +132,43 @@ func ExampleTable() {
 	// position (tokens)  loss (nat/token)
 	//               256              1.73
 	//              8192              2.25
+}
+
+// TestSmallPictures keeps published notebooks small: the same picture in few colours, nothing beside it.
+func TestSmallPictures(t *testing.T) {
+	d, sent := browser()
+	d.small = true
+	f := curve(t, 50)
+	if err := d.show(f); err != nil {
+		t.Fatal(err)
+	}
+	got := (*sent)[0].Data
+	whole, err := f.PNG(110)
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := got[protocol.MIMEImagePNG].([]byte)
+	a, err := png.Decode(bytes.NewReader(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := png.Decode(bytes.NewReader(few))
+	if err != nil || a.Bounds() != b.Bounds() || len(few) >= len(whole) || got[protocol.MIMEImageSVG] != nil {
+		t.Fatalf("%v: %d bytes of %d, %v", err, len(few), len(whole), b.Bounds())
+	}
+	far := 0
+	for y := range a.Bounds().Dy() {
+		for x := range a.Bounds().Dx() {
+			r1, g1, b1, _ := a.At(x, y).RGBA()
+			r2, g2, b2, _ := b.At(x, y).RGBA()
+			for _, c := range [][2]uint32{{r1, r2}, {g1, g2}, {b1, b2}} {
+				if max(c[0], c[1])-min(c[0], c[1]) > 24<<8 {
+					far++
+				}
+			}
+		}
+	}
+	if far > 0 {
+		t.Errorf("%d of %d values changed visibly", far, 3*a.Bounds().Dx()*a.Bounds().Dy())
+	}
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/eval"
+	"stuffed/pkg/models"
 	"stuffed/pkg/table"
 	"stuffed/pkg/trace"
 )
@@ -23,6 +25,7 @@ type Kinds struct {
 // missing.
 func LookAtKinds(ctx context.Context, q Question, kinds []eval.Labelled, root string) (*Kinds, error) {
 	all := &Kinds{Verdicts: table.New(), Curves: table.New()}
+	q.open = sync.OnceValues(func() (*models.Opened, error) { return models.Open(q.Model, q.Backend, "") })
 	for _, k := range kinds {
 		q.Source = trace.Source{Texts: k.Texts}
 		seen, err := Look(ctx, q, root)

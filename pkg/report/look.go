@@ -20,6 +20,8 @@ type Question struct {
 	Histogram   []int // tokens after which the entries of the states are counted
 	Bins        int   // 0 means 101
 	Rule        func(trainLength int) collapse.Rule
+
+	open func() (*models.Opened, error) // where several questions share a model
 }
 
 // Seen is the answer: tables, verdict and how they came to be.
@@ -52,7 +54,11 @@ func Look(ctx context.Context, q Question, root string) (*Seen, error) {
 		return nil, err
 	}
 	if !done {
-		if m, err = models.Open(q.Model, q.Backend, ""); err != nil {
+		open := q.open
+		if open == nil {
+			open = func() (*models.Opened, error) { return models.Open(q.Model, q.Backend, "") }
+		}
+		if m, err = open(); err != nil {
 			return nil, err
 		}
 		if err := trace.File(ctx, m, q.Source, c, q.Histogram, q.Bins, output); err != nil {

@@ -25,19 +25,45 @@ const perOctave = 12 // points of a curve in every doubling of the position
 // Curves of at most so many heads or channels stand in one panel.
 const most = 8
 
-var read = figure.Axis{Column: "read", Label: "tokens read", Unit: "1", Scale: figure.Log2}
+var read = figure.Axis{Column: "read", Label: "Read", Unit: "tokens", Scale: figure.Log2}
 
 // units and scales of the quantities of a trace.
 func axisOf(quantity string) figure.Axis {
-	a := figure.Axis{Column: "value", Label: quantity, Unit: "1", Scale: figure.Log10}
+	a := figure.Axis{Column: "value", Label: title(quantity), Unit: "1", Scale: figure.Log10}
 	switch quantity {
 	case "mean", "top_share", "retention", "log_retention", "log_alpha", "x", "B", "C":
 		a.Scale = figure.Linear
 	}
 	if quantity == "log_alpha" || quantity == "log_retention" {
-		a.Unit = "nats"
+		a.Unit = "nat"
 	}
 	return a
+}
+
+// titles are quantities of a trace in words.
+var titles = map[string]string{
+	"mean": "Mean of the state", "variance": "Variance of the state", "rms": "Root mean square of the state", "norm": "State norm",
+	"absmax": "Largest magnitude", "top_share": "Share of the top channels", "delta": "Δ", "log_alpha": "log α", "retention": "Retention of the first token",
+	"log_retention": "Log retention of the first token", "x_norm": "Norm of x", "b_norm": "Norm of B", "c_norm": "Norm of C", "write_norm": "Norm of Δ x Bᵀ",
+}
+
+func title(quantity string) string {
+	if t := titles[quantity]; t != "" {
+		return t
+	}
+	return quantity
+}
+
+// named writes quantities in words.
+func named(t *table.Table) *table.Table {
+	for _, c := range t.Columns {
+		if c.Name == "quantity" {
+			for i, q := range c.Texts {
+				c.Texts[i] = title(q)
+			}
+		}
+	}
+	return t
 }
 
 // AllHeads is a quantity of the states over the tokens read, one panel for every layer and head, averaged over prompts.
@@ -61,7 +87,7 @@ func CloseUp(states *table.Table, layer int, heads []int, trainLength int, quant
 	if err != nil {
 		return Figure{}, err
 	}
-	y := figure.Axis{Column: "value", Label: fmt.Sprintf("value, layer %d", layer), Unit: "1"}
+	y := figure.Axis{Column: "value", Label: fmt.Sprintf("Layer %d", layer), Unit: "1"}
 	if len(quantities) == 1 {
 		y = axisOf(quantities[0])
 	}
@@ -70,7 +96,7 @@ func CloseUp(states *table.Table, layer int, heads []int, trainLength int, quant
 	if several(t) {
 		spec.Lo, spec.Hi = "low", "high"
 	}
-	return Figure{spec, t}, nil
+	return Figure{spec, named(t)}, nil
 }
 
 // pick keeps rows of heads of a layer.
@@ -110,13 +136,13 @@ func Histogram(histograms *table.Table, layer, head int) (Figure, error) {
 	if err != nil {
 		return Figure{}, err
 	}
-	return Figure{figure.Histograms{Size: figure.Size{Note: fmt.Sprintf("layer %d, head %d", layer, head)}, Left: "left", Right: "right",
-		X: figure.Axis{Label: "entry of the state", Unit: "1"}, Count: figure.Axis{Column: "count", Label: "entries", Unit: "1", Scale: figure.Log10},
+	return Figure{figure.Histograms{Size: figure.Size{Note: fmt.Sprintf("Layer %d, head %d", layer, head)}, Left: "left", Right: "right",
+		X: figure.Axis{Label: "Entry of the state", Unit: "1"}, Count: figure.Axis{Column: "count", Label: "Entries", Unit: "1", Scale: figure.Log10},
 		Series: []string{"position"}, Name: "after token %s"}, some}, nil
 }
 
 // HeadMap is a number for every layer and head.
 func HeadMap(t *table.Table, column, label, scale string) Figure {
-	return Figure{figure.HeatMap{X: figure.Axis{Column: "head", Label: "head", Unit: "1"}, Y: figure.Axis{Column: "layer", Label: "layer", Unit: "1"},
+	return Figure{figure.HeatMap{X: figure.Axis{Column: "head", Label: "Head", Unit: "1"}, Y: figure.Axis{Column: "layer", Label: "Layer", Unit: "1"},
 		Value: figure.Axis{Column: column, Label: label, Unit: "1", Scale: scale}}, t}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/figure"
@@ -18,7 +19,7 @@ func Together(states, losses *table.Table, v *collapse.Verdict) (Figure, error) 
 	if err != nil {
 		return Figure{}, err
 	}
-	out.AddText("panel", slices.Repeat([]string{"loss (nats)"}, out.Rows())).AddText("curve", slices.Repeat([]string{"loss"}, out.Rows()))
+	out.AddText("panel", slices.Repeat([]string{"Loss (nat)"}, out.Rows())).AddText("curve", slices.Repeat([]string{"loss"}, out.Rows()))
 	for _, h := range collapse.Select(v.Details.All, 4) {
 		some, err := pick(states, h.Layer, []int{h.Head})
 		if err != nil {
@@ -31,7 +32,7 @@ func Together(states, losses *table.Table, v *collapse.Verdict) (Figure, error) 
 		if norm, err = relative(norm, length); err != nil {
 			return Figure{}, err
 		}
-		norm.AddText("panel", slices.Repeat([]string{"norm / in-window maximum"}, norm.Rows()))
+		norm.AddText("panel", slices.Repeat([]string{"State norm / in-window maximum"}, norm.Rows()))
 		norm.AddText("curve", slices.Repeat([]string{fmt.Sprintf("layer %d head %d", h.Layer, h.Head)}, norm.Rows()))
 		if err := out.Append(norm); err != nil {
 			return Figure{}, err
@@ -44,7 +45,7 @@ func Together(states, losses *table.Table, v *collapse.Verdict) (Figure, error) 
 	if v.DegradationAt != nil {
 		marks = append(marks, figure.Mark{At: float64(*v.DegradationAt), Label: "loss degrades"})
 	}
-	return Figure{figure.Curves{Size: figure.Size{Width: "double", Note: Sentence(v)}, X: read, Y: figure.Axis{Column: "value", Label: "value", Unit: "1"},
+	return Figure{figure.Curves{Size: figure.Size{Width: "double", Note: Sentence(v)}, X: read, Y: figure.Axis{Column: "value", Label: "Value", Unit: "1"},
 		Series: []string{"curve"}, Name: "%s", Panel: "panel", PanelName: "%s", Across: 2, FreeY: true, Marks: marks}, out}, nil
 }
 
@@ -143,6 +144,18 @@ func Ratios(states *table.Table, v *collapse.Verdict) (*table.Table, error) {
 	return table.New().AddInt("layer", layer).AddInt("head", head).AddFloat("ratio", ratio).AddFloat("onset", onset).AddFloat("retention", left), nil
 }
 
+// threshold is the axis of a threshold of collapse.Sweep.
+func threshold(column string) figure.Axis {
+	known := map[string]figure.Axis{"k": {Label: "Factor k", Unit: "1"}, "m": {Label: "Duration m", Unit: "tokens"},
+		"margin": {Label: "Margin", Unit: "nat"}, "factor": {Label: "Factor", Unit: "1"}}
+	a, is := known[column]
+	if !is {
+		a = figure.Axis{Label: column, Unit: "1"}
+	}
+	a.Column = column
+	return a
+}
+
 // SweepMap is how a verdict of collapse.Sweep hangs on two of its thresholds, as the share of the settings of the others
 // under which it is yes.
 func SweepMap(sweep *table.Table, verdict, x, y string) (Figure, error) {
@@ -176,8 +189,8 @@ func SweepMap(sweep *table.Table, verdict, x, y string) (Figure, error) {
 		xs, ys, share = append(xs, c.x), append(ys, c.y), append(share, at[c][0]/at[c][1])
 	}
 	low, high := 0.0, 1.0
-	return Figure{figure.HeatMap{X: figure.Axis{Column: x, Label: x, Unit: "1"}, Y: figure.Axis{Column: y, Label: y, Unit: "1"},
-		Value: figure.Axis{Column: "share", Label: verdict, Unit: "1", Min: &low, Max: &high}},
+	return Figure{figure.HeatMap{X: threshold(x), Y: threshold(y),
+		Value: figure.Axis{Column: "share", Label: "Yes: " + strings.ReplaceAll(verdict, "_", ", "), Unit: "share", Min: &low, Max: &high}},
 		table.New().AddFloat(x, xs).AddFloat(y, ys).AddFloat("share", share)}, nil
 }
 

@@ -38,7 +38,7 @@ func notebooksCommand() *cobra.Command {
 	}
 	run.Flags().StringVar(&r.Scale, "scale", "small", "smoke (cells work), small (minutes on two cores) or full (GPU)")
 	run.Flags().DurationVar(&r.Cell, "cell-timeout", 20*time.Minute, "how long one cell may take")
-	run.Flags().BoolVar(&r.InPlace, "in-place", false, "keep the results in the notebooks; otherwise they go to out/notebooks")
+	run.Flags().BoolVar(&r.InPlace, "in-place", false, "also keep the results in the notebooks, without times and rates and with small pictures")
 	each := func(do func(path string) error) func(*cobra.Command, []string) error {
 		return func(*cobra.Command, []string) error {
 			paths, err := notebook.List(filepath.Join(r.Root, r.Dir), r.Names...)
