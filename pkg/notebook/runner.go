@@ -28,6 +28,9 @@ type Runner struct {
 
 const executed = "out/notebooks"
 
+// quickLink leaves out debugging tables, which take most of the time that linking a cell takes.
+const quickLink = " -ldflags=-w"
+
 // linked matches a link from one notebook to another.
 var linked = regexp.MustCompile(`href="(\w+)\.ipynb"`)
 
@@ -171,7 +174,7 @@ func (r Runner) convert(ctx context.Context, path string, args ...string) (strin
 	cmd.Env = append(os.Environ(),
 		"PATH="+strings.Join([]string{bin, filepath.Join(r.Root, ".tools", "bin"), os.Getenv("PATH")}, string(os.PathListSeparator)),
 		"JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+runtime, "PYDEVD_DISABLE_FILE_VALIDATION=1",
-		ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+strings.TrimSuffix(filepath.Base(path), ".ipynb"))
+		"GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+quickLink), ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+strings.TrimSuffix(filepath.Base(path), ".ipynb"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var log bytes.Buffer

@@ -11,14 +11,21 @@ import (
 	"stuffed/pkg/table"
 )
 
-// LawData is the table of a figure.Fit: thresholds with their brackets, and the best form, the expected one and the others
-// asked for, between the smallest and the largest n_s. A point stands in the geometric middle of its bracket.
+// Points are in millions of scalars and thousands (1,024) of tokens; figures show scalars and tokens.
+const (
+	million = 1e6
+	kilo    = 1024
+)
+
+// LawData is the table of a figure.Fit, in scalars and tokens: thresholds with their brackets, and the best form, the
+// expected one and the others asked for, between the smallest and the largest n_s. A point stands in the geometric middle of
+// its bracket.
 func LawData(points []fit.Point, r *fit.Result, forms ...string) (*table.Table, error) {
 	var shown []figure.Point
 	from, to := math.Inf(1), math.Inf(-1)
 	for _, p := range points {
 		from, to = min(from, p.N), max(to, p.N)
-		shown = append(shown, figure.Point{X: p.N, Y: middle(p), Lo: known(p.Low), Hi: known(p.High)})
+		shown = append(shown, figure.Point{X: p.N * million, Y: middle(p) * kilo, Lo: known(p.Low) * kilo, Hi: known(p.High) * kilo})
 	}
 	var curves []figure.Curve
 	for _, name := range append([]string{r.Best}, forms...) {
@@ -26,9 +33,9 @@ func LawData(points []fit.Point, r *fit.Result, forms ...string) (*table.Table, 
 		if f == nil || slices.ContainsFunc(curves, func(c figure.Curve) bool { return c.Name == name }) {
 			continue
 		}
-		curves = append(curves, figure.Curve{Name: name, At: func(x float64) (y, lo, hi float64) { return f.At(x), math.NaN(), math.NaN() }})
+		curves = append(curves, figure.Curve{Name: name, At: func(x float64) (y, lo, hi float64) { return f.At(x/million) * kilo, math.NaN(), math.NaN() }})
 	}
-	return figure.FitData(shown, curves, from, to, figure.Log2)
+	return figure.FitData(shown, curves, from*million, to*million, figure.Log2)
 }
 
 func middle(p fit.Point) float64 {
