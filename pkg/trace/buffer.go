@@ -1,6 +1,10 @@
 package trace
 
-import "stuffed/pkg/table"
+import (
+	"slices"
+
+	"stuffed/pkg/table"
+)
 
 // buffer collects the rows of one table: prompt, whole numbers, perhaps a part, numbers.
 type buffer struct {
@@ -44,11 +48,10 @@ func (b *buffer) number(i int, v float64) { b.floats[i] = append(b.floats[i], v)
 
 // block adds a row for each of whole, with the same values of the first columns in all of them; the numbers follow.
 func (b *buffer) block(prompt string, first []int, whole ...[]int64) {
-	for range whole[0] {
-		b.prompt = append(b.prompt, prompt)
-		for i, v := range first {
-			b.ints[i] = append(b.ints[i], int64(v))
-		}
+	n := len(whole[0])
+	b.prompt = append(b.prompt, slices.Repeat([]string{prompt}, n)...)
+	for i, v := range first {
+		b.ints[i] = append(b.ints[i], slices.Repeat([]int64{int64(v)}, n)...)
 	}
 	for i, v := range whole {
 		b.ints[len(first)+i] = append(b.ints[len(first)+i], v...)

@@ -115,12 +115,20 @@ func (k *bucket) merge(name string, v []float64, layers, batch, n, i int, tokens
 			if atEnd {
 				from = ((l*n+i)*batch + b) * rest
 			}
-			to := sum[(l*batch+b)*rest:][:rest]
-			for q, x := range v[from:][:rest] {
-				switch {
-				case atEnd, name == perConv && q%len(convColumns) == len(convColumns)-1:
-					to[q] = x
-				default:
+			to, v := sum[(l*batch+b)*rest:][:rest], v[from:][:rest]
+			switch {
+			case atEnd:
+				copy(to, v)
+			case name == perConv:
+				for q, x := range v {
+					if q%len(convColumns) == len(convColumns)-1 {
+						to[q] = x
+					} else {
+						to[q] += x * tokens
+					}
+				}
+			default:
+				for q, x := range v {
 					to[q] += x * tokens
 				}
 			}
@@ -198,7 +206,7 @@ func (r *reader) states(name string, b int) {
 		if end := slices.Index(endColumns, column); end >= 0 {
 			values, width, at, scale = k.values[perEnd], len(endColumns), end, 1
 		}
-		all := out.floats[i]
+		all := slices.Grow(out.floats[i], d.layers*d.heads)
 		for l := range d.layers {
 			first := (l*batch + b) * d.heads
 			switch column {
@@ -209,8 +217,10 @@ func (r *reader) states(name string, b int) {
 					all = append(all, math.Exp(v))
 				}
 			default:
+				from := len(all)
+				all = all[:from+d.heads]
 				for h := range d.heads {
-					all = append(all, values[(first+h)*width+at]*scale)
+					all[from+h] = values[(first+h)*width+at] * scale
 				}
 			}
 		}
