@@ -40,7 +40,7 @@ func schemaOf(t *Table) *parquet.Schema {
 		case c.Ints != nil:
 			n = parquet.Leaf(parquet.Int64Type)
 		case c.Floats != nil:
-			n = parquet.Leaf(parquet.DoubleType)
+			n = parquet.Encoded(parquet.Leaf(parquet.DoubleType), &parquet.ByteStreamSplit)
 		default:
 			n = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 		}
