@@ -19,8 +19,8 @@ const compared = 1024
 
 // Deviation is how far fast mode is from exact mode (float32, no TF32) in one call that reads tokens tokens: ‖fast − exact‖ /
 // ‖exact‖ of the logits at up to 1,024 evenly spaced positions, both with the same weights, rounded to bfloat16. What the rounding
-// of the weights changes by itself, and, with parts, what products in TF32 and bfloat16 without the fused kernels do, are
-// rows of their own. least is what fast mode should stay below.
+// of the weights changes by itself, products in TF32 and, with parts, bfloat16 without the fused kernels are rows of their
+// own. least is what fast mode should stay below.
 func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, least float64, parts bool) []Row {
 	shape := fmt.Sprintf("%s B1 T%d", name, tokens)
 	row := func(what, note string) Row {
@@ -55,13 +55,13 @@ func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, 
 	}
 	bf16 := lm.Options{Compute: dtypes.BFloat16}
 	rows := []Row{measure(target, bf16)}
+	if fast.Precision == "fast" {
+		rows = append(rows, measure(row("TF32", target.Note), lm.Options{}))
+	}
 	if parts {
 		plain := bf16
 		plain.Plain = true
 		rows = append(rows, measure(row("bf16 without kernels", ""), plain))
-		if fast.Precision == "fast" {
-			rows = append(rows, measure(row("TF32", ""), lm.Options{}))
-		}
 	}
 	return append(rows, between(row("float32, weights not rounded", ""), reference[1]))
 }
