@@ -62,6 +62,9 @@ func Train(d *xla.Device, s TrainSpec, runs int) []Row {
 		shape += fmt.Sprintf(" × %d models", s.Replicas)
 	}
 	note := fmt.Sprintf("save %s", s.Save)
+	if s.Unroll {
+		note = "no loop over layers"
+	}
 	if s.StepsPerCall > 1 {
 		note += fmt.Sprintf(", %d steps per call", s.StepsPerCall)
 	}

@@ -118,8 +118,8 @@ func (b *block) convTrained(l layerOf, raw, window *Node) (y, after *Node) {
 func (b *block) parts(v *Node, n int) (first, rest *Node) {
 	part := func(from, to int) *Node { return SliceAxis(v, -1, AxisRange(from, to)) }
 	if v.Type() == NodeTypeConcatenate {
-		if in := v.Inputs(); in[0].Shape().Dim(-1) == n {
-			return in[0], Concatenate(in[1:], -1)
+		if in := v.Inputs(); len(in) == 2 && in[0].Shape().Dim(-1) == n {
+			return in[0], in[1]
 		}
 	}
 	return part(0, n), part(n, v.Shape().Dim(-1))

@@ -140,7 +140,7 @@ func fused(op Operands, d Dims) fusedResult {
 	rows, train, enters := d.Batch/models, op.Keep != nil, !op.Fresh || chunks > 1
 	output := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.HeadDim)
 	gate := shapes.Make(dtypes.Float32, d.Batch, d.Tokens, d.Heads)
-	perHead := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.State)
+	perHead := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, 2, d.Heads, d.State) // of B and of C
 	perChunk := shapes.Make(dtypes.Float32, d.Batch, chunks, d.Heads)
 	kept := unless(!train || !enters, dtypes.BFloat16, d.Batch, chunks, d.Heads, d.HeadDim, d.State)
 	ends := map[string]bool{"ENDS": !op.Fresh}
@@ -174,15 +174,13 @@ func fused(op Operands, d Dims) fusedResult {
 				xbc, la, entering, dy, dlast)
 		}
 		outs := xla.TritonCall(kernel("backward", d, rows, chunks, map[string]bool{"STATES": enters}),
-			[]shapes.Shape{output, perHead, perHead, gate, gate, perChunk}, xbc, delta, la, StopGradient(skip), entering, states[0], states[2], dy)
-		group := func(x *Node) *Node { // sum over the heads of a group
-			x = Reshape(x, d.Batch, d.Tokens, d.Groups, d.Heads/d.Groups, d.State)
-			x = ReduceSum(ConvertDType(x, dtypes.Float32), 3)
-			return ConvertDType(Reshape(x, d.Batch, d.Tokens, d.Groups*d.State), dtypes.BFloat16)
-		}
+			[]shapes.Shape{output, perHead, gate, gate, perChunk}, xbc, delta, la, StopGradient(skip), entering, states[0], states[2], dy)
 		dx := Reshape(outs[0], d.Batch, d.Tokens, d.Heads*d.HeadDim)
-		dSkip := ReduceSum(Reshape(outs[5], models, rows*chunks, d.Heads), 1)
-		return []*Node{Concatenate([]*Node{dx, group(outs[1]), group(outs[2])}, -1), outs[3], outs[4], dSkip, states[1]}
+		ofGroups := Reshape(outs[1], d.Batch, d.Tokens, 2, d.Groups, d.Heads/d.Groups, d.State)
+		sums := ConvertDType(ReduceSum(ConvertDType(ofGroups, dtypes.Float32), 4), dtypes.BFloat16)
+		dBC := Reshape(sums, d.Batch, d.Tokens, 2*d.Groups*d.State)
+		dSkip := ReduceSum(Reshape(outs[4], models, rows*chunks, d.Heads), 1)
+		return []*Node{Concatenate([]*Node{dx, dBC}, -1), outs[2], outs[3], dSkip, states[1]}
 	}, op.XBC, op.Delta, op.LogAlpha, skip, initial)
 	if !op.Fresh {
 		op.Initial = initial

@@ -117,9 +117,9 @@ def ssd_adjoint(xbc, la, hs, dy, dhT, dhs, dh0, ends, T, H, W, OC, PER, CHUNKS, 
 
 
 @triton.jit
-def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dskip, T, H, W, OB, OC, PER, ROWS, CHUNKS, STATES,
+def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dbc, ddt, dla, dskip, T, H, W, OB, OC, PER, ROWS, CHUNKS, STATES,
                  P: tl.constexpr, N: tl.constexpr, Q: tl.constexpr):
-    """All gradients inside one chunk; dB and dC are those of one head, dskip of one chunk."""
+    """All gradients inside one chunk; dbc [batch, T, 2, H, N] holds those of B and of C of one head, dskip is of one chunk."""
     h = tl.program_id(0)
     c = tl.program_id(1)
     b = tl.program_id(2)
@@ -159,10 +159,11 @@ def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dB, dC, ddt, dla, dsk
     gb = (g * w).to(E)
     dCv = tl.dot(dyv, hin) * enter[:, None]
     dCv = tl.dot(gb, B, dCv)
-    tl.store(dC + (gate*N + q[:, None] * (H * N) + n[None, :]), dCv.to(E), mask=live[:, None])
+    both = dbc + (2 * row * H + h) * N + q[:, None] * (2 * H * N) + n[None, :]
+    tl.store(both + H * N, dCv.to(E), mask=live[:, None])
     dBv = tl.dot(x, dh) * (dtv * leave)[:, None]
     dBv = tl.dot(tl.trans(gb), C, dBv)
-    tl.store(dB + (gate*N + q[:, None] * (H * N) + n[None, :]), dBv.to(E), mask=live[:, None])
+    tl.store(both, dBv.to(E), mask=live[:, None])
     xf = x.to(tl.float32)
     dyf = dyv.to(tl.float32)
     v += tl.sum(tl.dot(C, tl.trans(hin)) * dyf, 1) * enter
@@ -185,7 +186,7 @@ FORWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("skip", "fp32"), ("
 STATES = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("own", "fp32"), ("total", "fp32")]
 ADJOINT = [("xbc", "bf16"), ("la", "fp32"), ("hs", "bf16"), ("dy", "bf16"), ("dhT", "fp32"), ("dhs", "bf16"), ("dh0", "fp32"), ("ends", "fp32")]
 BACKWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("skip", "fp32"), ("hs", "bf16"), ("dhs", "bf16"), ("ends", "fp32"), ("dy", "bf16"),
-            ("dx", "bf16"), ("dB", "bf16"), ("dC", "bf16"), ("ddt", "fp32"), ("dla", "fp32"), ("dskip", "fp32")]
+            ("dx", "bf16"), ("dbc", "bf16"), ("ddt", "fp32"), ("dla", "fp32"), ("dskip", "fp32")]
 KERNELS = {"forward": (ssd_forward, FORWARD), "states": (ssd_states, STATES), "adjoint": (ssd_adjoint, ADJOINT), "backward": (ssd_backward, BACKWARD)}
 
 
@@ -242,15 +243,15 @@ def check(T=150, ends=1):
     own, total = torch.zeros_like(h0), torch.zeros(b, H)
     ssd_states[(H, b)](xbc, dt, la, own, total, T, H, W, H * P, H // G, chunks, P, N, Q)
     again = own + total.exp()[..., None, None] * h0
-    dx, dB, dC = torch.zeros(b, T, H, P), torch.zeros(b, T, H, N), torch.zeros(b, T, H, N)
+    dx, dbc = torch.zeros(b, T, H, P), torch.zeros(b, T, 2, H, N)
     ddt, dla, dh0 = torch.zeros_like(dt), torch.zeros_like(dt), torch.zeros_like(h0)
     dhs, left, dskip = torch.zeros_like(hs), torch.zeros(b, chunks, H), torch.zeros(b, chunks, H)
     if states:
         ssd_adjoint[(H, b)](xbc, la, hs, dy, dhT, dhs, dh0, left, T, H, W, H * P + G * N, H // G, chunks, ends, P, N, Q)
-    ssd_backward[(H, chunks, b)](xbc, dt, la, skip, hs, dhs, left, dy, dx, dB, dC, ddt, dla, dskip, *rest[:8], states, *rest[8:])
-    group = lambda v: v.double().view(b, T, G, -1, N).sum(3).reshape(b, T, G * N)
+    ssd_backward[(H, chunks, b)](xbc, dt, la, skip, hs, dhs, left, dy, dx, dbc, ddt, dla, dskip, *rest[:8], states, *rest[8:])
+    rest = dbc.double().view(b, T, 2, G, -1, N).sum(4).reshape(b, T, 2 * G * N)
     bad = 0
-    for name, got, want in (("y", y, yr), ("hT", hT, state), ("own", again, state), ("dxbc", torch.cat([dx.double().reshape(b, T, H * P), group(dB), group(dC)], -1), xr.grad),
+    for name, got, want in (("y", y, yr), ("hT", hT, state), ("own", again, state), ("dxbc", torch.cat([dx.double().reshape(b, T, H * P), rest], -1), xr.grad),
                             ("ddt", ddt, dtr.grad), ("dla", dla, lar.grad), ("dh0", dh0, hr.grad), ("dskip", dskip.sum(1), skr.grad)):
         if not ends and name in ("hT", "own", "dh0"):
             continue
