@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gomlx/compute/dtypes"
-
 	"stuffed/pkg/lm"
 	"stuffed/xla"
 )
@@ -25,8 +23,16 @@ func Decode(ctx context.Context, d *xla.Device, name string, w *lm.Weights, opti
 	for i := range last {
 		last[i] = int32(i * 31 % w.Model.Vocab())
 	}
-	state := lm.ZeroState(w.Model, batch, dtypes.Float32) // its copy on the device is used again
 	return guard(row, func() Row {
+		rows := make([][]int32, batch)
+		for i := range rows {
+			rows[i] = last[i:][:1]
+		}
+		state, err := r.Run(ctx, rows, nil, lm.Request{}, nil) // made on the device, where it stays
+		if err != nil {
+			row.Error = err.Error()
+			return row
+		}
 		var first time.Duration
 		row = rates(row, runs, float64(batch*n), func() error {
 			start := time.Now()

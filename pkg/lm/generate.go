@@ -88,7 +88,13 @@ func (r *Runner) Continue(ctx context.Context, state []*tensors.Tensor, last []i
 			return made, err
 		}
 		var rows [][]int32
+		before := state
 		rows, next, state, err = r.decode(s, chunk, at+done, next, state, controls, streams)
+		for i := range before {
+			if done > 0 && err == nil { // not the caller's: gigabytes on the device that the garbage collector does not see
+				err = before[i].FinalizeAll()
+			}
+		}
 		if err != nil {
 			return made, fmt.Errorf("tokens %d … %d: %w", done, min(done+chunk, n), err)
 		}

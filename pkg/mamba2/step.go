@@ -17,7 +17,7 @@ const (
 	outRows  = 2    // rows of a program of out_step
 	projRows = 4    // of proj_step
 	headRows = 8    // of head_step
-	convStep = 256  // channels of a program of conv_step
+	convStep = 128  // channels of a program of conv_step
 	piece    = 256  // columns that the products go by
 	oneRows  = 4    // of state_step
 	manyRows = 8    // of states_step

@@ -77,6 +77,16 @@ def proj_step(layer, r, norm, weight, window, taps, bias, shifted, out, B, D, R,
 
 
 @triton.jit
+def four(x, at, BC: tl.constexpr, mask):
+    """Columns of x [BC, 4] from at on, read at once."""
+    i = tl.arange(0, 4)
+    even, odd = tl.split(tl.reshape(tl.load(x + at[:, None] + i[None, :], mask=mask[:, None], other=0.0), (BC, 2, 2)))
+    v0, v2 = tl.split(even)
+    v1, v3 = tl.split(odd)
+    return v0, v1, v2, v3
+
+
+@triton.jit
 def conv_step(layer, window, proj, taps, bias, shifted, out, B, R, C, OFF, BC: tl.constexpr):
     """The convolution of proj_step on its own: proj's columns OFF … OFF + C are replaced."""
     b = tl.program_id(1)
@@ -85,20 +95,12 @@ def conv_step(layer, window, proj, taps, bias, shifted, out, B, R, C, OFF, BC: t
     raw = round16(tl.load(proj + b * R + OFF + c, mask=conv, other=0.0))
     l = tl.load(layer).to(tl.int64)
     at = ((l * B + b) * C + c) * 4
-    tap = (l * C + c) * 4
-    v1 = tl.load(window + at + 1, mask=conv, other=0.0)
-    v2 = tl.load(window + at + 2, mask=conv, other=0.0)
-    v3 = tl.load(window + at + 3, mask=conv, other=0.0)
-    a = round16(v1) * tl.load(taps + tap, mask=conv, other=0.0)
-    a += round16(v2) * tl.load(taps + tap + 1, mask=conv, other=0.0)
-    a += round16(v3) * tl.load(taps + tap + 2, mask=conv, other=0.0)
-    a += raw * tl.load(taps + tap + 3, mask=conv, other=0.0)
-    a += tl.load(bias + l * C + c, mask=conv, other=0.0)
+    v0, v1, v2, v3 = four(window, at, BC, conv)
+    t0, t1, t2, t3 = four(taps, (l * C + c) * 4, BC, conv)
+    a = round16(v1) * t0 + round16(v2) * t1 + round16(v3) * t2 + raw * t3 + tl.load(bias + l * C + c, mask=conv, other=0.0)
     a = round16(a * tl.sigmoid(a))
-    tl.store(shifted + at, v1, mask=conv)
-    tl.store(shifted + at + 1, v2, mask=conv)
-    tl.store(shifted + at + 2, v3, mask=conv)
-    tl.store(shifted + at + 3, raw, mask=conv)
+    moved = tl.reshape(tl.join(tl.join(v1, v3), tl.join(v2, raw)), (BC, 4))
+    tl.store(shifted + at[:, None] + tl.arange(0, 4)[None, :], moved, mask=conv[:, None])
     tl.store(out + b * R + OFF + c, a, mask=conv)
 
 
@@ -233,7 +235,7 @@ STATES = [16, 32, 64, 128, 256]
 BLOCKS = [256, 512, 1024, 2048, 4096]
 KERNELS = {
     "proj_step": (proj_step, pointers("layer! r norm weight* window taps bias shifted out"), [dict(BO=4, NK=k, EPS=1e-5) for k in PIECES]),
-    "conv_step": (conv_step, pointers("layer! window proj taps bias shifted out"), [dict(BC=256)]),
+    "conv_step": (conv_step, pointers("layer! window proj taps bias shifted out"), [dict(BC=128)]),
     "state_step": (state_step, pointers("layer! state proj dtbias alog skip after out"),
                    [dict(P=64, N=n, PB=4) for n in STATES]),
     "states_step": (states_step, pointers("layer! state proj dtbias alog skip norm after out* squares"),
