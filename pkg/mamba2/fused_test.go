@@ -53,12 +53,12 @@ func TestGraphWithKernelsIsBuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		infer, fresh bool
-		tokens       int
-	}{{tokens: 70}, {infer: true, tokens: 70}, {fresh: true, tokens: 70}, {fresh: true, tokens: 64}} {
+		infer, fresh, unroll bool
+		tokens               int
+	}{{tokens: 70}, {infer: true, tokens: 70}, {fresh: true, tokens: 70}, {fresh: true, unroll: true, tokens: 64}} {
 		_, err = MustNewExec(cuda{dev.Backend}, func(in []*Node) []*Node {
 			params, rest := w.Nodes(in)
-			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: c.infer, Save: "all"}, Fresh: c.fresh}
+			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: c.infer, Unroll: c.unroll, Save: "all"}, Fresh: c.fresh}
 			out := m.Forward(call)
 			if c.infer {
 				return out.State

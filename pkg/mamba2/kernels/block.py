@@ -194,11 +194,24 @@ def gate_backward(y, proj, weight, dout, dy, dz, sums, INNER, R, ROWS, PER, BLOC
     m = i < INNER
     w = tl.load(weight + start // ROWS * INNER + i, mask=m, other=0.0)
     dw = tl.zeros((BLOCK,), tl.float32)
+    y += start * INNER + i
+    proj += start * R + i
+    dout += start * INNER + i
+    next_y = tl.load(y, mask=m, other=0.0)
+    next_z = tl.load(proj, mask=m, other=0.0)
+    next_d = tl.load(dout, mask=m, other=0.0)
     for k in range(0, PER):
         row = start + k
-        v = tl.load(y + row * INNER + i, mask=m, other=0.0).to(tl.float32)
-        z = tl.load(proj + row * R + i, mask=m, other=0.0).to(tl.float32)
-        d = tl.load(dout + row * INNER + i, mask=m, other=0.0).to(tl.float32)
+        v = next_y.to(tl.float32)
+        z = next_z.to(tl.float32)
+        d = next_d.to(tl.float32)
+        ahead = m & (k + 1 < PER)  # the next token's rows are on their way while this one's are worked on
+        y += INNER
+        proj += R
+        dout += INNER
+        next_y = tl.load(y, mask=ahead, other=0.0)
+        next_z = tl.load(proj, mask=ahead, other=0.0)
+        next_d = tl.load(dout, mask=ahead, other=0.0)
         s = tl.sigmoid(z)
         act = z * s
         g = v * act
