@@ -4,9 +4,14 @@ package xla
 
 /*
 #include <malloc.h>
-static void keep_memory(void) {
+// One arena, before the first thread makes its own: what does not fit into a thread's is given back at once.
+__attribute__((constructor)) static void one_arena(void) {
 #ifdef __GLIBC__
 	mallopt(M_ARENA_MAX, 1);
+#endif
+}
+static void keep_memory(void) {
+#ifdef __GLIBC__
 	mallopt(M_MMAP_MAX, 0);
 	mallopt(M_TRIM_THRESHOLD, -1);
 	mallopt(M_TOP_PAD, 64 << 20);
