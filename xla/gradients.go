@@ -30,15 +30,47 @@ func init() {
 		return Nodes{Mul(v[0], OnePlus(n))}
 	}
 	dot := VJPRegistration[NodeTypeDotGeneral]
-	VJPRegistration[NodeTypeDotGeneral] = func(n *Node, v Nodes, s shapes.Shape) Nodes {
-		if in := n.Inputs(); in[0].DType() == dtypes.BFloat16 && in[1].DType() == dtypes.BFloat16 {
+	VJPRegistration[NodeTypeDotGeneral] = func(n *Node, v []*Node, s shapes.Shape) []*Node {
+		in := n.Inputs()
+		if in[0].DType() == dtypes.BFloat16 && in[1].DType() == dtypes.BFloat16 {
 			f := reflect.ValueOf(n).Elem().FieldByName("inputs").Elem().Elem().FieldByName("config")
 			cfg := (*compute.DotGeneralConfig)(unsafe.Pointer(f.UnsafeAddr()))
 			defer func(a dtypes.DType) { cfg.AccumulatorDType = a }(cfg.AccumulatorDType)
 			cfg.AccumulatorDType = dtypes.BFloat16
 		}
-		return dot(n, v, s)
+		grads := dot(n, v, s)
+		if !HasKernels(n.Graph().Backend()) && in[0].DType() == v[0].DType() && in[1].DType() == v[0].DType() {
+			for i, x := range []*Node{productGradient(n, v[0], 0), productGradient(n, v[0], 1)} {
+				if x != nil {
+					grads[i] = x
+				}
+			}
+		}
+		return grads
 	}
+}
+
+// productGradient is the gradient of a product by its side 0 or 1 where that side's summed axis comes before its free
+// one: GoMLX forms its transpose and turns it round, which a CPU copies. Other sides: nil.
+func productGradient(n, v *Node, side int) *Node {
+	params := reflect.ValueOf(n).Elem().FieldByName("inputs").Elem().Elem()
+	axes := func(name string, side int) []int {
+		f := params.FieldByName([]string{"lhs", "rhs"}[side] + name)
+		return *(*[]int)(unsafe.Pointer(f.UnsafeAddr()))
+	}
+	batch, this, other := axes("BatchAxes", side), n.Inputs()[side], n.Inputs()[1-side]
+	b := len(batch)
+	sum, otherSum := axes("ContractingAxes", side), axes("ContractingAxes", 1-side)
+	if this.Rank() != b+2 || other.Rank() != b+2 || len(sum) != 1 || sum[0] != b {
+		return nil
+	}
+	for i, a := range batch {
+		if a != i || axes("BatchAxes", 1-side)[i] != i {
+			return nil
+		}
+	}
+	free := 2*b + 1 - otherSum[0] // the other axis of the other side
+	return DotGeneral(other, []int{free}, batch, v, []int{b + 1 - side}, batch)
 }
 
 // CustomVJP computes fwd(in); its gradient is bwd of the outputs' adjoints (nil: none), one node per input (nil: none).

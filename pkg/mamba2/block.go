@@ -32,11 +32,19 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 	} else {
 		u = rmsNorm(r, b.perRow(l.params[norm], 1), c.Eps)
 	}
-	proj, z, raw, dt := b.project(l, u)
-	conv, windowAfter, windowsAt := b.convolve(l, proj, raw, state[1])
-	x := shape(part(conv, 0, inner), h, p)
-	bt := shape(part(conv, inner, inner+groups*n), groups, n)
-	ct := shape(part(conv, inner+groups*n, c.Channels()), groups, n)
+	proj, z, raw, dt, raws := b.project(l, u)
+	var conv, windowAfter, x, bt, ct *Node
+	var windowsAt func() *Node
+	if b.apart(l) {
+		var ys []*Node
+		ys, windowAfter, windowsAt = b.convolveParts(l, raws, state[1])
+		conv, x, bt, ct = Concatenate(ys, -1), shape(ys[0], h, p), shape(ys[1], groups, n), shape(ys[2], groups, n)
+	} else {
+		conv, windowAfter, windowsAt = b.convolve(l, proj, raw, state[1])
+		x = shape(part(conv, 0, inner), h, p)
+		bt = shape(part(conv, inner, inner+groups*n), groups, n)
+		ct = shape(part(conv, inner+groups*n, c.Channels()), groups, n)
+	}
 
 	x, bt = b.contents(l, x, bt)
 	delta, logAlpha, write := b.gates(l, dt)
@@ -85,7 +93,8 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 
 // project is W_in u: z | x | B | C (| dt in the same product when all is one dtype) and its parts z and x | B | C, and dt
 // in the gates' dtype. Where kernels give the gradients of the parts, each is a product of its own and there is no whole.
-func (b *block) project(l layerOf, u *Node) (proj, z, raw, dt *Node) {
+// On other processors x, B and C are apart too.
+func (b *block) project(l layerOf, u *Node) (proj, z, raw, dt *Node, parts []*Node) {
 	c := b.Config
 	inner, wide, w := c.Inner(), c.Inner()+c.Channels(), l.params[inWeight]
 	part := func(from, to int) *Node { return SliceAxis(proj, -1, AxisRange(from, to)) }
@@ -95,19 +104,65 @@ func (b *block) project(l layerOf, u *Node) (proj, z, raw, dt *Node) {
 		}
 		return Add(y, ConvertDType(SliceAxis(b.perRow(l.params[inBias], 1), -1, AxisRange(from, to)), y.DType()))
 	}
-	if b.compute == b.gate {
+	if b.compute == b.gate && !b.apart(l) {
 		proj = b.keep(l, "proj", bias(b.linear(u, w, b.gate), 0, c.projection()))
-		return proj, part(0, inner), part(inner, wide), part(wide, c.projection())
+		return proj, part(0, inner), part(inner, wide), part(wide, c.projection()), nil
 	}
 	u = ConvertDType(u, b.compute)
 	product := func(from, to int, out dtypes.DType) *Node {
 		return b.keep(l, "proj", bias(b.linear(u, SliceAxis(w, 1, AxisRange(from, to)), out), from, to))
 	}
 	if b.fuses(l) && !b.Infer {
-		return nil, product(0, inner, b.compute), product(inner, wide, b.compute), product(wide, c.projection(), b.gate)
+		return nil, product(0, inner, b.compute), product(inner, wide, b.compute), product(wide, c.projection(), b.gate), nil
+	}
+	if b.apart(l) {
+		for i, from := range b.offsets()[:3] {
+			parts = append(parts, product(inner+from, inner+b.offsets()[i+1], b.compute))
+		}
+		z, raw, dt = product(0, inner, b.compute), Concatenate(parts, -1), product(wide, c.projection(), b.gate)
+		proj = Concatenate([]*Node{z, raw}, -1)
+		if b.compute == b.gate {
+			proj = Concatenate([]*Node{proj, dt}, -1)
+		}
+		return proj, z, raw, dt, parts
 	}
 	proj = product(0, wide, b.compute)
-	return proj, part(0, inner), part(inner, wide), product(wide, c.projection(), b.gate)
+	return proj, part(0, inner), part(inner, wide), product(wide, c.projection(), b.gate), nil
+}
+
+// apart tells whether x, B and C are products and convolutions of their own: a CPU spends more on joining their gradients
+// than on three products instead of one.
+func (b *block) apart(l layerOf) bool {
+	return b.tokens > 1 && !xla.HasKernels(l.params[conv].Graph().Backend())
+}
+
+// offsets are where x, B and C begin among the channels, and their end.
+func (b *block) offsets() []int {
+	inner, width := b.Inner(), b.Groups*b.Config.State
+	return []int{0, inner, inner + width, inner + 2*width}
+}
+
+// convolveParts is convolve of x, B and C, each for itself.
+func (b *block) convolveParts(l layerOf, raws []*Node, window *Node) (ys []*Node, after *Node, at func() *Node) {
+	var afters []*Node
+	var ats []func() *Node
+	for i, raw := range raws {
+		own := l
+		channels := AxisRange(b.offsets()[i], b.offsets()[i+1])
+		own.params = map[string]*Node{conv: SliceAxis(l.params[conv], 1, channels)}
+		if b.ConvBias {
+			own.params[convBias] = SliceAxis(l.params[convBias], 1, channels)
+		}
+		y, next, at := b.convolve(own, nil, raw, SliceAxis(window, 1, channels))
+		ys, afters, ats = append(ys, y), append(afters, next), append(ats, at)
+	}
+	return ys, Concatenate(afters, 1), func() *Node {
+		var windows []*Node
+		for _, at := range ats {
+			windows = append(windows, at())
+		}
+		return Concatenate(windows, 2)
+	}
 }
 
 // keep stores a value for the backward where the policy says so: none, proj (the in-projection) or all (and the

@@ -64,6 +64,10 @@ func Chunk(op Operands, q int) Result {
 		f := fused(op, d)
 		return Result{Y: ConvertDType(f.y, op.Delta.DType()), State: f.last, op: op, q: q, cut: &f.op, dims: f.dims}
 	}
+	if !xla.HasKernels(op.X.Graph().Backend()) {
+		y, last := tokenMajor(op, q)
+		return Result{Y: op.finish(y), State: last, op: op, q: q}
+	}
 	c := newChunked(op, q)
 	d := c.dims
 	scores := dot("bkgin,bkgjn->bkgij", c.c, c.b, c.gate)
@@ -73,17 +77,23 @@ func Chunk(op Operands, q int) Result {
 	y = Add(y, c.readEntering(c.c))
 	y = Reshape(TransposeAllAxes(y, 0, 1, 3, 2, 4, 5), d.Batch, c.chunks*q, d.Heads, d.HeadDim)
 	y = SliceAxis(y, 1, AxisRange(0, d.Tokens))
-	if op.D != nil {
-		each := BroadcastToDims(InsertAxes(op.D, 1), op.D.Shape().Dim(0), d.Batch/op.D.Shape().Dim(0), d.Heads)
-		y = Skip(y, op.X, Reshape(each, d.Batch, 1, d.Heads, 1))
-	}
-	if op.Keep != nil {
-		y = op.Keep(y)
-	}
-	return Result{Y: y, State: c.last, op: op, q: q, c: c}
+	return Result{Y: op.finish(y), State: c.last, op: op, q: q, c: c}
 }
 
-// pieces is what statistics are derived from; the fused kernels leave it to be made.
+// finish adds D x and keeps the result.
+func (op Operands) finish(y *Node) *Node {
+	if op.D != nil {
+		batch, heads := y.Shape().Dim(0), y.Shape().Dim(2)
+		each := BroadcastToDims(InsertAxes(op.D, 1), op.D.Shape().Dim(0), batch/op.D.Shape().Dim(0), heads)
+		y = Skip(y, op.X, Reshape(each, batch, 1, heads, 1))
+	}
+	if op.Keep != nil {
+		return op.Keep(y)
+	}
+	return y
+}
+
+// pieces is what statistics are derived from; forms that do without leave it to be made.
 func (r Result) pieces() *chunked {
 	if r.c == nil {
 		return newChunked(r.op, r.q)
@@ -98,6 +108,27 @@ func (c *chunked) readEntering(key *Node) *Node {
 }
 
 func newChunked(op Operands, q int) *chunked {
+	c := cutUp(op, q)
+	d := c.dims
+	weighted := Mul(ConvertDType(c.x, c.gate), InsertAxes(TransposeAllAxes(c.leave, 0, 1, 2, 4, 3), -1))
+	own := dot("bkgjrp,bkgjn->bkgrpn", ConvertDType(weighted, c.x.DType()), c.b, c.gate)
+	states := Reshape(own, d.Batch, c.chunks, d.Heads, d.HeadDim, d.State)
+	entering, last := prefix(c.total, states, op.initial(c))
+	c.entering = Reshape(entering, d.Batch, c.chunks, d.Groups, d.Heads/d.Groups, d.HeadDim, d.State)
+	c.last = last
+	return c
+}
+
+func (op Operands) initial(c *chunked) *Node {
+	if op.Initial != nil {
+		return op.Initial
+	}
+	d := c.dims
+	return Zeros(op.X.Graph(), shapes.Make(c.gate, d.Batch, d.Heads, d.HeadDim, d.State))
+}
+
+// cutUp is what a call needs before states: operands by chunk and gates.
+func cutUp(op Operands, q int) *chunked {
 	d := dimsOf(op)
 	if q < 1 {
 		panic(fmt.Errorf("recurrence: chunk length %d must be at least 1", q))
@@ -123,17 +154,6 @@ func newChunked(op Operands, q int) *chunked {
 	c.b, c.c = grouped(op.B, d.State), grouped(op.C, d.State)
 	c.logAlpha, c.segments = perHead(op.LogAlpha), op.Segments
 	c.gates(c.logAlpha, op.Segments)
-
-	weighted := Mul(ConvertDType(c.x, c.gate), InsertAxes(TransposeAllAxes(c.leave, 0, 1, 2, 4, 3), -1))
-	own := dot("bkgjrp,bkgjn->bkgrpn", ConvertDType(weighted, c.x.DType()), c.b, c.gate)
-	states := Reshape(own, d.Batch, chunks, d.Heads, d.HeadDim, d.State)
-	initial := op.Initial
-	if initial == nil {
-		initial = Zeros(op.X.Graph(), shapes.Make(c.gate, d.Batch, d.Heads, d.HeadDim, d.State))
-	}
-	entering, last := prefix(c.total, states, initial)
-	c.entering = Reshape(entering, d.Batch, chunks, d.Groups, r, d.HeadDim, d.State)
-	c.last = last
 	return c
 }
 
