@@ -240,6 +240,14 @@ func (a area) band(x, lo, hi []float64, l look) {
 	if lo == nil {
 		return
 	}
+	if a.y.log() { // what reaches to zero and below ends at the frame
+		lo = slices.Clone(lo)
+		for i := range lo {
+			if lo[i] <= 0 && !math.IsInf(lo[i], 0) {
+				lo[i] = a.y.min
+			}
+		}
+	}
 	for _, part := range a.order(x, lo, hi) {
 		up, down := thin(a.points(x, hi, part)), slices.Clone(thin(a.points(x, lo, part)))
 		slices.Reverse(down)

@@ -1,12 +1,16 @@
 package figure
 
 import (
+	"bytes"
+	"image/png"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"gonum.org/v1/plot/vg"
+
+	"stuffed/pkg/table"
 )
 
 // Of all points, those that were left out lie between kept ones of the same half dot.
@@ -48,5 +52,38 @@ func TestThinKeepsWhatIsSeen(t *testing.T) {
 	}
 	if short := all[:999]; !slices.Equal(thin(short), short) {
 		t.Error("a short line is thinned")
+	}
+}
+
+// TestBandsReachTheFrame keeps intervals that include zero visible on a logarithmic axis.
+func TestBandsReachTheFrame(t *testing.T) {
+	points := table.New().AddFloat("x", []float64{1, 2, 3}).AddFloat("y", []float64{1, 2, 4}).AddFloat("lo", []float64{-1, -1, -1}).AddFloat("hi", []float64{2, 4, 8})
+	spec := Curves{X: Axis{Column: "x", Label: "x", Unit: "1"}, Y: Axis{Column: "y", Label: "y", Unit: "1", Scale: Log10}}
+	filled := func(spec Curves) (n int) {
+		f, err := New(spec, points)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := f.PNG(72)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := png.Decode(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for y := range img.Bounds().Dy() {
+			for x := range img.Bounds().Dx() {
+				if r, _, b, _ := img.At(x, y).RGBA(); b>>8 > 0xe0 && r>>8 < 0xd8 {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	bare := filled(spec)
+	spec.Lo, spec.Hi = "lo", "hi"
+	if with := filled(spec); with < bare+2000 {
+		t.Errorf("%d pixels of a band, without it %d", with, bare)
 	}
 }

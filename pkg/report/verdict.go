@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/figure"
@@ -144,6 +143,9 @@ func Ratios(states *table.Table, v *collapse.Verdict) (*table.Table, error) {
 	return table.New().AddInt("layer", layer).AddInt("head", head).AddFloat("ratio", ratio).AddFloat("onset", onset).AddFloat("retention", left), nil
 }
 
+// verdicts of collapse.Sweep in words.
+var verdicts = map[string]string{"explosion": "Explosion", "degradation_strict": "Strict rule", "degradation_paper": "Paper's rule", "degradation_perplexity": "Perplexity"}
+
 // threshold is the axis of a threshold of collapse.Sweep.
 func threshold(column string) figure.Axis {
 	known := map[string]figure.Axis{"k": {Label: "Factor k", Unit: "1"}, "m": {Label: "Duration m", Unit: "tokens"},
@@ -190,7 +192,7 @@ func SweepMap(sweep *table.Table, verdict, x, y string) (Figure, error) {
 	}
 	low, high := 0.0, 1.0
 	return Figure{figure.HeatMap{X: threshold(x), Y: threshold(y),
-		Value: figure.Axis{Column: "share", Label: "Yes: " + strings.ReplaceAll(verdict, "_", ", "), Unit: "share", Min: &low, Max: &high}},
+		Value: figure.Axis{Column: "share", Label: verdicts[verdict], Unit: "share of yes", Min: &low, Max: &high}},
 		table.New().AddFloat(x, xs).AddFloat(y, ys).AddFloat("share", share)}, nil
 }
 
