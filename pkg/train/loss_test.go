@@ -22,7 +22,7 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 		backend          string
 		tied, half       bool
 		replicas, pieces int
-	}{{"go", true, false, 1, 1}, {"go", false, false, 2, 4}, {"cpu", true, false, 2, 4}, {"cpu", true, true, 2, 2}, {"cuda", true, true, 2, 4}, {"cuda", false, true, 1, 1}} {
+	}{{"cuda", true, true, 2, 4}, {"cuda", false, true, 1, 1}, {"go", true, false, 1, 1}, {"go", false, false, 2, 4}, {"cpu", true, false, 2, 4}, {"cpu", true, true, 2, 2}} {
 		dev, err := xla.Open(c.backend)
 		if err != nil && c.backend == "cuda" {
 			t.Logf("no GPU: %v", err)
