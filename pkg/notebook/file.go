@@ -167,6 +167,9 @@ func cleaned(data []byte, strip bool) ([]byte, error) {
 		if cell["cell_type"] == "code" && strip {
 			cell["outputs"], cell["execution_count"] = []any{}, nil
 		}
+		if outputs, ok := cell["outputs"].([]any); ok {
+			cell["outputs"] = joined(outputs)
+		}
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -174,4 +177,23 @@ func cleaned(data []byte, strip bool) ([]byte, error) {
 	e.SetIndent("", " ")
 	err := e.Encode(nb)
 	return out.Bytes(), err
+}
+
+// joined makes one of texts of the same stream that follow each other: where they are split is a matter of timing.
+func joined(outputs []any) []any {
+	out := []any{}
+	for _, o := range outputs {
+		now, _ := o.(map[string]any)
+		if len(out) > 0 && now["output_type"] == "stream" {
+			last, _ := out[len(out)-1].(map[string]any)
+			a, isList := last["text"].([]any)
+			b, isListToo := now["text"].([]any)
+			if last["output_type"] == "stream" && last["name"] == now["name"] && isList && isListToo {
+				last["text"] = append(a, b...)
+				continue
+			}
+		}
+		out = append(out, o)
+	}
+	return out
 }

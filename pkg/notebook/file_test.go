@@ -147,3 +147,14 @@ func ExampleNew() {
 	fmt.Println(filepath.Base(path), err, Check(path))
 	// Output: 18_my_model.ipynb <nil> <nil>
 }
+
+func TestStreamsAreJoined(t *testing.T) {
+	text := func(name string, lines ...any) any {
+		return map[string]any{"output_type": "stream", "name": name, "text": lines}
+	}
+	got := joined([]any{text("stdout", "a\n"), text("stdout", "b\n"), text("stderr", "c\n"), map[string]any{"output_type": "display_data"}, text("stdout", "d\n")})
+	want := []any{text("stdout", "a\n", "b\n"), text("stderr", "c\n"), map[string]any{"output_type": "display_data"}, text("stdout", "d\n")}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
