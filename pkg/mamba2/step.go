@@ -14,12 +14,12 @@ import (
 
 const (
 	fewRows  = 8    // sequences up to which a product reads its matrix row by row
-	outRows  = 2    // rows of a program of out_step
-	projRows = 4    // of proj_step
-	headRows = 8    // of head_step
+	outRows  = 4    // rows of a program of out_step
+	projRows = 8    // of proj_step
+	headRows = 16   // of head_step
 	convStep = 128  // channels of a program of conv_step
 	piece    = 256  // columns that the products go by
-	oneRows  = 4    // of state_step
+	oneRows  = 8    // of state_step
 	manyRows = 8    // of states_step
 	parts    = 1024 // most sums of squares that add_step takes
 )
@@ -180,10 +180,9 @@ func (s *step) kernel(name, size string, grid [3]int, bind map[string]int) xla.K
 	if err != nil {
 		panic(err)
 	}
-	warps := 1
-	switch name {
-	case "norm_step", "add_step", "conv_step":
-		warps = 4
+	warps := 4
+	if name == "states_step" {
+		warps = 1
 	}
 	return xla.Kernel{Name: name, Source: string(source), Grid: grid, Warps: warps, Stages: 1}.Bind(bind)
 }
