@@ -60,23 +60,18 @@ func (v *verifier) model(dir string, names []string, ev evidence) {
 		return
 	}
 	m.chooseNorm(official)
-	steps := []func(*model){(*model).verifyGroupNorm, (*model).verifyContinuation, (*model).verifyGreedy, (*model).verifyTraining}
-	for _, run := range slices.Backward(m.runs()) {
-		steps = slices.Insert(steps, 0, func(m *model) { m.verifyRun(run) })
+	for _, run := range m.runs() {
+		if v.ctx.Err() != nil {
+			return
+		}
+		m.verifyRun(run)
 	}
-	var units []unit
-	for _, step := range steps {
-		units = append(units, func(v *verifier) {
-			own := *m // a step may look at the model with another norm
-			own.verifier, own.weights = v, map[dtypes.DType]*lm.Weights{}
-			for dtype, w := range m.weights {
-				copied := *w
-				own.weights[dtype] = &copied
-			}
-			step(&own)
-		})
+	for _, step := range []func(*model){(*model).verifyGroupNorm, (*model).verifyContinuation, (*model).verifyGreedy, (*model).verifyTraining} {
+		if v.ctx.Err() != nil {
+			return
+		}
+		step(m)
 	}
-	v.side(units, func(checks []Check) { v.checks = append(v.checks, checks...) })
 	for _, name := range sorted(m.truth) {
 		if !m.described(name) {
 			v.note(dir, name, "is not a tensor that the fixtures describe; not checked")
