@@ -16,6 +16,7 @@ import (
 const (
 	LawPlan    = "laws"
 	RecallPlan = "recall-table"
+	LongPlan   = "over-training" // the window of 64 of the recall table, trained for longer
 	TextPlan   = "text"
 )
 
@@ -29,7 +30,7 @@ func (e evidence) last(plan string) (*table.Table, error) {
 
 func (e evidence) failsBeyond() (Claim, error) {
 	c := Claim{ID: "fails beyond T", Where: "v2 Fig. 1, v1 Fig. 1", Claim: "loss rises far beyond the training length", Paper: "2.7 → > 5 nats by 3 T (780M)", Figure: "09_training_length"}
-	t, err := e.last(RecallPlan)
+	t, err := e.last(LongPlan)
 	if err != nil {
 		return c, err
 	}
@@ -165,7 +166,7 @@ func topOf(t *table.Table, column string) ([]float64, error) {
 
 func (e evidence) overTraining() (Claim, error) {
 	c := Claim{ID: "over-training", Where: "v2 Fig. 8, v1 Fig. 8", Claim: "the ability beyond T is there first and lost with more training", Paper: "heat maps only", Figure: "10_over_training"}
-	t, err := Read(e.root, RecallPlan, "outcome")
+	t, err := Read(e.root, LongPlan, "outcome")
 	if err != nil {
 		return c, err
 	}
@@ -290,15 +291,27 @@ func (e evidence) lawClaim(c Claim, law string, points []fit.Point) Claim {
 
 func (e evidence) longerCures() (Claim, error) {
 	c := Claim{ID: "longer training", Where: "v2 Fig. 10, v1 method 4", Claim: "training on longer sequences cures it", Paper: "370M at 64K: flat to 126K", Figure: "09_training_length"}
-	return e.cure(c, "zero", 256)
+	return e.cure(c, RecallPlan, "zero", 256)
 }
 
-// cure compares models that start from zeros at T 64 with those of another initial state or training length. Cured are
+// cure compares models that start from zeros at T 64 with those of another initial state or training length, of the same
+// state sizes. Cured are
 // they whose ratio of far to inside is at most the factor and whose far loss itself is lower: a model that is bad
 // everywhere has a low ratio too.
-func (e evidence) cure(c Claim, policy string, length int) (Claim, error) {
-	t, err := e.last(RecallPlan)
+func (e evidence) cure(c Claim, plan, policy string, length int) (Claim, error) {
+	t, err := e.last(plan)
 	if err != nil {
+		return c, err
+	}
+	states, err := floats(t, "state", "policy", policy, "train_length", length)
+	if err != nil {
+		return c, err
+	}
+	var both []any
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(states))) {
+		both = append(both, n)
+	}
+	if t, err = Where(t, "state", both...); err != nil {
 		return c, err
 	}
 	var with, without [2][]float64
@@ -371,7 +384,7 @@ func (e evidence) shortPrice() (Claim, error) {
 
 func (e evidence) carryingCures() (Claim, error) {
 	c := Claim{ID: "state passing", Where: "2507.02782; v2 trains with carried states", Claim: "starting from another sequence's state cures it without longer training", Paper: "2K → 128K (2507.02782)", Figure: "09_training_length"}
-	return e.cure(c, "passed", 64)
+	return e.cure(c, LongPlan, "passed", 64)
 }
 
 func (e evidence) publishedForget() (Claim, error) {
