@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -323,8 +324,8 @@ func (t *Trainer) Run(ctx context.Context) error {
 		if err := t.advance(); err != nil {
 			return err
 		}
-		if err := t.runStage(ctx, log); err != nil {
-			return log.keep(err)
+		if err := t.runStage(ctx, log); err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
+			return log.keep(err) // but a validation that the end of ctx cut short is not a failure
 		}
 		if ctx.Err() != nil {
 			break

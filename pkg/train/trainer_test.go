@@ -78,7 +78,7 @@ func TestResumeIsBitEqual(t *testing.T) {
 		backend string
 		set     []string
 	}{
-		{"go", []string{"policy=zero"}}, {"go", []string{"policy=carried"}}, {"go", []string{"policy=passed", "accumulate=2"}},
+		{"go", []string{"policy=zero", "valid.every=4"}}, {"go", []string{"policy=carried"}}, {"go", []string{"policy=passed", "accumulate=2"}},
 		{"go", []string{"policy=gaussian"}}, {"go", []string{"policy=fitted", "accumulate=2"}}, {"go", []string{"policy=learned", "seeds=0,1"}},
 		{"go", []string{all, "accumulate=2"}},
 		{"go", []string{"policy=passed", `stages=[{"train_length":8,"steps":3},{"train_length":32,"steps":5}]`}},
