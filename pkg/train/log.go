@@ -158,17 +158,19 @@ type journal struct {
 	path string
 	file *os.File
 	buf  *bufio.Writer
+	last int64 // largest step of the lines that were kept
 }
 
 // openJournal keeps the whole lines of steps up to step and goes on after them; the others come again.
 func openJournal(path string, step int64) (*journal, error) {
 	var kept []byte
+	var last int64
 	err := eachLine(path, func(line []byte) error {
 		var at struct {
 			Step int64 `json:"step"`
 		}
 		if json.Unmarshal(line, &at) == nil && at.Step <= step {
-			kept = append(append(kept, line...), '\n')
+			kept, last = append(append(kept, line...), '\n'), max(last, at.Step)
 		}
 		return nil
 	})
@@ -182,7 +184,7 @@ func openJournal(path string, step int64) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &journal{path: path, file: f, buf: bufio.NewWriter(f)}, nil
+	return &journal{path: path, file: f, buf: bufio.NewWriter(f), last: last}, nil
 }
 
 func (j *journal) write(v any) error {

@@ -320,18 +320,25 @@ func (t *Trainer) Run(ctx context.Context) error {
 		return err
 	}
 	total := t.Config.Total()
-	for t.step < total {
+	cut := false // a validation was cut short; it comes again with --resume
+	failed := func(err error) bool {
+		cut = err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err())
+		return err != nil && !cut
+	}
+	if every := t.Config.Valid.Every; t.step > 0 && log.valid != nil && log.valid.last < t.step && every >= 0 && t.due(every) {
+		if err := t.events(ctx, log); failed(err) {
+			return log.keep(err)
+		}
+	}
+	for t.step < total && !cut && ctx.Err() == nil {
 		if err := t.advance(); err != nil {
 			return err
 		}
-		if err := t.runStage(ctx, log); err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
-			return log.keep(err) // but a validation that the end of ctx cut short is not a failure
-		}
-		if ctx.Err() != nil {
-			break
+		if err := t.runStage(ctx, log); failed(err) {
+			return log.keep(err)
 		}
 	}
-	if err := ctx.Err(); err != nil && t.step < total {
+	if err := ctx.Err(); err != nil && (cut || t.step < total) {
 		if saveErr := t.Save(); saveErr != nil {
 			return log.keep(saveErr)
 		}
@@ -406,9 +413,7 @@ func (t *Trainer) eventWithin(from, to int64) bool {
 
 // events validates, exports and saves after a step as configured.
 func (t *Trainer) events(ctx context.Context, log *log) error {
-	total := t.Config.Total()
-	due := func(every int64) bool { return every > 0 && t.step%every == 0 || t.step == total }
-	if v := t.Config.Valid.Every; v >= 0 && due(v) {
+	if v := t.Config.Valid.Every; v >= 0 && t.due(v) {
 		if err := t.validate(ctx, log); err != nil {
 			return err
 		}
@@ -420,15 +425,20 @@ func (t *Trainer) events(ctx context.Context, log *log) error {
 			}
 		}
 	}
-	if t.step == total {
+	if t.step == t.Config.Total() {
 		if err := t.exportAll("final"); err != nil {
 			return err
 		}
 	}
-	if due(t.Config.Snapshots.Every) {
+	if t.due(t.Config.Snapshots.Every) {
 		return t.Save()
 	}
 	return nil
+}
+
+// due tells whether what happens every so many steps, and at the end, happens now.
+func (t *Trainer) due(every int64) bool {
+	return every > 0 && t.step%every == 0 || t.step == t.Config.Total()
 }
 
 // String is one line for a progress display.

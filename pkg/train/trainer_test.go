@@ -6,10 +6,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/pkg/table"
 )
 
 // tiny is a run of a model that trains in milliseconds a step.
@@ -111,6 +114,20 @@ func TestResumeIsBitEqual(t *testing.T) {
 				t.Fatal(err)
 			}
 			sameBits(t, bits(t, straight), bits(t, rest))
+			every := straight.Config.Valid.Every
+			for _, dir := range []string{straight.Config.Output, c.Output} { // a validation that was cut short comes again
+				if every < 0 {
+					break
+				}
+				rows, err := table.Read(filepath.Join(dir, "valid.parquet"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				steps, err := rows.Int("step")
+				if err != nil || !slices.Contains(steps, every) {
+					t.Errorf("%s: validations after steps %v: %v", dir, steps, err)
+				}
+			}
 			for _, file := range []string{"metrics.parquet"} {
 				a, errA := ReadMetrics(filepath.Join(straight.Config.Output, "metrics.jsonl"))
 				b, errB := ReadMetrics(filepath.Join(c.Output, "metrics.jsonl"))
