@@ -2,10 +2,13 @@ package figure
 
 import (
 	"errors"
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"stuffed/pkg/table"
@@ -91,6 +94,26 @@ func TestSwapUndoes(t *testing.T) {
 	})
 	if !errors.Is(err, fail) || !slices.Equal(done, [][2]string{{"old", "new.former"}, {"new", "old"}, {"new.former", "old"}}) {
 		t.Errorf("renames %v, error %v", done, err)
+	}
+}
+
+// TestFolderOfALayerBelowIsCopied takes a rename that a layered file system refuses.
+func TestFolderOfALayerBelowIsCopied(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	if err := os.Mkdir(from, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(from, "x.csv"), []byte("a\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refuse := func(from, to string) error { return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.EXDEV} }
+	if err := moveBy(refuse, from, to); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(to, "x.csv"))
+	if _, gone := os.Stat(from); err != nil || string(data) != "a\n" || !errors.Is(gone, fs.ErrNotExist) {
+		t.Errorf("%q, %v, %v", data, err, gone)
 	}
 }
 

@@ -2,7 +2,5 @@
 
 package figure
 
-import "os"
-
 // exchange swaps two folders.
-func exchange(a, b string) error { return swap(a, b, os.Rename) }
+func exchange(a, b string) error { return swap(a, b, move) }
