@@ -107,7 +107,9 @@ func TestFolderOfALayerBelowIsCopied(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(from, "x.csv"), []byte("a\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	refuse := func(from, to string) error { return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.EXDEV} }
+	refuse := func(from, to string) error {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.EXDEV}
+	}
 	if err := moveBy(refuse, from, to); err != nil {
 		t.Fatal(err)
 	}
