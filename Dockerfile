@@ -20,10 +20,10 @@ RUN make build && bin/stuffed notebooks run --dir pkg/notebook/testdata --scale 
 
 FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev make python3 \
-    && rm -rf /var/lib/apt/lists/* && useradd --create-home --uid 1000 stuffed
+    && rm -rf /var/lib/apt/lists/* && useradd --create-home --uid 1000 --home-dir /home/stuffed analyst
 COPY --from=build /usr/local/go /usr/local/go
 COPY --from=build --chown=1000:1000 /home/stuffed /home/stuffed
-USER stuffed
+USER analyst
 ENV HOME=/home/stuffed GOPATH=/home/stuffed/go GOCACHE=/home/stuffed/.cache/go-build GOFLAGS=-buildvcs=false \
     GOTOOLCHAIN=local GOPROXY=off PATH=/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin
 WORKDIR /home/stuffed/project
