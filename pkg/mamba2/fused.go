@@ -29,10 +29,16 @@ const (
 // shapes in bfloat16 on an NVIDIA GPU, with nothing changed or watched inside.
 func (b *block) fuses(l layerOf) bool {
 	c := b.Config
-	return b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.Plain && b.tokens >= c.Kernel && c.Kernel == 4 && c.ConvBias &&
-		c.HeadDim == 64 && c.Eps == 1e-5 && (c.Groups == 1 || !c.NormPer) && max(c.Inner(), c.Width) <= widest && c.Width%16 == 0 && c.Channels()%16 == 0 &&
-		l.segments == nil && (len(b.probes) == 0 || b.Infer && !b.watchesInside()) && len(l.controls) == 0 && b.Window == 0 && b.NormEvery == 0 && !b.Decimate &&
+	return b.suitsKernels() && b.tokens >= c.Kernel && max(c.Inner(), c.Width) <= widest && c.Width%16 == 0 && c.Channels()%16 == 0 &&
+		l.segments == nil && (len(b.probes) == 0 || b.Infer && !b.watchesInside()) && len(l.controls) == 0 &&
 		xla.HasKernels(l.params[conv].Graph().Backend())
+}
+
+// suitsKernels tells whether shapes, dtypes and options are those that the kernels of a sequence and of a step know.
+func (b *block) suitsKernels() bool {
+	c := b.Config
+	return b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.Plain && c.Kernel == 4 && c.ConvBias && c.HeadDim == 64 && c.Eps == 1e-5 &&
+		(c.Groups == 1 || !c.NormPer) && b.Window == 0 && b.NormEvery == 0 && !b.Decimate
 }
 
 // watchesInside tells whether a probe is of what the kernels do not write, or write in another dtype.

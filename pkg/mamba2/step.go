@@ -32,9 +32,8 @@ var small = []string{norm, conv, convBias, dtBias, aLog, skip, gateNorm}
 func (m Model) Step(call lm.Call) *lm.Step {
 	b := m.newBlock(call)
 	c := m.Config
-	if b.Plain || !b.Infer || b.compute != dtypes.BFloat16 || b.gate != dtypes.Float32 || b.tokens != 1 || b.replicas != 1 || b.Window > 0 || b.NormEvery > 0 ||
-		b.Decimate || len(call.Controls) > 0 || len(call.Probes) > 0 || c.UseBias || !c.ConvBias || c.Kernel != 4 || c.HeadDim != 64 || c.Eps != 1e-5 ||
-		(c.NormPer && c.Groups > 1) || c.DeltaMin != 0 || c.DeltaMax != 0 || !xla.HasKernels(call.Tokens.Graph().Backend()) {
+	if !b.suitsKernels() || !b.Infer || b.tokens != 1 || b.replicas != 1 || len(call.Controls) > 0 || len(call.Probes) > 0 || c.UseBias ||
+		c.DeltaMin != 0 || c.DeltaMax != 0 || !xla.HasKernels(call.Tokens.Graph().Backend()) {
 		return nil
 	}
 	for _, f := range []string{

@@ -325,7 +325,7 @@ func (t *Trainer) Run(ctx context.Context) error {
 		cut = err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err())
 		return err != nil && !cut
 	}
-	if every := t.Config.Valid.Every; t.step > 0 && log.valid != nil && log.valid.last < t.step && every >= 0 && t.due(every) {
+	if t.step > 0 && log.valid != nil && log.valid.last < t.step && t.validates() {
 		if err := t.events(ctx, log); failed(err) {
 			return log.keep(err)
 		}
@@ -413,7 +413,7 @@ func (t *Trainer) eventWithin(from, to int64) bool {
 
 // events validates, exports and saves after a step as configured.
 func (t *Trainer) events(ctx context.Context, log *log) error {
-	if v := t.Config.Valid.Every; v >= 0 && t.due(v) {
+	if t.validates() {
 		if err := t.validate(ctx, log); err != nil {
 			return err
 		}
@@ -435,6 +435,8 @@ func (t *Trainer) events(ctx context.Context, log *log) error {
 	}
 	return nil
 }
+
+func (t *Trainer) validates() bool { return t.Config.Valid.Every >= 0 && t.due(t.Config.Valid.Every) }
 
 // due tells whether what happens every so many steps, and at the end, happens now.
 func (t *Trainer) due(every int64) bool {
