@@ -33,6 +33,12 @@ func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) erro
 	sampled := func(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain bool, least float64) job {
 		return job{"sampled", func() []Row { return []Row{Sampled(d, dims, dtype, plain, 64, least)} }}
 	}
+	short := c
+	short.Layers = 4 // a token of the oracle is one turn of a loop
+	shallow, err := initial(short)
+	if err != nil {
+		return err
+	}
 	return all(ctx, o, []job{
 		{"deviation", func() []Row { return Deviation(exact, d, "130m", w, 2048, 0.005, true) }},
 		{"deviation", func() []Row { return Deviation(exact, d, "130m", w, 65536, 0.02, false) }},
@@ -40,5 +46,6 @@ func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) erro
 		sampled(d, long, dtypes.BFloat16, false, 0.01),
 		sampled(d, wide, dtypes.BFloat16, false, 0.01),
 		sampled(d, wide, dtypes.BFloat16, true, 0.01),
+		{"sampled", func() []Row { return Walked(exact, d, "130m, 4 layers", shallow, 1<<20, [2]float64{1e-4, 0.02}) }},
 	}, emit)
 }

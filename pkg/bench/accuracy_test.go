@@ -65,3 +65,30 @@ func TestDeviationOfASmallModel(t *testing.T) {
 		t.Errorf("without weights: %+v", rows)
 	}
 }
+
+func TestOneCallIsOneTokenAtATime(t *testing.T) {
+	c := mamba2.Default(32, 2, 64)
+	c.HeadDim, c.State = 16, 8
+	w, err := initial(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, backend := range []string{"cpu", "go"} {
+		d := device(t, backend)
+		least := [2]float64{1e-6, 0.05}
+		rows := Walked(d, d, "tiny", w, 96, least)
+		if len(rows) != 2 {
+			t.Fatalf("%+v", rows)
+		}
+		for i, r := range rows {
+			t.Logf("%+v", r)
+			if r.Error != "" || !(r.Median > 1e-9 && r.Median < least[i]) {
+				t.Errorf("%s: %+v", backend, r)
+			}
+		}
+	}
+	w.Replicas = 0 // no weights
+	if rows := Walked(device(t, "cpu"), device(t, "cpu"), "tiny", w, 96, [2]float64{}); len(rows) != 1 || rows[0].Error == "" {
+		t.Errorf("without weights: %+v", rows)
+	}
+}

@@ -35,7 +35,7 @@ type Report struct {
 
 // NewReport describes the device.
 func NewReport(d *xla.Device) *Report {
-	return &Report{Backend: d.Kind, Precision: d.Precision, Device: d.Plugin, Go: runtime.Version(), Cores: runtime.NumCPU()}
+	return &Report{Backend: d.Kind, Precision: d.Precision, Device: d.Hardware(), Go: runtime.Version(), Cores: runtime.NumCPU()}
 }
 
 // rates runs f once to warm up and then runs times; it gives amount per second (or, with amount 0, milliseconds).

@@ -88,7 +88,7 @@ func statesOf(d *xla.Device, w *lm.Weights, tokens int, o lm.Options, rounded ..
 	defer e.Finalize()
 	var all []lastStates
 	for _, round := range rounded {
-		own, err := copied(w, round) // a tensor belongs to one device
+		own, err := copied[float32](w, round) // a tensor belongs to one device
 		if err != nil {
 			return nil, err
 		}
@@ -124,19 +124,21 @@ func prompt(tokens, vocab int) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(ids, 1, tokens)
 }
 
-func copied(w *lm.Weights, round bool) (*lm.Weights, error) {
+// copied is w by itself, rounded to bfloat16 if asked for.
+func copied[T float32 | float64](w *lm.Weights, round bool) (*lm.Weights, error) {
 	values, err := w.Replica(0)
 	if err != nil {
 		return nil, err
 	}
-	return lm.NewWeights(w.Model, 1, func(_ int, s lm.Spec) ([]float32, error) {
-		v := values[s.Name]
-		for i := range v {
+	return lm.NewWeights(w.Model, 1, func(_ int, s lm.Spec) ([]T, error) {
+		own := make([]T, len(values[s.Name]))
+		for i, v := range values[s.Name] {
 			if round {
-				v[i] = bfloat16.FromFloat32(v[i]).Float32()
+				v = bfloat16.FromFloat32(v).Float32()
 			}
+			own[i] = T(v)
 		}
-		return v, nil
+		return own, nil
 	})
 }
 

@@ -1,0 +1,142 @@
+package bench
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+// walkedPlaces is how many positions Walked compares, evenly spaced, the last token among them.
+const walkedPlaces = 8
+
+// Walked runs a model over tokens tokens in one call, on exact and in bfloat16 on fast, and compares the logits at eight positions and
+// the last states with a float64 loop over the tokens, one at a time, on exact: ‖got − want‖ / ‖want‖. All have the same weights,
+// rounded to bfloat16. tokens is a multiple of eight. least is what is asked of exact and of fast mode.
+func Walked(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, least [2]float64) []Row {
+	row := func(what string, least float64) Row {
+		return Row{Work: "sampled", Shape: fmt.Sprintf("%s B1 T%d %s", name, tokens, what), Unit: "of the RMS", Note: fmt.Sprintf("below %g is asked for", least)}
+	}
+	rows := []Row{row("Float32 in one call, logits", least[0]), row("BFloat16 in one call, logits", least[1])}
+	var want walk
+	if err := guarded(func() (err error) { want, err = stepByStep(exact, w, tokens); return err }); err != nil {
+		rows[0].Error = "one token at a time: " + err.Error()
+		return rows[:1]
+	}
+	for i, d := range []*xla.Device{exact, fast} {
+		o := lm.Options{}
+		if i == 1 {
+			o.Compute = dtypes.BFloat16
+		}
+		rows[i] = guard(rows[i], func() Row {
+			got, err := inOneCall(d, w, tokens, o)
+			if err != nil {
+				rows[i].Error = err.Error()
+				return rows[i]
+			}
+			worst, n := 0.0, len(want.logits)/walkedPlaces
+			for p := range walkedPlaces {
+				worst = max(worst, ratio(got.logits[p*n:][:n], want.logits[p*n:][:n]))
+			}
+			rows[i].Note += fmt.Sprintf("; at most %.2g at one of %d positions; of the last states %.2g", worst, walkedPlaces, ratio(got.state, want.state))
+			return rows[i].once(ratio(got.logits, want.logits))
+		})
+	}
+	return rows
+}
+
+// walk is what a pass leaves: logits at the places, [places, vocab], and the recurrent states of all layers at the end.
+type walk struct{ logits, state []float32 }
+
+// inOneCall forwards all tokens at once.
+func inOneCall(d *xla.Device, w *lm.Weights, tokens int, o lm.Options) (got walk, err error) {
+	o.Infer = true
+	own, err := copied[float32](w, true)
+	if err != nil {
+		return got, err
+	}
+	e, err := graph.NewExec(d.Backend, func(in []*graph.Node) []*graph.Node {
+		params, in := w.Nodes(in)
+		call := lm.Call{Params: params, Tokens: in[0], State: in[1:], Options: o}
+		out := w.Model.Forward(call)
+		apart := tokens / walkedPlaces
+		hidden := graph.Reshape(out.Hidden, 1, walkedPlaces, apart, out.Hidden.Shape().Dim(-1))
+		hidden = graph.Squeeze(graph.SliceAxis(hidden, 2, graph.AxisElem(apart-1)), 2)
+		return []*graph.Node{w.Model.Logits(call, hidden), out.State[0]}
+	})
+	if err != nil {
+		return got, err
+	}
+	defer e.Finalize()
+	args := own.Args(prompt(tokens, w.Model.Vocab()))
+	for _, t := range lm.ZeroState(w.Model, 1, dtypes.Float32) {
+		args = append(args, t)
+	}
+	outs, err := e.Call(args...)
+	if err != nil {
+		return got, err
+	}
+	return taken(outs)
+}
+
+// stepByStep feeds one token after the other in float64, in a loop on the device that starts anew at each of the places.
+func stepByStep(d *xla.Device, w *lm.Weights, tokens int) (want walk, err error) {
+	own, err := copied[float64](w, true)
+	if err != nil {
+		return want, err
+	}
+	apart := tokens / walkedPlaces
+	e, err := graph.NewExec(d.Backend, func(in []*graph.Node) []*graph.Node {
+		weights, ids := in[:len(w.Specs)], graph.Reshape(in[len(w.Specs)], apart, 1, 1)
+		forward := func(weights []*graph.Node, id *graph.Node, state []*graph.Node) (lm.Call, lm.Output) {
+			params, _ := w.Nodes(weights)
+			c := lm.Call{Params: params, Tokens: id, State: state, Options: lm.Options{Infer: true, Unroll: true}}
+			return c, w.Model.Forward(c)
+		}
+		before, _ := xla.Scan{N: apart - 1, Infer: true}.Run(in[len(w.Specs)+1:], []*graph.Node{graph.SliceAxis(ids, 0, graph.AxisRange(0, apart-1))}, weights,
+			func(_ *xla.Iter, state, id, weights []*graph.Node) (next, ys []*graph.Node) {
+				_, out := forward(weights, id[0], state)
+				return out.State, nil
+			})
+		c, out := forward(weights, graph.Squeeze(graph.SliceAxis(ids, 0, graph.AxisElem(apart-1)), 0), before)
+		return append([]*graph.Node{w.Model.Logits(c, out.Hidden)}, out.State...)
+	})
+	if err != nil {
+		return want, err
+	}
+	defer e.Finalize()
+	ids, err := tensors.CopyFlatData[int32](prompt(tokens, w.Model.Vocab()))
+	if err != nil {
+		return want, err
+	}
+	state := lm.ZeroState(w.Model, 1, dtypes.Float64)
+	for p := range walkedPlaces {
+		args := own.Args(tensors.FromFlatDataAndDimensions(ids[p*apart:][:apart], 1, apart))
+		for _, t := range state {
+			args = append(args, t)
+		}
+		outs, err := e.Call(args...)
+		if err != nil {
+			return want, err
+		}
+		here, err := taken(outs[:2])
+		if err != nil {
+			return want, err
+		}
+		want.logits, want.state = append(want.logits, here.logits...), here.state
+		state = outs[1:]
+	}
+	return want, nil
+}
+
+// taken copies logits and states to the host.
+func taken(outs []*tensors.Tensor) (w walk, err error) {
+	if w.logits, err = lm.Floats(outs[0]); err == nil {
+		w.state, err = lm.Floats(outs[1])
+	}
+	return w, err
+}
