@@ -11,6 +11,7 @@ import sys
 import time
 import types
 
+import mamba_ssm
 import torch
 
 sys.modules.setdefault("selective_scan_cuda", types.ModuleType("selective_scan_cuda"))  # Mamba-1's kernel is not used
@@ -140,7 +141,7 @@ def main():
             print(what, "failed:", repr(e)[:600], flush=True)
         if args.output:
             with open(args.output, "w") as f:
-                json.dump(dict(device=torch.cuda.get_device_name(), torch=torch.__version__, rows=ROWS), f, indent=1)
+                json.dump(dict(name=f"mamba_ssm {mamba_ssm.__version__}, Triton", device=torch.cuda.get_device_name(), torch=torch.__version__, rows=ROWS), f, indent=1)
 
 
 if __name__ == "__main__":
