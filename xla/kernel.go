@@ -2,7 +2,9 @@ package xla
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -17,20 +19,20 @@ type Kernel struct {
 	InPlace       map[int]int // results written over an operand: result → operand
 }
 
-// Bind turns integer arguments of the kernel's function into constants.
+// Bind turns integer arguments of the kernel's function into constants, in the order of their names: one text for equal values.
 func (k Kernel) Bind(values map[string]int) Kernel {
 	head, body, ok := strings.Cut(k.Source, ") attributes {noinline = false} {\n")
 	if !ok {
 		panicf("xla: kernel %s: no function header", k.Name)
 	}
 	var constants strings.Builder
-	for name, v := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		argument := regexp.MustCompile(`, %` + name + `: i32( \{[^}]*\})?`)
 		if !argument.MatchString(head) {
 			panicf("xla: kernel %s has no argument %s", k.Name, name)
 		}
 		head = argument.ReplaceAllString(head, "")
-		fmt.Fprintf(&constants, "    %%%s = arith.constant %d : i32\n", name, v)
+		fmt.Fprintf(&constants, "    %%%s = arith.constant %d : i32\n", name, values[name])
 	}
 	k.Source = head + ") attributes {noinline = false} {\n" + constants.String() + body
 	return k

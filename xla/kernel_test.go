@@ -3,6 +3,7 @@ package xla
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -26,5 +27,29 @@ func TestInPlaceReachesTheCompiler(t *testing.T) {
 				t.Errorf("result over operand %d: %v, want an error about %q", operand, err, want)
 			}
 		}
+	}
+}
+
+func TestKernelsAreFoundByNameAndSizes(t *testing.T) {
+	ks := Kernels{FS: fstest.MapFS{
+		"kernels/walk-bf16-64-16.ttir": {Data: []byte("module {\n  tt.func public @my_walk(%x: !tt.ptr<f32>, %N: i32) attributes {noinline = false} {\n  }\n}\n")},
+		"kernels/loss.ttir":            {Data: []byte("module {}")},
+	}}
+	if !ks.Has("walk-bf16", 64, 16) || !ks.Has("loss") || ks.Has("walk-bf16", 64) || ks.Has("walk-bf16", 16, 64) {
+		t.Error("Has tells of other files than there are")
+	}
+	k := ks.Kernel("walk-bf16", 64, 16).Bind(map[string]int{"N": 3})
+	if k.Name != "my_walk" || !strings.Contains(k.Source, "@my_walk(%x: !tt.ptr<f32>) attributes {noinline = false} {\n    %N = arith.constant 3 : i32\n") {
+		t.Errorf("%s is bound to %s", k.Name, k.Source)
+	}
+	for name, want := range map[string]string{"sum": "kernels/sum.ttir", "loss": "kernels/loss.ttir has no public function"} {
+		func() {
+			defer func() {
+				if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %v, want %q", name, err, want)
+				}
+			}()
+			ks.Kernel(name)
+		}()
 	}
 }

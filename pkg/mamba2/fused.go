@@ -2,7 +2,6 @@ package mamba2
 
 import (
 	"embed"
-	"fmt"
 	"math/bits"
 	"strings"
 
@@ -13,10 +12,12 @@ import (
 	"stuffed/xla"
 )
 
-// The kernels of kernels/block.py as Triton IR.
+// The kernels of kernels/block.py and kernels/step.py as Triton IR.
 //
 //go:embed kernels/*.ttir
-var kernels embed.FS
+var texts embed.FS
+
+var kernels = xla.Kernels{FS: texts}
 
 const (
 	widest       = 8192 // channels of the largest kernels of norms
@@ -54,21 +55,22 @@ func (b *block) watchesInside() bool {
 }
 
 func (b *block) kernel(name string, grid [3]int, bind map[string]int) xla.Kernel {
-	file, warps := name, 4
+	warps, sizes := 4, []int(nil)
 	if width := bind["INNER"] + bind["WIDTH"]; !strings.HasPrefix(name, "conv") { // one of both, of a row
-		size := max(256, 1<<bits.Len(uint(width-1)))
-		file = fmt.Sprintf("%s-%d", name, size)
+		size := max(256, power(width))
+		sizes = []int{size}
 		warps = min(max(size/512, 1), 8)
 		if strings.HasSuffix(name, "backward") {
 			warps = min(max(size/256, 1), 8)
 		}
 	}
-	source, err := kernels.ReadFile("kernels/" + file + ".ttir")
-	if err != nil {
-		panic(err)
-	}
-	return xla.Kernel{Name: name, Source: string(source), Grid: grid, Warps: warps, Stages: 2}.Bind(bind)
+	k := kernels.Kernel(name, sizes...)
+	k.Grid, k.Warps, k.Stages = grid, warps, 2
+	return k.Bind(bind)
 }
+
+// power is the least power of two that is not below n.
+func power(n int) int { return 1 << bits.Len(uint(n-1)) }
 
 // convSegment is how many tokens a program of the convolution walks along.
 func (b *block) convSegment() int {

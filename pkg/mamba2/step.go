@@ -1,9 +1,6 @@
 package mamba2
 
 import (
-	"fmt"
-	"math/bits"
-
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
@@ -33,15 +30,10 @@ func (m Model) Step(call lm.Call) *lm.Step {
 	b := m.newBlock(call)
 	c := m.Config
 	if !b.suitsKernels() || !b.Infer || b.tokens != 1 || b.replicas != 1 || len(call.Controls) > 0 || len(call.Probes) > 0 || c.UseBias ||
-		c.DeltaMin != 0 || c.DeltaMax != 0 || !xla.HasKernels(call.Tokens.Graph().Backend()) {
+		c.DeltaMin != 0 || c.DeltaMax != 0 || !xla.HasKernels(call.Tokens.Graph().Backend()) ||
+		c.Width%piece != 0 || c.Inner()%piece != 0 || c.Heads()*c.HeadDim/manyRows > parts ||
+		!kernels.Has("proj_step", c.Width/piece) || !kernels.Has("out_step", c.Inner()/piece) || !kernels.Has("state_step", c.State) {
 		return nil
-	}
-	for _, f := range []string{
-		fmt.Sprint("proj_step-", c.Width/piece), fmt.Sprint("out_step-", c.Inner()/piece), fmt.Sprint("state_step-", c.State),
-	} {
-		if _, err := kernels.Open("kernels/" + f + ".ttir"); err != nil || c.Width%piece != 0 || c.Inner()%piece != 0 || c.Heads()*c.HeadDim/manyRows > parts {
-			return nil
-		}
 	}
 	s := &step{block: b, call: xla.TritonCall}
 	return &lm.Step{Consts: s.consts(call.Params), Run: s.run}
@@ -95,7 +87,7 @@ func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, n
 		_, normed := s.add(Const(g, []int32{0}), r, more, last)
 		logits = s.product(normed, table)
 	} else {
-		k := s.kernel("head_step", fmt.Sprint(c.Width/piece), [3]int{s.batch, blocks(c.Vocab, headRows)}, map[string]int{"D": c.Width, "V": c.Vocab})
+		k := s.kernel("head_step", []int{c.Width / piece}, [3]int{s.batch, blocks(c.Vocab, headRows)}, map[string]int{"D": c.Width, "V": c.Vocab})
 		logits = s.call(k, s.rows(c.Vocab), r, last, table)[0]
 	}
 	return logits, []*Node{h, window}
@@ -117,12 +109,12 @@ func (s *step) layer(index, r *Node, more [2]*Node, h, window, in, out *Node) (r
 		} else {
 			r, u = s.add(index, r, more, s.small[norm])
 		}
-		k := s.kernel("conv_step", "", [3]int{blocks(channels, convStep), s.batch}, bind)
+		k := s.kernel("conv_step", nil, [3]int{blocks(channels, convStep), s.batch}, bind)
 		k.InPlace = map[int]int{0: 1, 1: 2}
 		outs = s.call(k, moved, index, window, s.product(u, in), s.small[conv], s.small[convBias])
 	} else {
 		bind["D"] = c.Width
-		k := s.kernel("proj_step", fmt.Sprint(c.Width/piece), [3]int{s.batch, blocks(wide, projRows)}, bind)
+		k := s.kernel("proj_step", []int{c.Width / piece}, [3]int{s.batch, blocks(wide, projRows)}, bind)
 		k.InPlace = map[int]int{0: 4}
 		outs = s.call(k, moved, index, r, s.small[norm], in, window, s.small[conv], s.small[convBias])
 	}
@@ -131,31 +123,31 @@ func (s *step) layer(index, r *Node, more [2]*Node, h, window, in, out *Node) (r
 	bind = map[string]int{"B": s.batch, "R": wide, "H": c.Heads(), "PER": c.Heads() / c.Groups, "GN": c.Groups * c.State}
 	if many {
 		parts := c.HeadDim / manyRows
-		k := s.kernel("states_step", fmt.Sprint(c.State), [3]int{c.Heads(), parts, s.batch}, bind)
+		k := s.kernel("states_step", []int{c.State}, [3]int{c.Heads(), parts, s.batch}, bind)
 		k.InPlace = map[int]int{0: 1}
 		outs = s.call(k, append([]shapes.Shape{h.Shape(), shapes.Make(dtypes.BFloat16, s.batch, inner)}, s.rows(c.Heads()*parts)...),
 			index, h, proj, s.small[dtBias], s.small[aLog], s.small[skip], s.small[gateNorm])
 		return r, [2]*Node{s.product(outs[1], out), outs[2]}, outs[0], window1
 	}
-	k := s.kernel("state_step", fmt.Sprint(c.State), [3]int{c.Heads(), c.HeadDim / oneRows, s.batch}, bind)
+	k := s.kernel("state_step", []int{c.State}, [3]int{c.Heads(), c.HeadDim / oneRows, s.batch}, bind)
 	k.InPlace = map[int]int{0: 1}
 	outs = s.call(k, append([]shapes.Shape{h.Shape()}, s.rows(inner)...), index, h, proj, s.small[dtBias], s.small[aLog], s.small[skip])
 	h1, gated := outs[0], outs[1]
-	k = s.kernel("out_step", fmt.Sprint(inner/piece), [3]int{s.batch, blocks(c.Width, outRows)}, map[string]int{"D": c.Width, "INNER": inner})
+	k = s.kernel("out_step", []int{inner / piece}, [3]int{s.batch, blocks(c.Width, outRows)}, map[string]int{"D": c.Width, "INNER": inner})
 	return s.call(k, s.rows(c.Width), index, gated, s.small[gateNorm], out, r)[0], more, h1, window1
 }
 
 // normed is RMSNorm(x) in bfloat16 for x [batch, width].
 func (s *step) normed(index, x, weight *Node) *Node {
 	width := x.Shape().Dim(1)
-	k := s.kernel("norm_step", fmt.Sprint(1<<bits.Len(uint(width-1))), [3]int{s.batch}, map[string]int{"W": width})
+	k := s.kernel("norm_step", []int{power(width)}, [3]int{s.batch}, map[string]int{"W": width})
 	return s.call(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, s.batch, width)}, index, x, weight)[0]
 }
 
 // add is the residual r + more, and its RMSNorm in bfloat16.
 func (s *step) add(index, r *Node, more [2]*Node, weight *Node) (total, normed *Node) {
 	width := r.Shape().Dim(1)
-	k := s.kernel("add_step", fmt.Sprint(1<<bits.Len(uint(width-1))), [3]int{s.batch},
+	k := s.kernel("add_step", []int{power(width)}, [3]int{s.batch},
 		map[string]int{"W": width, "PARTS": more[1].Shape().Dim(1), "INNER": s.Inner()})
 	outs := s.call(k, append(s.rows(width), shapes.Make(dtypes.BFloat16, s.batch, width)), index, r, more[0], more[1], weight)
 	return outs[0], outs[1]
@@ -170,20 +162,13 @@ func (s *step) rows(width int) []shapes.Shape {
 	return []shapes.Shape{shapes.Make(dtypes.Float32, s.batch, width)}
 }
 
-func (s *step) kernel(name, size string, grid [3]int, bind map[string]int) xla.Kernel {
-	file := name
-	if size != "" {
-		file += "-" + size
-	}
-	source, err := kernels.ReadFile("kernels/" + file + ".ttir")
-	if err != nil {
-		panic(err)
-	}
-	warps := 4
+func (s *step) kernel(name string, sizes []int, grid [3]int, bind map[string]int) xla.Kernel {
+	k := kernels.Kernel(name, sizes...)
+	k.Grid, k.Warps, k.Stages = grid, 4, 1
 	if name == "states_step" {
-		warps = 1
+		k.Warps = 1
 	}
-	return xla.Kernel{Name: name, Source: string(source), Grid: grid, Warps: warps, Stages: 1}.Bind(bind)
+	return k.Bind(bind)
 }
 
 func blocks(n, per int) int { return (n + per - 1) / per }

@@ -2,7 +2,6 @@ package recurrence
 
 import (
 	"embed"
-	"fmt"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -14,7 +13,9 @@ import (
 // The kernels of kernels/ssd.py as Triton IR, one pair for each head size and state size.
 //
 //go:embed kernels/*.ttir
-var kernels embed.FS
+var texts embed.FS
+
+var kernels = xla.Kernels{FS: texts}
 
 // fusedChunk is the chunk length that the kernels are written for.
 const fusedChunk = 64
@@ -30,22 +31,12 @@ func fusable(op Operands, d Dims) bool {
 }
 
 // Fuses tells whether there are kernels for heads of this size.
-func Fuses(headDim, state int) bool {
-	_, err := kernels.Open(kernelFile("forward", Dims{HeadDim: headDim, State: state}))
-	return err == nil
-}
-
-func kernelFile(name string, d Dims) string {
-	return fmt.Sprintf("kernels/%s-%d-%d.ttir", name, d.HeadDim, d.State)
-}
+func Fuses(headDim, state int) bool { return kernels.Has("forward", headDim, state) }
 
 // kernel is one of them for these sizes; a model has so many rows of the batch. Flags are its other arguments.
 func kernel(name string, d Dims, rows, chunks int, flags map[string]bool) xla.Kernel {
-	source, err := kernels.ReadFile(kernelFile(name, d))
-	if err != nil {
-		panic(err)
-	}
-	k := xla.Kernel{Name: "ssd_" + name, Source: string(source), Grid: [3]int{d.Heads, d.Batch, 1}, Warps: 4, Stages: 2}
+	k := kernels.Kernel(name, d.HeadDim, d.State)
+	k.Grid, k.Warps, k.Stages = [3]int{d.Heads, d.Batch, 1}, 4, 2
 	if d.State > 128 {
 		k.Warps = 8
 	}

@@ -60,7 +60,7 @@ func (r Result) walkable() (op Operands, d Dims, ok bool) {
 	if dtype := op.X.DType(); dtype != dtypes.Float32 && dtype != dtypes.BFloat16 {
 		return op, d, false
 	}
-	if _, err := kernels.Open(kernelFile("moments-walk-"+momentType(op.X.DType()), d)); err != nil {
+	if !kernels.Has("moments-walk-"+momentType(op.X.DType()), d.HeadDim, d.State) {
 		return op, d, false
 	}
 	xbc := op.XBC
@@ -109,13 +109,10 @@ func momentType(dtype dtypes.DType) string {
 
 // momentKernel is one of the two for runs of run tokens; the tokens are one of cuts parts of a sequence.
 func momentKernel(name string, dtype dtypes.DType, d Dims, run, cuts int) xla.Kernel {
-	source, err := kernels.ReadFile(kernelFile("moments-"+name+"-"+momentType(dtype), d))
-	if err != nil {
-		panic(err)
-	}
 	inner := d.Heads * d.HeadDim
 	bind := map[string]int{"T": d.Tokens, "H": d.Heads, "W": inner + 2*d.Groups*d.State, "OB": inner, "PER": d.Heads / d.Groups, "RUN": run}
-	k := xla.Kernel{Name: "moments_" + name, Source: string(source), Stages: 1}
+	k := kernels.Kernel("moments-"+name+"-"+momentType(dtype), d.HeadDim, d.State)
+	k.Stages = 1
 	if name == "walk" {
 		k.Grid, k.Warps = [3]int{d.Heads * d.HeadDim / momentRows(d), d.Batch, 1}, 1
 	} else {

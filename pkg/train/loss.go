@@ -1,7 +1,7 @@
 package train
 
 import (
-	_ "embed"
+	"embed"
 	"slices"
 
 	"github.com/gomlx/compute"
@@ -84,15 +84,18 @@ func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *N
 
 // The kernel of kernels/loss.py as Triton IR.
 //
-//go:embed kernels/cross_entropy.ttir
-var crossEntropyKernel string
+//go:embed kernels/*.ttir
+var texts embed.FS
+
+var kernels = xla.Kernels{FS: texts}
 
 // crossEntropy is weight · −log softmax(logits)[label] in float32 or wider, and its gradient in the logits' dtype.
 func crossEntropy(logits, labels, weight *Node, plain bool) (loss, grad *Node) {
 	g, dims := logits.Graph(), logits.Shape().Dimensions
 	vocab, rows := dims[len(dims)-1], labels.Shape().Size()
 	if !plain && logits.DType() == dtypes.BFloat16 && weight.DType() == dtypes.Float32 && xla.HasKernels(g.Backend()) {
-		k := xla.Kernel{Name: "cross_entropy", Source: crossEntropyKernel, Grid: [3]int{rows}, Warps: 8, Stages: 2}
+		k := kernels.Kernel("cross_entropy")
+		k.Grid, k.Warps, k.Stages = [3]int{rows}, 8, 2
 		outs := xla.TritonCall(k.Bind(map[string]int{"V": vocab}), []shapes.Shape{weight.Shape(), logits.Shape()}, StopGradient(logits), labels, weight)
 		return outs[0], outs[1]
 	}
