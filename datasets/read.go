@@ -16,6 +16,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+
+	"stuffed/pkg/atomic"
 )
 
 // maxLine bounds the memory that one line of a file can claim, in bytes.
@@ -50,7 +52,7 @@ func Open(path string) (*Corpus, error) {
 	if !readable(path) {
 		return nil, fmt.Errorf("corpus %s: ending not known, want one of %s or a folder", path, strings.Join(endings, ", "))
 	}
-	hash, err := fileHash(path)
+	hash, _, err := atomic.Hash(path)
 	if err != nil {
 		return nil, fmt.Errorf("corpus: %w", err)
 	}
@@ -69,7 +71,7 @@ func openFolder(root string) (*Corpus, error) {
 	}
 	h := sha256.New()
 	for _, name := range names {
-		sum, err := fileHash(filepath.Join(root, name))
+		sum, _, err := atomic.Hash(filepath.Join(root, name))
 		if err != nil {
 			return nil, fmt.Errorf("corpus: %w", err)
 		}
@@ -110,19 +112,6 @@ func textFiles(root string) (names []string, err error) {
 		names = append(names, filepath.ToSlash(relative))
 		return nil
 	})
-}
-
-func fileHash(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // readFile visits the documents of one file; name is the ID of a text file and the prefix of those of lines without one.

@@ -1,4 +1,4 @@
-// Package atomic writes files that appear complete or not at all.
+// Package atomic writes files that appear complete or not at all, and reads such files.
 package atomic
 
 import (

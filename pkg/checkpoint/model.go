@@ -36,7 +36,7 @@ func (m *Model) Tied() bool { return m.Tensors[headName] == nil }
 // the same as the embedding where the config does not say otherwise) is left out and "tie_word_embeddings" is set.
 func LoadModel(dir string) (*Model, error) {
 	path := filepath.Join(dir, "config.json")
-	text, err := readLimited(path, maxConfig)
+	text, err := atomic.Read(path, maxConfig)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,19 +36,12 @@ func (f *File) Tensor(name string) (*Tensor, error) {
 // ReadSafetensors reads and validates one file by the rules of the reference parser: see [ParseHeader]. Memory is allocated only for
 // bytes that the file really has.
 func ReadSafetensors(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, size, err := atomic.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	file, err := DecodeSafetensors(f, info.Size())
+	file, err := DecodeSafetensors(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -43,7 +43,7 @@ func ReadSharded(indexPath string) (*File, error) {
 }
 
 func readSharded(indexPath string, read func(string) (*File, error)) (*File, error) {
-	content, err := readLimited(indexPath, maxHeader)
+	content, err := atomic.Read(indexPath, maxHeader)
 	if err != nil {
 		return nil, err
 	}
@@ -135,21 +135,4 @@ func WriteSharded(dir string, tensors map[string]*Tensor, maxBytes int64) error 
 		return err
 	}
 	return nil
-}
-
-// readLimited reads a whole file of at most limit bytes.
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("%s: %d bytes, want a regular file of at most %d", path, info.Size(), limit)
-	}
-	return io.ReadAll(io.LimitReader(f, limit))
 }

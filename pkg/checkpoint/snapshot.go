@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"bufio"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -77,7 +76,7 @@ func commitSnapshot(final string, write func(dir string) error) error {
 	}
 	var sums strings.Builder
 	for _, file := range files {
-		sum, err := hashFile(filepath.Join(temporary, file))
+		sum, _, err := atomic.Hash(filepath.Join(temporary, file))
 		if err != nil {
 			return err
 		}
@@ -160,19 +159,6 @@ func snapshotFiles(dir string) (files, folders []string, err error) {
 	return files, folders, err
 }
 
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // VerifySnapshot checks that a snapshot folder holds exactly the files of its SHA256SUMS, with those hashes.
 func VerifySnapshot(dir string) error {
 	f, err := os.Open(filepath.Join(dir, sumsName))
@@ -204,7 +190,7 @@ func VerifySnapshot(dir string) error {
 		if !ok {
 			return fmt.Errorf("file %s is not listed in %s", file, sumsName)
 		}
-		got, err := hashFile(filepath.Join(dir, file))
+		got, _, err := atomic.Hash(filepath.Join(dir, file))
 		if err != nil {
 			return err
 		}

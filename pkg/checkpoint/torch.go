@@ -4,27 +4,21 @@ import (
 	"archive/zip"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+
+	"stuffed/pkg/atomic"
 )
 
 // ReadTorch reads a state dict that torch.save wrote in its zip form (pytorch_model.bin), running no code of it. Only a flat dict of
 // names and tensors is accepted; strided views become contiguous; tensors on one storage share memory. Every zip entry must be stored
 // without compression, as torch.save does, so that memory is bounded by the size of the file.
 func ReadTorch(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, size, err := atomic.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	file, err := DecodeTorch(f, info.Size())
+	file, err := DecodeTorch(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -160,16 +159,11 @@ func (m *Manifest) write(result string) error {
 }
 
 func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
+	sum, _, err := atomic.Hash(path)
 	if err != nil {
 		return "", fmt.Errorf("manifest: %w", err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("manifest: %s: %w", filepath.Base(path), err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return sum, nil
 }
 
 // commandLine shows absolute paths by their last element.

@@ -69,16 +69,12 @@ func readFile(path string, like *Table) (*Table, error) {
 		}
 		return t, nil
 	}
-	f, err := os.Open(path)
+	f, size, err := atomic.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	t, err := decodeParquet(f, info.Size())
+	t, err := decodeParquet(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"stuffed/pkg/atomic"
 )
 
 // large tells whether every part but the last has rows enough for a row group of the merged file.
@@ -31,16 +33,12 @@ func rowsOf(path string) (int64, error) {
 
 // footer reads the metadata of a Parquet file.
 func footer(path string) (*format.FileMetaData, error) {
-	f, err := os.Open(path)
+	f, size, err := atomic.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	p, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	p, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

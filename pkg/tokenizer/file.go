@@ -3,13 +3,13 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"stuffed/pkg/atomic"
 )
 
 const (
@@ -21,19 +21,7 @@ const (
 // Open reads a tokenizer.json of the byte-level BPE family with the GPT-2 split and no or NFC normalisation, as that of GPT-NeoX-20B.
 // Anything that would change the ids and is not understood is an error.
 func Open(path string) (Tokenizer, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, fmt.Errorf("%s: %d bytes, want a regular file of at most %d", path, info.Size(), maxFile)
-	}
-	content, err := io.ReadAll(io.LimitReader(f, maxFile))
+	content, err := atomic.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,9 @@
 package verify
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -14,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"stuffed/pkg/atomic"
 )
 
 // evidence is what a manifest says about one fixture; its zero value says nothing.
@@ -103,7 +102,7 @@ func choose(fixtures map[string]evidence, root, dir string) evidence {
 				if record.Tensors == nil && !strings.HasSuffix(file, ".bin") && !strings.HasSuffix(file, ".safetensors") {
 					continue
 				}
-				if sum, _, err := fileHash(filepath.Join(at, filepath.FromSlash(file))); err == nil && sum == record.Sum {
+				if sum, _, err := atomic.Hash(filepath.Join(at, filepath.FromSlash(file))); err == nil && sum == record.Sum {
 					e := fixtures[name]
 					e.directory = at
 					return e
@@ -114,17 +113,6 @@ func choose(fixtures map[string]evidence, root, dir string) evidence {
 			return evidence{}
 		}
 	}
-}
-
-func fileHash(path string) (sum string, size int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	size, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
 // hashes compares files with the manifest. One that holds other tensors than the manifest lists is another edition,
@@ -143,7 +131,7 @@ func (v *verifier) hashes(dir string, names []string, ev evidence) {
 		if err != nil || !listed {
 			continue
 		}
-		sum, size, err := fileHash(filepath.Join(dir, name))
+		sum, size, err := atomic.Hash(filepath.Join(dir, name))
 		switch {
 		case err != nil:
 		case size != record.Bytes && filepath.Ext(name) == ".safetensors" && !sameTensors(filepath.Join(dir, name), record):

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/tokenizer"
 )
 
@@ -44,7 +45,7 @@ func (v *verifier) texts(dir, name string) {
 	t, err := tokenizer.Open(path)
 	if err == nil && file.Source.Sum != "" {
 		var sum string
-		if sum, _, err = fileHash(path); err == nil && sum != file.Source.Sum {
+		if sum, _, err = atomic.Hash(path); err == nil && sum != file.Source.Sum {
 			err = fmt.Errorf("%s has SHA-256 %s, the references were made with %s", filepath.Base(path), sum, file.Source.Sum)
 		}
 	}
