@@ -64,10 +64,17 @@ func logOf(x float64) float64 { return math.Log(max(x, 1e-9)) }
 // steepest and flattest bend of the exponential over the range of N.
 const minBend, maxBend = 0.02, 40.0
 
-// Forms lists the rival laws, the simplest first.
+// Forms lists the rival laws, the simplest first: a constant is the law that the state size plays no part.
 func Forms() []Form {
 	none := func(*geometry, []float64) string { return "" }
 	return []Form{{
+		Name: "constant", Formula: "T = a", Params: 1, bounded: none,
+		Eval:    func(p []float64, _ float64) float64 { return p[0] },
+		start:   func(g *geometry) [][]float64 { return [][]float64{{g.squeeze(g.fm)}} },
+		natural: func(g *geometry, x []float64) []float64 { return []float64{g.unsqueeze(x[0])} },
+		pinned:  func(_ *geometry, _ int, v float64, _ []float64) []float64 { return []float64{v} },
+		loose:   func(*geometry, int, []float64) []float64 { return nil },
+	}, {
 		Name: "linear", Formula: "T = a·N + b", Params: 2, bounded: none,
 		Eval:  func(p []float64, n float64) float64 { return p[0]*n + p[1] },
 		start: func(g *geometry) [][]float64 { return [][]float64{{g.squeeze(g.f1), g.squeeze(g.f2)}} },

@@ -105,7 +105,7 @@ func TestRefitIsLeastSquares(t *testing.T) {
 		x, y, xx, xy = x+p.N/6, y+p.Low/6, xx+p.N*p.N/6, xy+p.N*p.Low/6
 	}
 	a := (xy - x*y) / (xx - x*x)
-	got := newFitter(points, onValue).fit(Forms()[0], nil).params
+	got := newFitter(points, onValue).fit(Forms()[1], nil).params
 	if math.Abs(got[0]-a) > 1e-3 || math.Abs(got[1]-(y-a*x)) > 1e-3 {
 		t.Errorf("%v, the normal equations give %v", got, []float64{a, y - a*x})
 	}
@@ -141,6 +141,63 @@ func TestMatrixMonotone(t *testing.T) {
 	points, warnings := Brackets(append(matrix(func(n, l float64) bool { return l < 2*n }), Outcome{1, 0.5, "1", false}))
 	if len(points) != 15 || points[0].Low != 1 || points[0].High != 2 || len(warnings) != 1 {
 		t.Errorf("brackets %v, warnings %v", points[:1], warnings)
+	}
+}
+
+// Thresholds that all lie in one bracket, and ones that fall, show no growth; some beyond the grid or below it are kept
+// as such.
+func TestNoGrowth(t *testing.T) {
+	grid := func(fails func(n, length float64) bool) (out []Outcome) {
+		for _, n := range []float64{16, 32, 64, 128, 256} {
+			for _, length := range []float64{64, 96, 128, 192, 256} {
+				for _, run := range []string{"0", "1", "2"} {
+					out = append(out, Outcome{n / 1000, length / 1024, run, fails(n, length)})
+				}
+			}
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		fails  func(n, length float64) bool
+		growth bool
+	}{
+		"flat":      {func(_, l float64) bool { return l < 100 }, false},
+		"falling":   {func(n, l float64) bool { return l < 256-n/2 }, false},
+		"growing":   {func(n, l float64) bool { return l < 80+n/2 }, true},
+		"past both": {func(n, l float64) bool { return l < 20+1.5*n }, true}, // all pass at N 16, all fail at N 256
+	} {
+		points, _ := Brackets(grid(c.fails))
+		r, err := Fit(points, Options{Law: "forget", Resamples: 40, Seed: 1})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		constant, linear := r.Form("constant"), r.Form("linear")
+		grows := constant.AIC-linear.AIC > 2 && linear.Params["a"] > 0
+		if grows != c.growth {
+			t.Errorf("%s: growth %v, want %v\n%v", name, grows, c.growth, r)
+		}
+		if name == "past both" {
+			all := strings.Join(r.Warnings, "\n")
+			if !strings.Contains(all, "3 of 15 thresholds lie beyond the grid") || !strings.Contains(all, "3 of 15 thresholds lie below the grid") {
+				t.Errorf("censored thresholds are not named: %v", r.Warnings)
+			}
+			if points[0].High != 64./1024 || !math.IsInf(points[0].Low, -1) || !math.IsInf(points[14].High, 1) || points[14].Low != .25 {
+				t.Errorf("brackets %v … %v", points[0], points[14])
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		fails func(n, length float64) bool
+		want  string
+	}{
+		"all pass": {func(_, _ float64) bool { return false }, "passed at once (15)"},
+		"all fail": {func(_, _ float64) bool { return true }, "not reached (15)"},
+		"one N":    {func(n, l float64) bool { return n == 256 && l < 100 }, "all at one n_s"},
+	} {
+		points, _ := Brackets(grid(c.fails))
+		if _, err := Fit(points, Options{Law: "forget"}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
 	}
 }
 
