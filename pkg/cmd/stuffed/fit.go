@@ -19,7 +19,7 @@ func fitCommand() *cobra.Command {
 		Short: "Fit a law to thresholds known only as brackets",
 		Long: `Reads thresholds (columns n_s in millions of state scalars, low and high in K tokens: fails at low, passes at
 high; empty high: never passed within the grid, empty low: passed at the smallest length) as CSV or Parquet and
-compares linear, power, saturating, quadratic and exponential laws by interval-censored likelihood. No point at the
+compares constant, linear, power, saturating, quadratic and exponential laws by interval-censored likelihood. No point at the
 origin is added. Writes forms (name, params, 95 % intervals, aic, loo), best, undecided, n and warnings as JSON.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
