@@ -49,6 +49,8 @@ type chunked struct {
 	leave          *Node // [b,k,g,r,j] Π α over j+1…end, 0 where it is cut off
 	total          *Node // [b,k,h] log of the chunk's whole decay
 	entering, last *Node // [b,k,g,r,p,n], [b,h,p,n]
+	turned         *Node // entering as [b,k,g,n,r,p], where the form has it so
+	sum, squares   *Node // of Moments
 	logAlpha       *Node // [b,k,g,r,j]
 	segments       *Node // as in Operands
 }
@@ -65,8 +67,8 @@ func Chunk(op Operands, q int) Result {
 		return Result{Y: ConvertDType(f.y, op.Delta.DType()), State: f.last, op: op, q: q, cut: &f.op, dims: f.dims}
 	}
 	if !xla.HasKernels(op.X.Graph().Backend()) {
-		y, last := tokenMajor(op, q)
-		return Result{Y: op.finish(y), State: last, op: op, q: q}
+		y, c := tokenMajor(op, q)
+		return Result{Y: op.finish(y), State: c.last, op: op, q: q, c: c}
 	}
 	c := newChunked(op, q)
 	d := c.dims
@@ -153,15 +155,16 @@ func cutUp(op Operands, q int) *chunked {
 	c.x = ConvertDType(grouped(dx, r, d.HeadDim), op.X.DType())
 	c.b, c.c = grouped(op.B, d.State), grouped(op.C, d.State)
 	c.logAlpha, c.segments = perHead(op.LogAlpha), op.Segments
-	c.gates(c.logAlpha, op.Segments)
+	hi, lo := xla.RunningSumPair(c.logAlpha)
+	c.gates(hi, lo, op.Segments)
 	return c
 }
 
-// gates fills decay, enter, leave and total from log α [b,k,g,r,j]. Masks come before exponentials; sums stay inside
-// a chunk and carry their rounding error, so that a strong gate does not blur the weak ones after it.
-func (c *chunked) gates(la, segments *Node) {
-	g, d := la.Graph(), c.dims
-	hi, lo := xla.RunningSumPair(la)
+// gates fills decay, enter, leave and total from running sums of log α [b,k,g,r,j], each as hi + lo. Masks come before
+// exponentials; sums stay inside a chunk and carry their rounding error, so that a strong gate does not blur the weak
+// ones after it.
+func (c *chunked) gates(hi, lo, segments *Node) {
+	g, d := hi.Graph(), c.dims
 	diff := func(a, b, aLo, bLo *Node) *Node { return Add(Sub(a, b), Sub(aLo, bLo)) }
 	pair := diff(InsertAxes(hi, -1), InsertAxes(hi, -2), InsertAxes(lo, -1), InsertAxes(lo, -2))
 	end := func(x *Node) *Node { return SliceAxis(x, -1, AxisRangeToEnd(c.q-1)) } // [b,k,g,r,1]
@@ -169,7 +172,7 @@ func (c *chunked) gates(la, segments *Node) {
 
 	// The diagonal is α^0: a constant, whose gradients would cancel in theory only.
 	square := shapes.Make(dtypes.Int32, c.q, c.q)
-	row, column, off := Iota(g, square, 0), Iota(g, square, 1), shapes.Make(la.DType(), c.q, c.q)
+	row, column, off := Iota(g, square, 0), Iota(g, square, 1), shapes.Make(hi.DType(), c.q, c.q)
 	apart := Where(Equal(row, column), Zeros(g, off), logZero(g, off))
 	mask := ExpandLeftToRank(GreaterThan(row, column), 5)
 	if segments != nil {

@@ -16,30 +16,54 @@ import (
 // both signs: where writes undo each other their sum cancels, so gates, products and sums are float64 whatever the
 // operands are, and rounding below zero is cut off. The variance may be taken as the difference of the two.
 func (r Result) Moments() (sum, squares *Node) {
-	c := r.pieces().wide()
-	gramX := Einsum("bkgirp,bkgjrp->bkgrij", c.x, c.x)
-	gramB := Einsum("bkgin,bkgjn->bkgij", c.b, c.b)
-	gram := Mul(gramX, InsertAxes(gramB, 3)) // [b,k,g,r,i,j] = ⟨u_i, u_j⟩
-	eye := diagonal(gram, c.q)
-	weights := Where(eye, OnesLike(gram), MulScalar(c.decay, 2))
-	fromState := ReduceSum(Mul(c.x, c.readEntering(c.b)), -1) // [b,k,g,j,r]
-	change := Add(ReduceSum(Mul(gram, weights), -1), MulScalar(TransposeAllAxes(fromState, 0, 1, 2, 4, 3), 2))
-
-	sumIn := InsertAxes(ReduceSum(c.entering, -1, -2), -1)             // [b,k,g,r,1]
-	squaresIn := InsertAxes(ReduceSum(Square(c.entering), -1, -2), -1) // [b,k,g,r,1]
-	sumX := TransposeAllAxes(ReduceSum(c.x, -1), 0, 1, 2, 4, 3)        // [b,k,g,r,j]
-	write := Mul(sumX, InsertAxes(ReduceSum(c.b, -1), 3))
-	over := func(w, v *Node) *Node { return ReduceSum(Mul(w, InsertAxes(v, -2)), -1) } // Σ_j w_ij v_j
-	sum = Add(over(c.decay, write), Mul(c.enter, sumIn))
-	squares = Add(over(Square(c.decay), change), Mul(Square(c.enter), squaresIn))
-	return c.perToken(sum), c.perToken(MaxScalar(squares, 0))
+	c := r.pieces()
+	if c.sum == nil {
+		c.sum, c.squares = c.moments()
+	}
+	return c.sum, c.squares
 }
+
+func (c *chunked) moments() (sum, squares *Node) {
+	w := c.wide()
+	s := w.x.Shape().Dimensions
+	states := Reshape(w.turned, s[0], s[1], s[2], w.dims.State, s[4]*s[5])
+	read := Reshape(Einsum("bkgin,bkgnm->bkgim", w.b, states), s...) // of h_in, by B_i
+	byHead := TransposeAllAxes(w.x, 0, 1, 2, 4, 3, 5)                // [b,k,g,r,j,p]
+	gramX := Einsum("bkgrip,bkgrjp->bkgrij", byHead, byHead)
+	gramB := Einsum("bkgin,bkgjn->bkgij", w.b, w.b)
+	gram := Mul(gramX, InsertAxes(gramB, 3)) // [b,k,g,r,i,j] = ⟨u_i, u_j⟩
+	weights := Where(diagonal(gram, w.q), OnesLike(gram), MulScalar(w.decay, 2))
+	perHead := func(x *Node) *Node { return TransposeAllAxes(x, 0, 1, 2, 4, 3) } // [b,k,g,j,r] -> [b,k,g,r,j]
+	fromState := perHead(ReduceSum(Mul(w.x, read), -1))
+	change := Add(ReduceSum(Mul(gram, weights), -1), MulScalar(Mul(fromState, w.enter), 2))
+
+	overEntries := func(x *Node) *Node { return InsertAxes(ReduceSum(x, 3, 5), -1) } // [b,k,g,r,1]
+	sumIn, squaresIn := overEntries(w.turned), overEntries(Square(w.turned))
+	write := Mul(perHead(ReduceSum(w.x, -1)), InsertAxes(ReduceSum(w.b, -1), 3))
+	over := func(w, v *Node) *Node { return Einsum("bkgrij,bkgrj->bkgri", w, v) }
+	sum = Add(over(w.decay, write), Mul(w.enter, sumIn))
+	squares = Add(over(Square(w.decay), change), Mul(Square(w.enter), squaresIn))
+	return w.perToken(sum), w.perToken(MaxScalar(squares, 0))
+}
+
+// gone is a log α below which nothing is left in float64.
+const gone = -800
 
 // wide is what Moments needs of a call, in float64.
 func (c *chunked) wide() *chunked {
 	to := func(x *Node) *Node { return ConvertDType(x, dtypes.Float64) }
-	w := &chunked{dims: c.dims, q: c.q, chunks: c.chunks, gate: dtypes.Float64, x: to(c.x), b: to(c.b), entering: to(c.entering)}
-	w.gates(to(c.logAlpha), c.segments)
+	w := &chunked{dims: c.dims, q: c.q, chunks: c.chunks, gate: dtypes.Float64, x: to(c.x), b: to(c.b)}
+	if c.turned != nil {
+		w.turned = to(c.turned)
+	} else {
+		w.turned = TransposeAllAxes(to(c.entering), 0, 1, 2, 5, 3, 4)
+	}
+	// Running sums by a product: compilers fuse the additions of xla.RunningSum into the pairs of tokens and repeat them for
+	// each. They need no second part: exp(gone) is 0, so that a chunk of 64 tokens loses no more than 1e-11.
+	g, square := c.x.Graph(), shapes.Make(dtypes.Int32, c.q, c.q)
+	upTo := ConvertDType(LessOrEqual(Iota(g, square, 0), Iota(g, square, 1)), dtypes.Float64)
+	hi := Einsum("bkgrj,ji->bkgri", MaxScalar(to(c.logAlpha), gone), upTo)
+	w.gates(hi, ZerosLike(hi), c.segments)
 	return w
 }
 

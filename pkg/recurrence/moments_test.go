@@ -91,6 +91,33 @@ func TestMomentsFromFloat32(t *testing.T) {
 	}
 }
 
+// What follows a gate that forgets everything decays by its own gates alone.
+func TestMomentsAfterStrongGates(t *testing.T) {
+	d := recurrence.Dims{Batch: 1, Tokens: 70, Heads: 2, HeadDim: 4, Groups: 1, State: 6}
+	s := random(6, d, -1e-3, -1e-3, true)
+	s.A = []float64{-1, -3}
+	for _, at := range []int{3, 40, 41} {
+		for h := range d.Heads {
+			s.Delta[at*d.Heads+h] = 1e12
+		}
+	}
+	sum, squares := naiveMoments(s)
+	for _, dev := range devices(t) {
+		got := run(t, dev, func(in []*Node) []*Node {
+			m, q := recurrence.Chunk(operands(in), 64).Moments()
+			return []*Node{m, q}
+		}, inputs[float64](s)...)
+		for i := range squares {
+			if e := math.Abs(got[1][i] - squares[i]); !(e <= 1e-9*squares[i]) {
+				t.Errorf("%s token %d head %d: squares %g, want %g", dev.Kind, i/2, i%2, got[1][i], squares[i])
+			}
+			if e := math.Abs(got[0][i] - sum[i]); !(e <= 1e-9*math.Sqrt(squares[i])) {
+				t.Errorf("%s token %d head %d: sum %g, want %g", dev.Kind, i/2, i%2, got[0][i], sum[i])
+			}
+		}
+	}
+}
+
 // States between chunks are those after the tokens there.
 func TestEachEnd(t *testing.T) {
 	d := recurrence.Dims{Batch: 2, Tokens: 75, Heads: 4, HeadDim: 3, Groups: 2, State: 5}

@@ -7,8 +7,8 @@ import (
 // tokenMajor is Chunk for processors without kernels: the channels of all heads of a group lie side by side behind the
 // tokens, as the projections leave them, and states are [state, head, headDim]. Every large operand then enters its
 // products, forward and backward, as it lies in memory; only B, C and the scores are ever turned round.
-func tokenMajor(op Operands, q int) (y, last *Node) {
-	c := cutUp(op, q)
+func tokenMajor(op Operands, q int) (y *Node, c *chunked) {
+	c = cutUp(op, q)
 	d, r := c.dims, c.dims.Heads/c.dims.Groups
 	wide := func(x *Node) *Node { // [b,k,g,·,r,p] -> [b,k,g,·,r·p]
 		s := x.Shape().Dimensions
@@ -26,6 +26,7 @@ func tokenMajor(op Operands, q int) (y, last *Node) {
 	own = Reshape(own, d.Batch, c.chunks, d.Heads, d.State, d.HeadDim)
 	entering, end := prefix(c.total, own, TransposeAllAxes(op.initial(c), 0, 1, 3, 2))
 	entering = swap(Reshape(entering, d.Batch, c.chunks, d.Groups, r, d.State, d.HeadDim))
+	c.turned, c.entering, c.last = entering, TransposeAllAxes(entering, 0, 1, 2, 4, 5, 3), TransposeAllAxes(end, 0, 1, 3, 2)
 	read := apart(dot("bkgin,bkgnm->bkgim", c.c, wide(ConvertDType(entering, c.c.DType())), c.gate))
 
 	scores := dot("bkgin,bkgjn->bkgij", c.c, c.b, c.gate)
@@ -33,5 +34,5 @@ func tokenMajor(op Operands, q int) (y, last *Node) {
 	y = swap(dot("bkgrij,bkgrjp->bkgrip", mixed, swap(c.x), c.gate))
 	y = Add(y, Mul(read, perHead(c.enter)))
 	y = Reshape(TransposeAllAxes(y, 0, 1, 3, 2, 4, 5), d.Batch, c.chunks*q, d.Heads, d.HeadDim)
-	return SliceAxis(y, 1, AxisRange(0, d.Tokens)), TransposeAllAxes(end, 0, 1, 3, 2)
+	return SliceAxis(y, 1, AxisRange(0, d.Tokens)), c
 }
