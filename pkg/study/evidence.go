@@ -14,10 +14,11 @@ import (
 
 // The studies that claims draw on.
 const (
-	LawPlan    = "laws"
-	RecallPlan = "recall-table"
-	LongPlan   = "over-training" // the window of 64 of the recall table, trained for longer
-	TextPlan   = "text"
+	ForgetPlan   = "forget"   // N × T at a fixed gap: which models fail beyond T
+	CapacityPlan = "capacity" // N × T at a gap of half a window: how far back models recall
+	RecallPlan   = "recall-table"
+	LongPlan     = "over-training" // models of the recall table, trained for twice as long
+	TextPlan     = "text"
 )
 
 func (e evidence) last(plan string) (*table.Table, error) {
@@ -49,10 +50,11 @@ func (e evidence) failsBeyond() (Claim, error) {
 	return c, nil
 }
 
-// judged are the learned models of the recall table and of the law study at the end of training.
+// judged are the learned models of the forget study and of the long one at the end of training. The recall table is left
+// out: some of its models are those of the forget study.
 func (e evidence) judged() (*table.Table, error) {
 	all := table.New()
-	for _, plan := range []string{RecallPlan, LawPlan} {
+	for _, plan := range []string{ForgetPlan, LongPlan} {
 		t, err := e.last(plan)
 		if err != nil {
 			return nil, err
@@ -223,7 +225,7 @@ func riseOverTraining(t *table.Table) ([]float64, error) {
 
 func (e evidence) largerIsWorse() (Claim, error) {
 	c := Claim{ID: "larger is worse", Where: "v2 Fig. 1", Claim: "at equal T, larger states fail more", Paper: "1.3B fails at 18K, 130M hardly", Figure: "09_matrix"}
-	_, outcomes, left, err := ForgetPoints(e.root, LawPlan, "zero", "ratio")
+	_, outcomes, left, err := ForgetPoints(e.root, ForgetPlan, "zero", "ratio")
 	if err != nil {
 		return c, err
 	}
@@ -238,7 +240,7 @@ func (e evidence) largerIsWorse() (Claim, error) {
 
 func (e evidence) threshold() (Claim, error) {
 	c := Claim{ID: "forget threshold", Where: "v2 §5, Fig. 10–11", Claim: "forgets if and only if T exceeds a threshold", Paper: "6 sizes, 1 seed", Figure: "09_matrix"}
-	_, outcomes, left, err := ForgetPoints(e.root, LawPlan, "zero", "ratio")
+	_, outcomes, left, err := ForgetPoints(e.root, ForgetPlan, "zero", "ratio")
 	if err != nil {
 		return c, err
 	}
@@ -253,7 +255,7 @@ func (e evidence) threshold() (Claim, error) {
 
 func (e evidence) forgetLaw() (Claim, error) {
 	c := Claim{ID: "forget law", Where: "v2 Fig. 11, v1 Fig. 12", Claim: "the forget threshold is linear in N_S", Paper: "5.172·N_S − 4.469", Figure: "13_forget_law"}
-	points, _, left, err := ForgetPoints(e.root, LawPlan, "zero", "ratio")
+	points, _, left, err := ForgetPoints(e.root, ForgetPlan, "zero", "ratio")
 	if err != nil {
 		return c, err
 	}
@@ -264,7 +266,7 @@ func (e evidence) forgetLaw() (Claim, error) {
 
 func (e evidence) recallLaw() (Claim, error) {
 	c := Claim{ID: "recall law", Where: "v2 Fig. 9, v1 Fig. 12", Claim: "recall reach is exponential in N_S", Paper: "4.756·(1.365^N_S − 1) − 0.742", Figure: "12_recall_law"}
-	points, err := RecallPoints(e.root, LawPlan, "zero", 0.95)
+	points, err := RecallPoints(e.root, CapacityPlan, "zero", 0.95)
 	if err != nil {
 		return c, err
 	}
@@ -285,19 +287,38 @@ func (e evidence) lawClaim(c Claim, law string, points []fit.Point) Claim {
 			c.Ours += fmt.Sprintf(", %s = %.3g [%.3g, %.3g]", k, v, want.Intervals[k][0], want.Intervals[k][1])
 		}
 	}
-	c.Verdict = verdict(r.Best == r.Expected && !r.Undecided, want.AIC-best.AIC > 2)
+	flat, falls := r.Form("constant"), false
+	switch {
+	case flat.AIC-best.AIC <= 2:
+		c.Ours += fmt.Sprintf("; no growth with N_S shown: a constant %.3g K tokens [%.3g, %.3g] does as well (ΔAIC %.1f)",
+			flat.Params["a"], flat.Intervals["a"][0], flat.Intervals["a"][1], flat.AIC-best.AIC)
+	case want.Params["a"] < 0: // of both published forms
+		c.Ours += "; it falls with N_S"
+		falls = true
+	}
+	c.Verdict = verdict(r.Best == r.Expected && !falls && leads(r), falls || r.Best == flat.Name || want.AIC-best.AIC > 2)
 	return c
+}
+
+// leads tells whether the best form is more than 2 in AIC ahead of every form that it is not a special case of.
+func leads(r *fit.Result) bool {
+	general := map[string][]string{"linear": {"quadratic", "exponential"}}[r.Best] // a line is a parabola, and an exponential of little bend
+	for _, f := range r.Forms {
+		if f.Name != r.Best && !slices.Contains(general, f.Name) && f.AIC-r.Form(r.Best).AIC <= 2 {
+			return false
+		}
+	}
+	return true
 }
 
 func (e evidence) longerCures() (Claim, error) {
 	c := Claim{ID: "longer training", Where: "v2 Fig. 10, v1 method 4", Claim: "training on longer sequences cures it", Paper: "370M at 64K: flat to 126K", Figure: "09_training_length"}
-	return e.cure(c, RecallPlan, "zero", 256)
+	return e.cure(c, LongPlan, "zero", 256)
 }
 
 // cure compares models that start from zeros at T 64 with those of another initial state or training length, of the same
-// state sizes. Cured are
-// they whose ratio of far to inside is at most the factor and whose far loss itself is lower: a model that is bad
-// everywhere has a low ratio too.
+// state sizes. Cured are they whose ratio of far to inside is at most the factor and whose far loss itself is lower: a model
+// that is bad everywhere has a low ratio too.
 func (e evidence) cure(c Claim, plan, policy string, length int) (Claim, error) {
 	t, err := e.last(plan)
 	if err != nil {
@@ -306,6 +327,9 @@ func (e evidence) cure(c Claim, plan, policy string, length int) (Claim, error) 
 	states, err := floats(t, "state", "policy", policy, "train_length", length)
 	if err != nil {
 		return c, err
+	}
+	if len(states) == 0 {
+		return c, orMissing(nil, fmt.Sprintf("models of the study %s with states %s and T %d", plan, policy, length))
 	}
 	var both []any
 	for _, n := range slices.Compact(slices.Sorted(slices.Values(states))) {

@@ -84,6 +84,9 @@ func ForgetPoints(root, plan, policy, rule string) ([]fit.Point, []fit.Outcome, 
 		return nil, nil, nil, err
 	}
 	points, warnings := fit.Brackets(outcomes)
+	if n := len(warnings); n > 2 {
+		warnings = []string{fmt.Sprintf("%d of %d thresholds: passes at a shorter length than one where it fails; the longest failing one counts", n, len(points))}
+	}
 	if unlearned > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d of %d models have not learned the stream (accuracy within the window below %g) and are left out",
 			unlearned, unlearned+len(outcomes), LearnedAccuracy))
@@ -144,8 +147,9 @@ func PublishedData(law string) (*table.Table, *fit.Published, error) {
 	return t, p, err
 }
 
-// AllForms compares the forms on the published thresholds and on ours, for both laws; notes say what cannot be fitted.
-func AllForms(root, plan, policy, rule string, level float64) (t *table.Table, notes []string, err error) {
+// AllForms compares the forms on the published thresholds and on ours, for both laws (ForgetPlan and CapacityPlan); notes
+// say what cannot be fitted.
+func AllForms(root, policy, rule string, level float64) (t *table.Table, notes []string, err error) {
 	var sources []string
 	var results []*fit.Result
 	o := fit.Options{Resamples: 400, Seed: 1}
@@ -157,9 +161,9 @@ func AllForms(root, plan, policy, rule string, level float64) (t *table.Table, n
 		sources, results = append(sources, law+", published"), append(results, p.Bracketed)
 		var points []fit.Point
 		if law == "forget" {
-			points, _, notes, err = ForgetPoints(root, plan, policy, rule)
+			points, _, notes, err = ForgetPoints(root, ForgetPlan, policy, rule)
 		} else {
-			points, err = RecallPoints(root, plan, policy, level)
+			points, err = RecallPoints(root, CapacityPlan, policy, level)
 		}
 		if err != nil {
 			return nil, nil, err

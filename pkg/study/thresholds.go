@@ -32,8 +32,9 @@ func learned(outcome *table.Table) (*table.Table, error) {
 	return t, nil
 }
 
-// Outcomes are the verdicts of a rule on the models of one initial state at the end of training. T is in K tokens. Models
-// that have not learned the stream are left out and counted.
+// Outcomes are the verdicts of a rule on the models of one initial state at the end of training. T is in K tokens. A run is
+// a seed at a number of heads: equal N_S reached by other heads is a threshold of its own. Models that have not learned the
+// stream are left out and counted.
 func Outcomes(outcome *table.Table, policy, rule string) (out []fit.Outcome, unlearned int, err error) {
 	column, known := Rules[rule]
 	if !known {
@@ -51,14 +52,14 @@ func Outcomes(outcome *table.Table, policy, rule string) (out []fit.Outcome, unl
 		return nil, 0, err
 	}
 	columns := map[string][]float64{}
-	for _, name := range []string{"n_s", "train_length", "seed", column} {
+	for _, name := range []string{"n_s", "train_length", "seed", "heads", column} {
 		if columns[name], err = t.Float(name); err != nil {
 			return nil, 0, err
 		}
 	}
 	for i := range t.Rows() {
 		if v := columns[column][i]; v == 0 || v == 1 {
-			out = append(out, fit.Outcome{N: columns["n_s"][i], T: columns["train_length"][i] / 1024, Run: fmt.Sprintf("seed %g", columns["seed"][i]), Fails: v == 1})
+			out = append(out, fit.Outcome{N: columns["n_s"][i], T: columns["train_length"][i] / 1024, Run: fmt.Sprintf("seed %g, %g heads", columns["seed"][i], columns["heads"][i]), Fails: v == 1})
 		}
 	}
 	if len(out) == 0 {

@@ -131,6 +131,19 @@ func Crossed(root, plan string) (*table.Table, error) {
 	return Sorted(t, "policy", "explosion", "strict")
 }
 
+// Ratios are far / inside at the end of training, mean and range over seeds: the keys, ratio, ratio_low, ratio_high, far, far_low,
+// far_high, n.
+func Ratios(root, plan string, keys []string, where ...any) (*table.Table, error) {
+	t, err := chosen(root, plan, "outcome", where...)
+	if err != nil {
+		return nil, err
+	}
+	if t, err = OverSeeds(t, keys, "ratio", "far"); err != nil {
+		return nil, err
+	}
+	return Sorted(t, keys...)
+}
+
 // Recalled is the accuracy by age within the window, positions ½T … T, by N and training length, mean and range over
 // seeds: state, train_length, age (pairs), accuracy, accuracy_low, accuracy_high.
 func Recalled(root, plan, policy string) (*table.Table, error) {
