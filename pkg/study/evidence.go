@@ -1,7 +1,9 @@
 package study
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 	"strings"
@@ -249,8 +251,40 @@ func (e evidence) threshold() (Claim, error) {
 		return c, orMissing(nil, "models at equal N_S that fail beside ones that do not")
 	}
 	c.Ours = fmt.Sprintf("%d of %d models fail; pairs at equal N_S: %d as claimed, %d against, p = %.2g%s", failures(outcomes), len(outcomes), d.Agree, d.Violate, d.P, noted(left))
+	window, err := e.gapIsWindow()
+	if err != nil {
+		return c, err
+	}
+	c.Ours += window
 	c.Verdict = matrixVerdict(outcomes, d)
 	return c, nil
+}
+
+// gapIsWindow sets beside the grid of a fixed gap the models whose gap is as long as the window at T 256: the same T, but
+// nothing in the window is too old to be useful.
+func (e evidence) gapIsWindow() (string, error) {
+	var said [2]string
+	for i, plan := range []string{ForgetPlan, CapacityPlan} {
+		t, err := e.last(plan)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if t, err = learned(t); err != nil {
+			return "", err
+		}
+		ratio, err := floats(t, "ratio", "policy", "zero", "train_length", 256)
+		if err != nil {
+			return "", err
+		}
+		if len(ratio) == 0 {
+			return "", nil
+		}
+		said[i] = ranged(ratio)
+	}
+	return fmt.Sprintf("; far / inside at T 256 with a gap of 64 tokens %s, with one of 256 (study %s) %s", said[0], CapacityPlan, said[1]), nil
 }
 
 func (e evidence) forgetLaw() (Claim, error) {
@@ -313,7 +347,7 @@ func leads(r *fit.Result) bool {
 
 func (e evidence) longerCures() (Claim, error) {
 	c := Claim{ID: "longer training", Where: "v2 Fig. 10, v1 method 4", Claim: "training on longer sequences cures it", Paper: "370M at 64K: flat to 126K", Figure: "09_training_length"}
-	return e.cure(c, LongPlan, "zero", 256)
+	return e.cure(c, RecallPlan, "zero", 256)
 }
 
 // cure compares models that start from zeros at T 64 with those of another initial state or training length, of the same

@@ -1,7 +1,9 @@
 package study
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 
@@ -160,10 +162,16 @@ func AllForms(root, policy, rule string, level float64) (t *table.Table, notes [
 		}
 		sources, results = append(sources, law+", published"), append(results, p.Bracketed)
 		var points []fit.Point
+		var said []string
 		if law == "forget" {
-			points, _, notes, err = ForgetPoints(root, ForgetPlan, policy, rule)
+			points, _, said, err = ForgetPoints(root, ForgetPlan, policy, rule)
 		} else {
 			points, err = RecallPoints(root, CapacityPlan, policy, level)
+		}
+		notes = append(notes, said...)
+		if errors.Is(err, fs.ErrNotExist) {
+			notes = append(notes, law+", ours: "+err.Error())
+			continue
 		}
 		if err != nil {
 			return nil, nil, err
