@@ -29,7 +29,8 @@ func benchCommand() *cobra.Command {
 130m and 370m shapes in bfloat16, --scale cpu a byte model of d 128 in float32; auto chooses by the backend. --scale accuracy
 measures digits instead of time: how far fast mode's logits are from exact mode's (official 130m shape, 2,048 and 65,536 tokens),
 the bare operator over 1,048,576 tokens and over arrays of more than 2³¹ entries against a float64 loop at eight places, and a
-model of four layers over 1,048,576 tokens in one call against one token at a time in float64 (a GPU of 140 GB). The scripts in bench/peers run other implementations on the same shapes.`,
+model of four layers over 1,048,576 tokens in one call against one token at a time in float64 (a GPU of 140 GB). On other backends it is that last
+comparison with the byte model (15 GB of memory, minutes). The scripts in bench/peers run other implementations on the same shapes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := xla.Open(backend, xla.Options{Fast: !exact})
