@@ -57,3 +57,42 @@ func TestRowsOfASmallModel(t *testing.T) {
 		t.Errorf("a cut report: %v", err)
 	}
 }
+
+func TestBesideTakesTheFastestOther(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	own := write("own.json", `{"device": "D", "rows": [
+		{"work": "operator", "shape": "B1 (kernels) forward", "unit": "ms", "median": 2},
+		{"work": "train", "shape": "small × 6 models", "unit": "tok/s", "median": 3000},
+		{"work": "trace", "shape": "long", "unit": "tok/s", "median": 5},
+		{"work": "train", "shape": "large", "unit": "tok/s", "error": "out of memory"}]}`)
+	peers := write("peers.json", `{"name": "other", "device": "D", "rows": [
+		{"work": "operator", "shape": "B1 (chunk 128) forward", "unit": "ms", "median": 5},
+		{"work": "operator", "shape": "B1 (chunk 256) forward", "unit": "ms", "median": 4},
+		{"work": "train", "shape": "small", "unit": "tok/s", "median": 1000, "note": "one model"},
+		{"work": "train", "shape": "large", "unit": "tok/s", "median": 7},
+		{"work": "prefill", "shape": "small", "unit": "tok/s", "median": 9}]}`)
+	text, err := Beside(nil, own, peers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| operator | B1 (kernels) forward | 2 ms | 4 ms, other | 2 | D |",
+		"| train | small × 6 models | 3K tok/s | 1K tok/s, other, one model | 3 | D |",
+		"| trace | long | 5 tok/s |  |  | D |",
+		"| train | large | failed |  |  | D |",
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Count(text, "\n") != 6 {
+		t.Errorf("lines:\n%s", text)
+	}
+}

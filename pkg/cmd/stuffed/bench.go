@@ -83,7 +83,7 @@ comparison with the byte model (15 GB of memory, minutes). The scripts in bench/
 }
 
 func benchTable() *cobra.Command {
-	readme, match := "", ""
+	readme, match, beside := "", "", false
 	c := &cobra.Command{
 		Use: "table FILE…", Short: "Write reports as one table", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
@@ -91,7 +91,11 @@ func benchTable() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--match: %w", err)
 			}
-			text, err := bench.Markdown(rows, paths...)
+			write := bench.Markdown
+			if beside {
+				write = bench.Beside
+			}
+			text, err := write(rows, paths...)
 			if err != nil {
 				return err
 			}
@@ -106,6 +110,7 @@ func benchTable() *cobra.Command {
 			return atomic.Bytes(readme, data)
 		},
 	}
+	c.Flags().BoolVar(&beside, "beside", false, "our rows only, each with the fastest of other programs for the same work and shape")
 	c.Flags().StringVar(&match, "match", "", "regular expression on work and shape of the rows to take")
 	c.Flags().StringVar(&readme, "readme", "", "put the table between the marks of this file")
 	return c
