@@ -143,6 +143,20 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 	if err != nil {
 		return err
 	}
+	large, err := mamba2.Preset("130m")
+	if err != nil {
+		return err
+	}
+	official := func(run func(w *lm.Weights, o lm.Options) []Row) (rows []Row) {
+		w, err := initial(large)
+		if err != nil {
+			return []Row{{Shape: "130m", Error: err.Error()}}
+		}
+		for _, dtype := range []dtypes.DType{dtypes.Float32, dtypes.BFloat16} {
+			rows = append(rows, run(w, lm.Options{Compute: dtype})...)
+		}
+		return rows
+	}
 	return all(ctx, o, []job{
 		{"train", func() []Row {
 			return Train(d, TrainSpec{Name: "byte d128 L2", Model: byteModel, Batch: 8, Tokens: 512, Compute: "f32", Save: "all"}, 8)
@@ -151,6 +165,14 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		{"decode", func() []Row {
 			return []Row{Decode(ctx, d, "byte d128 L2", w, lm.Options{}, 1, 256, 128, 5),
 				Decode(ctx, d, "byte d128 L2 unrolled", w, lm.Options{Unroll: true}, 1, 256, 128, 5)}
+		}},
+		{"prefill", func() []Row {
+			return official(func(w *lm.Weights, o lm.Options) []Row { return Prefill(d, "130m", w, o, 1, 512, 5) })
+		}},
+		{"decode", func() []Row {
+			return official(func(w *lm.Weights, o lm.Options) []Row {
+				return []Row{Decode(ctx, d, "130m", w, o, 1, 64, 64, 5)}
+			})
 		}},
 		{"trace", func() []Row { return Trace(ctx, d, "byte d128 L2", w, lm.Options{}, 512, 1<<20, 64) }},
 	}, emit)
