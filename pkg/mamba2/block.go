@@ -79,7 +79,7 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 	} else {
 		y = recurrence.Skip(mixed.y, x, b.perRow(Reshape(l.params[skip], b.replicas, h, 1), 1))
 		y = shape(b.change(l, "y_scale", y, func(y, by *Node) *Node { return Mul(y, InsertAxes(by, -1)) }), inner)
-		normed = b.gatedNorm(Mul(y, silu(ConvertDType(z, b.gate))), b.perRow(l.params[gateNorm], 1))
+		normed = b.gatedNorm(Mul(y, b.silu(ConvertDType(z, b.gate))), b.perRow(l.params[gateNorm], 1))
 	}
 	out := b.linear(ConvertDType(normed, b.compute), l.params[outWeight], b.gate)
 	if c.UseBias {
@@ -191,7 +191,7 @@ func (b *block) convolve(l layerOf, proj, raw, window *Node) (y, after *Node, at
 	if b.fuses(l) {
 		y = b.convKernel(l, proj, b.Inner(), window)
 	} else {
-		y = ConvertDType(silu(b.taps(all, l.params[conv], l.params[convBias], b.tokens, maskOf(segs, l.segments)...)), b.compute)
+		y = ConvertDType(b.silu(b.taps(all, l.params[conv], l.params[convBias], b.tokens, maskOf(segs, l.segments)...)), b.compute)
 	}
 
 	rowsAt := func(ends *Node) *Node { // windows after the tokens ends (int32 [n]): [n, batch, channels, kernel]
@@ -318,3 +318,12 @@ func (b *block) gatedNorm(x, w *Node) *Node {
 }
 
 func silu(x *Node) *Node { return Mul(x, Sigmoid(x)) }
+
+// silu ends in a division in an unrolled step: XLA on a CPU computes that once, and a product anew for every entry of the
+// state that it enters. Forward keeps the product: with a division its bits would depend on whether controls are there.
+func (b *block) silu(x *Node) *Node {
+	if b.unrolled {
+		return Div(x, AddScalar(Exp(Neg(x)), 1))
+	}
+	return silu(x)
+}

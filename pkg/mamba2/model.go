@@ -158,6 +158,7 @@ type block struct {
 	Model
 	lm.Options
 	fresh                   bool // see lm.Call; where kernels can do without states
+	unrolled                bool // see unrolledStep
 	probes                  []string
 	reduce                  *lm.Reduction
 	batch, tokens, replicas int

@@ -24,11 +24,15 @@ const (
 // small are the layered parameters that stay stacked, in the order of step.small.
 var small = []string{norm, conv, convBias, dtBias, aLog, skip, gateNorm}
 
-// Step is the model for one token through the kernels of kernels/step.py, three per layer for few sequences: inference
-// of official shapes in bfloat16 on an NVIDIA GPU, with nothing changed or watched; else nil. The layers are unrolled.
+// Step is the model for one token, its layers unrolled, with nothing changed or watched: on an NVIDIA GPU through the kernels
+// of kernels/step.py, three per layer for few sequences, where the shapes are official and products bfloat16; on other
+// processors as the graph of Forward. Else nil.
 func (m Model) Step(call lm.Call) *lm.Step {
 	b := m.newBlock(call)
 	c := m.Config
+	if !xla.HasKernels(call.Tokens.Graph().Backend()) && b.Infer && b.tokens == 1 && len(call.Controls) == 0 && len(call.Probes) == 0 {
+		return b.unrolledStep(call.Params)
+	}
 	if !b.suitsKernels() || !b.Infer || b.tokens != 1 || b.replicas != 1 || len(call.Controls) > 0 || len(call.Probes) > 0 || c.UseBias ||
 		c.DeltaMin != 0 || c.DeltaMax != 0 || !xla.HasKernels(call.Tokens.Graph().Backend()) ||
 		c.Width%piece != 0 || c.Inner()%piece != 0 || c.Heads()*c.HeadDim/manyRows > parts ||
