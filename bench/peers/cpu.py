@@ -171,6 +171,13 @@ def llama_cpp(threads):
                 lib.llama_model_free(model)
 
 
+def hardware():
+    """As `stuffed bench` names it."""
+    with open("/proc/cpuinfo") as f:
+        names = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} threads"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="transformers,mamba2_jax,llama_cpp")
@@ -184,7 +191,7 @@ def main():
             print(what, "failed:", repr(e)[:500], flush=True)
     if args.output:
         with open(args.output, "w") as f:
-            json.dump(dict(name="peers", device="the same machine", rows=ROWS), f, indent=1)
+            json.dump(dict(name=args.only.replace("_cpp", ".cpp").replace("_", "-"), device=hardware(), rows=ROWS), f, indent=1)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ func TestBesideTakesTheFastestOther(t *testing.T) {
 		{"work": "train", "shape": "small", "unit": "tok/s", "median": 1000, "note": "one model"},
 		{"work": "train", "shape": "large", "unit": "tok/s", "median": 7},
 		{"work": "prefill", "shape": "small", "unit": "tok/s", "median": 9}]}`)
-	text, err := Beside(nil, own, peers)
+	elsewhere := write("elsewhere.json", `{"name": "third", "device": "E", "rows": [{"work": "train", "shape": "small", "unit": "tok/s", "median": 9000}]}`)
+	text, err := Beside(nil, own, peers, elsewhere)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func Markdown(match *regexp.Regexp, paths ...string) (string, error) {
 // variant is what a shape says of how, not of what: "(kernels) ", " × 6 models".
 var variant = regexp.MustCompile(` \([^)]*\)| × \d+ models`)
 
-// Beside is a table of our rows with the fastest of other programs for the same work and shape, and how many times as fast ours are.
+// Beside is a table of our rows with the fastest of other programs for the same work, shape and device, and how many times as fast ours are.
 func Beside(match *regexp.Regexp, paths ...string) (string, error) {
 	rows, err := read(match, paths)
 	if err != nil {
@@ -92,7 +92,9 @@ func Beside(match *regexp.Regexp, paths ...string) (string, error) {
 		}
 		return m.Median
 	}
-	key := func(m measured) string { return m.Work + " " + variant.ReplaceAllString(m.Shape, "") + " " + m.Unit }
+	key := func(m measured) string {
+		return strings.Join([]string{m.Work, variant.ReplaceAllString(m.Shape, ""), m.Unit, m.device}, "|")
+	}
 	best := map[string]measured{}
 	for _, row := range rows {
 		if old, seen := best[key(row)]; row.name != ours && row.Error == "" && (!seen || speed(row) > speed(old)) {

@@ -110,7 +110,7 @@ func benchTable() *cobra.Command {
 			return atomic.Bytes(readme, data)
 		},
 	}
-	c.Flags().BoolVar(&beside, "beside", false, "our rows only, each with the fastest of other programs for the same work and shape")
+	c.Flags().BoolVar(&beside, "beside", false, "our rows only, each with the fastest of other programs for the same work, shape and device")
 	c.Flags().StringVar(&match, "match", "", "regular expression on work and shape of the rows to take")
 	c.Flags().StringVar(&readme, "readme", "", "put the table between the marks of this file")
 	return c
