@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
+	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/recurrence"
 	"stuffed/xla"
@@ -14,7 +15,9 @@ import (
 // shapes on a GPU, a byte model elsewhere. d is fast mode's device; exact mode has a client of its own beside it.
 func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
 	if d.Kind != "cuda" {
-		return walkedByte(ctx, d, o, emit)
+		return all(ctx, o, []job{loaded("sampled", "byte", func(w *lm.Weights) []Row { // 15 GB of memory
+			return Walked(d, d, "byte d128 L2", w, 1<<20, [2]float64{1e-4, 0.02})
+		})}, emit)
 	}
 	exact := d
 	if d.Precision == "fast" {
@@ -50,20 +53,5 @@ func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) erro
 		sampled(d, wide, dtypes.BFloat16, false, 0.01),
 		sampled(d, wide, dtypes.BFloat16, true, 0.01),
 		{"sampled", func() []Row { return Walked(exact, d, "130m, 4 layers", shallow, 1<<20, [2]float64{1e-4, 0.02}) }},
-	}, emit)
-}
-
-// walkedByte is the byte model over 1,048,576 tokens in one call: 15 GB of memory.
-func walkedByte(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
-	c, err := mamba2.Preset("byte")
-	if err != nil {
-		return err
-	}
-	w, err := initial(c)
-	if err != nil {
-		return err
-	}
-	return all(ctx, o, []job{
-		{"sampled", func() []Row { return Walked(d, d, "byte d128 L2", w, 1<<20, [2]float64{1e-4, 0.02}) }},
 	}, emit)
 }

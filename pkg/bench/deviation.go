@@ -29,7 +29,7 @@ func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, 
 	target := row("bf16", fmt.Sprintf("below %g is asked for", least))
 	var reference []lastStates // of the rounded weights and of the given ones
 	err := guarded(func() (err error) {
-		reference, err = statesOf(exact, w, tokens, lm.Options{}, true, false)
+		reference, err = statesOf(exact, w, tokens, compared, lm.Options{}, true, false)
 		return err
 	})
 	if err != nil {
@@ -45,7 +45,7 @@ func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, 
 	}
 	measure := func(r Row, o lm.Options) Row {
 		return guard(r, func() Row {
-			got, err := statesOf(fast, w, tokens, o, true)
+			got, err := statesOf(fast, w, tokens, compared, o, true)
 			if err != nil {
 				r.Error = err.Error()
 				return r
@@ -66,21 +66,23 @@ func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, 
 	return append(rows, between(row("float32, weights not rounded", ""), reference[1]))
 }
 
-// lastStates are hidden states after the final norm and logits at the compared positions.
-type lastStates struct{ hidden, logits []float32 }
+// lastStates are hidden states after the final norm and logits at the compared positions, and the recurrent states of all layers at
+// the end.
+type lastStates struct{ hidden, logits, state []float32 }
 
-// statesOf runs one graph with the weights, rounded or not.
-func statesOf(d *xla.Device, w *lm.Weights, tokens int, o lm.Options, rounded ...bool) ([]lastStates, error) {
+// statesOf runs one graph with the weights, rounded or not, and compares at the last of every tokens/places positions, or at all.
+func statesOf(d *xla.Device, w *lm.Weights, tokens, places int, o lm.Options, rounded ...bool) ([]lastStates, error) {
 	o.Infer = true
-	every := max(1, tokens/compared)
+	every := max(1, tokens/places)
 	e, err := graph.NewExec(d.Backend, func(in []*graph.Node) []*graph.Node {
 		params, in := w.Nodes(in)
 		call := lm.Call{Params: params, Tokens: in[0], State: in[1:], Options: o}
-		hidden := w.Model.Forward(call).Hidden
+		out := w.Model.Forward(call)
+		hidden := out.Hidden
 		n, width := tokens/every, hidden.Shape().Dim(-1)
 		hidden = graph.Reshape(graph.SliceAxis(hidden, 1, graph.AxisRange(0, n*every)), 1, n, every, width)
 		hidden = graph.Reshape(graph.SliceAxis(hidden, 2, graph.AxisElem(every-1)), 1, n, width)
-		return []*graph.Node{hidden, w.Model.Logits(call, hidden)}
+		return []*graph.Node{hidden, w.Model.Logits(call, hidden), out.State[0]}
 	})
 	if err != nil {
 		return nil, err
@@ -101,11 +103,10 @@ func statesOf(d *xla.Device, w *lm.Weights, tokens int, o lm.Options, rounded ..
 			return nil, err
 		}
 		var s lastStates
-		if s.hidden, err = lm.Floats(outs[0]); err == nil {
-			s.logits, err = lm.Floats(outs[1])
-		}
-		if err != nil {
-			return nil, err
+		for i, v := range []*[]float32{&s.hidden, &s.logits, &s.state} {
+			if *v, err = lm.Floats(outs[i]); err != nil {
+				return nil, err
+			}
 		}
 		for _, t := range slices.Concat(outs, own.Values) {
 			t.MustFinalizeAll()

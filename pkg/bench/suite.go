@@ -106,15 +106,7 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		}
 	}
 	bf16 := lm.Options{Compute: dtypes.BFloat16}
-	with := func(work, name string, run func(w *lm.Weights) []Row) {
-		add(work, func() []Row {
-			w, err := initial(preset(name))
-			if err != nil {
-				return []Row{{Work: work, Shape: name, Error: err.Error()}}
-			}
-			return run(w)
-		})
-	}
+	with := func(work, name string, run func(w *lm.Weights) []Row) { jobs = append(jobs, loaded(work, name, run)) }
 	for _, name := range []string{"130m", "370m"} {
 		with("prefill", name, func(w *lm.Weights) []Row {
 			rows := Prefill(d, name, w, bf16, 1, 2048, 10)
@@ -139,45 +131,46 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 	if err != nil {
 		return err
 	}
-	w, err := initial(byteModel)
-	if err != nil {
-		return err
-	}
-	large, err := mamba2.Preset("130m")
-	if err != nil {
-		return err
-	}
-	official := func(run func(w *lm.Weights, o lm.Options) []Row) (rows []Row) {
-		if d.Kind == "go" { // minutes a call
-			return nil
-		}
-		w, err := initial(large)
-		if err != nil {
-			return []Row{{Shape: "130m", Error: err.Error()}}
-		}
-		for _, dtype := range []dtypes.DType{dtypes.Float32, dtypes.BFloat16} {
-			rows = append(rows, run(w, lm.Options{Compute: dtype})...)
-		}
-		return rows
-	}
-	return all(ctx, o, []job{
+	jobs := []job{
 		{"train", func() []Row {
 			return Train(d, TrainSpec{Name: "byte d128 L2", Model: byteModel, Batch: 8, Tokens: 512, Compute: "f32", Save: "all"}, 8)
 		}},
-		{"prefill", func() []Row { return Prefill(d, "byte d128 L2", w, lm.Options{}, 1, 512, 10) }},
-		{"decode", func() []Row {
+		loaded("prefill", "byte", func(w *lm.Weights) []Row { return Prefill(d, "byte d128 L2", w, lm.Options{}, 1, 512, 10) }),
+		loaded("decode", "byte", func(w *lm.Weights) []Row {
 			return []Row{Decode(ctx, d, "byte d128 L2", w, lm.Options{}, 1, 256, 128, 5)}
-		}},
-		{"trace", func() []Row { return Trace(ctx, d, "byte d128 L2", w, lm.Options{}, 512, 1<<20, 64) }},
-		{"prefill", func() []Row {
-			return official(func(w *lm.Weights, o lm.Options) []Row { return Prefill(d, "130m", w, o, 1, 512, 5) })
-		}},
-		{"decode", func() []Row {
-			return official(func(w *lm.Weights, o lm.Options) []Row {
-				return []Row{Decode(ctx, d, "130m", w, o, 1, 64, 64, 5)}
-			})
-		}},
-	}, emit)
+		}),
+		loaded("trace", "byte", func(w *lm.Weights) []Row { return Trace(ctx, d, "byte d128 L2", w, lm.Options{}, 512, 1<<20, 64) }),
+	}
+	if d.Kind != "go" { // minutes a call
+		types := []lm.Options{{Compute: dtypes.Float32}, {Compute: dtypes.BFloat16}}
+		jobs = append(jobs, loaded("prefill", "130m", func(w *lm.Weights) (rows []Row) {
+			for _, o := range types {
+				rows = append(rows, Prefill(d, "130m", w, o, 1, 512, 5)...)
+			}
+			return rows
+		}), loaded("decode", "130m", func(w *lm.Weights) (rows []Row) {
+			for _, o := range types {
+				rows = append(rows, Decode(ctx, d, "130m", w, o, 1, 64, 64, 5))
+			}
+			return rows
+		}))
+	}
+	return all(ctx, o, jobs, emit)
+}
+
+// loaded is a job on the initial weights of a preset, which are made when its turn comes.
+func loaded(work, preset string, run func(w *lm.Weights) []Row) job {
+	return job{work, func() []Row {
+		c, err := mamba2.Preset(preset)
+		var w *lm.Weights
+		if err == nil {
+			w, err = initial(c)
+		}
+		if err != nil {
+			return []Row{{Work: work, Shape: preset, Error: err.Error()}}
+		}
+		return run(w)
+	}}
 }
 
 func initial(c mamba2.Config) (*lm.Weights, error) {

@@ -22,7 +22,7 @@ func Walked(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, lea
 		return Row{Work: "sampled", Shape: fmt.Sprintf("%s B1 T%d %s", name, tokens, what), Unit: "of the RMS", Note: fmt.Sprintf("below %g is asked for", least)}
 	}
 	rows := []Row{row("Float32 in one call, logits", least[0]), row("BFloat16 in one call, logits", least[1])}
-	var want walk
+	var want lastStates
 	if err := guarded(func() (err error) { want, err = stepByStep(exact, w, tokens); return err }); err != nil {
 		rows[0].Error = "one token at a time: " + err.Error()
 		return rows[:1]
@@ -33,11 +33,12 @@ func Walked(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, lea
 			o.Compute = dtypes.BFloat16
 		}
 		rows[i] = guard(rows[i], func() Row {
-			got, err := inOneCall(d, w, tokens, o)
+			all, err := statesOf(d, w, tokens, walkedPlaces, o, true)
 			if err != nil {
 				rows[i].Error = err.Error()
 				return rows[i]
 			}
+			got := all[0]
 			worst, n := 0.0, len(want.logits)/walkedPlaces
 			for p := range walkedPlaces {
 				worst = max(worst, ratio(got.logits[p*n:][:n], want.logits[p*n:][:n]))
@@ -49,42 +50,8 @@ func Walked(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, lea
 	return rows
 }
 
-// walk is what a pass leaves: logits at the places, [places, vocab], and the recurrent states of all layers at the end.
-type walk struct{ logits, state []float32 }
-
-// inOneCall forwards all tokens at once.
-func inOneCall(d *xla.Device, w *lm.Weights, tokens int, o lm.Options) (got walk, err error) {
-	o.Infer = true
-	own, err := copied[float32](w, true)
-	if err != nil {
-		return got, err
-	}
-	e, err := graph.NewExec(d.Backend, func(in []*graph.Node) []*graph.Node {
-		params, in := w.Nodes(in)
-		call := lm.Call{Params: params, Tokens: in[0], State: in[1:], Options: o}
-		out := w.Model.Forward(call)
-		apart := tokens / walkedPlaces
-		hidden := graph.Reshape(out.Hidden, 1, walkedPlaces, apart, out.Hidden.Shape().Dim(-1))
-		hidden = graph.Squeeze(graph.SliceAxis(hidden, 2, graph.AxisElem(apart-1)), 2)
-		return []*graph.Node{w.Model.Logits(call, hidden), out.State[0]}
-	})
-	if err != nil {
-		return got, err
-	}
-	defer e.Finalize()
-	args := own.Args(prompt(tokens, w.Model.Vocab()))
-	for _, t := range lm.ZeroState(w.Model, 1, dtypes.Float32) {
-		args = append(args, t)
-	}
-	outs, err := e.Call(args...)
-	if err != nil {
-		return got, err
-	}
-	return taken(outs)
-}
-
 // stepByStep feeds one token after the other in float64, in a loop on the device that starts anew at each of the places.
-func stepByStep(d *xla.Device, w *lm.Weights, tokens int) (want walk, err error) {
+func stepByStep(d *xla.Device, w *lm.Weights, tokens int) (want lastStates, err error) {
 	own, err := copied[float64](w, true)
 	if err != nil {
 		return want, err
@@ -123,20 +90,12 @@ func stepByStep(d *xla.Device, w *lm.Weights, tokens int) (want walk, err error)
 		if err != nil {
 			return want, err
 		}
-		here, err := taken(outs[:2])
+		logits, err := lm.Floats(outs[0])
 		if err != nil {
 			return want, err
 		}
-		want.logits, want.state = append(want.logits, here.logits...), here.state
-		state = outs[1:]
+		want.logits, state = append(want.logits, logits...), outs[1:]
 	}
-	return want, nil
-}
-
-// taken copies logits and states to the host.
-func taken(outs []*tensors.Tensor) (w walk, err error) {
-	if w.logits, err = lm.Floats(outs[0]); err == nil {
-		w.state, err = lm.Floats(outs[1])
-	}
-	return w, err
+	want.state, err = lm.Floats(state[0])
+	return want, err
 }

@@ -10,8 +10,8 @@ import (
 	"stuffed/xla"
 )
 
-// unrolled is the most layers that a CPU decodes without a loop over them: a loop costs it more than the layers of a
-// small model (byte model of two layers: 4.1K tokens/s looped, 5.1K unrolled).
+// unrolled is the most layers that a CPU decodes without a loop over them where there is no Step, as with controls: a loop
+// costs it more than the layers of a small model (byte model of two layers: 4.1K tokens/s looped, 5.1K unrolled).
 const unrolled = 4
 
 // Step is one token of every sequence in a form of its own, for a loop on the device.
