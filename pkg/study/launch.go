@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"time"
-
-	"stuffed/pkg/notebook"
 )
 
 // Launch runs n worker processes side by side with the given arguments of this program and waits for them. On one GPU
@@ -60,8 +58,9 @@ func Launch(ctx context.Context, n int, args []string, grace time.Duration) erro
 }
 
 // Supervise says how long the rows of a store may take (at speed, in operations per second, where none is done yet),
-// launches workers, shows the progress of all together, and reports at the end.
-func Supervise(ctx context.Context, s *Store, rows []Row, workers int, speed float64, args []string, out io.Writer) error {
+// launches workers, tells show once a second how much work all of them have done (1e9 operations, of how many), and
+// reports at the end.
+func Supervise(ctx context.Context, s *Store, rows []Row, workers int, speed float64, args []string, out io.Writer, show func(done, total int64)) error {
 	status, err := s.Status(rows)
 	if err != nil {
 		return err
@@ -76,7 +75,6 @@ func Supervise(ctx context.Context, s *Store, rows []Row, workers int, speed flo
 		total += r.Config.Work()
 	}
 	const scale = 1e9
-	progress := notebook.NewProgress("study", int64(total/scale), "GFLOP")
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -98,7 +96,7 @@ func Supervise(ctx context.Context, s *Store, rows []Row, workers int, speed flo
 					made -= w
 				}
 			}
-			progress.Set(int64(made / scale))
+			show(int64(made/scale), int64(total/scale))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	"stuffed/pkg/atomic"
 	"stuffed/pkg/bench"
-	"stuffed/pkg/study"
+	"stuffed/pkg/report"
 	"stuffed/xla"
 )
 
@@ -103,7 +103,7 @@ func benchTable() *cobra.Command {
 				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 				return err
 			}
-			data, err := study.Between(readme, "bench", text)
+			data, err := report.Between(readme, "bench", text)
 			if err != nil {
 				return err
 			}

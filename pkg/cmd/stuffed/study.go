@@ -13,6 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/atomic"
+	"stuffed/pkg/notebook"
+	"stuffed/pkg/paper"
+	"stuffed/pkg/report"
 	"stuffed/pkg/study"
 	"stuffed/xla"
 )
@@ -152,7 +155,7 @@ while others compute. Ctrl-C or --time-limit gives the rows in work up in good o
 			}
 			if !worker {
 				child := []string{"study", "run", args[0], "--store", s.Dir, "--backend", backend, "--worker", fmt.Sprint("--retry=", retry), fmt.Sprint("--fast=", fast)}
-				return study.Supervise(ctx, s, rows, workers, study.Speed(kindOf(backend)), child, cmd.OutOrStdout())
+				return study.Supervise(ctx, s, rows, workers, study.Speed(kindOf(backend)), child, cmd.OutOrStdout(), notebook.NewProgress("study", 0, "GFLOP").Of)
 			}
 			d, err := xla.Open(backend, xla.Options{Fast: fast})
 			if err != nil {
@@ -191,13 +194,13 @@ func studyClaims() *cobra.Command {
 	c := &cobra.Command{
 		Use: "claims", Short: "Hold every claim of the paper against the collected studies", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			claims, err := study.Claims(root)
+			claims, err := paper.Claims(root)
 			if err != nil {
 				return err
 			}
-			text := study.ClaimsMarkdown(claims)
+			text := paper.ClaimsMarkdown(claims)
 			if output != "" {
-				if err := study.ClaimsTable(claims).Write(output); err != nil {
+				if err := paper.ClaimsTable(claims).Write(output); err != nil {
 					return err
 				}
 			}
@@ -205,7 +208,7 @@ func studyClaims() *cobra.Command {
 				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 				return err
 			}
-			data, err := study.Between(readme, "claims", text)
+			data, err := report.Between(readme, "claims", text)
 			if err != nil {
 				return err
 			}

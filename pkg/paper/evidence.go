@@ -1,4 +1,4 @@
-package study
+package paper
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/fit"
 	"stuffed/pkg/mamba2"
+	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
 
@@ -23,8 +24,11 @@ const (
 	TextPlan     = "text"
 )
 
+// failFactor is the rule of arXiv 2410.07145: a loss beyond the window above twice that within.
+const failFactor = 2
+
 func (e evidence) last(plan string) (*table.Table, error) {
-	t, err := Read(e.root, plan, "outcome")
+	t, err := study.Read(e.root, plan, "outcome")
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +127,7 @@ func (e evidence) order() (Claim, error) {
 
 func (e evidence) retains() (Claim, error) {
 	c := Claim{ID: "retention", Where: "v2 Fig. 3, v1 Fig. 7", Claim: "some heads keep nearly all of the first token at T", Paper: "> 0.997 (v2), > 0.8 (v1) at 8K", Figure: "11_retention"}
-	t, err := Read(e.root, RecallPlan, "heads")
+	t, err := study.Read(e.root, RecallPlan, "heads")
 	if err != nil {
 		return c, err
 	}
@@ -170,7 +174,7 @@ func topOf(t *table.Table, column string) ([]float64, error) {
 
 func (e evidence) overTraining() (Claim, error) {
 	c := Claim{ID: "over-training", Where: "v2 Fig. 8, v1 Fig. 8", Claim: "the ability beyond T is there first and lost with more training", Paper: "heat maps only", Figure: "10_over_training"}
-	t, err := Read(e.root, LongPlan, "outcome")
+	t, err := study.Read(e.root, LongPlan, "outcome")
 	if err != nil {
 		return c, err
 	}
@@ -400,7 +404,7 @@ func (e evidence) cure(c Claim, plan, policy string, length int) (Claim, error) 
 
 func (e evidence) shortPrice() (Claim, error) {
 	c := Claim{ID: "price in short contexts", Where: "v2 Fig. 10", Claim: "the model trained longer is worse in short contexts", Paper: "0.08 nats at 1K (370M, 64K)", Figure: "09_training_length"}
-	t, err := Read(e.root, RecallPlan, "loss")
+	t, err := study.Read(e.root, RecallPlan, "loss")
 	if err != nil {
 		return c, err
 	}

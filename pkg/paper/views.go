@@ -1,16 +1,17 @@
-package study
+package paper
 
 import (
 	"fmt"
 	"slices"
 
+	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
 
 // chosen reads a table of a collected study at the end of training and keeps the rows in which columns have given values:
 // pairs of name and value, or of name and a list of values ([]any).
 func chosen(root, plan, name string, where ...any) (*table.Table, error) {
-	t, err := Read(root, plan, name)
+	t, err := study.Read(root, plan, name)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func ByPosition(root, plan string, keys []string, where ...any) (*table.Table, e
 // AlongTraining is loss within the window and far beyond it by the tokens trained on, mean and range over seeds: the keys,
 // millions (of tokens), place (inside or far), loss, loss_low, loss_high.
 func AlongTraining(root, plan string, keys []string, where ...any) (*table.Table, error) {
-	t, err := Read(root, plan, "outcome")
+	t, err := study.Read(root, plan, "outcome")
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func AlongTraining(root, plan string, keys []string, where ...any) (*table.Table
 				mean.Columns[i].Name = "loss" + c.Name[len(place):]
 			}
 		}
-		if err := out.Append(mean.AddFloat("millions", millions).AddText("place", repeat(place, mean.Rows()))); err != nil {
+		if err := out.Append(mean.AddFloat("millions", millions).AddText("place", slices.Repeat([]string{place}, mean.Rows()))); err != nil {
 			return nil, err
 		}
 	}

@@ -1,11 +1,12 @@
-package study
+// Package paper holds the claims of Stuffed Mamba (arXiv 2410.07145) against the tables that package study collects:
+// which models fail, what goes with the failure, the thresholds and their laws, and a verdict for each claim.
+package paper
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"strings"
 
 	"stuffed/pkg/table"
@@ -95,21 +96,6 @@ func ClaimsMarkdown(claims []Claim) string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", safe.Replace(c.Claim), safe.Replace(c.Where), safe.Replace(c.Paper), safe.Replace(c.Ours), c.Verdict, c.Figure)
 	}
 	return b.String()
-}
-
-// Between replaces what stands between the lines <!-- claims --> and <!-- /claims --> of a file.
-func Between(path, mark, text string) ([]byte, error) {
-	begin, end := "<!-- "+mark+" -->\n", "<!-- /"+mark+" -->"
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	head, rest, found := strings.Cut(string(old), begin)
-	_, tail, closed := strings.Cut(rest, end)
-	if !found || !closed {
-		return nil, fmt.Errorf("%s: the lines %s and %s are needed around the place of the %s", path, strings.TrimSpace(begin), end, mark)
-	}
-	return []byte(head + begin + text + end + tail), nil
 }
 
 // ranged writes mean [smallest, largest] of n.

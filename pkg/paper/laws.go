@@ -1,4 +1,4 @@
-package study
+package paper
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"stuffed/datasets/published"
 	"stuffed/pkg/figure"
 	"stuffed/pkg/fit"
+	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
 
@@ -77,7 +78,7 @@ func Comparison(sources []string, results []*fit.Result) *table.Table {
 
 // ForgetPoints are the thresholds of a study by N_S, one for each seed, with what is to be said about them.
 func ForgetPoints(root, plan, policy, rule string) ([]fit.Point, []fit.Outcome, []string, error) {
-	t, err := Read(root, plan, "outcome")
+	t, err := study.Read(root, plan, "outcome")
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -98,7 +99,7 @@ func ForgetPoints(root, plan, policy, rule string) ([]fit.Point, []fit.Outcome, 
 
 // RecallPoints are the recall capacities of a study by N_S, one for each seed.
 func RecallPoints(root, plan, policy string, level float64) ([]fit.Point, error) {
-	t, err := Read(root, plan, "age")
+	t, err := study.Read(root, plan, "age")
 	if err != nil {
 		return nil, err
 	}

@@ -1,15 +1,15 @@
-package study
+package paper
 
 import (
 	"errors"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"stuffed/pkg/fit"
+	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
 
@@ -17,7 +17,7 @@ import (
 func planted(t *testing.T, root string, holds bool) {
 	t.Helper()
 	write := func(plan, name string, tab *table.Table) {
-		if err := tab.Write(filepath.Join(tablesOf(root, plan), name+".parquet")); err != nil {
+		if err := tab.Write(filepath.Join(root, plan, "tables", name+".parquet")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +62,7 @@ func planted(t *testing.T, root string, holds bool) {
 					if holds && length == 64 && policy == "zero" {
 						ratio = 2 * float64(share)
 					}
-					moments = append(moments, []any{row, 8, 128, 0.1, length, seed, policy, seed, 100 * share, 0.1, 0.1 * ratio, ratio, 1.0, flag(ratio > 2), flag(ratio > 2), 0, 0, "neither"})
+					moments = append(moments, []any{row, 8, 128, 0.1, length, seed, policy, seed, 100 * share, 0.1, 0.1 * ratio, ratio, 1.0, oneIf(ratio > 2), oneIf(ratio > 2), 0, 0, "neither"})
 				}
 				for h := range 4 {
 					heads = append(heads, []any{row, length, seed, policy, seed, 0, h, map[bool]float64{true: 0.9 + 0.01*float64(h), false: 0.2}[holds]})
@@ -212,16 +212,8 @@ func TestClaimsWithoutResults(t *testing.T) {
 	if none < 10 {
 		t.Errorf("%d claims say that there is no result, want those of all studies", none)
 	}
-	if _, err := Read(t.TempDir(), "forget", "outcome"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "stuffed study run forget") {
+	if _, err := study.Read(t.TempDir(), "forget", "outcome"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "stuffed study run forget") {
 		t.Errorf("missing results: %v", err)
-	}
-	readme := filepath.Join(t.TempDir(), "README.md")
-	if err := os.WriteFile(readme, []byte("a\n<!-- claims -->\nold\n<!-- /claims -->\nb\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	got, err := Between(readme, "claims", "new\n")
-	if err != nil || string(got) != "a\n<!-- claims -->\nnew\n<!-- /claims -->\nb\n" {
-		t.Errorf("%q, %v", got, err)
 	}
 	if rows := ClaimsTable(claims).Rows(); rows != len(claims) || strings.Count(ClaimsMarkdown(claims), "\n") != rows+2 {
 		t.Error("table and text differ in length")
@@ -265,4 +257,11 @@ func TestResultTables(t *testing.T) {
 	if rows := Comparison([]string{"ours"}, []*fit.Result{r}).Rows(); rows != len(r.Forms) {
 		t.Errorf("%d rows, want %d", rows, len(r.Forms))
 	}
+}
+
+func oneIf(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
