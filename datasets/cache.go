@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"stuffed/pkg/atomic"
+	"stuffed/pkg/identity"
 )
 
 // cacheVersion changes whenever the same corpus, filter and tokenizer would give other tokens.
@@ -61,7 +62,11 @@ func cacheKey(c *Corpus, f Filter, enc Encoder) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("tokenizer %s: %w", enc.Name(), err)
 	}
-	parts, err := json.Marshal([]any{cacheVersion, c.Hash, f, enc.Name(), enc.Vocab(), enc.EOS(), ids})
+	filter, err := identity.JSON(f, Filter{})
+	if err != nil {
+		return "", err
+	}
+	parts, err := json.Marshal([]any{cacheVersion, c.Hash, json.RawMessage(filter), enc.Name(), enc.Vocab(), enc.EOS(), ids})
 	if err != nil {
 		return "", err
 	}

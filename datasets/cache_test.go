@@ -116,3 +116,16 @@ func TestCacheKnowsTheTokenizer(t *testing.T) {
 		t.Error("a cache folder that is a file")
 	}
 }
+
+// Caches that were made before are found again: a new field of Filter must not change the key of what it leaves alone.
+func TestKnownCacheKey(t *testing.T) {
+	c := &Corpus{Hash: "c0ffee"}
+	for _, known := range []struct {
+		filter Filter
+		want   string
+	}{{Filter{}, "a41a31005d36b9eaf1373bd744b832a2"}, {Filter{Splits: []string{"train"}, Domains: []string{"wiki"}, MinTokens: 64, NearDuplicates: 0.8}, "a22c9ffdc482f608887821dfe784d710"}} {
+		if got, err := cacheKey(c, known.filter, byteEncoder{}); err != nil || got != known.want {
+			t.Errorf("key of %+v is %s (%v), must be %s", known.filter, got, err, known.want)
+		}
+	}
+}

@@ -3,12 +3,11 @@
 package mamba2
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
+
+	"stuffed/pkg/identity"
 )
 
 // Config of one model. Δ is clamped to [DeltaMin, DeltaMax]; DeltaMax 0 means no upper limit.
@@ -127,15 +126,8 @@ func (c Config) deltaMax() float64 {
 	return c.DeltaMax
 }
 
-// Hash identifies the configuration: the first 12 hex digits of the SHA-256 of its JSON.
-func (c Config) Hash() string {
-	b, err := json.Marshal(c)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])[:12]
-}
+// Hash identifies the configuration.
+func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
 
 // StateSize is the number of scalars of the state of one sequence: recurrent, and with the kernel − 1 cached columns
 // of the convolution, which is how the paper's Table 2 counts.

@@ -1,13 +1,11 @@
 package study
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"stuffed/pkg/identity"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/tokenizer"
 	"stuffed/pkg/train"
@@ -98,18 +96,16 @@ func (c Config) keeps(r train.Replica) bool {
 // Length is the number of tokens of an evaluated sequence.
 func (c Config) Length() int { return c.Evaluate.Times * c.Train.TrainLength }
 
-// Hash identifies the row: the first 12 hex digits of the SHA-256 of what decides its numbers.
+// essence is what decides a row's numbers.
+type essence struct {
+	Train    string
+	Evaluate Evaluate
+	Keep     []string
+}
+
+// Hash identifies the row by what decides its numbers.
 func (c Config) Hash() string {
-	b, err := json.Marshal(struct {
-		Train    string
-		Evaluate Evaluate
-		Keep     []string
-	}{c.Train.Hash(), c.Evaluate, c.Keep})
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])[:12]
+	return identity.Hash(essence{c.Train.Hash(), c.Evaluate, c.Keep}, essence{})
 }
 
 // operations of one token: parameters that take part in products, and the recurrence.

@@ -8,14 +8,12 @@
 package train
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 
+	"stuffed/pkg/identity"
 	"stuffed/pkg/mamba2"
 )
 
@@ -228,12 +226,5 @@ func (c Config) essence() Config {
 	return c
 }
 
-// Hash identifies what is computed: the first 12 hex digits of the SHA-256 of the essence.
-func (c Config) Hash() string {
-	b, err := json.Marshal(c.essence())
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])[:12]
-}
+// Hash identifies what is computed.
+func (c Config) Hash() string { return identity.Hash(c.essence(), DefaultConfig().essence()) }

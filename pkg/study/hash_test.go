@@ -1,0 +1,66 @@
+package study
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"stuffed/pkg/train"
+)
+
+// Every shipped row is found under the hash of its configuration, and every shipped model states that of its run.
+func TestShippedHashes(t *testing.T) {
+	rows, err := filepath.Glob("../../datasets/study/*/rows/*/row.json")
+	if err != nil || len(rows) == 0 {
+		t.Fatalf("no shipped rows (%v)", err)
+	}
+	for _, path := range rows {
+		var row Row
+		readJSON(t, path, &row)
+		want := filepath.Base(filepath.Dir(path))
+		if got := row.Config.Hash(); got != want || row.Hash != want {
+			t.Errorf("%s: configuration hashes to %s, row says %s: a new field needs the tag hash:\"unless-default\" (see package identity)", path, got, row.Hash)
+		}
+	}
+	models, err := filepath.Glob("../../datasets/study/*/rows/*/models/*/training.json")
+	if err != nil || len(models) == 0 {
+		t.Fatalf("no shipped models (%v)", err)
+	}
+	for _, path := range models {
+		var made struct {
+			Hash   string       `json:"config_hash"`
+			Config train.Config `json:"config"`
+		}
+		readJSON(t, path, &made)
+		if got := made.Config.Hash(); got != made.Hash {
+			t.Errorf("%s: configuration hashes to %s, file says %s", path, got, made.Hash)
+		}
+	}
+}
+
+// The default run and the byte preset keep the names that snapshots, kept models and caches have had so far.
+func TestKnownHashes(t *testing.T) {
+	c := train.DefaultConfig()
+	for _, known := range []struct{ set, want string }{{"", "ddf2610d9aee 96b7fbb38404"}, {"preset=byte", "8b55be50fc82 4231c43eaae4"}, {"model.width=64", "1b142681f9a2 884a795cbc2a"}} {
+		if known.set != "" {
+			if err := c.Set(known.set); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := c.Hash() + " " + c.Model.Hash(); got != known.want {
+			t.Errorf("%q hashes to %s, not %s", known.set, got, known.want)
+		}
+	}
+}
+
+func readJSON(t *testing.T, path string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
