@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
+	"stuffed/pkg/recurrence/internal/chunking"
 	"stuffed/xla"
 )
 
@@ -55,9 +56,6 @@ type chunked struct {
 	segments       *Node // as in Operands
 }
 
-// cut stands for log 0: its exponential is 0 in every dtype and sums of a chunk of it stay finite.
-const cut = -1e30
-
 // Chunk computes the operator in pieces of q tokens: products inside a piece, a prefix over pieces. It is
 // differentiable in every float operand, through the final state too. Tokens need not be a multiple of q.
 // With XBC in bfloat16 on an NVIDIA GPU fused kernels do the work, in chunks of their own.
@@ -72,9 +70,9 @@ func Chunk(op Operands, q int) Result {
 	}
 	c := newChunked(op, q)
 	d := c.dims
-	scores := dot("bkgin,bkgjn->bkgij", c.c, c.b, c.gate)
+	scores := chunking.Product("bkgin,bkgjn->bkgij", c.c, c.b, c.gate)
 	mixed := Mul(InsertAxes(scores, 3), c.decay)
-	y := dot("bkgrij,bkgjrp->bkgrip", ConvertDType(mixed, c.x.DType()), c.x, c.gate)
+	y := chunking.Product("bkgrij,bkgjrp->bkgrip", ConvertDType(mixed, c.x.DType()), c.x, c.gate)
 	y = TransposeAllAxes(y, 0, 1, 2, 4, 3, 5)
 	y = Add(y, c.readEntering(c.c))
 	y = Reshape(TransposeAllAxes(y, 0, 1, 3, 2, 4, 5), d.Batch, c.chunks*q, d.Heads, d.HeadDim)
@@ -105,7 +103,7 @@ func (r Result) pieces() *chunked {
 
 // readEntering is what key reads from the state that enters the chunk, decayed to each token: [b,k,g,i,r,p].
 func (c *chunked) readEntering(key *Node) *Node {
-	read := dot("bkgin,bkgrpn->bkgirp", key, ConvertDType(c.entering, key.DType()), c.gate)
+	read := chunking.Product("bkgin,bkgrpn->bkgirp", key, ConvertDType(c.entering, key.DType()), c.gate)
 	return Mul(read, InsertAxes(TransposeAllAxes(c.enter, 0, 1, 2, 4, 3), -1))
 }
 
@@ -113,9 +111,9 @@ func newChunked(op Operands, q int) *chunked {
 	c := cutUp(op, q)
 	d := c.dims
 	weighted := Mul(ConvertDType(c.x, c.gate), InsertAxes(TransposeAllAxes(c.leave, 0, 1, 2, 4, 3), -1))
-	own := dot("bkgjrp,bkgjn->bkgrpn", ConvertDType(weighted, c.x.DType()), c.b, c.gate)
+	own := chunking.Product("bkgjrp,bkgjn->bkgrpn", ConvertDType(weighted, c.x.DType()), c.b, c.gate)
 	states := Reshape(own, d.Batch, c.chunks, d.Heads, d.HeadDim, d.State)
-	entering, last := prefix(c.total, states, op.initial(c))
+	entering, last := chunking.Prefix(c.total, states, op.initial(c))
 	c.entering = Reshape(entering, d.Batch, c.chunks, d.Groups, d.Heads/d.Groups, d.HeadDim, d.State)
 	c.last = last
 	return c
@@ -138,7 +136,7 @@ func cutUp(op Operands, q int) *chunked {
 	chunks := max(1, (d.Tokens+q-1)/q)
 	c := &chunked{dims: d, q: q, chunks: chunks, gate: op.Delta.DType()}
 	r := d.Heads / d.Groups
-	pad := func(x *Node) *Node { return padTokens(x, chunks*q) }
+	pad := func(x *Node) *Node { return chunking.PadTokens(x, chunks*q) }
 	perHead := func(x *Node) *Node { // [b,t,h] -> [b,k,g,r,j]
 		return TransposeAllAxes(Reshape(pad(x), d.Batch, chunks, q, d.Groups, r), 0, 1, 3, 4, 2)
 	}
@@ -176,8 +174,8 @@ func (c *chunked) gates(hi, lo, segments *Node) {
 	apart := Where(Equal(row, column), Zeros(g, off), logZero(g, off))
 	mask := ExpandLeftToRank(GreaterThan(row, column), 5)
 	if segments != nil {
-		seg := Reshape(padEdge(segments, c.chunks*c.q), d.Batch, c.chunks, 1, c.q) // [b,k,1,j]
-		last := SliceAxis(seg, -1, AxisRangeToEnd(c.q-1))                          // [b,k,1,1]
+		seg := Reshape(chunking.PadEdge(segments, c.chunks*c.q), d.Batch, c.chunks, 1, c.q) // [b,k,1,j]
+		last := SliceAxis(seg, -1, AxisRangeToEnd(c.q-1))                                   // [b,k,1,1]
 		before := Zeros(g, shapes.Make(dtypes.Int32, d.Batch, 1, 1, 1))
 		if c.chunks > 1 {
 			before = Concatenate([]*Node{before, SliceAxis(last, 1, AxisRange(0, c.chunks-1))}, 1)
@@ -201,7 +199,9 @@ func keepOr(mask, x, other *Node) *Node {
 	return Where(mask, x, other)
 }
 
-func logZero(g *Graph, s shapes.Shape) *Node { return BroadcastToShape(Scalar(g, s.DType, cut), s) }
+func logZero(g *Graph, s shapes.Shape) *Node {
+	return BroadcastToShape(Scalar(g, s.DType, chunking.Cut), s)
+}
 
 func dimsOf(op Operands) Dims {
 	x, b := op.X.Shape(), op.B.Shape()
@@ -231,24 +231,4 @@ func dimsOf(op Operands) Dims {
 		panic(fmt.Errorf("recurrence: %d groups must divide %d heads", d.Groups, d.Heads))
 	}
 	return d
-}
-
-// padTokens appends zeros on axis 1: Δ = 0 neither decays nor writes.
-func padTokens(x *Node, tokens int) *Node {
-	dims := append([]int{}, x.Shape().Dimensions...)
-	if dims[1] == tokens {
-		return x
-	}
-	dims[1] = tokens - dims[1]
-	return Concatenate([]*Node{x, Zeros(x.Graph(), shapes.Make(x.DType(), dims...))}, 1)
-}
-
-// padEdge repeats the last token of [batch, tokens].
-func padEdge(x *Node, tokens int) *Node {
-	b, t := x.Shape().Dim(0), x.Shape().Dim(1)
-	if t == tokens {
-		return x
-	}
-	last := SliceAxis(x, 1, AxisRangeToEnd(t-1))
-	return Concatenate([]*Node{x, BroadcastToShape(last, shapes.Make(x.DType(), b, tokens-t))}, 1)
 }

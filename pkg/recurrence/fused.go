@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
+	"stuffed/pkg/recurrence/internal/chunking"
 	"stuffed/xla"
 )
 
@@ -90,7 +91,7 @@ func segmented(op Operands, d Dims, segments int) fusedResult {
 	if initial == nil {
 		initial = Zeros(op.XBC.Graph(), shapes.Make(dtypes.Float32, d.Batch, d.Heads, d.HeadDim, d.State))
 	}
-	entering, last := prefix(Reshape(own[1], d.Batch, segments, d.Heads),
+	entering, last := chunking.Prefix(Reshape(own[1], d.Batch, segments, d.Heads),
 		Reshape(own[0], d.Batch, segments, d.Heads, d.HeadDim, d.State), initial)
 	op.Initial = Reshape(entering, state.Dimensions...)
 	inner := fused(op, e)

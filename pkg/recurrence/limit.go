@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
+	"stuffed/pkg/recurrence/internal/chunking"
 	"stuffed/xla"
 )
 
@@ -67,7 +68,7 @@ func (l NormLimit) run(op Operands, pick func(y, h *Node, moments func() (*Node,
 			last := SliceAxis(x, 1, AxisRangeToEnd(d.Tokens-1))
 			x = Concatenate([]*Node{x, Mul(last, Ones(x.Graph(), shapes.Make(x.DType(), d.Batch, missing, d.Heads)))}, 1)
 		}
-		x = padTokens(x, pieces*every)
+		x = chunking.PadTokens(x, pieces*every)
 		dims := x.Shape().Dimensions
 		x = Reshape(x, append([]int{d.Batch, pieces, every}, dims[2:]...)...)
 		perm := []int{1, 0, 2, 3, 4}

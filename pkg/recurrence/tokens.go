@@ -2,6 +2,8 @@ package recurrence
 
 import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/pkg/recurrence/internal/chunking"
 )
 
 // tokenMajor is Chunk for processors without kernels: the channels of all heads of a group lie side by side behind the
@@ -22,16 +24,16 @@ func tokenMajor(op Operands, q int) (y *Node, c *chunked) {
 	swap := func(x *Node) *Node { return TransposeAllAxes(x, 0, 1, 2, 4, 3, 5) }                       // [b,k,g,·,r,p] <-> [b,k,g,r,·,p]
 
 	weighted := ConvertDType(Mul(ConvertDType(c.x, c.gate), perHead(c.leave)), c.x.DType())
-	own := swap(apart(dot("bkgjn,bkgjm->bkgnm", c.b, wide(weighted), c.gate)))
+	own := swap(apart(chunking.Product("bkgjn,bkgjm->bkgnm", c.b, wide(weighted), c.gate)))
 	own = Reshape(own, d.Batch, c.chunks, d.Heads, d.State, d.HeadDim)
-	entering, end := prefix(c.total, own, TransposeAllAxes(op.initial(c), 0, 1, 3, 2))
+	entering, end := chunking.Prefix(c.total, own, TransposeAllAxes(op.initial(c), 0, 1, 3, 2))
 	entering = swap(Reshape(entering, d.Batch, c.chunks, d.Groups, r, d.State, d.HeadDim))
 	c.turned, c.entering, c.last = entering, TransposeAllAxes(entering, 0, 1, 2, 4, 5, 3), TransposeAllAxes(end, 0, 1, 3, 2)
-	read := apart(dot("bkgin,bkgnm->bkgim", c.c, wide(ConvertDType(entering, c.c.DType())), c.gate))
+	read := apart(chunking.Product("bkgin,bkgnm->bkgim", c.c, wide(ConvertDType(entering, c.c.DType())), c.gate))
 
-	scores := dot("bkgin,bkgjn->bkgij", c.c, c.b, c.gate)
+	scores := chunking.Product("bkgin,bkgjn->bkgij", c.c, c.b, c.gate)
 	mixed := ConvertDType(Mul(InsertAxes(scores, 3), c.decay), c.x.DType())
-	y = swap(dot("bkgrij,bkgrjp->bkgrip", mixed, swap(c.x), c.gate))
+	y = swap(chunking.Product("bkgrij,bkgrjp->bkgrip", mixed, swap(c.x), c.gate))
 	y = Add(y, Mul(read, perHead(c.enter)))
 	y = Reshape(TransposeAllAxes(y, 0, 1, 3, 2, 4, 5), d.Batch, c.chunks*q, d.Heads, d.HeadDim)
 	return SliceAxis(y, 1, AxisRange(0, d.Tokens)), c

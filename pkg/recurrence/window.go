@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
+	"stuffed/pkg/recurrence/internal/chunking"
 	"stuffed/xla"
 )
 
@@ -52,9 +53,9 @@ func Window(op Operands, past Past) Windowed {
 	b := w.banded(w.all)
 	x, keys := ConvertDType(b.x, op.X.DType()), ConvertDType(b.b, op.B.DType())
 	queries := w.queries(op.C)
-	scores := dot("bkgin,bkgjn->bkgij", queries, keys, gate)
+	scores := chunking.Product("bkgin,bkgjn->bkgij", queries, keys, gate)
 	mixed := Mul(InsertAxes(scores, 3), b.decay)
-	y := dot("bkgrij,bkgjrp->bkgrip", ConvertDType(mixed, x.DType()), x, gate)
+	y := chunking.Product("bkgrij,bkgjrp->bkgrip", ConvertDType(mixed, x.DType()), x, gate)
 	y = TransposeAllAxes(y, 0, 1, 4, 2, 3, 5)
 	blocks := y.Shape().Dim(1)
 	w.Y = SliceAxis(Reshape(y, d.Batch, blocks*w.q, d.Heads, d.HeadDim), 1, AxisRange(0, d.Tokens))
@@ -71,7 +72,7 @@ func (w Windowed) banded(all Past) band {
 	d, blocks, wide := w.d, (w.d.Tokens+w.q-1)/w.q, w.r+w.q
 	heads := d.Heads / d.Groups
 	overlap := func(x *Node) *Node { // [b, r+tokens, …] -> [b, blocks, r+q, …]
-		x = padTokens(x, w.r+blocks*w.q)
+		x = chunking.PadTokens(x, w.r+blocks*w.q)
 		var parts []*Node
 		for k := range blocks {
 			parts = append(parts, InsertAxes(SliceAxis(x, 1, AxisRange(k*w.q, k*w.q+wide)), 1))
@@ -90,13 +91,13 @@ func (w Windowed) banded(all Past) band {
 	g, square := la.Graph(), shapes.Make(dtypes.Int32, sums.Shape().Dimensions...)
 	age := Sub(AddScalar(Iota(g, square, 4), w.r), Iota(g, square, 5)) // tokens between key and query
 	seen := LogicalAnd(GreaterOrEqual(age, ScalarZero(g, dtypes.Int32)), LessThan(age, Scalar(g, dtypes.Int32, w.r)))
-	b.decay = Exp(Where(seen, sums, MulScalar(OnesLike(sums), cut)))
+	b.decay = Exp(Where(seen, sums, MulScalar(OnesLike(sums), chunking.Cut)))
 	return b
 }
 
 func (w Windowed) queries(c *Node) *Node {
 	blocks := (w.d.Tokens + w.q - 1) / w.q
-	c = Reshape(padTokens(c, blocks*w.q), w.d.Batch, blocks, w.q, w.d.Groups, w.d.State)
+	c = Reshape(chunking.PadTokens(c, blocks*w.q), w.d.Batch, blocks, w.q, w.d.Groups, w.d.State)
 	return TransposeAllAxes(c, 0, 1, 3, 2, 4)
 }
 

@@ -1,8 +1,6 @@
-package recurrence
+package chunking
 
 import (
-	"strings"
-
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
@@ -13,9 +11,9 @@ import (
 // group is the longest run of chunks combined by one product; longer sequences combine groups of groups.
 const group = 16
 
-// prefix combines chunks: total [b,k,h] is the log decay of each, own [b,k,h,p,n] what each writes, initial [b,h,p,n].
+// Prefix combines chunks: total [b,k,h] is the log decay of each, own [b,k,h,p,n] what each writes, initial [b,h,p,n].
 // It returns the state that enters each chunk [b,k,h,p,n] and the last state [b,h,p,n].
-func prefix(total, own, initial *Node) (entering, last *Node) {
+func Prefix(total, own, initial *Node) (entering, last *Node) {
 	g, k := total.Graph(), total.Shape().Dim(1)
 	dims := own.Shape().Dimensions
 	if k == 1 {
@@ -24,20 +22,20 @@ func prefix(total, own, initial *Node) (entering, last *Node) {
 	}
 	if k <= group {
 		sources := Concatenate([]*Node{InsertAxes(initial, 1), own}, 1) // [b,k+1,h,p,n]
-		all := dot("bhij,bjhpn->bihpn", boundaryDecay(total), sources, own.DType())
+		all := Product("bhij,bjhpn->bihpn", boundaryDecay(total), sources, own.DType())
 		return SliceAxis(all, 1, AxisRange(0, k)), Squeeze(SliceAxis(all, 1, AxisElem(k)), 1)
 	}
 	groups := (k + group - 1) / group
-	total, own = padTokens(total, groups*group), padTokens(own, groups*group)
+	total, own = PadTokens(total, groups*group), PadTokens(own, groups*group)
 	b, h := dims[0], dims[2]
 	inGroups := func(x *Node) *Node {
 		return Reshape(x, append([]int{b * groups, group}, x.Shape().Dimensions[2:]...)...)
 	}
 	t := inGroups(total) // [b·groups, group, h]
 	none := Zeros(g, shapes.Make(own.DType(), b*groups, h, dims[3], dims[4]))
-	inside, written := prefix(t, inGroups(own), none)
+	inside, written := Prefix(t, inGroups(own), none)
 	before := TransposeAllAxes(exclusive(TransposeAllAxes(t, 0, 2, 1)), 0, 2, 1) // decay from the group's start
-	groupEntering, last := prefix(Reshape(ReduceSum(t, 1), b, groups, h),
+	groupEntering, last := Prefix(Reshape(ReduceSum(t, 1), b, groups, h),
 		Reshape(written, b, groups, h, dims[3], dims[4]), initial)
 	carried := Mul(InsertAxes(groupEntering, 2), InsertAxes(Exp(Reshape(before, b, groups, group, h)), -1, -1))
 	entering = Add(Reshape(inside, b, groups, group, h, dims[3], dims[4]), carried)
@@ -63,46 +61,6 @@ func boundaryDecay(total *Node) *Node {
 	later := BroadcastToShape(ExpandLeftToRank(GreaterThan(after, from), 4), shapes.Make(dtypes.Bool, full.Dimensions...))
 	reach := BroadcastToShape(ExpandLeftToRank(GreaterOrEqual(after, from), 4), shapes.Make(dtypes.Bool, full.Dimensions...))
 	sums := xla.RunningSum(Where(later, rows, ZerosLike(rows)))
-	decay := Exp(Where(reach, sums, BroadcastToShape(Scalar(g, total.DType(), cut), full)))
+	decay := Exp(Where(reach, sums, BroadcastToShape(Scalar(g, total.DType(), Cut), full)))
 	return TransposeAllAxes(decay, 0, 1, 3, 2)
-}
-
-// dot is an einsum whose sums and result are out (float32 beside bfloat16 operands): Einsum itself drops the dtype.
-func dot(equation string, a, b *Node, out dtypes.DType) *Node {
-	if a.DType() == b.DType() && a.DType() == out {
-		return Einsum(equation, a, b)
-	}
-	if a.DType() != b.DType() {
-		a, b = ConvertDType(a, out), ConvertDType(b, out)
-		return Einsum(equation, a, b)
-	}
-	sides, result, _ := strings.Cut(equation, "->")
-	left, right, _ := strings.Cut(sides, ",")
-	var lc, lb, rc, rb []int
-	var order string // axes as General puts them: batch, left, right
-	for i, c := range left {
-		j := strings.IndexRune(right, c)
-		switch {
-		case j >= 0 && strings.ContainsRune(result, c):
-			lb, rb, order = append(lb, i), append(rb, j), order+string(c)
-		case j >= 0:
-			lc, rc = append(lc, i), append(rc, j)
-		}
-	}
-	for _, c := range left {
-		if !strings.ContainsRune(right, c) {
-			order += string(c)
-		}
-	}
-	for _, c := range right {
-		if !strings.ContainsRune(left, c) {
-			order += string(c)
-		}
-	}
-	y := Dot(a, b).WithOutputDType(out).General(lc, lb, rc, rb)
-	perm := make([]int, len(result))
-	for i, c := range result {
-		perm[i] = strings.IndexRune(order, c)
-	}
-	return TransposeAllAxes(y, perm...)
 }
