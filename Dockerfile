@@ -1,5 +1,6 @@
 # Two stages on two bases, both arguments; pin them by digest where a registry gives one:
 #   docker build --build-arg GO_BASE=golang@sha256:… --build-arg BASE=debian@sha256:… -t stuffed .
+# REVISION is what results made in the image say of the sources: make docker gives the commit.
 ARG GO_BASE=golang:1.26.8-bookworm
 ARG BASE=debian:bookworm-slim
 
@@ -14,6 +15,8 @@ COPY go.mod go.sum Makefile ./
 COPY .ci .ci
 RUN make setup-lab
 COPY . .
+ARG REVISION=
+ENV STUFFED_REVISION=${REVISION}
 # Builds the program and, through a notebook, what cells need, so that the image works without a network.
 RUN make build && bin/stuffed notebooks run --dir pkg/notebook/testdata --scale smoke && rm -rf out \
     && find "$GOPATH/pkg/mod/cache/download" -name '*.zip' -delete && rm -rf /usr/local/go/test /usr/local/go/api /usr/local/go/doc
@@ -24,6 +27,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 COPY --from=build /usr/local/go /usr/local/go
 COPY --from=build --chown=1000:1000 /home/stuffed /home/stuffed
 USER analyst
+ARG REVISION=
+ENV STUFFED_REVISION=${REVISION}
 ENV HOME=/home/stuffed GOPATH=/home/stuffed/go GOCACHE=/home/stuffed/.cache/go-build GOFLAGS=-buildvcs=false \
     GOTOOLCHAIN=local GOPROXY=off PATH=/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin
 WORKDIR /home/stuffed/project

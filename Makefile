@@ -22,7 +22,7 @@ setup-lab: setup ## JupyterLab too
 	@.ci/setup lab
 
 build:     ## bin/stuffed
-	go build -o bin/stuffed ./pkg/cmd/stuffed
+	go build -ldflags "-X stuffed/pkg/manifest.stamp=$$(.ci/revision)" -o bin/stuffed ./pkg/cmd/stuffed
 
 test:      ## vet and all tests
 	go vet ./...
@@ -53,7 +53,7 @@ bench: setup build ## writes out/bench.json
 	bin/stuffed bench --output out/bench.json
 
 docker:    ## the image
-	docker build -t stuffed .
+	docker build --build-arg REVISION=$$(.ci/revision) -t stuffed .
 
 clean:     ## removes what was built; installed tools stay (make distclean removes them too)
 	rm -rf bin out

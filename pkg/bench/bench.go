@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"stuffed/pkg/manifest"
 	"stuffed/xla"
 )
 
@@ -25,17 +26,17 @@ type Row struct {
 
 // Report is the file that stuffed bench writes.
 type Report struct {
+	manifest.Run
 	Backend   string `json:"backend"`
 	Precision string `json:"precision"`
 	Device    string `json:"device"`
-	Go        string `json:"go"`
 	Cores     int    `json:"cores"`
 	Rows      []Row  `json:"rows"`
 }
 
-// NewReport describes the device.
+// NewReport describes the program and the device.
 func NewReport(d *xla.Device) *Report {
-	return &Report{Backend: d.Kind, Precision: d.Precision, Device: d.Hardware(), Go: runtime.Version(), Cores: runtime.NumCPU()}
+	return &Report{Run: manifest.ThisRun(), Backend: d.Kind, Precision: d.Precision, Device: d.Hardware(), Cores: runtime.NumCPU()}
 }
 
 // rates runs f once to warm up and then runs times; it gives amount per second (or, with amount 0, milliseconds).

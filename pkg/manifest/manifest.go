@@ -1,5 +1,5 @@
-// Package manifest writes beside a result how it came to be: command, options, seeds, device, versions and the hashes of
-// what went in and came out. It holds no host, user or absolute path, so that results can be published.
+// Package manifest writes beside a result how it came to be: command, date, revision, options, seeds, device, versions and
+// the hashes of what went in and came out. It holds no host, user or absolute path, so that results can be published.
 package manifest
 
 import (
@@ -15,22 +15,39 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"stuffed/pkg/atomic"
 	"stuffed/xla"
 )
 
+// Run is what every result says of the program that made it.
+type Run struct {
+	Command  string            `json:"command"`
+	Date     string            `json:"date"`     // when it began, UTC, RFC 3339
+	Revision string            `json:"revision"` // see [Revision]
+	Changed  bool              `json:"changed"`  // the sources were not those of the revision
+	Versions map[string]string `json:"versions"`
+}
+
+// ThisRun describes the program that is running.
+func ThisRun() Run {
+	r := Run{Command: commandLine(os.Args), Date: time.Now().UTC().Format(time.RFC3339), Versions: versions()}
+	r.Revision, r.Changed = Revision()
+	return r
+}
+
 // Manifest is the content of the file beside a result.
 type Manifest struct {
-	Command   string            `json:"command"`
+	Run
 	Options   json.RawMessage   `json:"options"`
 	Config    string            `json:"config"` // hash of options, model and inputs: equal means that a run may be continued
 	Model     string            `json:"model,omitempty"`
 	Seeds     []int64           `json:"seeds,omitempty"`
 	Backend   string            `json:"backend,omitempty"`
+	Hardware  string            `json:"hardware,omitempty"`
 	Precision string            `json:"precision,omitempty"`
 	Plugin    string            `json:"plugin,omitempty"`
-	Versions  map[string]string `json:"versions"`
 	Inputs    map[string]string `json:"inputs,omitempty"` // sha256 by name
 	Files     map[string]string `json:"files,omitempty"`  // likewise, of the result; absent while the run goes on
 }
@@ -41,12 +58,12 @@ func New(options any, seeds ...int64) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manifest: options: %w", err)
 	}
-	return &Manifest{Command: commandLine(os.Args), Options: raw, Seeds: seeds, Versions: versions(), Inputs: map[string]string{}}, nil
+	return &Manifest{Run: ThisRun(), Options: raw, Seeds: seeds, Inputs: map[string]string{}}, nil
 }
 
 // Device records the backend.
 func (m *Manifest) Device(d *xla.Device) *Manifest {
-	m.Backend, m.Precision, m.Plugin = d.Kind, d.Precision, d.Plugin
+	m.Backend, m.Hardware, m.Precision, m.Plugin = d.Kind, d.Hardware(), d.Precision, d.Plugin
 	return m
 }
 
@@ -191,11 +208,6 @@ func versions() map[string]string {
 		switch d.Path {
 		case "github.com/gomlx/gomlx", "github.com/gomlx/compute", "github.com/gomlx/go-xla":
 			v[filepath.Base(d.Path)] = d.Version
-		}
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v["stuffed"] = s.Value
 		}
 	}
 	return v

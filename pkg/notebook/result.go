@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"stuffed/pkg/figure"
 	"stuffed/pkg/manifest"
@@ -54,12 +53,12 @@ func Read(path, command string) (*table.Table, error) {
 	return t, err
 }
 
-// About is the manifest beside a table of results, or where there is none the command that is running.
+// About is the manifest beside a table of results, or where there is none the program that is running.
 func About(path string) any {
 	if m, err := manifest.Read(path); err == nil {
 		return m
 	}
-	return map[string]any{"command": strings.Join(os.Args, " ")}
+	return manifest.ThisRun()
 }
 
 // Have tells whether a result is there, whole, and says so.

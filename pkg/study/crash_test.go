@@ -17,7 +17,7 @@ import (
 // slow is a runner without a model: a row takes some milliseconds and yields two tables and a file.
 type slow struct{ pause time.Duration }
 
-func (s slow) About() any { return map[string]string{"device": "none"} }
+func (s slow) About(Row) (any, error) { return map[string]string{"device": "none"}, nil }
 
 func (s slow) Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
 	for i := range 4 {

@@ -20,13 +20,14 @@ import (
 // heads: layer, head, retention_window, retention_512, ratio, onset. outcome: see [Outcomes].
 type Trainer struct{ Device *xla.Device }
 
-// About is the manifest of what the rows are made with.
-func (t *Trainer) About() any {
-	m, err := manifest.New(nil)
+// About is the manifest of a row: its configuration as the options, the program and the device.
+func (t *Trainer) About(row Row) (any, error) {
+	m, err := manifest.New(row.Config, row.Config.Train.Seeds...)
 	if err != nil {
-		return err.Error()
+		return nil, err
 	}
-	return m.Device(t.Device)
+	m.Config = row.Hash
+	return m.Device(t.Device), nil
 }
 
 const trainingPoints = 50

@@ -17,7 +17,8 @@ type Tables map[string]*table.Table
 // the context ends.
 type Runner interface {
 	Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error)
-	About() any // device, precision and versions, for the manifest; nothing personal
+	// About is what the manifest says of how the row is made: command, revision, options, device; nothing personal.
+	About(row Row) (any, error)
 }
 
 // Worker makes rows of a plan until none is left, the context ends or the deadline comes.
@@ -136,6 +137,10 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 		return err
 	}
 	start := time.Now()
+	about, err := w.Runner.About(row)
+	if err != nil {
+		return err
+	}
 	w.log("row %s (%s) begins", row.Hash, row.Label)
 	tables, err := w.run(kept, row, dir, c.report)
 	if err == nil {
@@ -156,7 +161,7 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 		return errLost
 	}
 	seconds := time.Since(start).Seconds()
-	if err := w.Store.publish(dir, row, seconds, w.Runner.About()); err != nil {
+	if err := w.Store.publish(dir, row, seconds, about); err != nil {
 		return err
 	}
 	w.log("row %s (%s) done in %.1f s", row.Hash, row.Label, seconds)

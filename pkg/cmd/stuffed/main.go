@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"stuffed/pkg/manifest"
 )
 
 // commands is filled by the files beside this one, one per command.
@@ -19,6 +21,7 @@ func main() {
 		Use:           "stuffed",
 		Short:         "Train Mamba-2 models, watch their state, find where it collapses",
 		Long:          "stuffed reruns, tests and extends “Stuffed Mamba” (arXiv 2410.07145): it trains Mamba-2 models,\ntraces the state of every head far beyond the training length, judges collapse and fits the laws.",
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -33,4 +36,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "stuffed:", err)
 		os.Exit(1)
 	}
+}
+
+// version is what stuffed --version prints: the commit and whether the sources differed from it.
+func version() string {
+	hash, changed := manifest.Revision()
+	if hash == "" {
+		hash = "of unknown revision"
+	}
+	if changed {
+		hash += " with changes"
+	}
+	return hash
 }
