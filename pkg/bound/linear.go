@@ -1,0 +1,81 @@
+package bound
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/integrate/quad"
+)
+
+// Rank is the most keys that the heads of a state tell apart exactly: a head of P×N numbers, written by outer products
+// of a value (P) and a key (N) and read by S·k, returns arbitrary values for N keys and for no set of N+1.
+func Rank(scalars, heads, headDim int) int { return heads * (scalars / (heads * headDim)) }
+
+// strata is the number of groups of ages that Interference tells apart.
+const strata = 64
+
+// Interference is the expected accuracy over items whose keys are random unit vectors of N dimensions and whose values
+// are random codes of ±1 in P channels, written one after the other by S ← α·S + v·kᵀ and read by S·k; the answer is
+// the nearest of all codes. With w_i = α^(j−i) the weight of item i relative to item j that is asked for,
+//
+//	ν = Σ_{i≠j} w_i²/N   noise in each channel, since E⟨k_i, k_j⟩² = 1/N
+//
+// the right code scores N(P, Pν), a code that is not in memory N(0, P(1+ν)) and that of item i N(0, P(1+ν) + P²w_i²/N).
+// Scores are taken as independent.
+func Interference(items, keyDim, channels, values int, decay float64) float64 {
+	groups := min(items, strata)
+	age := func(g int) float64 { return (float64(g)+0.5)*float64(items)/float64(groups) - 0.5 }
+	share := float64(items) / float64(groups)
+	total := 0.0
+	for asked := range groups {
+		weights, counts, noise := make([]float64, groups), make([]float64, groups), 0.0
+		for g := range groups {
+			weights[g], counts[g] = math.Pow(decay, 2*(age(g)-age(asked))), share
+			if g == asked {
+				counts[g]--
+			}
+			noise += counts[g] * weights[g] / float64(keyDim)
+		}
+		total += nearest(noise, weights, counts, keyDim, channels, values)
+	}
+	return total / float64(groups)
+}
+
+// nearest is the probability that the right code scores highest under noise of variance ν and counts other items of
+// squared weights in memory.
+func nearest(noise float64, weights, counts []float64, keyDim, channels, values int) float64 {
+	if math.IsInf(noise, 1) {
+		return 1 / float64(values)
+	}
+	p, items := float64(channels), 0.0
+	for _, c := range counts {
+		items += c
+	}
+	logPhi := func(x float64) float64 { return math.Log(0.5 * math.Erfc(-x/math.Sqrt2)) }
+	others := float64(values - 1)
+	absent := others * math.Pow(1-1/float64(values), items)
+	each := 0.0
+	if items > 0 {
+		each = (others - absent) / items // distinct wrong codes in memory per item
+	}
+	density := func(z float64) float64 {
+		x := p + z*math.Sqrt(p*noise)
+		log := absent * logPhi(x/math.Sqrt(p*(1+noise)))
+		for i, w := range weights {
+			log += counts[i] * each * logPhi(x/math.Sqrt(p*(1+noise)+p*p*w/float64(keyDim)))
+		}
+		return math.Exp(log-z*z/2) / math.Sqrt(2*math.Pi)
+	}
+	return min(1, quad.Fixed(density, -9, 9, 128, nil, 0))
+}
+
+// Cache is the number of tokens whose keys and values fit into so many bytes: layers layers of width numbers each, of
+// so many bytes.
+func Cache(bytes float64, layers, width int, scalarBytes float64) int {
+	return int(bytes / (2 * float64(layers*width) * scalarBytes))
+}
+
+// CacheAccuracy is the accuracy over items of equal size of which the last window are held and the others guessed.
+func CacheAccuracy(window, items, values int) float64 {
+	held := float64(min(window, items)) / float64(items)
+	return held + (1-held)/float64(values)
+}
