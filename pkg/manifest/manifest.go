@@ -128,7 +128,7 @@ func (m *Manifest) Start(result string) error {
 		}
 	}
 	m.Files = nil
-	return m.write(result)
+	return m.Write(Path(result))
 }
 
 // Read reads the manifest of a result.
@@ -164,15 +164,16 @@ func (m *Manifest) Finish(result string, others ...string) error {
 		}
 		m.Files[filepath.Base(p)] = sum
 	}
-	return m.write(result)
+	return m.Write(Path(result))
 }
 
-func (m *Manifest) write(result string) error {
+// Write writes the manifest as it stands.
+func (m *Manifest) Write(path string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	return atomic.Bytes(Path(result), append(text, '\n'))
+	return atomic.Bytes(path, append(text, '\n'))
 }
 
 func hashFile(path string) (string, error) {

@@ -13,10 +13,11 @@ import (
 	"time"
 
 	"stuffed/pkg/atomic"
+	"stuffed/pkg/manifest"
 	"stuffed/pkg/table"
 )
 
-// log writes OUTPUT/metrics.jsonl and OUTPUT/valid.jsonl row by row and both as Parquet at the end.
+// log writes OUTPUT/config.json, OUTPUT/manifest.json (of the process that went on last), OUTPUT/metrics.jsonl and OUTPUT/valid.jsonl row by row and both as Parquet at the end.
 type log struct {
 	t              *Trainer
 	metrics, valid *journal
@@ -76,6 +77,14 @@ func openLog(t *Trainer) (*log, error) {
 	}
 	if err := atomic.Bytes(filepath.Join(t.Config.Output, "config.json"), append(text, '\n')); err != nil {
 		return nil, fmt.Errorf("output: %w", err)
+	}
+	m, err := manifest.New(map[string]any{"config": "config.json"}, t.Config.Seeds...)
+	if err != nil {
+		return nil, err
+	}
+	m.Config = t.Config.Hash()
+	if err := m.Device(t.Device).Write(filepath.Join(t.Config.Output, "manifest.json")); err != nil {
+		return nil, err
 	}
 	if l.metrics, err = openJournal(filepath.Join(t.Config.Output, "metrics.jsonl"), t.step); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"stuffed/pkg/manifest"
 	"stuffed/xla"
 )
 
@@ -87,6 +89,12 @@ func floats(t *testing.T, trainer *Trainer) map[string][]float32 {
 // lossesOf are the losses of all steps in a run's metrics.
 func lossesOf(t *testing.T, folder string) (all []float32) {
 	t.Helper()
+	var made manifest.Manifest
+	if text, err := os.ReadFile(filepath.Join(folder, "manifest.json")); err != nil {
+		t.Error(err)
+	} else if err := json.Unmarshal(text, &made); err != nil || made.Date == "" || made.Backend == "" || made.Config == "" {
+		t.Errorf("manifest %s (%v)", text, err)
+	}
 	metrics, err := ReadMetrics(filepath.Join(folder, "metrics.jsonl"))
 	if err != nil {
 		t.Fatal(err)
