@@ -5,6 +5,8 @@ package xla
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/gomlx/compute"
 	goxla "github.com/gomlx/go-xla/compute/xla"
@@ -25,7 +27,14 @@ func newXLA(kind, path, config string) (b compute.Backend, err error) {
 	if kind == "cpu" {
 		keepMemory()
 	}
-	opened, err := goxla.New(config)
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	opening.Lock()
+	defer opening.Unlock()
+	keepPrograms(absolute)
+	opened, err := goxla.New(absolute + strings.TrimPrefix(config, path))
 	if err != nil {
 		return nil, err
 	}

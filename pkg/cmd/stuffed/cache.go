@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/xla"
+	"stuffed/xla/programs"
+)
+
+func init() { commands = append(commands, cacheCommand) }
+
+func cacheCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cache",
+		Short: "List or remove compiled programs kept on disk",
+		Long: `XLA compiles each program for seconds; what it compiled is kept on disk, and every later command, notebook cell and
+benchmark loads it in milliseconds. A program is found by its text, the compile options, the plug-in, the device, the driver and the
+processor.
+
+  ` + programs.FolderVariable + `        the folder, or off (default: stuffed/programs in $XDG_CACHE_HOME or ~/.cache)
+  ` + programs.LimitVariable + `  limit in MiB; beyond it go the programs not used for longest (default 4096)
+  STUFFED_PROGRAMS_LOG    1 writes a line on standard error for every program found or compiled`,
+	}
+	root.AddCommand(&cobra.Command{
+		Use: "list", Short: "Programs, the last used first", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			store, err := programs.Open()
+			if err != nil {
+				return err
+			}
+			entries, err := store.List()
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "program\tsize\tcompiling took\tlast used\tdevice\tname")
+			var size int64
+			for _, e := range entries {
+				size += e.Bytes
+				fmt.Fprintf(w, "%.12s\t%s\t%v\t%s\t%s\t%.40s\n", e.Key, xla.Bytes(e.Bytes), e.Compile.Round(10*time.Millisecond), e.Used.Format(time.DateTime), e.Device, e.Name)
+			}
+			fmt.Fprintf(w, "%d programs, %s of at most %s in %s\n", len(entries), xla.Bytes(size), xla.Bytes(store.Limit), store.Folder)
+			return w.Flush()
+		},
+	}, &cobra.Command{
+		Use: "clear", Short: "Remove all compiled programs", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			store, err := programs.Open()
+			if err != nil {
+				return err
+			}
+			n, size, err := store.Clear()
+			fmt.Fprintf(c.OutOrStdout(), "%d programs removed, %s\n", n, xla.Bytes(size))
+			return err
+		},
+	})
+	return root
+}

@@ -1,0 +1,10 @@
+//go:build !unix
+
+package programs
+
+import "io/fs"
+
+func ownAlone(info fs.FileInfo) bool { return info.IsDir() }
+
+// Lock does nothing here: two processes may make the same program.
+func (s *Store) Lock(string) (unlock func()) { return func() {} }
