@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
+
+	"gonum.org/v1/gonum/stat/combin"
 )
 
 // Outcome is the verdict on one trained model: N in millions of scalars, T_train in K tokens.
@@ -17,11 +18,12 @@ type Outcome struct {
 
 // Direction counts the comparable pairs of outcomes along one axis.
 type Direction struct {
-	Agree    int     `json:"agree"`    // pairs that differ as the claim says
-	Violate  int     `json:"violate"`  // pairs that differ the other way
-	Same     int     `json:"same"`     // pairs with equal outcomes say nothing
-	P        float64 `json:"p"`        // permutation test: chance of at least as much agreement without any order
-	Monotone bool    `json:"monotone"` // no violation
+	Agree    int     `json:"agree"`     // pairs that differ as the claim says
+	Violate  int     `json:"violate"`   // pairs that differ the other way
+	Same     int     `json:"same"`      // pairs with equal outcomes say nothing
+	P        float64 `json:"p"`         // chance of at least as much agreement without any order
+	TwoSided float64 `json:"two_sided"` // chance of at least as much order either way
+	Monotone bool    `json:"monotone"`  // no violation
 }
 
 // Monotonicity tests both directions of “fails if and only if T_train is below a threshold that grows with N”.
@@ -31,66 +33,107 @@ type Monotonicity struct {
 	Holds  bool      `json:"holds"`   // both are monotone, and both agree more than chance would (p < 0.05)
 }
 
-const permutations = 2000
-
-// Monotone compares all pairs with equal N (any run) along T and with equal T along N. The p-values permute the
-// outcomes among the T of each N, or among the N of each T.
-func Monotone(outcomes []Outcome, seed uint64) Monotonicity {
+// Monotone compares all pairs with equal N (any run) along T and with equal T along N. Without any order, every
+// arrangement of the outcomes among the T of each N, or among the N of each T, is as likely as every other: the p-values
+// are exact. They take models as independent, seeds of one row included.
+func Monotone(outcomes []Outcome) Monotonicity {
 	n := func(o Outcome) float64 { return o.N }
 	t := func(o Outcome) float64 { return o.T }
-	m := Monotonicity{AlongT: direction(outcomes, n, t, true, seed), AlongN: direction(outcomes, t, n, false, seed)}
+	m := Monotonicity{AlongT: direction(outcomes, n, t, true), AlongN: direction(outcomes, t, n, false)}
 	m.Holds = m.AlongT.Monotone && m.AlongN.Monotone && m.AlongT.P < 0.05 && m.AlongN.P < 0.05
 	return m
 }
 
 // direction looks along axis within groups of equal fixed; failsFirst: the claim is that failing comes first.
-func direction(outcomes []Outcome, fixed, axis func(Outcome) float64, failsFirst bool, seed uint64) Direction {
+func direction(outcomes []Outcome, fixed, axis func(Outcome) float64, failsFirst bool) (d Direction) {
 	groups := map[float64][]Outcome{}
 	for _, o := range outcomes {
 		groups[fixed(o)] = append(groups[fixed(o)], o)
 	}
-	keys := make([]float64, 0, len(groups))
-	for k := range groups {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	count := func() (d Direction) {
-		for _, k := range keys {
-			for i, a := range groups[k] {
-				for _, b := range groups[k][i+1:] {
-					if axis(a) > axis(b) {
-						a, b = b, a
-					}
-					switch {
-					case axis(a) == axis(b):
-					case a.Fails == b.Fails:
-						d.Same++
-					case a.Fails == failsFirst:
-						d.Agree++
-					default:
-						d.Violate++
-					}
+	chance := map[int]float64{0: 1} // of each score, agreeing minus violating pairs, over all groups
+	for _, group := range groups {
+		slices.SortStableFunc(group, func(a, b Outcome) int { return cmp.Compare(axis(a), axis(b)) })
+		var levels []int // how many outcomes share each value of the axis, ascending
+		fails := 0
+		for i, low := range group {
+			if i == 0 || axis(low) != axis(group[i-1]) {
+				levels = append(levels, 0)
+			}
+			levels[len(levels)-1]++
+			if low.Fails {
+				fails++
+			}
+			for _, high := range group[i+1:] {
+				switch {
+				case axis(low) == axis(high):
+				case low.Fails == high.Fails:
+					d.Same++
+				case low.Fails == failsFirst:
+					d.Agree++
+				default:
+					d.Violate++
 				}
 			}
 		}
-		return d
+		chance = added(chance, scores(levels, fails, failsFirst))
 	}
-	d := count()
 	d.Monotone = d.Violate == 0
-	random := rand.New(rand.NewPCG(seed, 0x0e0e))
-	reached := 1
-	for range permutations {
-		for _, k := range keys {
-			g := groups[k]
-			random.Shuffle(len(g), func(i, j int) { g[i].Fails, g[j].Fails = g[j].Fails, g[i].Fails })
+	seen := d.Agree - d.Violate
+	for score, p := range chance {
+		if score >= seen {
+			d.P += p
 		}
-		if c := count(); c.Agree-c.Violate >= d.Agree-d.Violate {
-			reached++
+		if score >= abs(seen) || score <= -abs(seen) {
+			d.TwoSided += p
 		}
 	}
-	d.P = float64(reached) / (permutations + 1)
+	d.P, d.TwoSided = min(d.P, 1), min(d.TwoSided, 1)
 	return d
 }
+
+// scores is the distribution of agreeing minus violating pairs when so many failures fall at random on places of which
+// levels[i] share the i-th value of the axis.
+func scores(levels []int, fails int, failsFirst bool) map[int]float64 {
+	type state struct{ fails, score int } // so far; the passes follow from the places
+	ways := map[state]float64{{}: 1}
+	places := 0
+	for _, n := range levels {
+		next := map[state]float64{}
+		for s, w := range ways {
+			passes := places - s.fails
+			for k := 0; k <= min(n, fails-s.fails); k++ {
+				change := s.fails*(n-k) - passes*k // pairs of a failure below a pass, less pairs of a pass below a failure
+				if !failsFirst {
+					change = -change
+				}
+				next[state{s.fails + k, s.score + change}] += w * choose(n, k)
+			}
+		}
+		ways, places = next, places+n
+	}
+	out, all := map[int]float64{}, choose(places, fails)
+	for s, w := range ways {
+		if s.fails == fails {
+			out[s.score] += w / all
+		}
+	}
+	return out
+}
+
+// added is the distribution of the sum of two independent scores.
+func added(a, b map[int]float64) map[int]float64 {
+	out := map[int]float64{}
+	for x, p := range a {
+		for y, q := range b {
+			out[x+y] += p * q
+		}
+	}
+	return out
+}
+
+func choose(n, k int) float64 { return math.Round(combin.GeneralizedBinomial(float64(n), float64(k))) }
+
+func abs(x int) int { return max(x, -x) }
 
 // Brackets turns outcomes into thresholds, one for each N and run: low is the largest T_train that fails, high the
 // smallest passing one above it. Runs that pass below low are not monotone and are named in the warnings.

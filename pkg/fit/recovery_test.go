@@ -122,20 +122,20 @@ func TestMatrixMonotone(t *testing.T) {
 		}
 		return out
 	}
-	if m := Monotone(matrix(func(n, l float64) bool { return l < 2*n }), 1); !m.Holds {
+	if m := Monotone(matrix(func(n, l float64) bool { return l < 2*n })); !m.Holds {
 		t.Errorf("a law: %+v", m)
 	}
-	if m := Monotone(matrix(func(n, l float64) bool { return l < 2*16/n }), 1); m.Holds || !m.AlongT.Monotone || m.AlongN.Monotone {
+	if m := Monotone(matrix(func(n, l float64) bool { return l < 2*16/n })); m.Holds || !m.AlongT.Monotone || m.AlongN.Monotone {
 		t.Errorf("thresholds that fall with N: %+v", m)
 	}
-	if m := Monotone(matrix(func(n, l float64) bool { return l > 8*n }), 1); m.Holds || m.AlongT.Violate == 0 {
+	if m := Monotone(matrix(func(n, l float64) bool { return l > 8*n })); m.Holds || m.AlongT.Violate == 0 {
 		t.Errorf("longer training fails: %+v", m)
 	}
-	if m := Monotone(matrix(func(n, l float64) bool { return l < 8 }), 1); m.Holds || !m.AlongN.Monotone || m.AlongN.P < 0.5 {
+	if m := Monotone(matrix(func(n, l float64) bool { return l < 8 })); m.Holds || !m.AlongN.Monotone || m.AlongN.P < 0.5 {
 		t.Errorf("no dependence on N must not count as one: %+v", m)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	if m := Monotone(matrix(func(n, l float64) bool { return r.IntN(2) == 0 }), 1); m.Holds || m.AlongT.Monotone {
+	if m := Monotone(matrix(func(n, l float64) bool { return r.IntN(2) == 0 })); m.Holds || m.AlongT.Monotone {
 		t.Errorf("chance: %+v", m)
 	}
 	points, warnings := Brackets(append(matrix(func(n, l float64) bool { return l < 2*n }), Outcome{1, 0.5, "1", false}))

@@ -235,7 +235,7 @@ func (e evidence) largerIsWorse() (Claim, error) {
 	if err != nil {
 		return c, err
 	}
-	d := fit.Monotone(outcomes, 1).AlongN
+	d := fit.Monotone(outcomes).AlongN
 	if d.Agree+d.Violate == 0 {
 		return c, orMissing(nil, "models at equal T that fail beside ones that do not")
 	}
@@ -250,7 +250,7 @@ func (e evidence) threshold() (Claim, error) {
 	if err != nil {
 		return c, err
 	}
-	d := fit.Monotone(outcomes, 1).AlongT
+	d := fit.Monotone(outcomes).AlongT
 	if d.Agree+d.Violate == 0 {
 		return c, orMissing(nil, "models at equal N_S that fail beside ones that do not")
 	}
