@@ -20,8 +20,6 @@ import (
 // backbone.embeddings.weight [V,D]; per layer backbone.layers.i.norm.weight [D] and under backbone.layers.i.mixer: in_proj.weight
 // [I+C+H,D], conv1d.weight [C,1,K], conv1d.bias [C] (use_conv_bias), dt_bias, A_log, D [H], norm.weight [I], out_proj.weight [D,I],
 // in_proj.bias [I+C+H] and out_proj.bias [D] (use_bias); backbone.norm_f.weight [D]; lm_head.weight [V,D] unless tied.
-//
-// Layout also tells how the gated norm works: over all of I in "huggingface", per group in "official".
 type Model struct {
 	Layout  string
 	Config  Config

@@ -24,7 +24,7 @@ type Config struct {
 	UseBias   bool    `json:"use_bias"`
 	ConvBias  bool    `json:"conv_bias"`
 	Tied      bool    `json:"tied"`
-	NormPer   bool    `json:"norm_per_group"` // gated norm per group (mamba_ssm) or over all channels (transformers)
+	NormPer   bool    `json:"norm_per_group"` // gated norm per group (mamba_ssm, transformers from 5.23 on) or over all channels (before)
 	DeltaMin  float64 `json:"delta_min"`
 	DeltaMax  float64 `json:"delta_max"`
 	InitDelta Range   `json:"init_delta"` // softplus(dt_bias) at initialisation, log-uniform

@@ -120,12 +120,25 @@ func TestKeysRoundTrip(t *testing.T) {
 	c.DeltaMin, c.DeltaMax, c.Eps, c.InitFloor = 0.01, 0.3, 1e-6, 1e-3
 	for _, limit := range []float64{0.3, 0} {
 		c.DeltaMax = limit
-		got, err := mamba2.FromKeys(c.Keys(), !c.NormPer) // the key decides
+		got, err := mamba2.FromKeys(c.Keys())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got != c {
 			t.Errorf("%+v came back as %+v", c, got)
+		}
+	}
+}
+
+// TestNormPerGroupIsTheDefault: as in mamba_ssm and in transformers from 5.23 on.
+func TestNormPerGroupIsTheDefault(t *testing.T) {
+	keys := mamba2.Default(64, 3, 256).Keys()
+	for value, want := range map[any]bool{nil: true, true: true, false: false} {
+		if keys["norm_per_group"] = value; value == nil {
+			delete(keys, "norm_per_group")
+		}
+		if c, err := mamba2.FromKeys(keys); err != nil || c.NormPer != want {
+			t.Errorf("norm_per_group %v: %v %v, want %v", value, c.NormPer, err, want)
 		}
 	}
 }
@@ -156,7 +169,7 @@ func TestBadKeysAreNamed(t *testing.T) {
 	} {
 		keys := good.Keys()
 		keys[c.key] = c.value
-		if _, err := mamba2.FromKeys(keys, true); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := mamba2.FromKeys(keys); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s = %v: error %v, want one that says %q", c.key, c.value, err, c.want)
 		}
 	}

@@ -5,12 +5,11 @@ import (
 	"math"
 )
 
-// FromKeys reads a configuration under transformers' Mamba2Config keys. normPerGroup tells how the gated norm works where
-// the key norm_per_group, which only this program writes, does not: transformers normalised over all channels up to
-// version 5.17 at least and per group, as mamba_ssm always did, from 5.24 at the latest.
-func FromKeys(keys map[string]any, normPerGroup bool) (Config, error) {
+// FromKeys reads a configuration under transformers' Mamba2Config keys. The gated norm works per group, as in mamba_ssm and
+// in transformers from 5.23 on; norm_per_group false, a key that only this program writes, asks for the norm over all
+// channels of older transformers.
+func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(0, 0, 0)
-	c.NormPer = normPerGroup
 	var problem error
 	number := func(key string, set func(float64)) {
 		v, present := keys[key]

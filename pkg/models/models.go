@@ -18,7 +18,7 @@ func Load(dir string, dtype dtypes.DType) (mamba2.Model, *lm.Weights, error) {
 	if err != nil {
 		return mamba2.Model{}, nil, err
 	}
-	config, err := mamba2.FromKeys(file.Config, file.Layout == "official")
+	config, err := mamba2.FromKeys(file.Config)
 	if err != nil {
 		return mamba2.Model{}, nil, fmt.Errorf("%s: %w", dir, err)
 	}

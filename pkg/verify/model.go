@@ -36,7 +36,6 @@ var dtypeNames = map[dtypes.DType]string{dtypes.Float32: "float32", dtypes.Float
 // model verifies the model of a folder.
 func (v *verifier) model(dir string, names []string, ev evidence) {
 	m := &model{verifier: v, folder: dir, evidence: ev, weights: map[dtypes.DType]*lm.Weights{}}
-	official := false
 	for _, dtype := range []dtypes.DType{dtypes.Float32, dtypes.Float64} {
 		loaded, w, err := models.Load(dir, dtype)
 		if err != nil {
@@ -44,10 +43,9 @@ func (v *verifier) model(dir string, names []string, ev evidence) {
 			return
 		}
 		m.config, m.weights[dtype] = loaded.Config, w
-		official = loaded.NormPer
 	}
 	v.result(dir, "weights", "", nil)
-	m.configs(names, official)
+	m.configs(names)
 	m.read(dir, names)
 	if m.truth == nil && m.gradients == nil && m.training == nil {
 		if same, err := m.borrow(); err != nil || !same {
@@ -59,7 +57,7 @@ func (v *verifier) model(dir string, names []string, ev evidence) {
 		v.note(dir, "references", "none here or in the folder above: only the loading was checked")
 		return
 	}
-	m.chooseNorm(official)
+	m.chooseNorm()
 	for _, run := range m.runs() {
 		if v.ctx.Err() != nil {
 			return
@@ -80,7 +78,7 @@ func (v *verifier) model(dir string, names []string, ev evidence) {
 }
 
 // configs checks that other spellings of the configuration, config.*.json, mean the same.
-func (m *model) configs(names []string, official bool) {
+func (m *model) configs(names []string) {
 	for _, name := range names {
 		if !strings.HasPrefix(name, "config.") || !strings.HasSuffix(name, ".json") || name == "config.json" {
 			continue
@@ -94,7 +92,7 @@ func (m *model) configs(names []string, official bool) {
 			if err != nil {
 				return err
 			}
-			c, err := mamba2.FromKeys(keys, official)
+			c, err := mamba2.FromKeys(keys)
 			if err != nil {
 				return err
 			}
@@ -206,12 +204,12 @@ func (m *model) borrow() (same bool, err error) {
 	return true, nil
 }
 
-// chooseNorm decides how the gated norm of the references works. Fixtures define it as one RMS over all channels
-// beside group_norm.*; a mamba_ssm folder without that may mean its own, one per group, if its logits do.
-func (m *model) chooseNorm(official bool) {
+// chooseNorm decides how the gated norm of the references works: as config.json says, but over all channels where references
+// without norm_per_group were made by transformers before 5.23. Those have group_norm.* beside them, or logits that only this fits.
+func (m *model) chooseNorm() {
 	perGroup := false
 	logits, ids := m.truth["logits"], m.truth["input_ids"]
-	if official && m.config.Groups > 1 && logits != nil && ids != nil && m.truth["group_norm.logits"] == nil {
+	if m.config.NormPer && m.config.Groups > 1 && logits != nil && ids != nil && m.truth["group_norm.logits"] == nil {
 		want, err := logits.Float64s()
 		rows, err2 := rowsOf(ids)
 		if err == nil && err2 == nil {
