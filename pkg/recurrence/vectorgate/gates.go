@@ -1,0 +1,23 @@
+package vectorgate
+
+import (
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+)
+
+// LogSigmoid is ln σ(x) / divisor, finite for every x: the gate of GLA, whose divisor is 16.
+func LogSigmoid(x *Node, divisor float64) *Node { return MulScalar(Softplus(Neg(x)), -1/divisor) }
+
+// Forget is the gate of HGRN-2: a = l + (1 − l) σ(f) for f [batch, tokens, heads, keys] and the lower bound l [heads,
+// keys], nil for 0. It returns ln a and the key 1 − a, which keeps
+// its precision where a is near 1.
+func Forget(f, lower *Node) (logDecay, key *Node) {
+	key = Sigmoid(Neg(f))
+	if lower == nil {
+		return LogSigmoid(f, 1), key
+	}
+	open := OneMinus(lower)
+	key = Mul(key, InsertAxes(open, 0, 0))
+	// ln a = ln σ(f) + ln(1 + l e^{−f}) without an exponential of a positive number where f < 0: −softplus(−f) +
+	// softplus(ln l − f) is ln((1 + l e^{−f}) / (1 + e^{−f})).
+	return Sub(Softplus(Sub(InsertAxes(Log(lower), 0, 0), f)), Softplus(Neg(f))), key
+}
