@@ -10,7 +10,7 @@ NOXLA := $(shell printf '\043include <stdlib.h>\n' | $${CC:-gcc} -E - >/dev/null
 export GOFLAGS := $(strip -buildvcs=false $(NOXLA) $(GOFLAGS))
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup setup-lab build test lint figures notebooks html lab bench docker clean distclean
+.PHONY: help setup setup-lab build test lint figures notebooks html lab bench kernels docker clean distclean
 
 help:      ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -51,6 +51,10 @@ lab: setup-lab build ## JupyterLab on this machine only, with a token
 
 bench: setup build ## writes out/bench.json
 	bin/stuffed bench --output out/bench.json
+
+kernels:   ## writes the texts of the Triton kernels and kernels.lock anew; needs no GPU
+	@.ci/setup triton
+	.venv/bin/python xla/triton/make.py
 
 docker:    ## the image
 	docker build --build-arg REVISION=$$(.ci/revision) -t stuffed .

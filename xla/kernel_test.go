@@ -38,6 +38,17 @@ func TestKernelsAreFoundByNameAndSizes(t *testing.T) {
 	if !ks.Has("walk-bf16", 64, 16) || !ks.Has("loss") || ks.Has("walk-bf16", 64) || ks.Has("walk-bf16", 16, 64) {
 		t.Error("Has tells of other files than there are")
 	}
+	var said []string
+	defer func(old func(string)) { Notice = old }(Notice)
+	Notice = func(line string) { said = append(said, line) }
+	for range 2 {
+		if !ks.Serves("loss") || ks.Serves("walk-bf16", 64, 48) {
+			t.Error("Serves tells of other files than there are")
+		}
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "kernels/walk-bf16-64-48.ttir") {
+		t.Errorf("said %q, want one line about the missing kernel", said)
+	}
 	k := ks.Kernel("walk-bf16", 64, 16).Bind(map[string]int{"N": 3})
 	if k.Name != "my_walk" || !strings.Contains(k.Source, "@my_walk(%x: !tt.ptr<f32>) attributes {noinline = false} {\n    %N = arith.constant 3 : i32\n") {
 		t.Errorf("%s is bound to %s", k.Name, k.Source)

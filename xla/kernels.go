@@ -3,7 +3,9 @@ package xla
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
+	"sync"
 )
 
 // Kernels are a package's kernels as Triton IR: the files kernels/NAME-SIZE-….ttir of FS, one for each size that the
@@ -15,6 +17,23 @@ func (ks Kernels) Has(name string, sizes ...int) bool {
 	_, err := fs.Stat(ks.FS, kernelFile(name, sizes))
 	return err == nil
 }
+
+// Serves is Has for a device that runs kernels: where there is none, it says once that the graph is used instead.
+func (ks Kernels) Serves(name string, sizes ...int) bool {
+	if ks.Has(name, sizes...) {
+		return true
+	}
+	file := kernelFile(name, sizes)
+	if _, said := missing.LoadOrStore(file, true); !said {
+		Notice(fmt.Sprintf("no %s: XLA's graph runs in its place, slower; xla/triton/make.py tells how to add a size", file))
+	}
+	return false
+}
+
+var missing sync.Map
+
+// Notice is called with lines for the user that are no errors.
+var Notice = func(line string) { fmt.Fprintln(os.Stderr, line) }
 
 // Kernel is the kernel of this name for these sizes, with neither grid nor warps nor stages; it panics where there is none.
 func (ks Kernels) Kernel(name string, sizes ...int) Kernel {

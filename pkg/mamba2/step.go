@@ -36,7 +36,7 @@ func (m Model) Step(call lm.Call) *lm.Step {
 	if !b.suitsKernels() || !b.Infer || b.tokens != 1 || b.replicas != 1 || len(call.Controls) > 0 || len(call.Probes) > 0 || c.UseBias ||
 		c.DeltaMin != 0 || c.DeltaMax != 0 || !xla.HasKernels(call.Tokens.Graph().Backend()) ||
 		c.Width%piece != 0 || c.Inner()%piece != 0 || c.Heads()*c.HeadDim/manyRows > parts ||
-		!kernels.Has("proj_step", c.Width/piece) || !kernels.Has("out_step", c.Inner()/piece) || !kernels.Has("state_step", c.State) {
+		!kernels.Serves("proj_step", c.Width/piece) || !kernels.Serves("out_step", c.Inner()/piece) || !kernels.Serves("state_step", c.State) {
 		return nil
 	}
 	s := &step{block: b, call: xla.TritonCall}

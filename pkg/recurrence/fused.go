@@ -28,7 +28,7 @@ func fusable(op Operands, d Dims) bool {
 		op.Write != nil || !xla.HasKernels(op.XBC.Graph().Backend()) {
 		return false
 	}
-	return Fuses(d.HeadDim, d.State)
+	return kernels.Serves("forward", d.HeadDim, d.State)
 }
 
 // Fuses tells whether there are kernels for heads of this size.

@@ -60,7 +60,7 @@ func (r Result) walkable() (op Operands, d Dims, ok bool) {
 	if dtype := op.X.DType(); dtype != dtypes.Float32 && dtype != dtypes.BFloat16 {
 		return op, d, false
 	}
-	if !kernels.Has("moments-walk-"+momentType(op.X.DType()), d.HeadDim, d.State) {
+	if !kernels.Serves("moments-walk-"+momentType(op.X.DType()), d.HeadDim, d.State) {
 		return op, d, false
 	}
 	xbc := op.XBC

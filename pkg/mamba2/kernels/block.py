@@ -4,10 +4,8 @@ convolution of four taps with SiLU, the RMSNorm of the block's input and the gat
 The convolution walks along the tokens of a segment with the last rows in registers; the gradients of its taps leave as
 one sum for each segment. Columns of a wider row-major array (z | x | B | C) are read in place.
 
-    python block.py DIR          writes DIR/NAME.ttir
-    python block.py --check      compares with PyTorch in float64, in Triton's interpreter (TRITON_INTERPRET=1)
+    python block.py      compares with PyTorch in float64, in Triton's interpreter (TRITON_INTERPRET=1); make kernels writes the texts
 """
-import re
 import sys
 
 import triton
@@ -277,25 +275,11 @@ KERNELS = {
 BLOCKS = [256, 512, 1024, 2048, 4096, 8192]
 
 
-def source(name, block):
-    from triton.compiler import ASTSource
-    kernel, arguments = KERNELS[name]
-    constants = dict(BLOCK=block, EPS=1e-5) if block else dict(BC=256)
-    scalars = [n for n in kernel.arg_names if n not in constants and n not in dict(arguments)]
-    signature = {n: "*" + t for n, t in arguments} | {n: "i32" for n in scalars} | {n: "constexpr" for n in constants}
-    names = list(signature)
-    attrs = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n in dict(arguments) or n in ("C", "R", "OFF", "INNER", "WIDTH")}
-    return ASTSource(kernel, signature=signature, constexprs={(names.index(n),): v for n, v in constants.items()}, attrs=attrs)
-
-
-def write(folder):
-    from triton.backends.compiler import GPUTarget
-    for name in KERNELS:
+def texts():
+    for name, (kernel, arguments) in KERNELS.items():
         for block in [0] if name.startswith("conv") else BLOCKS:
-            ir = str(triton.compile(source(name, block), target=GPUTarget("cuda", 90, 32), options={"num_warps": 4, "num_stages": 2}).asm["ttir"])
-            ir = re.sub(r" ?loc\((?:[^()]|\([^()]*\))*\)", "", re.sub(r"(?m)^#loc.*\n", "", ir))
-            with open(f"{folder}/{name}{f'-{block}' if block else ''}.ttir", "w") as f:
-                f.write(ir)
+            yield dict(file=name + (f"-{block}" if block else ""), kernel=kernel, pointers=dict(arguments), warps=4, stages=2,
+                       constants=dict(BLOCK=block, EPS=1e-5) if block else dict(BC=256), multiples=("C", "R", "OFF", "INNER", "WIDTH"))
 
 
 def check():
@@ -346,4 +330,4 @@ def check():
 
 
 if __name__ == "__main__":
-    sys.exit(check() if sys.argv[1:] == ["--check"] else write(sys.argv[1]))
+    sys.exit(check())

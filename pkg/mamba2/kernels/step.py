@@ -4,10 +4,8 @@ were 0.7 times as fast on an H200). Many: add_step (norm_step before the first l
 XLA. States are stacked [layers, batch, …]; layer points at the row, which is rewritten in place. A row of proj is
 z | x | B | C | dt; z, x, B and C are rounded to bfloat16, dt is not.
 
-    python step.py DIR          writes DIR/NAME.ttir
-    python step.py --check      compares with PyTorch in float64, in Triton's interpreter (TRITON_INTERPRET=1)
+    python step.py       compares with PyTorch in float64, in Triton's interpreter (TRITON_INTERPRET=1); make kernels writes the texts
 """
-import re
 import sys
 
 import triton
@@ -251,26 +249,11 @@ def file(name, constants):
     return "-".join([name] + [str(constants[n]) for n in ("N", "NK", "BK") if n in constants])
 
 
-def build(name, constants):
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-    kernel, arguments, _ = KERNELS[name]
-    scalars = [n for n in kernel.arg_names if n not in constants and n not in dict(arguments)]
-    signature = {n: "*" + t for n, t in arguments} | {n: "i32" for n in scalars} | {n: "constexpr" for n in constants}
-    names = list(signature)
-    attrs = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n in dict(arguments) or n in ("D", "INNER", "W")}
-    source = ASTSource(kernel, signature=signature, constexprs={(names.index(n),): v for n, v in constants.items()}, attrs=attrs)
-    warps = 1 if name == "states_step" else 4
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps, "num_stages": 1})
-
-
-def write(folder):
-    for name, (_, _, variants) in KERNELS.items():
+def texts():
+    for name, (kernel, arguments, variants) in KERNELS.items():
         for constants in variants:
-            ir = str(build(name, constants).asm["ttir"])
-            ir = re.sub(r" ?loc\((?:[^()]|\([^()]*\))*\)", "", re.sub(r"(?m)^#loc.*\n", "", ir))
-            with open(f"{folder}/{file(name, constants)}.ttir", "w") as f:
-                f.write(ir)
+            yield dict(file=file(name, constants), kernel=kernel, pointers=dict(arguments), constants=constants, multiples=("D", "INNER", "W"),
+                       warps=1 if name == "states_step" else 4, stages=1)
 
 
 def check():
@@ -362,4 +345,4 @@ def both(v, e, soft, minus, n, BLOCK: tl.constexpr):
 
 
 if __name__ == "__main__":
-    sys.exit(check() if sys.argv[1:] == ["--check"] else write(sys.argv[1]))
+    sys.exit(check())

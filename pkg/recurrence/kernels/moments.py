@@ -7,10 +7,8 @@ sum and the sum of squares of its rows for every token, their largest magnitude 
 tokens. reduce makes means over RUN tokens of that. x, B and C are columns of one row-major array xbc [batch, T, W]; dt
 and la are float32 [batch, T, H].
 
-    python moments.py DIR        writes DIR/NAME.ttir for the shapes of SHAPES
-    python moments.py --check    compares with a float64 loop, in Triton's interpreter (TRITON_INTERPRET=1)
+    python moments.py    compares with a float64 loop, in Triton's interpreter (TRITON_INTERPRET=1); make kernels writes the texts
 """
-import re
 import sys
 
 import triton
@@ -138,30 +136,17 @@ def constants(name, P, N):
     return c if name == "walk" else c | dict(Q=64, TOP=-(-N // 16))
 
 
-def text(kernel, consts, dtype="bf16"):
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-    signature = {}
-    for n in kernel.arg_names:
-        signature[n] = "constexpr" if n in consts else "i32" if n.isupper() else "*" + {"xbc": dtype, "length": "i32"}.get(n, "fp32")
-    names = list(signature)
-    attrs = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n not in consts and n != "length" and (not n.isupper() or n in ("W", "OB", "OC"))}
-    source = ASTSource(kernel, signature=signature, constexprs={(names.index(n),): v for n, v in consts.items()}, attrs=attrs)
-    warps = 1 if kernel is moments_walk else 4
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps, "num_stages": 1})
-
-
 KERNELS = {"walk": moments_walk, "reduce": moments_reduce}
 
 
-def write(folder):
+def texts():
     for P, N in SHAPES:
         for name, kernel in KERNELS.items():
+            consts = constants(name, P, N)
             for dtype in TYPES:
-                ir = str(text(kernel, constants(name, P, N), dtype).asm["ttir"])
-                ir = re.sub(r" ?loc\((?:[^()]|\([^()]*\))*\)", "", re.sub(r"(?m)^#loc.*\n", "", ir))
-                with open(f"{folder}/moments-{name}-{dtype}-{P}-{N}.ttir", "w") as f:
-                    f.write(ir)
+                pointers = {n: {"xbc": dtype, "length": "i32"}.get(n, "fp32") for n in kernel.arg_names if n not in consts and not n.isupper()}
+                yield dict(file=f"moments-{name}-{dtype}-{P}-{N}", kernel=kernel, pointers=pointers, constants=consts, multiples=("W", "OB", "OC"),
+                           unaligned=("length",), warps=1 if name == "walk" else 4, stages=1)
 
 
 def check():
@@ -210,4 +195,4 @@ def check():
 
 
 if __name__ == "__main__":
-    sys.exit(check() if sys.argv[1:] == ["--check"] else write(sys.argv[1]))
+    sys.exit(check())

@@ -8,8 +8,7 @@ The forward walks the chunks with the state in registers and keeps the state tha
 ENDS it starts from zeros and its last state is not written; without STATES all states that enter chunks are zeros. The
 backward first walks them in reverse with the state's gradient in registers, then takes all chunks at once.
 
-    python ssd.py DIR            writes DIR/NAME.ttir for the shapes of SHAPES
-    python ssd.py --check        compares with a float64 loop, in Triton's interpreter (TRITON_INTERPRET=1)
+    python ssd.py        compares with a float64 loop, in Triton's interpreter (TRITON_INTERPRET=1); make kernels writes the texts
 """
 import sys
 
@@ -181,7 +180,6 @@ def ssd_backward(xbc, dt, la, skip, hs, dhs, ends, dy, dx, dbc, ddt, dla, dskip,
 
 SHAPES = [(64, 16), (64, 32), (64, 64), (64, 128), (64, 256)]
 QUERY = 64
-SCALARS = ["T", "H", "W", "OB", "OC", "PER", "ROWS", "CHUNKS", "KEEP", "ENDS", "STATES"]
 FORWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("skip", "fp32"), ("h0", "fp32"), ("y", "bf16"), ("hT", "fp32"), ("hs", "bf16")]
 STATES = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("own", "fp32"), ("total", "fp32")]
 ADJOINT = [("xbc", "bf16"), ("la", "fp32"), ("hs", "bf16"), ("dy", "bf16"), ("dhT", "fp32"), ("dhs", "bf16"), ("dh0", "fp32"), ("ends", "fp32")]
@@ -190,25 +188,11 @@ BACKWARD = [("xbc", "bf16"), ("dt", "fp32"), ("la", "fp32"), ("skip", "fp32"), (
 KERNELS = {"forward": (ssd_forward, FORWARD), "states": (ssd_states, STATES), "adjoint": (ssd_adjoint, ADJOINT), "backward": (ssd_backward, BACKWARD)}
 
 
-def text(kernel, pointers, warps, **constants):
-    """Triton IR with pointers aligned to 16 bytes and the scalars still arguments."""
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-    signature = {n: "*" + t for n, t in pointers} | {n: "i32" for n in kernel.arg_names if n in SCALARS} | {n: "constexpr" for n in constants}
-    names = list(signature)
-    attrs = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n in dict(pointers) or n in ("W", "OB", "OC")}
-    source = ASTSource(kernel, signature=signature, constexprs={(names.index(n),): v for n, v in constants.items()}, attrs=attrs)
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps, "num_stages": 2}).asm["ttir"]
-
-
-def write(folder):
-    import re
+def texts():
     for P, N in SHAPES:
         for name, (kernel, pointers) in KERNELS.items():
-            ir = str(text(kernel, pointers, 4, P=P, N=N, Q=QUERY))
-            ir = re.sub(r" ?loc\((?:[^()]|\([^()]*\))*\)", "", re.sub(r"(?m)^#loc.*\n", "", ir))
-            with open(f"{folder}/{name}-{P}-{N}.ttir", "w") as f:
-                f.write(ir)
+            yield dict(file=f"{name}-{P}-{N}", kernel=kernel, pointers=dict(pointers), constants=dict(P=P, N=N, Q=QUERY), multiples=("W", "OB", "OC"),
+                       warps=4, stages=2)
 
 
 def check(T=150, ends=1):
@@ -263,4 +247,4 @@ def check(T=150, ends=1):
 
 
 if __name__ == "__main__":
-    sys.exit(check() + check(150, 0) + check(50, 0) if sys.argv[1:] == ["--check"] else write(sys.argv[1]))
+    sys.exit(check() + check(150, 0) + check(50, 0))

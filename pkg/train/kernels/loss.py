@@ -1,9 +1,7 @@
 """The cross-entropy of a row of logits and its gradient as one Triton kernel, and its text for XLA.
 
-    python loss.py DIR           writes DIR/cross_entropy.ttir
-    python loss.py --check       compares with PyTorch in float64, in Triton's interpreter (TRITON_INTERPRET=1)
+    python loss.py       compares with PyTorch in float64, in Triton's interpreter (TRITON_INTERPRET=1); make kernels writes the texts
 """
-import re
 import sys
 
 import triton
@@ -39,17 +37,8 @@ BLOCK = 4096
 POINTERS = {"logits": "bf16", "labels": "i32", "weight": "fp32", "loss": "fp32", "grad": "bf16"}
 
 
-def write(folder):
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-    signature = {n: "*" + t for n, t in POINTERS.items()} | {"V": "i32", "BLOCK": "constexpr"}
-    names = list(signature)
-    attrs = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n in POINTERS}
-    source = ASTSource(cross_entropy, signature=signature, constexprs={(names.index("BLOCK"),): BLOCK}, attrs=attrs)
-    ir = str(triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 8, "num_stages": 2}).asm["ttir"])
-    ir = re.sub(r" ?loc\((?:[^()]|\([^()]*\))*\)", "", re.sub(r"(?m)^#loc.*\n", "", ir))
-    with open(f"{folder}/cross_entropy.ttir", "w") as f:
-        f.write(ir)
+def texts():
+    yield dict(file="cross_entropy", kernel=cross_entropy, pointers=POINTERS, constants=dict(BLOCK=BLOCK), warps=8, stages=2)
 
 
 def check():
@@ -72,4 +61,4 @@ def check():
 
 
 if __name__ == "__main__":
-    sys.exit(check() if sys.argv[1:] == ["--check"] else write(sys.argv[1]))
+    sys.exit(check())
