@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,8 +42,16 @@ func readable(path string) bool {
 // "licence" are used when given. A .txt or .md file is one document. In a folder, all such files are read in the order of their paths.
 // Without a split, a document of a folder or of JSONL goes to test (10 %), valid (10 %) or train by the hash of its name; a single text
 // file is train. Texts must be UTF-8. Errors name the file and the line.
+//
+// A bare name, such as linux, that is no file here means NAME.jsonl (or .zst, .xz) in the folder that the variable CORPORA
+// names, or in .cache/corpora.
 func Open(path string) (*Corpus, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Base(path) == path && filepath.Ext(path) == "" {
+		if path, err = named(path); err == nil {
+			info, err = os.Stat(path)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("corpus: %w", err)
 	}
@@ -59,6 +68,25 @@ func Open(path string) (*Corpus, error) {
 	return &Corpus{Name: path, Hash: hash, each: func(visit func(Document) error) error {
 		return readFile(path, filepath.Base(path), "train", visit)
 	}}, nil
+}
+
+// named is the file of a corpus that is known by its name.
+func named(name string) (string, error) {
+	folder := os.Getenv("CORPORA")
+	if folder == "" {
+		folder = filepath.Join(".cache", "corpora")
+	}
+	for _, ending := range []string{".jsonl", ".jsonl.zst", ".jsonl.xz"} {
+		if path := filepath.Join(folder, name+ending); fileExists(path) {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is neither a file nor a corpus in %s; build it (datasets/full) or set CORPORA to its folder: %w", name, folder, fs.ErrNotExist)
+}
+
+func fileExists(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func openFolder(root string) (*Corpus, error) {

@@ -26,6 +26,18 @@ type Evaluate struct {
 	Sequences int       `json:"sequences"` // per replica
 	Traced    int       `json:"traced"`    // sequences whose states are watched too, for the detector
 	Shares    []float64 `json:"shares"`    // of the training after which losses are measured; the end is always measured
+
+	Length  int           `json:"length,omitempty"`  // tokens, instead of times
+	Prompts *PromptConfig `json:"prompts,omitempty"` // what a model of text reads beside documents, at the end of training
+}
+
+// PromptConfig lists prompts that a row's replicas read to Evaluate.Length; see [Prompts].
+type PromptConfig struct {
+	Kinds     []string `json:"kinds"`     // documents, newlines, constant:ID, repeated, shuffled
+	Traced    []string `json:"traced"`    // kinds whose states are watched too
+	Split     string   `json:"split"`     // of the corpus: test or valid
+	Sequences int      `json:"sequences"` // per kind and replica
+	Lead      int      `json:"lead"`      // tokens of a real beginning before a constant or repeated prompt; the first sequence has none
 }
 
 // resolve replaces relative values by those they stand for, so that equal rows have equal hashes.
@@ -60,12 +72,15 @@ func (c Config) Validate() error {
 		name          string
 		value, lo, hi int
 	}{
-		{"evaluate.times", c.Evaluate.Times, 2, 1 << 16}, {"evaluate.sequences", c.Evaluate.Sequences, 1, 1 << 16},
+		{"the evaluated length in training lengths", c.Length() / max(c.Train.TrainLength, 1), 2, 1 << 16}, {"evaluate.sequences", c.Evaluate.Sequences, 1, 1 << 16},
 		{"evaluate.traced", c.Evaluate.Traced, 1, c.Evaluate.Sequences}, {"replicas", len(c.Train.Replicas()), 1, 256},
 	} {
 		if f.value < f.lo || f.value > f.hi {
 			return fmt.Errorf("%s = %d is outside %d … %d", f.name, f.value, f.lo, f.hi)
 		}
+	}
+	if err := c.Evaluate.Prompts.validate(c); err != nil {
+		return err
 	}
 	for _, s := range c.Evaluate.Shares {
 		if !(s > 0 && s < 1) {
@@ -94,13 +109,29 @@ func (c Config) keeps(r train.Replica) bool {
 }
 
 // Length is the number of tokens of an evaluated sequence.
-func (c Config) Length() int { return c.Evaluate.Times * c.Train.TrainLength }
+func (c Config) Length() int {
+	if c.Evaluate.Length > 0 {
+		return c.Evaluate.Length
+	}
+	return c.Evaluate.Times * c.Train.TrainLength
+}
 
 // essence is what decides a row's numbers.
 type essence struct {
 	Train    string
 	Evaluate Evaluate
 	Keep     []string
+}
+
+// watchedTimes bounds how far states are watched where the length is not given in training lengths.
+const watchedTimes = 64
+
+// Watched is the number of tokens over which states are watched.
+func (c Config) Watched() int {
+	if c.Evaluate.Length > 0 {
+		return min(watchedTimes*c.Train.TrainLength, c.Length())
+	}
+	return c.Length()
 }
 
 // Hash identifies the row by what decides its numbers.
@@ -122,7 +153,11 @@ func (c Config) Trained() int64 {
 
 // Evaluated is the number of tokens of all replicas.
 func (c Config) Evaluated() int64 {
-	return int64(len(c.Train.Replicas()) * c.Length() * ((len(c.Evaluate.Shares)+1)*c.Evaluate.Sequences + c.Evaluate.Traced))
+	sequences := (len(c.Evaluate.Shares)+1)*c.Evaluate.Sequences + c.Evaluate.Traced
+	if p := c.Evaluate.Prompts; p != nil {
+		sequences += p.Sequences * len(p.Kinds)
+	}
+	return int64(len(c.Train.Replicas()) * c.Length() * sequences)
 }
 
 // Work is the row's floating-point operations: 6 for each multiply-add of the forward pass and trained token, 2 for an

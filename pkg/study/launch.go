@@ -7,13 +7,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
-// Launch runs n worker processes side by side with the given arguments of this program and waits for them. On one GPU
-// the compilations of some rows overlap with the computing of others. A worker stops in good order when its standard
-// input closes, so none outlives this process.
-func Launch(ctx context.Context, n int, args []string, grace time.Duration) error {
+// Launch runs n worker processes side by side with the given arguments of this program and waits for them. Worker i sees
+// only GPU i modulo their number; on one GPU the compilations of some rows overlap with the computing of others. A worker
+// stops in order when its standard input closes, so none outlives this process.
+func Launch(ctx context.Context, n int, gpus []string, args []string, grace time.Duration) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -22,6 +25,9 @@ func Launch(ctx context.Context, n int, args []string, grace time.Duration) erro
 	for i := range n {
 		c := exec.Command(program, args...)
 		c.Stderr = os.Stderr
+		if len(gpus) > 0 {
+			c.Env = append(os.Environ(), "CUDA_VISIBLE_DEVICES="+gpus[i%len(gpus)])
+		}
 		input, err := c.StdinPipe()
 		if err != nil {
 			return err
@@ -57,19 +63,35 @@ func Launch(ctx context.Context, n int, args []string, grace time.Duration) erro
 	return all
 }
 
+// GPUs names the NVIDIA GPUs of this machine as CUDA_VISIBLE_DEVICES does, or those that this variable leaves.
+func GPUs() []string {
+	if some, set := os.LookupEnv("CUDA_VISIBLE_DEVICES"); set {
+		return strings.FieldsFunc(some, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	devices, _ := filepath.Glob("/dev/nvidia[0-9]*") // the pattern is well formed
+	var names []string
+	for i := range devices {
+		names = append(names, strconv.Itoa(i))
+	}
+	return names
+}
+
 // Supervise says how long the rows of a store may take (at speed, in operations per second, where none is done yet),
-// launches workers, tells show once a second how much work all of them have done (1e9 operations, of how many), and
+// launches workers on the GPUs (none: they choose their device), tells show once a second how much work all of them have done (1e9 operations, of how many), and
 // reports at the end.
-func Supervise(ctx context.Context, s *Store, rows []Row, workers int, speed float64, args []string, out io.Writer, show func(done, total int64)) error {
+func Supervise(ctx context.Context, s *Store, rows []Row, workers int, gpus []string, speed float64, args []string, out io.Writer, show func(done, total int64)) error {
 	status, err := s.Status(rows)
 	if err != nil {
 		return err
 	}
 	left, measured := Estimate(status, speed, 1)
+	if len(gpus) > 0 {
+		fmt.Fprintf(out, "%d workers on GPU %s in turn\n", workers, strings.Join(gpus, ", "))
+	}
 	fmt.Fprintf(out, "%d rows, about %s of computing left on one device (%s)\n", len(rows), left.Round(time.Second),
 		map[bool]string{true: "at the speed of the rows done", false: "a rough guess until a row is done"}[measured])
 	over := make(chan error, 1)
-	go func() { over <- Launch(ctx, workers, args, 30*time.Second) }()
+	go func() { over <- Launch(ctx, workers, gpus, args, 30*time.Second) }()
 	total := 0.0
 	for _, r := range rows {
 		total += r.Config.Work()
@@ -104,11 +126,18 @@ func Supervise(ctx context.Context, s *Store, rows []Row, workers int, speed flo
 // Report says what a run left.
 func (s Summary) Report(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%d rows done, %d failed, %d left\n", s.Done, s.Failed, s.Left)
-	if err == nil && s.Failed > 0 {
+	switch {
+	case err != nil:
+	case s.Failed > 0:
 		return fmt.Errorf("%d rows failed; see stuffed study status, and run with --retry after the cause is gone", s.Failed)
+	case s.Left > 0:
+		return fmt.Errorf("%w: %d; the same command goes on with them", ErrLeft, s.Left)
 	}
 	return err
 }
+
+// ErrLeft tells that a run was stopped before its rows were done.
+var ErrLeft = errors.New("rows are left")
 
 // UntilClosed ends the context when f closes: the other end of [Launch].
 func UntilClosed(ctx context.Context, f *os.File) context.Context {

@@ -31,6 +31,7 @@ type measure struct {
 	loss, age *table.Table
 	watched   []*watched // by replica
 	outcomes  outcomeRows
+	prompts   Tables // see prompted
 }
 
 func newMeasure(d *xla.Device, c Config, t *train.Trainer) *measure {
@@ -159,7 +160,7 @@ type watched struct {
 
 // states runs a few sequences once more and looks at every head's state along the way.
 func (m *measure) states(ctx context.Context, t *train.Trainer) error {
-	c, S, R := m.config, m.config.Evaluate.Traced, len(m.replicas)
+	c, S := m.config, m.config.Evaluate.Traced
 	var tokens [][]int32
 	var scored [][]bool
 	if c.Train.Data.Kind == "recall" {
@@ -169,43 +170,50 @@ func (m *measure) states(ctx context.Context, t *train.Trainer) error {
 		}
 	} else {
 		var err error
-		if tokens, _, err = t.Data.Held(S, c.Length()); err != nil {
+		if tokens, _, err = t.Data.Held(S, c.Watched()); err != nil {
 			return err
 		}
-		S = len(tokens)
 	}
 	m.near.Weights = t.Weights()
-	m.watched = make([]*watched, R)
-	size := c.Train.Model.Layers * c.Train.Model.Heads()
-	for r := range m.watched {
-		m.watched[r] = &watched{logAlphaWindow: make([]float64, size), logAlphaBeyond: make([]float64, size)}
+	var err error
+	m.watched, err = m.watch(ctx, tokens, scored)
+	return err
+}
+
+// watch reads sequences of equal length with all replicas.
+func (m *measure) watch(ctx context.Context, tokens [][]int32, scored [][]bool) ([]*watched, error) {
+	S, R, length := len(tokens), len(m.replicas), len(tokens[0])
+	size := m.config.Train.Model.Layers * m.config.Train.Model.Heads()
+	all := make([]*watched, R)
+	for r := range all {
+		all[r] = &watched{logAlphaWindow: make([]float64, size), logAlphaBeyond: make([]float64, size)}
 	}
-	at := m.looks()
+	at := m.looks(length)
 	_, err := m.near.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Probes: []string{"log_alpha"}}, func(p lm.Piece) error {
 		end := p.Start + p.Tokens
 		if slices.Contains(at, end) {
-			if err := m.look(p.State[0], S, end-1); err != nil {
+			if err := look(all, p.State[0], S, end-1); err != nil {
 				return err
 			}
 		}
-		m.pieceLosses(p, S, scored)
-		return m.decay(p, S)
+		pieceLosses(all, p, S, length, scored)
+		return m.decay(all, p, S)
 	})
 	if err != nil {
-		return fmt.Errorf("states: %w", err)
+		return nil, fmt.Errorf("states: %w", err)
 	}
-	return nil
+	return all, nil
 }
 
 // looks are the ends of pieces at which states are read: every piece of the window, then eight to the octave.
-func (m *measure) looks() (at []int) {
+func (m *measure) looks(length int) (at []int) {
 	piece, T := m.near.Piece, m.config.Train.TrainLength
 	for p := piece; p <= T; p += piece {
 		at = append(at, p)
 	}
 	for k := 1; ; k++ {
 		p := int(float64(T)*math.Pow(2, float64(k)/8)) / piece * piece
-		if p > m.config.Length() {
+		if p > length {
 			return at
 		}
 		if len(at) == 0 || p > at[len(at)-1] {
@@ -215,7 +223,7 @@ func (m *measure) looks() (at []int) {
 }
 
 // look reduces a state [layers, replicas × sequences, heads, headDim, state] on the host.
-func (m *measure) look(state *tensors.Tensor, sequences, position int) error {
+func look(all []*watched, state *tensors.Tensor, sequences, position int) error {
 	v, err := lm.Floats(state)
 	if err != nil {
 		return err
@@ -224,7 +232,7 @@ func (m *measure) look(state *tensors.Tensor, sequences, position int) error {
 	layers, heads, entries := d[0], d[2], d[3]*d[4]
 	for l := range layers {
 		for row := range d[1] {
-			w := m.watched[row/sequences]
+			w := all[row/sequences]
 			for h := range heads {
 				var sum, squares, top float64
 				for _, x := range v[((l*d[1]+row)*heads+h)*entries:][:entries] {
@@ -243,13 +251,13 @@ func (m *measure) look(state *tensors.Tensor, sequences, position int) error {
 }
 
 // pieceLosses keeps the mean loss of every piece and sequence, of the scored tokens where the data says which.
-func (m *measure) pieceLosses(p lm.Piece, sequences int, scored [][]bool) {
-	for row := range len(m.replicas) * sequences {
-		w, s := m.watched[row/sequences], row%sequences
+func pieceLosses(all []*watched, p lm.Piece, sequences, length int, scored [][]bool) {
+	for row := range len(all) * sequences {
+		w, s := all[row/sequences], row%sequences
 		sum, n := 0.0, 0.0
 		for i := range p.Tokens {
 			next := p.Start + i + 1
-			if next < m.config.Length() && (scored == nil || scored[s][next]) {
+			if next < length && (scored == nil || scored[s][next]) {
 				sum, n = sum+float64(p.Loss[row*p.Tokens+i]), n+1
 			}
 		}
@@ -258,7 +266,7 @@ func (m *measure) pieceLosses(p lm.Piece, sequences int, scored [][]bool) {
 }
 
 // decay sums log α by head, within the training length and beyond it.
-func (m *measure) decay(p lm.Piece, sequences int) error {
+func (m *measure) decay(all []*watched, p lm.Piece, sequences int) error {
 	v, err := lm.Floats(p.Probes["log_alpha"]) // [layers, batch, padded, heads]
 	if err != nil {
 		return err
@@ -266,7 +274,7 @@ func (m *measure) decay(p lm.Piece, sequences int) error {
 	batch, heads := len(m.replicas)*sequences, m.config.Train.Model.Heads()
 	for l := range m.config.Train.Model.Layers {
 		for row := range batch {
-			w := m.watched[row/sequences]
+			w := all[row/sequences]
 			for i := range p.Tokens {
 				to := w.logAlphaBeyond
 				if p.Start+i < m.config.Train.TrainLength {

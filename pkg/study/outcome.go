@@ -2,10 +2,10 @@ package study
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
-	"stuffed/pkg/collapse"
 	"stuffed/pkg/table"
 )
 
@@ -71,18 +71,14 @@ func (o *outcomeRows) add(c Config, tokens int64, byPosition *table.Table) error
 
 // judge fills in the verdict on the last moment of a replica.
 func (o *outcomeRows) judge(c Config, r int, w *watched) error {
-	states := table.New().AddInt("prompt", w.prompt).AddInt("position", w.position).AddInt("layer", w.layer).AddInt("head", w.head).AddFloat("norm", w.norm)
-	losses := table.New().AddInt("prompt", w.lossPrompt).AddInt("position", w.lossPosition).AddFloat("loss", w.loss)
-	rule := collapse.DefaultRule(c.Train.TrainLength)
-	rule.Resamples = 200
-	v, err := collapse.Judge(states, losses, rule)
+	v, err := c.verdict(w)
 	if err != nil {
 		return fmt.Errorf("replica %d: %w", r, err)
 	}
 	i := len(o.replica) - len(c.Train.Replicas()) + r
 	o.explosion[i], o.paper[i], o.strict[i], o.first[i] = flag(v.Explosion), flag(v.Paper), flag(v.Strict), v.First
 	o.explosionAt[i], o.degradationAt[i] = number(v.ExplosionAt), number(v.DegradationAt)
-	heads, beyond := c.Train.Model.Heads(), float64(c.Length()-c.Train.TrainLength)
+	heads, beyond := c.Train.Model.Heads(), float64(c.Watched()-c.Train.TrainLength)
 	for _, h := range v.Details.All {
 		k := h.Layer*heads + h.Head
 		o.headReplica, o.headLayer, o.headHead = append(o.headReplica, int64(r)), append(o.headLayer, int64(h.Layer)), append(o.headHead, int64(h.Head))
@@ -127,19 +123,20 @@ func (m *measure) tables(training *table.Table) (Tables, error) {
 			return nil, err
 		}
 	}
-	out := Tables{"training": training, "loss": m.loss, "state": identified(m.config, m.stateTable()),
+	out := Tables{"training": training, "loss": m.loss, "state": identified(m.config, stateTable(m.watched)),
 		"outcome": identified(m.config, m.outcomes.table()), "heads": identified(m.config, m.outcomes.heads())}
 	if len(m.age.Columns) > 0 {
 		out["age"] = m.age
 	}
+	maps.Copy(out, m.prompts)
 	return out, nil
 }
 
 // stateTable averages over sequences.
-func (m *measure) stateTable() *table.Table {
+func stateTable(all []*watched) *table.Table {
 	var replica, position, layer, head []int64
 	var norm, variance, absmax []float64
-	for r, w := range m.watched {
+	for r, w := range all {
 		type key [3]int64
 		sums, order := map[key][4]float64{}, []key(nil)
 		for i := range w.position {

@@ -68,6 +68,9 @@ func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Prog
 	if err := m.states(inner, trainer); err != nil {
 		return nil, err
 	}
+	if err := m.prompted(inner, trainer); err != nil {
+		return nil, fmt.Errorf("prompts: %w", err)
+	}
 	for i, r := range c.Train.Replicas() {
 		if !c.keeps(r) {
 			continue

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,6 +63,12 @@ type Data interface {
 	Close() error
 }
 
+// Splits is Data whose documents belong to splits.
+type Splits interface {
+	// Beginnings returns the first length tokens of at most that many documents of a split.
+	Beginnings(split string, sequences, length int) ([][]int32, error)
+}
+
 // OpenData opens what a configuration names.
 func OpenData(d DataConfig) (Data, error) {
 	if err := d.Validate(); err != nil {
@@ -105,9 +112,10 @@ func (d recallData) Describe() string {
 
 type corpusData struct {
 	DataConfig
-	corpus       *datasets.Corpus
-	tokens, held *datasets.Tokens
-	tok          tokenizer.Tokenizer
+	corpus *datasets.Corpus
+	tokens *datasets.Tokens
+	held   map[string]*datasets.Tokens // by split
+	tok    tokenizer.Tokenizer
 }
 
 func openCorpus(d DataConfig) (Data, error) {
@@ -164,17 +172,28 @@ func (d DataConfig) segmented() bool {
 	return d.Kind == "corpus" && (d.Order == "packed" || d.Across)
 }
 
-// Held takes the beginnings of the valid documents that are long enough, as many of each domain as of the others while
-// they last.
+// Held takes documents of the validation split.
 func (d *corpusData) Held(sequences, length int) (tokens [][]int32, scored [][]bool, err error) {
+	tokens, err = d.Beginnings("valid", sequences, length)
+	return tokens, nil, err
+}
+
+// Beginnings takes the first length tokens of at most that many documents of a split that are long enough, as many of each
+// domain as of the others while they last.
+func (d *corpusData) Beginnings(split string, sequences, length int) (tokens [][]int32, err error) {
 	if d.held == nil {
-		if d.held, err = datasets.Prepare(d.corpus, d.filter("valid"), d.tok, d.Cache); err != nil {
-			return nil, nil, fmt.Errorf("validation: %w", err)
+		d.held = map[string]*datasets.Tokens{}
+	}
+	held := d.held[split]
+	if held == nil {
+		if held, err = datasets.Prepare(d.corpus, d.filter(split), d.tok, d.Cache); err != nil {
+			return nil, fmt.Errorf("%s documents: %w", split, err)
 		}
+		d.held[split] = held
 	}
 	byDomain, domains := map[string][]int{}, []string(nil)
-	for i, o := range d.held.Origins {
-		if len(d.held.Document(i)) < length {
+	for i, o := range held.Origins {
+		if len(held.Document(i)) < length {
 			continue
 		}
 		if byDomain[o.Domain] == nil {
@@ -183,21 +202,21 @@ func (d *corpusData) Held(sequences, length int) (tokens [][]int32, scored [][]b
 		byDomain[o.Domain] = append(byDomain[o.Domain], i)
 	}
 	if len(domains) == 0 {
-		return nil, nil, fmt.Errorf("validation: no valid document has %d tokens, the longest has %d; choose a smaller valid.length", length, d.held.Longest())
+		return nil, fmt.Errorf("no %s document has %d tokens, the longest has %d; choose a smaller length", split, length, held.Longest())
 	}
 	for taken := true; taken && len(tokens) < sequences; {
 		taken = false
 		for _, name := range domains {
 			if list := byDomain[name]; len(list) > 0 && len(tokens) < sequences {
 				row := make([]int32, length)
-				for k, id := range d.held.Document(list[0])[:length] {
+				for k, id := range held.Document(list[0])[:length] {
 					row[k] = int32(id)
 				}
 				tokens, byDomain[name], taken = append(tokens, row), list[1:], true
 			}
 		}
 	}
-	return tokens, nil, nil
+	return tokens, nil
 }
 
 // Vocab is the tokenizer's rounded up to a multiple of 16.
@@ -213,10 +232,8 @@ func (d *corpusData) Describe() string {
 
 func (d *corpusData) Close() error {
 	err := d.tokens.Close()
-	if d.held != nil {
-		if e := d.held.Close(); err == nil {
-			err = e
-		}
+	for _, held := range d.held {
+		err = errors.Join(err, held.Close())
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/manifest"
+	"stuffed/pkg/study"
 )
 
 // commands is filled by the files beside this one, one per command.
@@ -34,6 +36,9 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "stuffed:", err)
+		if errors.Is(err, study.ErrLeft) {
+			os.Exit(3)
+		}
 		os.Exit(1)
 	}
 }

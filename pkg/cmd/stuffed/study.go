@@ -136,14 +136,16 @@ func studyRun(open opener) *cobra.Command {
 	var retry, worker, fast bool
 	c := &cobra.Command{
 		Use: "run PLAN", Short: "Work on the rows that are not done", Args: cobra.ExactArgs(1),
-		Long: `Trains and measures rows until none is left. With --workers N, N processes share the device, so that some compile
-while others compute. Ctrl-C or --time-limit gives the rows in work up in good order; the same command goes on later.`,
+		Long: `Trains and measures rows until none is left. With --workers N, N processes work side by side: each on a
+GPU of its own where there are several, in turn where there are more workers than GPUs, so that some compile while others compute
+(CUDA_VISIBLE_DEVICES chooses the GPUs). Ctrl-C, TERM, USR1 or --time-limit gives up the rows in work in order and exits with status 3;
+the same command goes on later.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, rows, err := open(args[0])
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1)
 			defer stop()
 			if limit > 0 {
 				var cancel context.CancelFunc
@@ -155,7 +157,11 @@ while others compute. Ctrl-C or --time-limit gives the rows in work up in good o
 			}
 			if !worker {
 				child := []string{"study", "run", args[0], "--store", s.Dir, "--backend", backend, "--worker", fmt.Sprint("--retry=", retry), fmt.Sprint("--fast=", fast)}
-				return study.Supervise(ctx, s, rows, workers, study.Speed(kindOf(backend)), child, cmd.OutOrStdout(), notebook.NewProgress("study", 0, "GFLOP").Of)
+				var gpus []string
+				if kindOf(backend) == "cuda" {
+					gpus = study.GPUs()
+				}
+				return study.Supervise(ctx, s, rows, workers, gpus, study.Speed(kindOf(backend)), child, cmd.OutOrStdout(), notebook.NewProgress("study", 0, "GFLOP").Of)
 			}
 			d, err := xla.Open(backend, xla.Options{Fast: fast})
 			if err != nil {

@@ -1,0 +1,228 @@
+package study
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/collapse"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+	"stuffed/pkg/tokenizer"
+	"stuffed/pkg/train"
+)
+
+// sentence is what the repeated prompt repeats.
+const sentence = "The state of a recurrent model holds what it has read, and nothing else. "
+
+func (p *PromptConfig) validate(c Config) error {
+	if p == nil {
+		return nil
+	}
+	if d := c.Train.Data; d.Kind != "corpus" || d.Tokenizer != "bytes" && d.Tokenizer != "" {
+		return fmt.Errorf("evaluate.prompts: they are made of the bytes of a corpus, not of data.kind = %q with tokenizer %q", d.Kind, d.Tokenizer)
+	}
+	for _, f := range []struct {
+		name          string
+		value, lo, hi int
+	}{
+		{"sequences", p.Sequences, 1, 1 << 12}, {"lead", p.Lead, 1, c.Train.TrainLength / 2},
+		{"kinds", len(p.Kinds), 1, 64},
+	} {
+		if f.value < f.lo || f.value > f.hi {
+			return fmt.Errorf("evaluate.prompts.%s = %d is outside %d … %d", f.name, f.value, f.lo, f.hi)
+		}
+	}
+	if !slices.Contains([]string{"valid", "test"}, p.Split) {
+		return fmt.Errorf("evaluate.prompts.split = %q is unknown; choose valid or test", p.Split)
+	}
+	for _, k := range p.Kinds {
+		if _, err := constantOf(k); err != nil && !slices.Contains([]string{"documents", "shuffled", "repeated"}, k) {
+			return fmt.Errorf("evaluate.prompts.kinds holds %q; choose documents, shuffled, repeated, newlines or constant:ID", k)
+		}
+	}
+	for _, k := range p.Traced {
+		if !slices.Contains(p.Kinds, k) {
+			return fmt.Errorf("evaluate.prompts.traced holds %q, which is not among the kinds", k)
+		}
+	}
+	return nil
+}
+
+// constantOf is the token of a constant prompt.
+func constantOf(kind string) (int, error) {
+	if kind == "newlines" {
+		return '\n', nil
+	}
+	id, found := strings.CutPrefix(kind, "constant:")
+	if !found {
+		return 0, fmt.Errorf("%s has no constant token", kind)
+	}
+	n, err := strconv.Atoi(id)
+	if err != nil || n < 0 || n > 255 {
+		return 0, fmt.Errorf("%s: %q is not a byte", kind, id)
+	}
+	return n, nil
+}
+
+// Prompts are sequences of one kind. documents: beginnings of held-out documents. shuffled: their tokens in random order.
+// repeated, newlines, constant:ID: a sentence or a token again and again; the first sequence is nothing else, the others
+// follow the first lead tokens of a held-out document each, so that a deterministic prompt has an interval.
+func (p *PromptConfig) Prompts(kind string, documents [][]int32, length int) ([][]int32, error) {
+	rows := make([][]int32, 0, p.Sequences)
+	for i, d := range documents {
+		switch kind {
+		case "documents":
+			rows = append(rows, d[:length])
+			continue
+		case "shuffled":
+			rows = append(rows, prompt.Shuffled(prompt.Probe{IDs: d[:length]}, int64(i)).IDs)
+			continue
+		}
+		var again prompt.Probe
+		id, err := constantOf(kind)
+		if err == nil {
+			again, err = prompt.Constant(id, length)
+		} else {
+			again, err = prompt.Repeated(tokenizer.Bytes(), sentence, length)
+		}
+		if err != nil {
+			return nil, err
+		}
+		lead := 0
+		if i > 0 {
+			lead = p.Lead
+		}
+		rows = append(rows, append(slices.Clone(d[:lead]), again.IDs[:length-lead]...))
+	}
+	return rows, nil
+}
+
+// prompted reads all prompts with all replicas. Its tables begin with the column kind:
+//
+//	prompt_loss: replica, sequence, position, end, loss, accuracy (of all tokens of the bucket)
+//	prompt_state: replica, position, layer, head, norm, variance, absmax (means over sequences)
+//	prompt_heads: replica, layer, head, retention_window, retention_512, ratio, onset
+func (m *measure) prompted(ctx context.Context, t *train.Trainer) error {
+	p := m.config.Evaluate.Prompts
+	if p == nil {
+		return nil
+	}
+	data, has := t.Data.(train.Splits)
+	if !has {
+		return fmt.Errorf("%s has no documents of split %s", t.Data.Describe(), p.Split)
+	}
+	documents, err := data.Beginnings(p.Split, p.Sequences, m.config.Length())
+	if err != nil {
+		return err
+	}
+	if len(documents) < p.Sequences {
+		return fmt.Errorf("split %s has %d documents of %d tokens, %d are asked for", p.Split, len(documents), m.config.Length(), p.Sequences)
+	}
+	m.prompts = Tables{"prompt_loss": table.New(), "prompt_state": table.New(), "prompt_heads": table.New()}
+	for _, kind := range p.Kinds {
+		rows, err := p.Prompts(kind, documents, m.config.Length())
+		if err != nil {
+			return err
+		}
+		loss, err := m.bySequence(ctx, rows)
+		if err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+		if err := m.keep("prompt_loss", kind, loss); err != nil {
+			return err
+		}
+		if !slices.Contains(p.Traced, kind) {
+			continue
+		}
+		if err := m.promptStates(ctx, kind, rows); err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// keep appends a table of one kind of prompt.
+func (m *measure) keep(name, kind string, t *table.Table) error {
+	t = identified(m.config, t)
+	out := table.New().AddText("kind", repeat(kind, t.Rows()))
+	out.Columns = append(out.Columns, t.Columns...)
+	return m.prompts[name].Append(out)
+}
+
+// bySequence is the mean loss and accuracy of every replica, sequence and bucket.
+func (m *measure) bySequence(ctx context.Context, rows [][]int32) (*table.Table, error) {
+	R, S, B, last := len(m.replicas), len(rows), len(m.starts), m.config.Length()-1
+	sums, correct, counts := make([]float64, R*S*B), make([]float64, R*S*B), make([]float64, R*S*B)
+	_, err := m.far.Run(ctx, forAll(R, rows), nil, lm.Request{Loss: true, Hits: true}, func(p lm.Piece) error {
+		for row := range R * S {
+			for i := range p.Tokens {
+				if at := p.Start + i; at < last {
+					k := row*B + m.bucket(at)
+					sums[k] += float64(p.Loss[row*p.Tokens+i])
+					correct[k] += float64(p.Hits[row*p.Tokens+i])
+					counts[k]++
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var replica, sequence, position, end []int64
+	for k := range sums {
+		b := k % B
+		replica, sequence = append(replica, int64(k/B/S)), append(sequence, int64(k/B%S))
+		position, end = append(position, int64(m.starts[b])), append(end, int64(m.end(b)))
+		sums[k], correct[k] = sums[k]/counts[k], correct[k]/counts[k]
+	}
+	return table.New().AddInt("replica", replica).AddInt("sequence", sequence).AddInt("position", position).AddInt("end", end).
+		AddFloat("loss", sums).AddFloat("accuracy", correct), nil
+}
+
+// promptStates watches the first sequences of a kind over Watched tokens.
+func (m *measure) promptStates(ctx context.Context, kind string, rows [][]int32) error {
+	var short [][]int32
+	for _, r := range rows[:min(m.config.Evaluate.Traced, len(rows))] {
+		short = append(short, r[:m.config.Watched()])
+	}
+	all, err := m.watch(ctx, short, nil)
+	if err != nil {
+		return err
+	}
+	if err := m.keep("prompt_state", kind, stateTable(all)); err != nil {
+		return err
+	}
+	heads, beyond := m.config.Train.Model.Heads(), float64(m.config.Watched()-m.config.Train.TrainLength)
+	var replica, layer, head []int64
+	var window, over512, ratio, onset []float64
+	for r, w := range all {
+		v, err := m.config.verdict(w)
+		if err != nil {
+			return fmt.Errorf("replica %d: %w", r, err)
+		}
+		for _, h := range v.Details.All {
+			k := h.Layer*heads + h.Head
+			replica, layer, head = append(replica, int64(r)), append(layer, int64(h.Layer)), append(head, int64(h.Head))
+			window = append(window, math.Exp(w.logAlphaWindow[k]))
+			over512 = append(over512, math.Exp(512*w.logAlphaBeyond[k]/beyond))
+			ratio, onset = append(ratio, h.Ratio), append(onset, number(h.Onset))
+		}
+	}
+	return m.keep("prompt_heads", kind, table.New().AddInt("replica", replica).AddInt("layer", layer).AddInt("head", head).
+		AddFloat("retention_window", window).AddFloat("retention_512", over512).AddFloat("ratio", ratio).AddFloat("onset", onset))
+}
+
+// verdict judges the watched sequences of one replica.
+func (c Config) verdict(w *watched) (*collapse.Verdict, error) {
+	states := table.New().AddInt("prompt", w.prompt).AddInt("position", w.position).AddInt("layer", w.layer).AddInt("head", w.head).AddFloat("norm", w.norm)
+	losses := table.New().AddInt("prompt", w.lossPrompt).AddInt("position", w.lossPosition).AddFloat("loss", w.loss)
+	rule := collapse.DefaultRule(c.Train.TrainLength)
+	rule.Resamples = 200
+	return collapse.Judge(states, losses, rule)
+}
