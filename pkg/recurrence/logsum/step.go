@@ -1,0 +1,33 @@
+package logsum
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+)
+
+// State is num·e^Max and den·e^Max, each [batch, channels] in float32 or float64.
+type State struct{ Num, Den, Max *Node }
+
+// NewState is an empty state.
+func NewState(g *Graph, t dtypes.DType, batch, channels int) State {
+	shape := shapes.Make(t, batch, channels)
+	return State{Zeros(g, shape), Zeros(g, shape), BroadcastToShape(Scalar(g, t, Empty), shape)}
+}
+
+// Step is the recurrence for one token: k and v [batch, channels], logDecay and bonus [channels]. It returns y [batch,
+// channels] and the new state.
+func Step(k, v, logDecay, bonus *Node, s State) (y *Node, next State) {
+	t := s.Num.DType()
+	k, v = ConvertDType(k, t), ConvertDType(v, t)
+	read := s.plus(s.Max, Add(k, InsertAxes(bonus, 0)), v)
+	next = s.plus(Add(s.Max, InsertAxes(logDecay, 0)), k, v)
+	return Div(read.Num, read.Den), next
+}
+
+// plus is the state with its e^max replaced by e^kept and e^key (1, v) added.
+func (s State) plus(kept, key, v *Node) State {
+	top := StopGradient(Max(kept, key))
+	a, b := Exp(Sub(kept, top)), Exp(Sub(key, top))
+	return State{Add(Mul(a, s.Num), Mul(b, v)), Add(Mul(a, s.Den), b), top}
+}
