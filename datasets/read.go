@@ -13,12 +13,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
 	"stuffed/pkg/atomic"
+	"stuffed/pkg/plaintext"
 )
 
 // maxLine bounds the memory that one line of a file can claim, in bytes.
@@ -41,7 +41,8 @@ func readable(path string) bool {
 // A .jsonl, .jsonl.zst or .jsonl.xz file holds one object a line with at least "text"; "id", "domain", "split", "source", "title" and
 // "licence" are used when given. A .txt or .md file is one document. In a folder, all such files are read in the order of their paths.
 // Without a split, a document of a folder or of JSONL goes to test (10 %), valid (10 %) or train by the hash of its name; a single text
-// file is train. Texts must be UTF-8. Errors name the file and the line.
+// file is train. Texts are UTF-8 or, with a byte order mark, UTF-16; the mark is no part
+// of the text, and every line end of a text file is one line feed. Errors name the file and the line.
 //
 // A bare name, such as linux, that is no file here means NAME.jsonl (or .zst, .xz) in the folder that the variable CORPORA
 // names, or in .cache/corpora.
@@ -144,7 +145,7 @@ func textFiles(root string) (names []string, err error) {
 
 // readFile visits the documents of one file; name is the ID of a text file and the prefix of those of lines without one.
 func readFile(path, name, split string, visit func(Document) error) error {
-	f, err := os.Open(path)
+	f, _, err := atomic.Open(path)
 	if err != nil {
 		return err
 	}
@@ -152,14 +153,14 @@ func readFile(path, name, split string, visit func(Document) error) error {
 	if strings.Contains(filepath.Base(path), ".jsonl") {
 		return readPacked(f, name, visit)
 	}
-	text, err := io.ReadAll(f)
+	content, err := io.ReadAll(f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if !utf8.Valid(text) {
-		return fmt.Errorf("%s: not UTF-8 text; convert it first", path)
+	if content, err = plaintext.Lines(content); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	d := Document{ID: name, Split: split, Source: name, Title: name, Text: string(text)}
+	d := Document{ID: name, Split: split, Source: name, Title: name, Text: string(content)}
 	if err := d.complete(name); err != nil {
 		return err
 	}
@@ -188,6 +189,10 @@ func readPacked(r io.Reader, name string, visit func(Document) error) error {
 }
 
 func readLines(r io.Reader, name string, visit func(Document) error) error {
+	r, err := plaintext.Reader(r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	buffer := bufio.NewReaderSize(r, 1<<20)
 	var line []byte
 	for number := 1; ; number++ {
@@ -196,8 +201,8 @@ func readLines(r io.Reader, name string, visit func(Document) error) error {
 		if line, err = nextLine(buffer, line[:0]); err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("%s: %w", place, err)
 		}
-		if text := bytes.TrimSpace(line); len(text) > 0 {
-			d, err := parseLine(text, place)
+		if record := bytes.TrimSpace(line); len(record) > 0 {
+			d, err := parseLine(record, place)
 			if err != nil {
 				return err
 			}
@@ -228,15 +233,39 @@ func nextLine(r *bufio.Reader, buf []byte) ([]byte, error) {
 func parseLine(line []byte, place string) (Document, error) {
 	var record struct {
 		Document
-		Text *string `json:"text"`
+		ID   identifier `json:"id"`
+		Text *string    `json:"text"`
 	}
 	if err := json.Unmarshal(line, &record); err != nil {
-		return Document{}, fmt.Errorf("%s: %w", place, err)
+		return Document{}, fmt.Errorf("%s: %w", place, described(err))
 	}
 	if record.Text == nil {
 		return Document{}, fmt.Errorf(`%s: no field "text" (a string is required)`, place)
 	}
 	d := record.Document
-	d.Text = *record.Text
+	d.ID, d.Text = string(record.ID), *record.Text
 	return d, d.complete(place)
+}
+
+// identifier is a text, or a number as it is written.
+type identifier string
+
+func (id *identifier) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && (b[0] == '-' || b[0] >= '0' && b[0] <= '9') {
+		*id = identifier(b)
+		return nil
+	}
+	var s string
+	err := json.Unmarshal(b, &s)
+	*id = identifier(s)
+	return err
+}
+
+// described names the field and what it holds in the words of JSON.
+func described(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("field %q is a JSON %s, want a string", strings.TrimPrefix(strings.ToLower(wrong.Field), "document."), wrong.Value)
+	}
+	return err
 }

@@ -151,7 +151,7 @@ func TestOpenErrorsNameThePlace(t *testing.T) {
 		write(t, filepath.Join(folder, "a.jsonl"), good+"{\"text\":"):                   "a.jsonl:2",
 		write(t, filepath.Join(folder, "b.jsonl"), good+good+`{"body":"x"}`):            `b.jsonl:3: no field "text"`,
 		write(t, filepath.Join(folder, "c.jsonl"), good+`{"text":"x","split":"trian"}`): `c.jsonl:2: split is "trian"`,
-		write(t, filepath.Join(folder, "d.txt"), "\xff\xfe"):                            "not UTF-8",
+		write(t, filepath.Join(folder, "d.txt"), "\xc3\x28"):                            "not UTF-8",
 		write(t, filepath.Join(folder, "e.pdf"), "x"):                                   "ending not known",
 		write(t, filepath.Join(folder, "f.jsonl.zst"), "not zstd"):                      "f.jsonl.zst",
 		write(t, filepath.Join(folder, "g.jsonl.xz"), "not xz at all, really"):          "g.jsonl.xz",
@@ -171,5 +171,33 @@ func TestOpenErrorsNameThePlace(t *testing.T) {
 	c, _ := FromDocuments("two", []Document{{Text: "a"}, {Text: "b"}})
 	if err := c.Each(func(Document) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
+	}
+}
+
+// Marks, line ends and numbered ids of other programs change neither texts nor names.
+func TestFilesOfOtherProgramsReadTheSame(t *testing.T) {
+	folder := t.TempDir()
+	for name, want := range map[string]string{
+		write(t, filepath.Join(folder, "a.txt"), "\xef\xbb\xbfone\r\ntwo\r\n"):                         "a.txt: one\ntwo\n",
+		write(t, filepath.Join(folder, "b.txt"), "\xff\xfeo\x00n\x00e\x00\n\x00t\x00w\x00o\x00\n\x00"): "b.txt: one\ntwo\n",
+		write(t, filepath.Join(folder, "c.jsonl"), "\xef\xbb\xbf{\"id\":7,\"text\":\"one\"}\r\n"):      "7: one",
+		write(t, filepath.Join(folder, "d.jsonl"), `{"id":9007199254740993,"text":"one"}`):             "9007199254740993: one",
+		write(t, filepath.Join(folder, "e.jsonl"), `{"id":"x","text":"a\r\nb"}`):                       "x: a\r\nb",
+	} {
+		c, err := Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs, err := c.Documents(nil)
+		if err != nil || len(docs) != 1 || docs[0].ID+": "+docs[0].Text != want {
+			t.Errorf("%s: %+v, %v; want %q", filepath.Base(name), docs, err, want)
+		}
+	}
+	c, err := Open(write(t, filepath.Join(folder, "f.jsonl"), `{"text":"a","title":["x"]}`))
+	if err == nil {
+		_, err = c.Documents(nil)
+	}
+	if err == nil || !strings.Contains(err.Error(), `field "title" is a JSON array`) {
+		t.Errorf("an error in the words of JSON: %v", err)
 	}
 }

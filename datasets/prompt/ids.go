@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
+
+	"stuffed/pkg/plaintext"
 )
 
 // ReadIDs reads sequences of token ids from JSON lines: an array of ids, or an object with ids and perhaps a name, such as
 // a Record or a Probe. Sequences without a name are called by their line.
 func ReadIDs(path string) ([]Probe, error) {
-	data, err := os.ReadFile(path)
+	data, err := plaintext.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("token ids: %w", err)
 	}

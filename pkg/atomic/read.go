@@ -17,11 +17,25 @@ func Open(path string) (f *os.File, size int64, err error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s: not a regular file", path)
 	}
+	if err == nil && pointer(f, info.Size()) {
+		err = fmt.Errorf("%s is a Git LFS pointer, not the file itself; fetch it with git lfs pull", path)
+	}
 	if err != nil {
 		f.Close()
 		return nil, 0, err
 	}
 	return f, info.Size(), nil
+}
+
+// pointer tells whether a file is what Git leaves in the place of a large one.
+func pointer(f *os.File, size int64) bool {
+	const start = "version https://git-lfs.github.com/spec/"
+	if size < int64(len(start)) || size > 1024 {
+		return false
+	}
+	b := make([]byte, len(start))
+	n, _ := f.ReadAt(b, 0)
+	return string(b[:n]) == start
 }
 
 // Read reads a regular file of at most limit bytes.

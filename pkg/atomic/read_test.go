@@ -33,3 +33,19 @@ func TestReadAndHash(t *testing.T) {
 		t.Error("a folder has a hash")
 	}
 }
+
+func TestPointersOfGitLFSAreNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	text := "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, read := range map[string]func() error{
+		"Open": func() error { _, _, err := Open(path); return err },
+		"Read": func() error { _, err := Read(path, 1<<20); return err },
+	} {
+		if err := read(); err == nil || !strings.Contains(err.Error(), "Git LFS pointer") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -10,7 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"stuffed/pkg/plaintext"
 )
 
 const (
@@ -24,14 +25,15 @@ type Config map[string]any
 
 // ParseConfig reads the JSON of a config.json. Infinity, -Infinity and NaN are understood bare (older transformers), as texts, and as
 // {"__float__": "Infinity"} (transformers 5). Duplicate keys and nesting beyond 32 levels are errors.
-func ParseConfig(text []byte) (Config, error) {
-	if len(text) > maxConfig {
-		return nil, fmt.Errorf("config has %d bytes, the limit is %d", len(text), maxConfig)
+func ParseConfig(content []byte) (Config, error) {
+	if len(content) > maxConfig {
+		return nil, fmt.Errorf("config has %d bytes, the limit is %d", len(content), maxConfig)
 	}
-	if !utf8.Valid(text) {
-		return nil, fmt.Errorf("config is not valid UTF-8")
+	content, err := plaintext.Decode(content)
+	if err != nil {
+		return nil, fmt.Errorf("config is %w", err)
 	}
-	p := jsonReader{json.NewDecoder(bytes.NewReader(quoteBareFloats(text)))}
+	p := jsonReader{json.NewDecoder(bytes.NewReader(quoteBareFloats(content)))}
 	v, err := configValue(p, 0)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)

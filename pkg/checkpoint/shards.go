@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"stuffed/pkg/atomic"
+	"stuffed/pkg/plaintext"
 )
 
 const (
@@ -48,7 +49,10 @@ func readSharded(indexPath string, read func(string) (*File, error)) (*File, err
 		return nil, err
 	}
 	var index shardIndex
-	if err := json.Unmarshal(content, &index); err != nil {
+	if content, err = plaintext.Decode(content); err == nil {
+		err = json.Unmarshal(content, &index)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", indexPath, err)
 	}
 	if len(index.WeightMap) == 0 {

@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
 	"stuffed/pkg/mamba2"
+	"stuffed/pkg/plaintext"
 )
 
 // Head names a head of a layer, both from 0.
@@ -84,7 +84,7 @@ func Kinds() []string {
 
 // ReadPlan reads a JSON file with a list of interventions.
 func ReadPlan(path string) (Plan, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := plaintext.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}

@@ -9,10 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"stuffed/pkg/plaintext"
 	"stuffed/pkg/train"
 )
 
@@ -52,7 +52,7 @@ var shipped embed.FS
 
 // ReadPlan reads a plan file, or a shipped plan by its name, and checks every row of it.
 func ReadPlan(path string) (*Plan, error) {
-	data, err := os.ReadFile(path)
+	data, err := plaintext.Read(path)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Ext(path) == "" {
 		if data, err = shipped.ReadFile("plans/" + path + ".json"); err != nil {
 			return nil, fmt.Errorf("plan %q is neither a file nor one of %s", path, strings.Join(Plans(), ", "))

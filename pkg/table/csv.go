@@ -6,8 +6,12 @@ import (
 	"errors"
 	"io"
 	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+
+	"stuffed/pkg/plaintext"
 )
 
 func encodeCSV(w io.Writer, t *Table) error {
@@ -17,8 +21,13 @@ func encodeCSV(w io.Writer, t *Table) error {
 	}
 	record := make([]string, len(t.Columns))
 	for row := range t.Rows() {
+		empty := true
 		for i := range t.Columns {
 			record[i] = t.Columns[i].cell(row)
+			empty = empty && record[i] == ""
+		}
+		if i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Floats != nil }); empty && i >= 0 && len(record) > 1 {
+			record[i] = "NaN" // a row without any value would be taken for the padding of a spreadsheet program
 		}
 		if len(record) == 1 && record[0] == "" {
 			// encoding/csv writes a lone empty field as an empty line, which readers skip.
@@ -41,13 +50,23 @@ func encodeCSV(w io.Writer, t *Table) error {
 // otherwise. A last line that has no line end and too few fields is the trace
 // of an interrupted writer and is left out. Columns that like has as text stay
 // text whatever their cells look like; like may be nil.
+//
+// Semicolons and tabs separate cells as well as commas, by the header line; with semicolons, numbers may have a decimal comma. A first
+// column without a name, an index as pandas writes it, is called index. Rows at the end without any value are left out.
 func decodeCSV(data []byte, like *Table) (*Table, error) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data, err := plaintext.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.ContainsRune(data, '\n') {
+		data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("the file is empty, a header line with column names is needed")
 	}
 	r := csv.NewReader(bytes.NewReader(data))
 	r.ReuseRecord = true
+	r.Comma = separator(data)
 	header, err := r.Read()
 	if err != nil {
 		return nil, err
@@ -55,6 +74,9 @@ func decodeCSV(data []byte, like *Table) (*Table, error) {
 	names := make([]string, len(header))
 	for i, h := range header {
 		names[i] = strings.TrimSpace(h)
+	}
+	if len(names) > 1 && names[0] == "" && !slices.Contains(names, "index") {
+		names[0] = "index"
 	}
 	cells := make([][]string, len(names))
 	for {
@@ -72,15 +94,63 @@ func decodeCSV(data []byte, like *Table) (*Table, error) {
 			cells[i] = append(cells[i], strings.Clone(v))
 		}
 	}
+	if len(names) > 1 {
+		dropPadding(cells)
+	}
 	t := New()
 	for i, name := range names {
 		if like != nil && like.Has(name) && like.column(name).Texts != nil {
 			t.AddText(name, cells[i])
 			continue
 		}
+		if r.Comma == ';' {
+			decimalPoints(cells[i])
+		}
 		t.Columns = append(t.Columns, infer(name, cells[i]))
 	}
 	return t, t.Check()
+}
+
+// separator is what separates the cells of the header line: a comma, unless there is none and semicolons or tabs are.
+func separator(data []byte) rune {
+	header, _, _ := bytes.Cut(data, []byte("\n"))
+	for _, s := range ",;\t" {
+		if bytes.ContainsRune(header, s) {
+			return s
+		}
+	}
+	return ','
+}
+
+// dropPadding cuts off the last rows that have no value in any column.
+func dropPadding(cells [][]string) {
+	for n := len(cells[0]); n > 0; n-- {
+		for _, column := range cells {
+			if strings.TrimSpace(column[n-1]) != "" {
+				return
+			}
+		}
+		for i := range cells {
+			cells[i] = cells[i][:n-1]
+		}
+	}
+}
+
+var decimalComma = regexp.MustCompile(`^[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?$`)
+
+// decimalPoints puts points in the place of decimal commas where all cells of a column are numbers then.
+func decimalPoints(cells []string) {
+	changed := slices.Clone(cells)
+	for i, cell := range cells {
+		s := strings.TrimSpace(cell)
+		switch {
+		case decimalComma.MatchString(s):
+			changed[i] = strings.Replace(s, ",", ".", 1)
+		case !number(s):
+			return
+		}
+	}
+	copy(cells, changed)
 }
 
 func torn(data []byte, read int64, err error) bool {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // orderedGroup is a parquet.Group that keeps the table's column order.
@@ -112,10 +113,11 @@ func encodeParquet(w io.Writer, t *Table) error {
 	return e.close()
 }
 
+// decodeParquet reads the flat columns. Those that hold something else are left aside, and named when they are asked for.
 func decodeParquet(r io.ReaderAt, size int64) (t *Table, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			t, err = nil, fmt.Errorf("damaged Parquet data: %v", p)
+			t, err = nil, fmt.Errorf("damaged or unknown Parquet data: %v", p)
 		}
 	}()
 	f, err := parquet.OpenFile(r, size)
@@ -126,60 +128,82 @@ func decodeParquet(r io.ReaderAt, size int64) (t *Table, err error) {
 	for _, kv := range f.Metadata().KeyValueMetadata {
 		t.Meta[kv.Key] = kv.Value
 	}
-	for i, field := range f.Schema().Fields() {
-		if !field.Leaf() || field.Repeated() {
-			return nil, fmt.Errorf("column %q is nested or repeated, only flat tables can be read", field.Name())
+	elements, leaf := f.Metadata().Schema[1:], 0
+	for len(elements) > 0 {
+		e, below := elements[0], subtree(elements)
+		c, err := readFlat(f, leaf, e)
+		var aside asideError
+		switch {
+		case errors.As(err, &aside):
+			t.leaveAside(e.Name, aside)
+		case err != nil:
+			return nil, fmt.Errorf("column %q: %w", e.Name, err)
+		default:
+			t.Columns = append(t.Columns, c)
 		}
-		c, err := readColumn(f, i, field)
-		if err != nil {
-			return nil, fmt.Errorf("column %q: %w", field.Name(), err)
+		for _, inner := range elements[:below] {
+			if inner.NumChildren == 0 {
+				leaf++
+			}
 		}
-		t.Columns = append(t.Columns, c)
+		elements = elements[below:]
+	}
+	if len(t.Columns) == 0 && len(t.aside) > 0 {
+		return nil, t.Require(f.Metadata().Schema[1].Name)
 	}
 	return t, t.Check()
 }
 
-func readColumn(f *parquet.File, index int, field parquet.Field) (Column, error) {
-	c := Column{Name: field.Name()}
-	kind := field.Type().Kind()
-	switch kind {
-	case parquet.Boolean, parquet.Int32, parquet.Int64:
+// asideError says why a column is left aside.
+type asideError struct{ error }
+
+// subtree is the number of elements of the first field: itself and, where it is nested, what lies below.
+func subtree(elements []format.SchemaElement) int {
+	n := 1
+	for range elements[0].NumChildren {
+		n += subtree(elements[n:])
+	}
+	return n
+}
+
+func readFlat(f *parquet.File, leaf int, e format.SchemaElement) (Column, error) {
+	repeated := e.RepetitionType != nil && *e.RepetitionType == format.Repeated
+	if e.NumChildren > 0 || repeated || e.Type == nil {
+		return Column{}, asideError{errors.New("is nested or repeated, only flat columns can be read")}
+	}
+	m, err := meaningOf(e)
+	if err != nil {
+		return Column{}, asideError{err}
+	}
+	return readColumn(f, leaf, e.Name, m)
+}
+
+func readColumn(f *parquet.File, leaf int, name string, m meaning) (Column, error) {
+	c := Column{Name: name}
+	switch {
+	case m.integer != nil:
 		c.Ints = make([]int64, 0, f.NumRows())
-	case parquet.Float, parquet.Double:
+	case m.float != nil:
 		c.Floats = make([]float64, 0, f.NumRows())
-	case parquet.ByteArray, parquet.FixedLenByteArray:
-		c.Texts = make([]string, 0, f.NumRows())
 	default:
-		return c, fmt.Errorf("kind %s cannot be read, want integers, floats or strings", kind)
+		c.Texts = make([]string, 0, f.NumRows())
 	}
 	buffer := make([]parquet.Value, 4096)
 	for _, group := range f.RowGroups() {
-		pages := group.ColumnChunks()[index].Pages()
+		pages := group.ColumnChunks()[leaf].Pages()
 		for {
 			page, err := pages.ReadPage()
 			if errors.Is(err, io.EOF) {
 				break
 			}
+			if err == nil {
+				err = c.readPage(page, m, buffer)
+				parquet.Release(page)
+			}
 			if err != nil {
 				pages.Close()
 				return c, err
 			}
-			values := page.Values()
-			for {
-				n, err := values.ReadValues(buffer)
-				for _, v := range buffer[:n] {
-					c.push(kind, v)
-				}
-				if errors.Is(err, io.EOF) {
-					break
-				}
-				if err != nil {
-					parquet.Release(page)
-					pages.Close()
-					return c, err
-				}
-			}
-			parquet.Release(page)
 		}
 		if err := pages.Close(); err != nil {
 			return c, err
@@ -188,41 +212,48 @@ func readColumn(f *parquet.File, index int, field parquet.Field) (Column, error)
 	return c, nil
 }
 
-func (c *Column) push(kind parquet.Kind, v parquet.Value) {
-	if v.IsNull() {
+func (c *Column) readPage(page parquet.Page, m meaning, buffer []parquet.Value) error {
+	values := page.Values()
+	for {
+		n, err := values.ReadValues(buffer)
+		for _, v := range buffer[:n] {
+			if err := c.push(m, v); err != nil {
+				return asideError{err}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// push appends a value; a missing one makes integers floats, which have NaN.
+func (c *Column) push(m meaning, v parquet.Value) error {
+	switch {
+	case v.IsNull() && m.text != nil:
+		c.Texts = append(c.Texts, "")
+	case v.IsNull():
 		if c.Ints != nil {
 			c.Floats, c.Ints = asFloats(*c), nil
 		}
-		if c.Texts != nil {
-			c.Texts = append(c.Texts, "")
-			return
-		}
 		c.Floats = append(c.Floats, math.NaN())
-		return
-	}
-	var i int64
-	switch kind {
-	case parquet.Float:
-		c.Floats = append(c.Floats, float64(v.Float()))
-		return
-	case parquet.Double:
-		c.Floats = append(c.Floats, v.Double())
-		return
-	case parquet.ByteArray, parquet.FixedLenByteArray:
-		c.Texts = append(c.Texts, string(v.ByteArray()))
-		return
-	case parquet.Boolean:
-		if v.Boolean() {
-			i = 1
-		}
-	case parquet.Int32:
-		i = int64(v.Int32())
+	case m.text != nil:
+		s, err := m.text(v)
+		c.Texts = append(c.Texts, s)
+		return err
+	case m.float != nil:
+		c.Floats = append(c.Floats, m.float(v))
 	default:
-		i = v.Int64()
+		i, err := m.integer(v)
+		if c.Ints == nil {
+			c.Floats = append(c.Floats, float64(i))
+		} else {
+			c.Ints = append(c.Ints, i)
+		}
+		return err
 	}
-	if c.Ints == nil {
-		c.Floats = append(c.Floats, float64(i))
-		return
-	}
-	c.Ints = append(c.Ints, i)
+	return nil
 }

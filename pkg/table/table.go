@@ -27,6 +27,16 @@ type Column struct {
 type Table struct {
 	Columns []Column
 	Meta    map[string]string // free text about the whole table; kept by Parquet only
+
+	aside map[string]error // columns of the file that cannot be read, and why
+}
+
+// leaveAside notes a column that cannot be read: an error only for whoever asks for it.
+func (t *Table) leaveAside(name string, why error) {
+	if t.aside == nil {
+		t.aside = map[string]error{}
+	}
+	t.aside[name] = why
 }
 
 // New returns a table without columns.
@@ -171,6 +181,9 @@ func (c *Column) cell(row int) string {
 func (t *Table) Require(names ...string) error {
 	var absent []string
 	for _, n := range names {
+		if why := t.aside[n]; why != nil {
+			return fmt.Errorf("column %q %w", n, why)
+		}
 		if !t.Has(n) {
 			absent = append(absent, n)
 		}

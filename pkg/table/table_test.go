@@ -1,6 +1,7 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -187,4 +188,58 @@ func ExampleTable() {
 	// Output:
 	// [position loss] [3.25 3]
 	// missing columns: head (present: position, loss)
+}
+
+// What spreadsheet programs and pandas write is the same table.
+func TestDialectsOfCSV(t *testing.T) {
+	wide := func(s string) string {
+		out := "\xff\xfe"
+		for _, r := range s {
+			out += string([]byte{byte(r), byte(r >> 8)})
+		}
+		return out
+	}
+	for name, file := range map[string]string{
+		"plain":                 "p,v,w\na,1.5,2\nb,,3\n",
+		"semicolon":             "p;v;w\na;1,5;2\nb;;3\n",
+		"semicolon, points":     "p;v;w\na;1.5;2\nb;;3\n",
+		"tab":                   "p\tv\tw\na\t1.5\t2\nb\t\t3\n",
+		"UTF-16":                wide("p\tv\tw\r\na\t1.5\t2\r\nb\t\t3\r\n"),
+		"byte order mark, CRLF": "\xef\xbb\xbfp,v,w\r\na,1.5,2\r\nb,,3\r\n",
+		"CR":                    "p,v,w\ra,1.5,2\rb,,3\r",
+		"padding":               "p,v,w\na,1.5,2\nb,,3\n,,\n,,\n",
+	} {
+		got, err := decodeCSV([]byte(file), nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		v, err := got.Float("v")
+		w, err2 := got.Int("w")
+		p, err3 := got.Text("p")
+		if err := errors.Join(err, err2, err3); err != nil || fmt.Sprint(v, w, p) != "[1.5 NaN] [2 3] [a b]" {
+			t.Errorf("%s: %v %v %v, %v", name, v, w, p, err)
+		}
+	}
+	got, err := decodeCSV([]byte(",n,T\n0,1,2\n1,3,4\n"), nil)
+	if err != nil || fmt.Sprint(got.Names()) != "[index n T]" {
+		t.Errorf("index of pandas: %v, %v", got, err)
+	}
+	if _, err := decodeCSV([]byte("a;b\nx;1,5\ny;one\n"), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := decodeCSV([]byte("a,b\n\xe9,1\n"), nil); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+		t.Errorf("Latin-1: %v", err)
+	}
+}
+
+func TestRowsWithoutValuesSurvive(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.csv")
+	nan := math.NaN()
+	if err := New().AddText("p", []string{"a", ""}).AddFloat("v", []float64{1, nan}).AddFloat("w", []float64{nan, nan}).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if back, err := Read(path); err != nil || back.Rows() != 2 {
+		t.Errorf("%v, %v", back, err)
+	}
 }

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 
 	"stuffed/pkg/mamba2"
+	"stuffed/pkg/plaintext"
 )
 
 // ReadConfig reads a JSON file over the defaults and applies key=value overrides. "preset" beside "model" starts from a
@@ -16,7 +16,7 @@ import (
 func ReadConfig(path string, overrides ...string) (Config, error) {
 	c := DefaultConfig()
 	if path != "" {
-		content, err := os.ReadFile(path)
+		content, err := plaintext.Read(path)
 		if err != nil {
 			return c, fmt.Errorf("config: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"stuffed/pkg/lm"
 	"stuffed/pkg/models"
+	"stuffed/pkg/plaintext"
 )
 
 func init() { commands = append(commands, generateCommand) }
@@ -30,11 +31,14 @@ makes several continuations, one after the other, with a line between them.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if promptFile != "" {
-				text, err := os.ReadFile(promptFile)
-				if err != nil {
-					return fmt.Errorf("--prompt-file: %w", err)
+				content, err := os.ReadFile(promptFile)
+				if err == nil {
+					content, err = plaintext.Lines(content)
 				}
-				prompt = string(text)
+				if err != nil {
+					return fmt.Errorf("--prompt-file %s: %w", promptFile, err)
+				}
+				prompt = string(content)
 			}
 			s.Stop = stop
 			model, err := m.open()
