@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sync"
 
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 // Batch is what one training step reads: B rows of T tokens, row after row.

@@ -4,7 +4,7 @@ import (
 	"math"
 	"unicode/utf8"
 
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 // Near copies: MinHash (Broder, 1997) over word 5-grams with 128 hash functions; 32 bands of 4 rows find the candidates, the share of

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 // MQAR is multi-query associative recall (Zoology, arXiv 2312.04927, appendix E): Pairs pairs of a key and a value, keys

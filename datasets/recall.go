@@ -5,7 +5,7 @@ import (
 	"math"
 	"sync"
 
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 // RecallStream is text made to be remembered: pairs of a key and a value. With probability one half a pair repeats the pair

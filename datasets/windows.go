@@ -1,6 +1,6 @@
 package datasets
 
-import "stuffed/datasets/internal/draw"
+import "stuffed/datasets/draw"
 
 // Windows are random windows of T+1 tokens, each from one document, every possible place equally likely. Row r of step s is a pure
 // function of seed and s·B + r.

@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"strings"
 
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 var (

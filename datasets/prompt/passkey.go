@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"stuffed/datasets"
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 // noise is the haystack that all passkey prompts share.

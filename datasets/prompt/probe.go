@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"stuffed/datasets"
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 // Probe is a long sequence without a question: it shows whether the state stays within bounds.

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"stuffed/datasets"
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 // RetrievalVersion names the wording of the retrieval prompts.

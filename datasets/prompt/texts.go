@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"stuffed/datasets"
-	"stuffed/datasets/internal/draw"
+	"stuffed/datasets/draw"
 )
 
 // HeldOut is the index of the first sequence of a recall stream that no training run reaches.

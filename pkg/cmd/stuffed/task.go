@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/datasets"
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/task"
+)
+
+func init() { commands = append(commands, taskCommand) }
+
+func taskCommand() *cobra.Command {
+	c := &cobra.Command{Use: "task", Short: "Tasks that measure what a model remembers"}
+	c.AddCommand(taskList(), taskWrite(), taskScore())
+	return c
+}
+
+func taskList() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list", Short: "List all tasks and their params", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return listTasks(c.OutOrStdout(), asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}
+
+func listTasks(out io.Writer, asJSON bool) error {
+	type param struct {
+		Name    string `json:"name"`
+		Default string `json:"default"`
+		About   string `json:"about"`
+	}
+	type kind struct {
+		Name    string  `json:"name"`
+		Version string  `json:"version"`
+		About   string  `json:"about"`
+		Text    bool    `json:"text"`
+		Params  []param `json:"params"`
+	}
+	var all []kind
+	for _, k := range task.Kinds() {
+		one := kind{Name: k.Name, Version: k.Version, About: k.About, Text: k.Text}
+		for _, p := range k.Params() {
+			one.Params = append(one.Params, param(p))
+		}
+		all = append(all, one)
+	}
+	if asJSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(all)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, k := range all {
+		fmt.Fprintf(w, "%s\t%s\n", k.Name, k.About)
+		for _, p := range k.Params {
+			value := p.Default
+			if value == "" {
+				value = `""`
+			}
+			fmt.Fprintf(w, "  %s=%s\t%s\n", p.Name, value, p.About)
+		}
+	}
+	return w.Flush()
+}
+
+// taskFlags choose a task.
+type taskFlags struct {
+	name, length string
+	settings     []string
+	seed         int64
+	count        int
+}
+
+func (t *taskFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&t.name, "task", "", "name of the task; stuffed task list shows them")
+	f.StringVar(&t.length, "length", "", "tokens of a sequence, such as 512 or 64K")
+	f.IntVar(&t.count, "count", 100, "sequences")
+	f.Int64Var(&t.seed, "seed", 0, "seed of the sequences")
+	f.StringArrayVar(&t.settings, "set", nil, "param of the task as key=value, any number of times")
+	for _, name := range []string{"task", "length"} {
+		cobra.CheckErr(c.MarkFlagRequired(name))
+	}
+}
+
+// open prepares the task; more settings may stand behind the flags.
+func (t *taskFlags) open(more []string, enc datasets.Encoder) (*task.Task, error) {
+	length, err := prompt.ParseLength(t.length)
+	if err != nil {
+		return nil, err
+	}
+	if t.count < 1 {
+		return nil, fmt.Errorf("count is %d, want 1 or more", t.count)
+	}
+	params, err := task.ParseParams(append(t.settings, more...))
+	if err != nil {
+		return nil, err
+	}
+	return task.Open(t.name, length, params, enc)
+}
+
+func taskWrite() *cobra.Command {
+	var t taskFlags
+	var output, tokens string
+	var first int64
+	c := &cobra.Command{
+		Use:   "write --task NAME --length N --count K --seed S [--set key=value …] --output T.jsonl",
+		Short: "Write sequences of a task as JSON lines",
+		Long: `Writes one JSON object per line: ids (exactly --length of them), answer_positions (after reading ids up to there, the model
+has to say the answer), answer_ids, group, task, version, params, and for tasks made of text also text (what the ids stand for, the
+answer with it), answer and answers (its parts). A sequence depends on seed, index, length and params alone.`,
+		Example: `  stuffed task write --task mqar --length 256 --count 1000 --set pairs=32 --output out/mqar.jsonl
+  stuffed task write --task niah-multikey-1 --length 4096 --count 100 --tokenizer .cache/20B_tokenizer.json --output out/niah.jsonl`,
+		RunE: func(_ *cobra.Command, more []string) error {
+			if output == "" {
+				return errors.New("task write: no --output given")
+			}
+			enc, err := openTokenizer(tokens)
+			if err != nil {
+				return err
+			}
+			made, err := t.open(more, enc)
+			if err != nil {
+				return err
+			}
+			return made.Write(output, t.seed, first, t.count)
+		},
+	}
+	t.add(c)
+	c.Flags().StringVar(&tokens, "tokenizer", "bytes", "of tasks made of text: bytes, or the path of a tokenizer.json")
+	c.Flags().Int64Var(&first, "first", 0, "index of the first sequence")
+	c.Flags().StringVar(&output, "output", "", "file to write (.jsonl)")
+	return c
+}
+
+func taskScore() *cobra.Command {
+	var input, answers string
+	c := &cobra.Command{
+		Use:   "score --input T.jsonl --answers A.jsonl",
+		Short: "Score a file of answers",
+		Long: `Reads one answer per record, {"answer_ids": [1, 2, …]} or {"text": "…"}, and prints records, accuracy and exact over all, by task
+and by group as JSON. Accuracy is the share of right ids, or of the parts of the answer that the text contains, whatever their
+case; exact is the share of records that are right as a whole.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := task.ScoreFiles(input, answers)
+			if err != nil {
+				return err
+			}
+			e := json.NewEncoder(c.OutOrStdout())
+			e.SetIndent("", "  ")
+			return e.Encode(s)
+		},
+	}
+	c.Flags().StringVar(&input, "input", "", "records, as stuffed task write makes them")
+	c.Flags().StringVar(&answers, "answers", "", "answers, one line per record")
+	for _, name := range []string{"input", "answers"} {
+		cobra.CheckErr(c.MarkFlagRequired(name))
+	}
+	return c
+}

@@ -1,0 +1,158 @@
+package task
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"stuffed/pkg/atomic"
+)
+
+// Answer is what was said to a record: one id per position, or text.
+type Answer struct {
+	IDs  []int32 `json:"answer_ids,omitempty"`
+	Text string  `json:"text,omitempty"`
+}
+
+// Grade of one answer, 0 to 1.
+type Grade struct {
+	Accuracy float64 // share of the ids, or of the parts of a text
+	Exact    bool    // all of it
+}
+
+// Judge grades an answer. Ids are right one by one. Text is right by the parts that occur in it whatever their case
+// (RULER's rule), and exact when it begins with the answer and does not run on in the same word.
+func Judge(r Record, a Answer) (Grade, error) {
+	switch {
+	case a.IDs != nil:
+		if len(a.IDs) != len(r.Answers) {
+			return Grade{}, fmt.Errorf("%d answer_ids, the record asks for %d", len(a.IDs), len(r.Answers))
+		}
+		right := 0
+		for i, id := range a.IDs {
+			right += b2i(id == r.Answers[i])
+		}
+		return Grade{float64(right) / float64(len(a.IDs)), right == len(a.IDs)}, nil
+	case r.Answer == "" && a.Text != "":
+		return Grade{}, fmt.Errorf("text, but %s is made of ids: give answer_ids", r.Task)
+	}
+	lower, found := strings.ToLower(a.Text), 0
+	for _, part := range r.Parts {
+		found += b2i(strings.Contains(lower, strings.ToLower(part)))
+	}
+	rest, begins := strings.CutPrefix(strings.TrimSpace(a.Text), strings.TrimSpace(r.Answer))
+	exact := begins && r.Answer != "" && (rest == "" || !wordByte(rest[0]))
+	return Grade{float64(found) / float64(max(len(r.Parts), 1)), exact}, nil
+}
+
+func wordByte(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c >= 0x80
+}
+
+// Result sums up grades.
+type Result struct {
+	Records  int     `json:"records"`
+	Accuracy float64 `json:"accuracy"` // mean over records
+	Exact    float64 `json:"exact"`    // share of records
+}
+
+func (r *Result) add(g Grade) {
+	n := float64(r.Records)
+	r.Accuracy = (r.Accuracy*n + g.Accuracy) / (n + 1)
+	r.Exact = (r.Exact*n + float64(b2i(g.Exact))) / (n + 1)
+	r.Records++
+}
+
+// TaskResult is a Result and its parts by group.
+type TaskResult struct {
+	Result
+	Groups map[string]*Result `json:"groups"`
+}
+
+// Score is the outcome of a sheet of answers.
+type Score struct {
+	Result
+	Tasks map[string]*TaskResult `json:"tasks"`
+}
+
+// Add counts one grade.
+func (s *Score) Add(r Record, g Grade) {
+	if s.Tasks == nil {
+		s.Tasks = map[string]*TaskResult{}
+	}
+	t := s.Tasks[r.Task]
+	if t == nil {
+		t = &TaskResult{Groups: map[string]*Result{}}
+		s.Tasks[r.Task] = t
+	}
+	if t.Groups[r.Group] == nil {
+		t.Groups[r.Group] = &Result{}
+	}
+	s.add(g)
+	t.add(g)
+	t.Groups[r.Group].add(g)
+}
+
+// ScoreFiles holds a file of answers against a file of records, line by line.
+func ScoreFiles(records, answers string) (Score, error) {
+	var s Score
+	questions, err := os.Open(records)
+	if err != nil {
+		return s, fmt.Errorf("records: %w", err)
+	}
+	defer questions.Close()
+	sheet, err := os.Open(answers)
+	if err != nil {
+		return s, fmt.Errorf("answers: %w", err)
+	}
+	defer sheet.Close()
+	q, a := json.NewDecoder(questions), json.NewDecoder(sheet)
+	for line := 1; ; line++ {
+		var r Record
+		if err := q.Decode(&r); errors.Is(err, io.EOF) {
+			if err := a.Decode(&Answer{}); !errors.Is(err, io.EOF) {
+				return s, fmt.Errorf("answers: %s has more than the %d records of %s", filepath.Base(answers), line-1, filepath.Base(records))
+			}
+			break
+		} else if err != nil {
+			return s, fmt.Errorf("records: %s, line %d: %w", filepath.Base(records), line, err)
+		}
+		var said Answer
+		if err := a.Decode(&said); errors.Is(err, io.EOF) {
+			return s, fmt.Errorf("answers: %s has %d lines, %s more: want one line per record", filepath.Base(answers), line-1, filepath.Base(records))
+		} else if err != nil {
+			return s, fmt.Errorf("answers: %s, line %d: %w; a line is {\"answer_ids\": [1, 2, …]} or {\"text\": \"…\"}", filepath.Base(answers), line, err)
+		}
+		g, err := Judge(r, said)
+		if err != nil {
+			return s, fmt.Errorf("answers: %s, line %d: %w", filepath.Base(answers), line, err)
+		}
+		s.Add(r, g)
+	}
+	if s.Records == 0 {
+		return s, fmt.Errorf("records: %s is empty", filepath.Base(records))
+	}
+	return s, nil
+}
+
+// Write makes a JSON-lines file of the records first … first+count−1; it appears complete or not at all.
+func (t *Task) Write(path string, seed, first int64, count int) error {
+	return atomic.Write(path, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		for i := range count {
+			r, err := t.Record(seed, first+int64(i))
+			if err != nil {
+				return err
+			}
+			if err := e.Encode(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

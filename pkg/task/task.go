@@ -1,0 +1,298 @@
+// Package task makes questions about what a model remembers, and scores the answers. A task is a pure function
+//
+//	(seed, index, length, params) → tokens, positions whose next token is asked for, answers, group
+//
+// so that it can train a model, evaluate it, run under interventions and in studies in the same way, and every sequence
+// has exactly the length that was asked for, in the model's tokens. What a task is about, and where it comes from, is
+// told in its file.
+package task
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"stuffed/datasets"
+	"stuffed/datasets/draw"
+)
+
+// Record is one sequence of a task.
+type Record struct {
+	Task    string          `json:"task"`
+	Version string          `json:"version"` // changes when any sequence comes out differently
+	Params  json.RawMessage `json:"params"`  // all of them, those left to choose filled in
+	Seed    int64           `json:"seed"`
+	Index   int64           `json:"index"`
+	Group   string          `json:"group"` // what results are reported by, such as "pairs 8"
+
+	IDs       []int32 `json:"ids"`              // [length]
+	Positions []int   `json:"answer_positions"` // ascending: after reading these, the model has to say the answer
+	Answers   []int32 `json:"answer_ids"`       // [positions]
+
+	Text   string   `json:"text,omitempty"`    // what the ids stand for, the answer with it
+	Answer string   `json:"answer,omitempty"`  // the end of Text that has to be said
+	Parts  []string `json:"answers,omitempty"` // the parts of the answer
+
+	Meta map[string]float64 `json:"meta,omitempty"` // such as the depth of a needle
+}
+
+// Spoken tells whether the answer is one piece at the end of the sequence, each token of which is read before the next
+// is asked for, so that writing it freely differs from being given its tokens.
+func (r Record) Spoken() bool {
+	n := len(r.Answers)
+	return n > 1 && r.Positions[0] == len(r.IDs)-n-1 && slices.Equal(r.IDs[len(r.IDs)-n:], r.Answers)
+}
+
+// Kind is a task by name.
+type Kind struct {
+	Name    string
+	Version string
+	About   string // one line
+	Text    bool   // made of text: needs a tokenizer
+	make    func() maker
+}
+
+// maker is what a task's file implements. Its exported fields are the params.
+type maker interface {
+	open(length int, enc datasets.Encoder) error // checks the params and fills in those that were left to choose
+	fill(s *draw.Stream, r *Record) error        // everything but the fields that name the record
+	guess(s *draw.Stream, r *Record) answer      // as someone who has not read the sequence
+	chance() float64                             // the expected accuracy of guess
+	vocab() int                                  // ids; 0: the tokenizer's
+}
+
+// answer to a record: ids, or text where the task is made of text.
+type answer struct {
+	ids  []int32
+	text string
+}
+
+var kinds = slices.Concat(associations, copies, tracking, needles, documents)
+
+// Kinds lists all tasks.
+func Kinds() []Kind { return slices.Clone(kinds) }
+
+// Task makes the sequences of one kind, length and params. It may be used by several goroutines.
+type Task struct {
+	Kind
+	Length int // tokens
+	Params json.RawMessage
+	maker  maker
+}
+
+// Open prepares a task. Params are those of the kind, by name; what is not named has its default. The tokenizer may be
+// nil for tasks that are not made of text.
+func Open(name string, length int, params map[string]any, enc datasets.Encoder) (*Task, error) {
+	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("task %q is unknown; there are %s", name, strings.Join(Names(), ", "))
+	}
+	t := &Task{Kind: kinds[i], Length: length, maker: kinds[i].make()}
+	if length < 2 || length > 1<<30 {
+		return nil, fmt.Errorf("task %s: length is %d tokens, want 2 to %d", name, length, 1<<30)
+	}
+	if t.Text && enc == nil {
+		return nil, fmt.Errorf("task %s: it is made of text and needs a tokenizer", name)
+	}
+	if err := set(t.maker, params); err != nil {
+		return nil, fmt.Errorf("task %s: %w", name, err)
+	}
+	err := t.maker.open(length, enc)
+	if short := (*TooShortError)(nil); errors.As(err, &short) {
+		short.Task = name
+		return nil, short
+	}
+	if err != nil {
+		return nil, fmt.Errorf("task %s: %w", name, err)
+	}
+	if t.Params, err = json.Marshal(t.maker); err != nil {
+		return nil, fmt.Errorf("task %s: params: %w", name, err)
+	}
+	return t, nil
+}
+
+// Names lists the names of all tasks.
+func Names() (names []string) {
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// set writes params into the fields of a maker by their JSON names.
+func set(m maker, params map[string]any) error {
+	text, err := json.Marshal(params)
+	if err != nil {
+		return fmt.Errorf("params: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(m); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			return fmt.Errorf("param %s: %s, want a value such as %v", wrong.Field, wrong.Value, defaults(m)[wrong.Field])
+		}
+		for name := range params {
+			if _, known := defaults(m)[name]; !known {
+				return fmt.Errorf("it has no param %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(defaults(m))), ", "))
+			}
+		}
+		return fmt.Errorf("params: %w", err)
+	}
+	return nil
+}
+
+// defaults are the params of a maker by name.
+func defaults(m maker) map[string]any {
+	v := reflect.ValueOf(m).Elem()
+	out := map[string]any{}
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Tag.Get("json"); name != "" {
+			out[name] = v.Field(i).Interface()
+		}
+	}
+	return out
+}
+
+// Param is a setting of a task.
+type Param struct {
+	Name    string
+	Default string
+	About   string
+}
+
+// Params lists the settings of a kind.
+func (k Kind) Params() (all []Param) {
+	v := reflect.ValueOf(k.make()).Elem()
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if name := f.Tag.Get("json"); name != "" {
+			all = append(all, Param{name, fmt.Sprint(v.Field(i).Interface()), f.Tag.Get("about")})
+		}
+	}
+	return all
+}
+
+// ParseParams reads settings of the form key=value; numbers and true or false are taken as such, the rest as text.
+func ParseParams(settings []string) (map[string]any, error) {
+	params := map[string]any{}
+	for _, s := range settings {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("param %q: must be key=value", s)
+		}
+		if n, err := strconv.ParseFloat(value, 64); err == nil && !math.IsInf(n, 0) && !math.IsNaN(n) {
+			params[key] = n
+		} else if b, err := strconv.ParseBool(value); err == nil {
+			params[key] = b
+		} else {
+			params[key] = value
+		}
+	}
+	return params, nil
+}
+
+// Vocab is the number of ids, 0 if it is the tokenizer's.
+func (t *Task) Vocab() int { return t.maker.vocab() }
+
+// Chance is the accuracy that is expected of someone who has not read the sequence.
+func (t *Task) Chance() float64 { return t.maker.chance() }
+
+// TrainFrom is the index of the first sequence that training reads; measurements stay below it.
+const TrainFrom = 1 << 41
+
+// Record is sequence index of a seed.
+func (t *Task) Record(seed, index int64) (Record, error) {
+	r := Record{Task: t.Name, Version: t.Version, Params: t.Params, Seed: seed, Index: index}
+	s := draw.New(draw.Key(seed, "task "+t.Version, int64(t.Length), index))
+	if err := t.maker.fill(s, &r); err != nil {
+		if short := (*TooShortError)(nil); errors.As(err, &short) {
+			short.Task = t.Name
+			return r, short
+		}
+		return r, fmt.Errorf("task %s, seed %d, index %d: %w", t.Name, seed, index, err)
+	}
+	if len(r.IDs) != t.Length || len(r.Positions) != len(r.Answers) || len(r.Answers) == 0 {
+		return r, fmt.Errorf("task %s, seed %d, index %d: made %d tokens with %d of %d answers, wanted %d tokens", t.Name, seed, index,
+			len(r.IDs), len(r.Answers), len(r.Positions), t.Length)
+	}
+	return r, nil
+}
+
+// Guess answers a record as someone who has not read it.
+func (t *Task) Guess(seed int64, r Record) Answer {
+	a := t.maker.guess(draw.New(draw.Key(seed, "guess "+t.Version, r.Seed, r.Index)), &r)
+	return Answer{IDs: a.ids, Text: a.text}
+}
+
+// TooShortError says that a task's smallest sequence does not fit into the length asked for.
+type TooShortError struct {
+	Task            string
+	Length, Minimum int    // tokens
+	Set             string // params that would make it smaller, or empty
+}
+
+func (e *TooShortError) Error() string {
+	text := fmt.Sprintf("task %s: length is %d tokens, but the smallest sequence takes %d: choose length ≥ %d", e.Task, e.Length, e.Minimum, e.Minimum)
+	if e.Set != "" {
+		text += " or set " + e.Set
+	}
+	return text
+}
+
+// within names the first param out of range.
+func within(fields ...bounds) error {
+	for _, f := range fields {
+		if f.value < f.low || f.value > f.high {
+			return fmt.Errorf("param %s is %d, want %d to %d", f.name, f.value, f.low, f.high)
+		}
+	}
+	return nil
+}
+
+type bounds struct {
+	name             string
+	value, low, high int
+}
+
+// oneOf names a param whose value is none of those allowed.
+func oneOf(name, value string, allowed ...string) error {
+	if !slices.Contains(allowed, value) {
+		return fmt.Errorf("param %s is %q, want %s", name, value, strings.Join(allowed, ", "))
+	}
+	return nil
+}
+
+// distinct draws k different numbers below n in random order (Floyd's algorithm and a shuffle).
+func distinct(s *draw.Stream, n, k int) []int {
+	chosen, list := make(map[int]bool, k), make([]int, 0, k)
+	for top := n - k; top < n; top++ {
+		v := s.Below(top + 1)
+		if chosen[v] {
+			v = top
+		}
+		chosen[v] = true
+		list = append(list, v)
+	}
+	for i := k - 1; i > 0; i-- {
+		j := s.Below(i + 1)
+		list[i], list[j] = list[j], list[i]
+	}
+	return list
+}
+
+// uniform answers every position with an id of first … first+n−1.
+func uniform(s *draw.Stream, r *Record, first, n int) answer {
+	ids := make([]int32, len(r.Answers))
+	for i := range ids {
+		ids[i] = int32(first + s.Below(n))
+	}
+	return answer{ids: ids}
+}

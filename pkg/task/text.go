@@ -1,0 +1,301 @@
+package task
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"stuffed/datasets"
+	"stuffed/datasets/draw"
+)
+
+// passage is a text with something hidden in it and a question about that.
+type passage struct {
+	prefix   string
+	needles  []needle
+	filler   func() string // next piece of the haystack; nil: there is none but the padding
+	question string
+	answer   string   // with the space before it
+	parts    []string // of the answer
+	group    string
+	meta     map[string]float64
+}
+
+// needle is a piece that stands in the haystack at a depth from 0, its beginning, to 1, its end.
+type needle struct {
+	text  string
+	depth float64
+}
+
+// padding text makes the length exact where a task has no haystack.
+const noise = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
+
+// lexicon encodes the pieces that passages are made of; those that come again and again are kept.
+type lexicon struct {
+	enc  datasets.Encoder
+	kept *sync.Map // text → []int32
+}
+
+func newLexicon(enc datasets.Encoder) lexicon { return lexicon{enc, &sync.Map{}} }
+
+func (l lexicon) tokens(text string) ([]int32, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if ids, ok := l.kept.Load(text); ok {
+		return ids.([]int32), nil
+	}
+	ids, err := l.enc.Encode(text)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer %s: %w", l.enc.Name(), err)
+	}
+	out := make([]int32, len(ids))
+	for i, id := range ids {
+		out[i] = int32(id)
+	}
+	return out, nil
+}
+
+// keep is tokens of a text that will be asked for again.
+func (l lexicon) keep(text string) ([]int32, error) {
+	ids, err := l.tokens(text)
+	if err == nil {
+		l.kept.Store(text, ids)
+	}
+	return ids, err
+}
+
+// page is a text under construction.
+type page struct {
+	lexicon
+	ids  []int32
+	text strings.Builder
+	err  error
+}
+
+func (p *page) put(text string) {
+	ids, err := p.tokens(text)
+	if p.err == nil {
+		p.err = err
+	}
+	p.ids = append(p.ids, ids...)
+	p.text.WriteString(text)
+}
+
+// cut appends the first n tokens of a text, over and over if it has fewer.
+func (p *page) cut(text string, n int) {
+	ids, err := p.tokens(text)
+	if p.err == nil {
+		p.err = err
+	}
+	for n > 0 && len(ids) > 0 && p.err == nil {
+		head := ids[:min(n, len(ids))]
+		if len(head) == len(ids) {
+			p.text.WriteString(text)
+		} else {
+			var decoded string
+			decoded, p.err = decode(p.enc, head)
+			p.text.WriteString(decoded)
+		}
+		p.ids = append(p.ids, head...)
+		n -= len(head)
+	}
+}
+
+func decode(enc datasets.Encoder, ids []int32) (string, error) {
+	known := make([]int, 0, len(ids))
+	for _, id := range ids {
+		if int(id) < enc.Vocab() { // a model may have more rows, as padding
+			known = append(known, int(id))
+		}
+	}
+	return enc.Decode(known)
+}
+
+// size is the number of tokens of a passage without its haystack.
+func (l lexicon) size(p passage) (n int, err error) {
+	pieces := []string{p.prefix, p.question, p.answer}
+	for _, piece := range p.needles {
+		pieces = append(pieces, piece.text)
+	}
+	for _, text := range pieces {
+		ids, err := l.tokens(text)
+		if err != nil {
+			return 0, err
+		}
+		n += len(ids)
+	}
+	return n, nil
+}
+
+// attempts is how many passages are drawn before one that fits is given up.
+const attempts = 64
+
+// lay draws passages until one fits and writes it into a record.
+func (l lexicon) lay(s *draw.Stream, length int, r *Record, draw func(s *draw.Stream) passage) error {
+	least := 0
+	for range attempts {
+		p := draw(s)
+		n, err := l.size(p)
+		if err != nil {
+			return err
+		}
+		if n <= length {
+			return l.write(p, length-n, r)
+		}
+		if least == 0 || n < least {
+			least = n
+		}
+	}
+	return &TooShortError{Length: length, Minimum: least}
+}
+
+// write makes a record of a passage and free tokens of its haystack: whole pieces, the last one cut.
+func (l lexicon) write(p passage, free int, r *Record) error {
+	page := page{lexicon: l}
+	var hay []string
+	rest := noise + " "
+	if p.filler != nil {
+		for len(hay) < 1<<24 {
+			piece := p.filler()
+			ids, err := l.tokens(piece)
+			if err != nil {
+				return err
+			}
+			if rest = piece; len(ids) > free || len(ids) == 0 {
+				break
+			}
+			free -= len(ids)
+			hay = append(hay, piece)
+		}
+	}
+	page.put(p.prefix)
+	if p.filler == nil {
+		page.cut(rest, free)
+		free = 0
+	}
+	at := make([][]string, len(hay)+1)
+	for _, n := range p.needles {
+		place := min(int(n.depth*float64(len(hay)+1)), len(hay))
+		at[place] = append(at[place], n.text)
+	}
+	for i, pieces := range at {
+		for _, text := range pieces {
+			page.put(text)
+		}
+		if i < len(hay) {
+			page.put(hay[i])
+		}
+	}
+	page.cut(rest, free)
+	page.put(p.question)
+	before := len(page.ids)
+	page.put(p.answer)
+	if page.err != nil {
+		return page.err
+	}
+	for i := before; i < len(page.ids); i++ {
+		r.Positions, r.Answers = append(r.Positions, i-1), append(r.Answers, page.ids[i])
+	}
+	r.IDs, r.Text, r.Answer, r.Parts = page.ids, page.text.String(), p.answer, p.parts
+	r.Group, r.Meta = p.group, p.meta
+	return nil
+}
+
+// choose tries settings in order and stops at the first of which at least three in four of the passages drawn fit.
+func (l lexicon) choose(length int, hint string, passages func(s *draw.Stream) passage, settings ...func()) error {
+	least := 0
+	const drawn = 32
+	for _, apply := range settings {
+		apply()
+		s, fit := draw.New(draw.Key(0, "size of passages")), 0
+		for range drawn {
+			n, err := l.size(passages(s))
+			if err != nil {
+				return err
+			}
+			if n <= length {
+				fit++
+			}
+			if least == 0 || n < least {
+				least = n
+			}
+		}
+		if 4*fit >= 3*drawn {
+			return nil
+		}
+	}
+	return &TooShortError{Length: length, Minimum: least + least/16, Set: hint}
+}
+
+// guessed is the answer of another passage of the same kind.
+func guessed(s *draw.Stream, passages func(s *draw.Stream) passage) answer {
+	return answer{text: passages(s).answer}
+}
+
+// auto are the values that a param takes in turn: its own if it is set, else those given.
+func auto[T comparable](value T, otherwise ...T) []T {
+	var zero T
+	if value != zero {
+		return []T{value}
+	}
+	return otherwise
+}
+
+// depthGroup names a depth for results, in tenths.
+func depthGroup(depth float64) string {
+	return fmt.Sprintf("depth %.2f", (float64(min(int(depth*10), 9))+0.5)/10)
+}
+
+var (
+	adjectives = strings.Fields("amber ancient blue brass broken bright calm carved cold copper crooked dark dusty early empty fading gentle gilded golden green hidden hollow iron ivory late little lonely marble narrow northern painted quiet")
+	nouns      = strings.Fields("anchor archive bakery barrel basket beacon bridge cabin candle castle cellar chapel clock compass cradle curtain garden gate harbour kettle ladder lantern library market mill mirror orchard piano saddle tower tunnel wagon")
+	people     = strings.Fields("baker captain carter clerk doctor farmer ferryman gardener judge mason miller painter pilot porter sailor shepherd smith teacher weaver widow")
+	verbs      = strings.Fields("carried counted described found forgot left lost mended noticed painted praised sold sought wanted watched")
+	times      = []string{"before noon", "in the autumn", "that winter", "after the rain", "on market day", "at first light", "when the bells rang", "for the last time", "without a word", "in a hurry"}
+)
+
+// prose draws a sentence, the haystack that RULER fills with essays.
+func prose(s *draw.Stream) string {
+	pick := func(list []string) string { return list[s.Below(len(list))] }
+	who, what := "the "+pick(people), "the "+pick(adjectives)+" "+pick(nouns)
+	switch s.Below(4) {
+	case 0:
+		return " " + capital(who) + " " + pick(verbs) + " " + what + " " + pick(times) + "."
+	case 1:
+		return " " + capital(pick(times)) + ", " + who + " " + pick(verbs) + " " + what + "."
+	case 2:
+		return " Nobody knew why " + who + " " + pick(verbs) + " " + what + "."
+	}
+	return " " + capital(what) + " stood by the " + pick(nouns) + ", and " + who + " " + pick(verbs) + " it " + pick(times) + "."
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// fresh draws until it gets something that was not drawn before; after many tries a number is put behind it.
+func fresh(used map[string]bool, draw func() string) string {
+	for range 1000 {
+		if v := draw(); !used[v] {
+			used[v] = true
+			return v
+		}
+	}
+	base := draw()
+	for i := 2; ; i++ {
+		if v := fmt.Sprint(base, i); !used[v] {
+			used[v] = true
+			return v
+		}
+	}
+}
+
+// sorted are n random depths in ascending order.
+func sorted(s *draw.Stream, n int) []float64 {
+	d := make([]float64, n)
+	for i := range d {
+		d[i] = s.Unit()
+	}
+	slices.Sort(d)
+	return d
+}
