@@ -33,6 +33,10 @@ func (m *Model) Tied() bool { return m.Tensors[headName] == nil }
 // layout, and checks that exactly the tensors that the config asks for are there, in their shapes, as floats. A tied head (absent, or
 // the same as the embedding where the config does not say otherwise) is left out and "tie_word_embeddings" is set.
 func LoadModel(dir string) (*Model, error) {
+	dir, err := Folder(dir)
+	if err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, "config.json")
 	text, err := atomic.Read(path, maxConfig)
 	if err != nil {

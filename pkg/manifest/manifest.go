@@ -68,13 +68,16 @@ func (m *Manifest) Device(d *xla.Device) *Manifest {
 }
 
 // Input records the hash of a file, or of every file of a folder (not of folders in it), under its base name.
-func (m *Manifest) Input(path string) error {
+func (m *Manifest) Input(path string) error { return m.InputAs(filepath.Base(path), path) }
+
+// InputAs is Input under another name.
+func (m *Manifest) InputAs(name, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("manifest: input: %w", err)
 	}
 	if !info.IsDir() {
-		m.Inputs[filepath.Base(path)], err = hashFile(path)
+		m.Inputs[name], err = hashFile(path)
 		return err
 	}
 	entries, err := os.ReadDir(path)
@@ -83,8 +86,7 @@ func (m *Manifest) Input(path string) error {
 	}
 	for _, e := range entries {
 		if e.Type().IsRegular() {
-			name := filepath.Base(path) + "/" + e.Name()
-			if m.Inputs[name], err = hashFile(filepath.Join(path, e.Name())); err != nil {
+			if m.Inputs[name+"/"+e.Name()], err = hashFile(filepath.Join(path, e.Name())); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
+	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/xla"
@@ -86,7 +87,11 @@ func known(memory int64) string {
 
 // describe finds a model's configuration, loading a folder's weights to check them.
 func describe(name string) (m mamba2.Model, kind string, err error) {
-	if info, statErr := os.Stat(name); statErr == nil && info.IsDir() {
+	folder, err := checkpoint.Folder(name)
+	if err != nil {
+		return m, "", err
+	}
+	if info, statErr := os.Stat(folder); statErr == nil && info.IsDir() {
 		m, w, err := Load(name, dtypes.Float32)
 		if err != nil {
 			return m, "", err

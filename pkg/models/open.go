@@ -12,6 +12,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 
 	"stuffed/datasets"
+	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/manifest"
@@ -95,7 +96,13 @@ func (o *Opened) Manifest(options any, seeds []int64, inputs ...string) (*manife
 	if strings.HasPrefix(o.Dir, untrained) {
 		m.Model += " untrained"
 	} else {
-		inputs = append([]string{o.Dir}, inputs...)
+		folder, err := checkpoint.Folder(o.Dir)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.InputAs(filepath.Base(o.Dir), folder); err != nil {
+			return nil, err
+		}
 	}
 	for _, path := range inputs {
 		if err := m.Input(path); err != nil {
@@ -120,7 +127,11 @@ func training(dir string) (t struct {
 		} `json:"data"`
 	} `json:"config"`
 }, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, "training.json"))
+	folder, err := checkpoint.Folder(dir)
+	if err != nil {
+		return t, err
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "training.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return t, nil
 	} else if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/tokenizer"
 )
 
@@ -32,7 +33,11 @@ func chooseTokenizer(name, dir string, rows int) (tokenizer.Tokenizer, error) {
 	default:
 		return tokenizer.Open(name)
 	}
-	own := filepath.Join(dir, "tokenizer.json")
+	folder, err := checkpoint.Folder(dir)
+	if err != nil {
+		return nil, err
+	}
+	own := filepath.Join(folder, "tokenizer.json")
 	if _, err := os.Stat(own); err == nil {
 		return tokenizer.Open(own)
 	} else if !errors.Is(err, fs.ErrNotExist) {
