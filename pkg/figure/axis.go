@@ -43,6 +43,9 @@ func (a Axis) check(name string) error {
 	if a.Min != nil && a.Max != nil && *a.Min >= *a.Max {
 		return fmt.Errorf("%s axis (%s): min %v is not below max %v", name, a.Column, *a.Min, *a.Max)
 	}
+	if a.Min != nil && a.Max != nil && !a.log() && narrow(*a.Min, *a.Max) {
+		return fmt.Errorf("%s axis (%s): min %v and max %v are too close for labels of nine digits; subtract what they share", name, a.Column, *a.Min, *a.Max)
+	}
 	return nil
 }
 
@@ -66,6 +69,20 @@ type ruler struct {
 	power    int // decimal exponent taken out of the labels
 }
 
+// narrow tells whether labels of nine digits cannot tell the ends of a range apart.
+func narrow(lo, hi float64) bool {
+	return hi-lo < 1e-9*max(math.Abs(lo), math.Abs(hi)) || hi-lo < 1e-290
+}
+
+// finite keeps a limit among the numbers that axes compute with.
+func (a Axis) finite(v float64) float64 {
+	lowest := -math.MaxFloat64
+	if a.log() {
+		lowest = math.SmallestNonzeroFloat64
+	}
+	return min(max(v, lowest), math.MaxFloat64)
+}
+
 // rule fits an axis to values and gives it at most n labelled ticks. margin is the share of the range left free at
 // either end where no limit is set.
 func (a Axis) rule(values []float64, n int, margin float64) ruler {
@@ -83,19 +100,19 @@ func (a Axis) rule(values []float64, n int, margin float64) ruler {
 		to, from = math.Log2, math.Exp2
 	}
 	lo, hi := to(r.min), to(r.max)
-	if hi-lo < 1e-12*max(math.Abs(lo), math.Abs(hi), 1e-300) || hi == lo {
+	if narrow(lo, hi) {
 		pad := 0.5
-		if !a.log() && lo != 0 {
+		if !a.log() && math.Abs(lo) > 1e-290 {
 			pad = math.Abs(lo) / 10
 		}
 		lo, hi = lo-pad, hi+pad
 	}
-	pad := margin * (hi - lo)
+	pad := margin*hi - margin*lo
 	if a.Min == nil && (a.Scale != Tokens || r.min < 0) {
-		r.min = from(lo - pad)
+		r.min = a.finite(from(lo - pad))
 	}
 	if a.Max == nil {
-		r.max = from(hi + pad)
+		r.max = a.finite(from(hi + pad))
 	}
 	if a.Min == nil && a.Scale == Tokens && r.min >= 0 {
 		r.min = 0
@@ -109,6 +126,9 @@ func (a Axis) rule(values []float64, n int, margin float64) ruler {
 	if r.min >= r.max { // a limit beyond all data
 		r.min, r.max = min(r.min, r.max), max(r.min, r.max)+1
 	}
+	if !a.log() && narrow(r.min, r.max) { // a limit close to all data
+		r.max = r.min + max(math.Abs(r.min)/10, 1)
+	}
 	r.mark(n)
 	return r
 }
@@ -116,9 +136,9 @@ func (a Axis) rule(values []float64, n int, margin float64) ruler {
 // at is the place of v along the axis: 0 at its start, 1 at its end.
 func (r *ruler) at(v float64) float64 {
 	if r.log() {
-		return math.Log(v/r.min) / math.Log(r.max/r.min)
+		return (math.Log(v) - math.Log(r.min)) / (math.Log(r.max) - math.Log(r.min))
 	}
-	return (v - r.min) / (r.max - r.min)
+	return (v/4 - r.min/4) / (r.max/4 - r.min/4) // the range of a quarter is finite
 }
 
 // title is the label with its unit.
@@ -160,7 +180,7 @@ func (r *ruler) add(v float64, label string) {
 
 func (r *ruler) decades(n int) {
 	first, last := int(math.Floor(math.Log10(r.min))), int(math.Ceil(math.Log10(r.max)))
-	width := math.Log10(r.max / r.min)
+	width := math.Log10(r.max) - math.Log10(r.min)
 	if width < 0.4 {
 		r.decimal(n)
 		return
@@ -185,7 +205,7 @@ func (r *ruler) decades(n int) {
 
 func (r *ruler) octaves(n int) {
 	first, last := int(math.Floor(math.Log2(r.min))), int(math.Ceil(math.Log2(r.max)))
-	width := math.Log2(r.max / r.min)
+	width := math.Log2(r.max) - math.Log2(r.min)
 	if width < 1.2 {
 		r.binary(n)
 		return
@@ -201,19 +221,12 @@ func (r *ruler) octaves(n int) {
 }
 
 func (r *ruler) binary(n int) {
-	step := math.Exp2(math.Ceil(math.Log2((r.max - r.min) / float64(n))))
-	quarter := step / 4
-	for k := math.Ceil(r.min / quarter); k*quarter <= r.max; k++ {
-		label := ""
-		if math.Mod(k, 4) == 0 {
-			label = Length(k * quarter)
-		}
-		r.add(k*quarter, label)
-	}
+	step := math.Exp2(math.Ceil(math.Log2(r.max/float64(n) - r.min/float64(n))))
+	r.every(step/4, 0, 4, func(v float64) string { return Length(v) })
 }
 
 func (r *ruler) decimal(n int) {
-	raw := (r.max - r.min) / float64(n)
+	raw := r.max/float64(n) - r.min/float64(n)
 	base := math.Pow10(int(math.Floor(math.Log10(raw))))
 	step, parts := 10*base, 5
 	for _, s := range []struct {
@@ -233,13 +246,20 @@ func (r *ruler) decimal(n int) {
 	for s := step * scale; digits < 9 && math.Abs(s-math.Round(s)) > 1e-6*s; s *= 10 {
 		digits++
 	}
-	minor := step / float64(parts)
-	for k := math.Ceil(r.min/minor - 1e-9); k*minor <= r.max*(1+1e-12)+minor*1e-9; k++ {
-		label := ""
+	r.every(step/float64(parts), 1e-9, parts, func(v float64) string { return number(v*scale, digits) })
+}
+
+// every adds the multiples of minor in the range, slack of a step beyond it, and labels each of them whose number is a multiple of
+// parts.
+func (r *ruler) every(minor, slack float64, parts int, label func(float64) string) {
+	first, last := math.Ceil(r.min/minor-slack), math.Floor(r.max/minor+slack)
+	const most = 1000
+	for i := range int(min(last-first+1, most)) {
+		k, text := first+float64(i), ""
 		if math.Mod(k, float64(parts)) == 0 {
-			label = number(k*minor*scale, digits)
+			text = label(k * minor)
 		}
-		r.add(k*minor, label)
+		r.add(k*minor, text)
 	}
 }
 

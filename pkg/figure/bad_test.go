@@ -2,6 +2,7 @@ package figure
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -209,5 +210,68 @@ func TestBinCountsAll(t *testing.T) {
 	counts, err := b.Int("count")
 	if err != nil || !slices.Equal(counts, []int64{1, 1, 1, 1, 0, 1}) || b.Meta["left_out"] != "2" {
 		t.Errorf("counts %v, left out %s, %v", counts, b.Meta["left_out"], err)
+	}
+}
+
+// Values from the smallest to the largest number are drawn, each at its place, with ticks that can be counted.
+func TestExtremeValuesAreDrawn(t *testing.T) {
+	top := 1.0000000000000006e17
+	for name, c := range map[string]struct {
+		axis   Axis
+		values []float64
+	}{
+		"log":            {Axis{Scale: Log10}, []float64{1e-300, 1, 1e300}},
+		"log2":           {Axis{Scale: Log2}, []float64{math.SmallestNonzeroFloat64, 1, math.MaxFloat64}},
+		"denormal":       {Axis{Scale: Log10}, []float64{math.SmallestNonzeroFloat64, 1}},
+		"largest":        {Axis{}, []float64{-1.7e308, 1, 1.7e308}},
+		"largest tokens": {Axis{Scale: Tokens}, []float64{0, 1, 1.7e308}},
+		"smallest":       {Axis{}, []float64{0, math.SmallestNonzeroFloat64}},
+		"close":          {Axis{}, []float64{1e17, 1e17 + 64}},
+		"one limit":      {Axis{Max: &top}, []float64{1e17, 1e17 + 16}},
+		"one value":      {Axis{}, []float64{3}},
+	} {
+		r := c.axis.rule(c.values, 5, 0.05)
+		if n := len(r.ticks); n < 2 || n > 6000 || !(r.min < r.max) {
+			t.Errorf("%s: %d ticks from %v to %v", name, n, r.min, r.max)
+		}
+		for _, v := range c.values {
+			if p := r.at(v); !(p >= 0 && p <= 1) {
+				t.Errorf("%s: %v lies at %v", name, v, p)
+			}
+		}
+		seen := map[string]bool{}
+		for _, tick := range r.ticks {
+			if p := r.at(tick.at); math.IsNaN(p) || tick.label != "" && seen[tick.label] {
+				t.Errorf("%s: tick %q at %v", name, tick.label, tick.at)
+			}
+			seen[tick.label] = tick.label != ""
+		}
+	}
+	bins, err := Bin([]string{"a"}, [][]float64{{-1.7e308, 0, 1.7e308}}, 4, Linear)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if count, _ := bins.Int("count"); fmt.Sprint(count) != "[1 0 1 1]" {
+		t.Errorf("bins %v", count)
+	}
+	low := 1e17
+	if err := (Axis{Column: "y", Label: "Y", Unit: "1", Min: &low, Max: &top}).check("y"); err == nil || !strings.Contains(err.Error(), "too close") {
+		t.Errorf("limits that labels cannot tell apart: %v", err)
+	}
+}
+
+// A character that the font lacks would be left out or replaced without a word.
+func TestMissingCharactersAreNamed(t *testing.T) {
+	for label, want := range map[string]string{"𝛼": "U+1D6FC", "損失": "U+640D"} {
+		s := lossSpec()
+		s.Y.Label = label
+		if _, err := New(s, lossTable()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", label, err, want)
+		}
+	}
+	s := lossSpec()
+	s.Y.Label = "‖h‖₂ ≥ α·Δ₁, 10⁻³ é ß Ж"
+	if _, err := New(s, lossTable()); err != nil {
+		t.Error(err)
 	}
 }

@@ -108,7 +108,11 @@ func New(spec Spec, t *table.Table) (*Figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
 	}
-	return &Figure{spec, points, noted(sheet, spec.footnote())}, nil
+	f := &Figure{spec, points, noted(sheet, spec.footnote())}
+	if err := f.readable(); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
+	}
+	return f, nil
 }
 
 // Inches is the size of the figure in print.

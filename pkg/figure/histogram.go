@@ -157,7 +157,8 @@ func Bin(names []string, values [][]float64, n int, scale string) (*table.Table,
 	if lo == hi {
 		lo, hi = lo-0.5, hi+0.5
 	}
-	edge := func(i int) float64 { return from(lo + (hi-lo)*float64(i)/float64(n)) }
+	span := hi/float64(n) - lo/float64(n) // of a bin
+	edge := func(i int) float64 { return axis.finite(from(lo + span*float64(i))) }
 	var series []string
 	var left, right []float64
 	var count []int64
@@ -165,7 +166,7 @@ func Bin(names []string, values [][]float64, n int, scale string) (*table.Table,
 		bins := make([]int64, n)
 		for _, v := range values[k] {
 			if axis.shows(v) {
-				bins[min(int((to(v)-lo)/(hi-lo)*float64(n)), n-1)]++
+				bins[min(int((to(v)/2-lo/2)/(span/2)), n-1)]++
 			}
 		}
 		for i, c := range bins {
