@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
@@ -23,6 +24,7 @@ type Operands struct {
 	LogDecay *Node // [heads], not positive; see Retention
 	Initial  *Node // [batch, heads, keys, values] or nil for zeros
 	Segments *Node // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
+	Length   *Node // int32 scalar or nil: tokens from here on are padding and leave the state alone
 }
 
 // Retention is ln γ of each head as RetNet sets it: γ_h = 1 − 2^{−5−h}.
@@ -48,8 +50,12 @@ func (op Operands) general() recurrence.Operands {
 	}
 	d, t := op.Q.Shape().Dimensions, op.LogDecay.DType()
 	perToken := shapes.Make(t, d[0], d[1], d[2])
-	out := recurrence.Operands{X: op.V, B: op.K, C: op.Q, Delta: Ones(op.Q.Graph(), perToken),
-		LogAlpha: BroadcastToShape(Reshape(op.LogDecay, 1, 1, d[2]), perToken), Segments: op.Segments}
+	live := Ones(op.Q.Graph(), perToken)
+	if op.Length != nil {
+		place := Iota(op.Q.Graph(), shapes.Make(dtypes.Int32, perToken.Dimensions...), 1)
+		live = ConvertDType(LessThan(place, op.Length), t)
+	}
+	out := recurrence.Operands{X: op.V, B: op.K, C: op.Q, Delta: live, LogAlpha: Mul(live, Reshape(op.LogDecay, 1, 1, d[2])), Segments: op.Segments}
 	if op.Initial != nil {
 		out.Initial = TransposeAllAxes(op.Initial, 0, 1, 3, 2)
 	}

@@ -46,6 +46,10 @@ func TestRetention(t *testing.T) {
 			y, state := fixeddecay.Chunk(fixeddecay.Operands{Q: in[0], K: in[1], V: in[2], LogDecay: in[3], Initial: in[4], Segments: segments}, q)
 			return []*Node{y, state}
 		},
+		Padded: func(in []*Node, length *Node, q int) []*Node {
+			y, state := fixeddecay.Chunk(fixeddecay.Operands{Q: in[0], K: in[1], V: in[2], LogDecay: in[3], Initial: in[4], Length: length}, q)
+			return []*Node{y, state}
+		},
 		Step: func(in []*Node) []*Node {
 			y, state := fixeddecay.Step(in[0], in[1], in[2], in[3], in[4])
 			return []*Node{y, state}

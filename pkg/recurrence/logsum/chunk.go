@@ -3,6 +3,7 @@ package logsum
 import (
 	"fmt"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
@@ -17,6 +18,7 @@ type Operands struct {
 	Bonus    *Node  // u [channels]
 	Initial  *State // or nil for an empty one
 	Segments *Node  // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
+	Length   *Node  // int32 scalar or nil: tokens from here on are padding and leave the state alone
 	Infer    bool   // no gradient will be asked for
 }
 
@@ -38,11 +40,7 @@ type call struct {
 // differentiable in every float operand, through the final state too. Tokens need not be a multiple of q.
 func Chunk(op Operands, q int) (y *Node, last State) {
 	c := cutUp(op, q)
-	first := NewState(op.K.Graph(), c.decay.DType(), c.Batch, c.Channels)
-	if op.Initial != nil {
-		first = *op.Initial
-	}
-	last = c.pass(first, op.Infer)
+	last = c.pass(op.initial(c.Dims), op.Infer)
 	y = Reshape(c.read(), c.Batch, c.chunks*q, c.Channels)
 	return SliceAxis(y, 1, AxisRange(0, c.Tokens)), last
 }
@@ -58,15 +56,14 @@ func cutUp(op Operands, q int) *call {
 		return Reshape(chunking.PadTokens(ConvertDType(x, t), c.chunks*q), c.Batch, c.chunks, q, c.Channels)
 	}
 	c.k, c.v = split(op.K), split(op.V)
-	place := make([][]float64, c.chunks)
-	left := make([][]float64, c.chunks)
-	for n := range place {
-		for i := range q {
-			place[n] = append(place[n], float64(i))
-			left[n] = append(left[n], float64(max(-1, min(q, c.Tokens-n*q)-1-i)))
-		}
+	tokens := Scalar(g, dtypes.Int32, c.Tokens)
+	if op.Length != nil {
+		tokens = Min(tokens, op.Length)
 	}
-	c.i, c.left = ConvertDType(Const(g, place), t), ConvertDType(Const(g, left), t)
+	grid := shapes.Make(dtypes.Int32, c.chunks, q)
+	place := Iota(g, grid, 1)
+	inChunk := MinScalar(Sub(tokens, MulScalar(Iota(g, grid, 0), q)), q)
+	c.i, c.left = ConvertDType(place, t), ConvertDType(MaxScalar(Sub(AddScalar(inChunk, -1), place), -1), t)
 	if op.Segments != nil {
 		c.segments = Reshape(chunking.PadEdge(op.Segments, c.chunks*q), c.Batch, c.chunks, q)
 		c.end = SliceAxis(c.segments, -1, AxisRangeToEnd(q-1))
@@ -77,7 +74,7 @@ func cutUp(op Operands, q int) *call {
 
 // pass carries the state over the chunks and keeps what enters each.
 func (c *call) pass(first State, infer bool) State {
-	tokens := SliceAxis(c.left, 1, AxisElem(0)) // [n,1], one less than the tokens of the chunk
+	tokens := SliceAxis(c.left, 1, AxisElem(0)) // [n,1], one less than the live tokens of the chunk
 	weight := Add(c.k, c.times(c.left))         // [b,n,j,c]
 	weight = keep(BroadcastToDims(Reshape(GreaterOrEqual(c.left, ZerosLike(c.left)), 1, c.chunks, c.q, 1), weight.Shape().Dimensions...), weight)
 	whole := BroadcastToDims(c.times(OnePlus(tokens)), c.Batch, c.chunks, 1, c.Channels)
@@ -137,6 +134,19 @@ func (c *call) u0() *Node { return Reshape(c.u, 1, 1, 1, c.Channels) }
 // keep is x where mask holds and log 0 elsewhere.
 func keep(mask, x *Node) *Node {
 	return Where(mask, x, BroadcastToShape(Scalar(x.Graph(), x.DType(), chunking.Cut), x.Shape()))
+}
+
+func (op Operands) initial(d Dims) State {
+	if op.Initial != nil {
+		return *op.Initial
+	}
+	return NewState(op.K.Graph(), op.LogDecay.DType(), d.Batch, d.Channels)
+}
+
+// live [batch, tokens] is 1 where a token is none of the padding.
+func (op Operands) live(d Dims) *Node {
+	place := Iota(op.K.Graph(), shapes.Make(dtypes.Int32, d.Batch, d.Tokens), 1)
+	return ConvertDType(LessThan(place, op.Length), op.LogDecay.DType())
 }
 
 func dimsOf(op Operands) Dims {

@@ -31,3 +31,21 @@ func (s State) plus(kept, key, v *Node) State {
 	a, b := Exp(Sub(kept, top)), Exp(Sub(key, top))
 	return State{Add(Mul(a, s.Num), Mul(b, v)), Add(Mul(a, s.Den), b), top}
 }
+
+// Average is num / den, the weighted mean of the values so far; 0 where nothing was written.
+func (s State) Average() *Node {
+	empty := Equal(s.Den, ZerosLike(s.Den))
+	return Where(empty, ZerosLike(s.Num), Div(s.Num, Where(empty, OnesLike(s.Den), s.Den)))
+}
+
+// Filled is the state with the max of an empty one where nothing was written, so that zeros are an empty state.
+func (s State) Filled() State {
+	empty := BroadcastToShape(Scalar(s.Max.Graph(), s.Max.DType(), Empty), s.Max.Shape())
+	return State{s.Num, s.Den, Where(Equal(s.Den, ZerosLike(s.Den)), empty, s.Max)}
+}
+
+// unless is the state after a token where live [batch, 1] is 1, and s where it is 0.
+func (s State) unless(live *Node, after State) State {
+	mask := BroadcastToShape(GreaterThan(live, ZerosLike(live)), shapes.Make(dtypes.Bool, s.Num.Shape().Dimensions...))
+	return State{Where(mask, after.Num, s.Num), Where(mask, after.Den, s.Den), Where(mask, after.Max, s.Max)}
+}

@@ -3,7 +3,6 @@ package selectivescan
 import (
 	"fmt"
 
-	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
 	"stuffed/pkg/recurrence/internal/chunking"
@@ -36,11 +35,7 @@ func Chunk(op Operands, q int) (y, state *Node) {
 	}
 	xs := []*Node{pieces(op.X), pieces(op.Delta), pieces(op.B), pieces(op.C)}
 	if op.Segments != nil {
-		xs = append(xs, pieces(InsertAxes(op.cuts(), -1)))
-	}
-	state = op.Initial
-	if state == nil {
-		state = Zeros(op.X.Graph(), shapes.Make(op.Delta.DType(), d.Batch, d.Channels, d.State))
+		xs = append(xs, pieces(InsertAxes(chunking.Starts(op.Segments, op.Delta.DType()), -1)))
 	}
 	token := func(_ *xla.Iter, carry, x, consts []*Node) (next, ys []*Node) {
 		decay := Mul(InsertAxes(x[1], -1), InsertAxes(consts[0], 0))
@@ -53,7 +48,7 @@ func Chunk(op Operands, q int) (y, state *Node) {
 	piece := func(_ *xla.Iter, carry, x, consts []*Node) (next, ys []*Node) {
 		return xla.Scan{N: q, Per: unrolled(q), Infer: op.Infer}.Run(carry, x, consts, token)
 	}
-	last, ys := xla.Scan{N: chunks, Infer: op.Infer}.Run([]*Node{state}, xs, []*Node{op.A}, piece)
+	last, ys := xla.Scan{N: chunks, Infer: op.Infer}.Run([]*Node{op.initial()}, xs, []*Node{op.A}, piece)
 	y = Reshape(TransposeAllAxes(ys[0], 2, 0, 1, 3), d.Batch, chunks*q, d.Channels)
 	return SliceAxis(y, 1, AxisRange(0, d.Tokens)), last[0]
 }
@@ -66,13 +61,6 @@ func unrolled(q int) int {
 		}
 	}
 	return 1
-}
-
-// cuts [batch, tokens] is log 0 where a document begins and 0 elsewhere.
-func (op Operands) cuts() *Node {
-	starts := NotEqual(op.Segments, ShiftWithScalar(op.Segments, 1, ShiftDirRight, 1, 0))
-	shape := shapes.Make(op.Delta.DType(), op.Segments.Shape().Dimensions...)
-	return Where(starts, BroadcastToShape(Scalar(op.X.Graph(), shape.DType, chunking.Cut), shape), Zeros(op.X.Graph(), shape))
 }
 
 func dimsOf(op Operands) Dims {

@@ -74,3 +74,21 @@ func operator(bonus bool) optest.Operator {
 
 func TestReadAfterWrite(t *testing.T)  { operator(false).All(t) }
 func TestReadBeforeWrite(t *testing.T) { operator(true).All(t) }
+
+// TestMoments watches the state after every token of packed documents.
+func TestMoments(t *testing.T) {
+	o := operator(false)
+	in := o.Random(rand.New(rand.NewPCG(3, 1)), 1, 20)
+	optest.Shown(t, in, func(in []*Node, segments *Node) []*Node {
+		sum, squares := vectorgate.Operands{Q: in[0], K: in[1], V: in[2], LogDecay: in[3], Initial: in[4], Segments: segments}.Moments()
+		return []*Node{sum, squares}
+	}, func(segments []int) [][]float64 {
+		var sums, squares []float64
+		vectorgate.Naive(vectorgate.Sequence{Dims: vectorgate.Dims{Batch: 1, Tokens: 20, Heads: 2, Keys: 4, Values: 3}, Q: in[0].Value, K: in[1].Value,
+			V: in[2].Value, LogDecay: in[3].Value, Initial: in[4].Value, Segments: segments}, func(_, _, _ int, s []float64) {
+			sum, square := optest.Moments(s)
+			sums, squares = append(sums, sum), append(squares, square)
+		})
+		return [][]float64{sums, squares}
+	})
+}

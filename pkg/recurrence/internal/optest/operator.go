@@ -45,8 +45,9 @@ type Operator struct {
 	Invariant func(outs []*Node) []*Node
 	// Invariants is the same of flat values.
 	Invariants func(outs [][]float64) [][]float64
-	Chunks     []int   // lengths of chunks to try
-	Single     float64 // error allowed in float32, relative to the largest entry; 0 is 1e-5
+	Padded     func(in []*Node, length *Node, q int) []*Node // or nil: Chunk with tokens from length on as padding
+	Chunks     []int                                         // lengths of chunks to try
+	Single     float64                                       // error allowed in float32, relative to the largest entry; 0 is 1e-5
 }
 
 // form is one way to compute the operator as a graph.
@@ -152,6 +153,9 @@ func arguments(t dtypes.DType, in []Input) (args []any) {
 	return args
 }
 
+// Arguments are the inputs in float64.
+func Arguments(in []Input) []any { return arguments(dtypes.Float64, in) }
+
 func (o Operator) single() float64 {
 	if o.Single > 0 {
 		return o.Single
@@ -166,6 +170,7 @@ func (o Operator) All(t *testing.T) {
 	t.Run("segments", o.Segments)
 	t.Run("differences", o.Differences)
 	t.Run("extremes", o.Extremes)
+	t.Run("padding", o.Padding)
 }
 
 func label(parts ...any) string { return fmt.Sprint(parts...) }

@@ -232,3 +232,44 @@ func (o Operator) Extremes(t *testing.T) {
 		}
 	}
 }
+
+// Padding appends tokens that must leave the state alone.
+func (o Operator) Padding(t *testing.T) {
+	if o.Padded == nil {
+		return
+	}
+	const tokens = 40
+	in := o.Random(rand.New(rand.NewPCG(6, 3)), 1, tokens)
+	for _, length := range []int{1, 15, 16, 17, 40} {
+		short := slices.Clone(in)
+		for i, x := range short {
+			if x.Role == Token {
+				per := len(x.Value) / tokens
+				short[i].Value, short[i].Dims = x.Value[:length*per], append([]int{1, length}, x.Dims[2:]...)
+			}
+		}
+		want := o.views(o.Naive(short, nil))
+		got := Run(t, Devices(t)[0], func(in []*Node) []*Node {
+			outs := o.Padded(in[:len(in)-1], in[len(in)-1], 16)
+			outs[0] = SliceAxis(outs[0], 1, AxisRange(0, length))
+			return o.view(outs)
+		}, append(arguments(dtypes.Float64, in), int32(length))...)
+		near(t, label("padding from ", length), got, want, 1e-12)
+	}
+}
+
+// Shown compares numbers by token of a state, shown by a graph and computed from what Naive lets watch, in one packed
+// sequence.
+func Shown(t *testing.T, in []Input, show func(in []*Node, segments *Node) []*Node, want func(segments []int) [][]float64) {
+	tokens := in[0].Dims[1]
+	segments, ids := make([]int, tokens), make([]int32, tokens)
+	for i := range ids {
+		segments[i] = i / 7
+		ids[i] = int32(segments[i])
+	}
+	for _, d := range Devices(t)[:1] {
+		got := Run(t, d, func(in []*Node) []*Node { return show(in[:len(in)-1], in[len(in)-1]) },
+			append(arguments(dtypes.Float64, in), tensors.FromFlatDataAndDimensions(ids, 1, tokens))...)
+		near(t, "shown", got, want(segments), 1e-12)
+	}
+}

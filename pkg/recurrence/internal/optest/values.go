@@ -116,3 +116,11 @@ func Uniform(r *rand.Rand, n int, lo, hi float64) []float64 {
 	}
 	return v
 }
+
+// Moments are sum and sum of squares.
+func Moments(v []float64) (sum, squares float64) {
+	for _, x := range v {
+		sum, squares = sum+x, squares+x*x
+	}
+	return sum, squares
+}
