@@ -23,88 +23,89 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 		tied, half       bool
 		replicas, pieces int
 	}{{"cuda", true, true, 2, 4}, {"cuda", false, true, 1, 1}, {"go", true, false, 1, 1}, {"go", false, false, 2, 4}, {"cpu", true, false, 2, 4}, {"cpu", true, true, 2, 2}} {
-		dev, err := xla.Open(c.backend)
-		if err != nil && c.backend == "cuda" {
-			t.Logf("no GPU: %v", err)
-			continue
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		config := mamba2.Default(16, 1, 5003)
-		config.HeadDim, config.State, config.Tied = 8, 4, c.tied
-		m, err := mamba2.New(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows, tokens := 2*c.replicas, 8
-		r := rand.New(rand.NewPCG(1, 2))
-		var specs []lm.Spec
-		var args []any
-		normal := func(scale float64, dims ...int) *tensors.Tensor {
-			n := 1
-			for _, d := range dims {
-				n *= d
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			dev, err := xla.Open(c.backend)
+			if err != nil && c.backend == "cuda" {
+				t.Skipf("needs an NVIDIA GPU: %v", err)
+			} else if err != nil {
+				t.Fatal(err)
 			}
-			v := make([]float32, n)
-			for i := range v {
-				v[i] = float32(scale * r.NormFloat64())
+			config := mamba2.Default(16, 1, 5003)
+			config.HeadDim, config.State, config.Tied = 8, 4, c.tied
+			m, err := mamba2.New(config)
+			if err != nil {
+				t.Fatal(err)
 			}
-			return tensors.FromFlatDataAndDimensions(v, dims...)
-		}
-		for _, s := range m.Parameters(c.replicas) {
-			if !s.Layered {
-				specs, args = append(specs, s), append(args, normal(0.7, s.Dims...))
-			}
-		}
-		labels, weights := make([]int32, rows*tokens), make([]float32, rows*tokens)
-		for i := range labels {
-			labels[i], weights[i] = int32(r.IntN(5003)), float32(r.Float64())
-			if i%5 == 2 {
-				labels[i], weights[i] = -1, 0
-			}
-		}
-		args = append(args, normal(1, rows, tokens, 16), tensors.FromFlatDataAndDimensions(labels, rows, tokens),
-			tensors.FromFlatDataAndDimensions(weights, rows, tokens))
-		run := func(whole bool) (all [][]float32) {
-			e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
-				call := lm.Call{Params: map[string]*Node{}, Options: lm.Options{Replicas: c.replicas, Plain: whole}}
-				if c.half {
-					call.Compute, call.Narrow = dtypes.BFloat16, true
+			rows, tokens := 2*c.replicas, 8
+			r := rand.New(rand.NewPCG(1, 2))
+			var specs []lm.Spec
+			var args []any
+			normal := func(scale float64, dims ...int) *tensors.Tensor {
+				n := 1
+				for _, d := range dims {
+					n *= d
 				}
-				for i, s := range specs {
-					call.Params[s.Name] = in[i]
+				v := make([]float32, n)
+				for i := range v {
+					v[i] = float32(scale * r.NormFloat64())
 				}
-				n := len(specs)
-				hidden, labels, weight := in[n], in[n+1], in[n+2]
-				var loss *Node
-				if whole {
-					each := Mul(lm.TokenLoss(m.Logits(call, hidden), MaxScalar(labels, 0)), weight)
-					loss = ReduceSum(Reshape(each, c.replicas, -1), 1)
-				} else {
-					loss = Loss(m, call, hidden, labels, weight, c.pieces)
+				return tensors.FromFlatDataAndDimensions(v, dims...)
+			}
+			for _, s := range m.Parameters(c.replicas) {
+				if !s.Layered {
+					specs, args = append(specs, s), append(args, normal(0.7, s.Dims...))
 				}
-				scaled := Mul(loss, AddScalar(Iota(loss.Graph(), loss.Shape(), 0), 1)) // adjoints differ by replica
-				return append([]*Node{loss}, Gradient(ReduceAllSum(scaled), in[:n+1]...)...)
-			})
-			for _, o := range e.MustCall(args...) {
-				all = append(all, tensors.MustCopyFlatData[float32](o))
 			}
-			return all
-		}
-		want, got := run(true), run(false)
-		limit := 1e-5
-		if c.half {
-			limit = 0.01
-		}
-		for i := range want {
-			diff, norm := 0.0, 1e-30
-			for j := range want[i] {
-				diff += math.Pow(float64(got[i][j]-want[i][j]), 2)
-				norm += math.Pow(float64(want[i][j]), 2)
+			labels, weights := make([]int32, rows*tokens), make([]float32, rows*tokens)
+			for i := range labels {
+				labels[i], weights[i] = int32(r.IntN(5003)), float32(r.Float64())
+				if i%5 == 2 {
+					labels[i], weights[i] = -1, 0
+				}
 			}
-			if ratio := math.Sqrt(diff / norm); !(ratio < limit) {
-				t.Errorf("%s: output %d of the loss and the gradients differs by %.2e", fmt.Sprintf("%+v", c), i, ratio)
+			args = append(args, normal(1, rows, tokens, 16), tensors.FromFlatDataAndDimensions(labels, rows, tokens),
+				tensors.FromFlatDataAndDimensions(weights, rows, tokens))
+			run := func(whole bool) (all [][]float32) {
+				e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
+					call := lm.Call{Params: map[string]*Node{}, Options: lm.Options{Replicas: c.replicas, Plain: whole}}
+					if c.half {
+						call.Compute, call.Narrow = dtypes.BFloat16, true
+					}
+					for i, s := range specs {
+						call.Params[s.Name] = in[i]
+					}
+					n := len(specs)
+					hidden, labels, weight := in[n], in[n+1], in[n+2]
+					var loss *Node
+					if whole {
+						each := Mul(lm.TokenLoss(m.Logits(call, hidden), MaxScalar(labels, 0)), weight)
+						loss = ReduceSum(Reshape(each, c.replicas, -1), 1)
+					} else {
+						loss = Loss(m, call, hidden, labels, weight, c.pieces)
+					}
+					scaled := Mul(loss, AddScalar(Iota(loss.Graph(), loss.Shape(), 0), 1)) // adjoints differ by replica
+					return append([]*Node{loss}, Gradient(ReduceAllSum(scaled), in[:n+1]...)...)
+				})
+				for _, o := range e.MustCall(args...) {
+					all = append(all, tensors.MustCopyFlatData[float32](o))
+				}
+				return all
 			}
-		}
+			want, got := run(true), run(false)
+			limit := 1e-5
+			if c.half {
+				limit = 0.01
+			}
+			for i := range want {
+				diff, norm := 0.0, 1e-30
+				for j := range want[i] {
+					diff += math.Pow(float64(got[i][j]-want[i][j]), 2)
+					norm += math.Pow(float64(want[i][j]), 2)
+				}
+				if ratio := math.Sqrt(diff / norm); !(ratio < limit) {
+					t.Errorf("%s: output %d of the loss and the gradients differs by %.2e", fmt.Sprintf("%+v", c), i, ratio)
+				}
+			}
+		})
 	}
 }
