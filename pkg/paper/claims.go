@@ -1,5 +1,8 @@
 // Package paper holds the claims of Stuffed Mamba (arXiv 2410.07145) against the tables that package study collects:
 // which models fail, what goes with the failure, the thresholds and their laws, and a verdict for each claim.
+//
+// Every verdict is computed: a claim's function turns tables into sides (see [Side]) and [Verdict] joins them, so that
+// changing a number in a table changes the verdict.
 package paper
 
 import (
@@ -7,48 +10,61 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"strings"
 
 	"stuffed/pkg/table"
 )
 
-// Verdicts on a claim.
-const (
-	Reproduced  = "reproduced at this scale"
-	Not         = "not reproduced at this scale"
-	Mixed       = "in part"
-	NotTestable = "not testable at this scale"
-	Elsewhere   = "not part of the study"
-	NoResult    = "no result yet"
-)
-
-// Claim is one claim of arXiv 2410.07145 beside what the study found.
+// Claim is one claim of arXiv 2410.07145 beside what the studies found.
 type Claim struct {
 	ID      string // short name
 	Where   string // version and figure or section; v1 is the ICLR submission, v2 the COLM paper
 	Claim   string
 	Paper   string // its number
 	Ours    string // ours with its interval
+	Rule    string // how the verdict follows from it
 	Verdict string
-	Figure  string // id of ours, empty for none
+	Figure  string // id of the one that shows the number, empty for none
+	Plain   string // one sentence for the front page; empty: not among its rows
 }
 
-// evidence reads tables of collected studies and remembers what is missing.
+// evidence is what claims are judged by.
 type evidence struct {
 	root      string
 	resamples int // of the bootstrap
+	all       []Model
 }
 
 // Claims holds every claim against the collected studies in root. Claims whose study is not there say so; a table that is
 // there and cannot be read is an error.
-func Claims(root string) ([]Claim, error) { return evidence{root, 400}.claims() }
+func Claims(root string) ([]Claim, error) { return claims(root, 400) }
 
-func (e evidence) claims() ([]Claim, error) {
-	var out []Claim
-	for _, test := range []func() (Claim, error){
-		e.failsBeyond, e.explodes, e.order, e.retains, e.overTraining, e.largerIsWorse, e.threshold, e.forgetLaw, e.recallLaw,
-		e.longerCures, e.shortPrice, e.carryingCures, e.suppressed, e.publishedForget, e.publishedRecall, e.sizes, e.text,
-	} {
+func claims(root string, resamples int) ([]Claim, error) {
+	e, err := evidenceOf(root, resamples)
+	if err != nil {
+		return nil, err
+	}
+	out, err := judged(
+		e.failsBeyond, e.paperRule, e.largerIsWorse, e.threshold, e.forgetLaw, e.recallLaw,
+		e.explodes, e.order, e.growth, e.retains, e.retentionGrows, e.overTraining,
+		e.longerCures, e.shortPrice, e.passing, e.carrying, e.suppressed, e.causal, e.publishedForget, e.publishedRecall, e.sizes, e.documents,
+		e.newlines, e.components, e.convolution,
+	)
+	return append(out, beyondReach...), err
+}
+
+func evidenceOf(root string, resamples int) (evidence, error) {
+	all, err := Models(root, AllPlans...)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return evidence{}, err
+	}
+	return evidence{root, resamples, of(all, Model.Learned)}, nil
+}
+
+// judged runs the functions of claims. A missing study is a verdict of its own.
+func judged(tests ...func() (Claim, error)) (out []Claim, err error) {
+	for _, test := range tests {
 		c, err := test()
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -60,40 +76,89 @@ func (e evidence) claims() ([]Claim, error) {
 		}
 		out = append(out, c)
 	}
-	return append(out, fixed...), nil
+	return out, nil
 }
 
-// fixed are the claims that these studies cannot speak to, said so that none is passed over.
-var fixed = []Claim{
-	{"passkey 256K", "v1 abstract, v2 §6", "a 370M Mamba-2 trained long enough retrieves passkeys at 256K", "near 100 %", "–", NotTestable, ""},
-	{"780M needs 128K", "v2 §5", "780M generalises poorly when trained on less than 128K", "no number", "–", NotTestable, ""},
-	{"RWKV-6 and others", "v1 Fig. 1c, v2 Fig. 13–15", "RWKV-6, Mamba-1 and HGRN-2 fail too, more mildly", "curves only", "–", Elsewhere, ""},
-	{"components", "v1 Fig. 6, v2 Fig. 7", "Δ, B and x drift after the training length", "curves only", "–", Elsewhere, "05_*"},
-	{"convolution state", "v2 Fig. 17", "the convolution state stays stable", "curves only", "–", Elsewhere, "03_*"},
+// beyondReach are the claims that these studies cannot speak to, said so that none is passed over.
+var beyondReach = []Claim{
+	{ID: "passkey 256K", Where: "v1 abstract, v2 §6", Claim: "a 370M Mamba-2 trained long enough retrieves passkeys at 256K", Paper: "near 100 %",
+		Ours: "no model of that size was trained here; official checkpoints are opened by `stuffed passkey --model`", Verdict: NotTestable},
+	{ID: "780M needs 128K", Where: "v2 §5", Claim: "780M generalises poorly when trained on less than 128K", Paper: "no number",
+		Ours: "no model of that size was trained here", Verdict: NotTestable},
+	{ID: "RWKV-6 and others", Where: "v1 Fig. 1c, v2 Fig. 13–15", Claim: "RWKV-6, Mamba-1 and HGRN-2 fail too, more mildly", Paper: "curves only",
+		Ours: "the studies train Mamba-2 only", Verdict: NotTestable},
+}
+
+// needs are the learned models of plans; none of a plan that must be there is a missing study.
+func (e evidence) needs(plans ...string) ([]Model, error) {
+	var out []Model
+	for _, p := range plans {
+		some := of(e.all, in(p))
+		if len(some) == 0 {
+			return nil, fmt.Errorf("no model of the study %s: %w", p, fs.ErrNotExist)
+		}
+		out = append(out, some...)
+	}
+	return out, nil
+}
+
+// fromZeros are the models of all studies that started their sequences from zeros.
+func (e evidence) fromZeros() ([]Model, error) {
+	some := of(e.all, with("zero"))
+	if len(some) == 0 {
+		return nil, fmt.Errorf("no model: %w", fs.ErrNotExist)
+	}
+	return some, nil
 }
 
 // ClaimsTable is the list as a table.
 func ClaimsTable(claims []Claim) *table.Table {
-	columns := make([][]string, 7)
+	columns := make([][]string, 8)
 	for _, c := range claims {
-		for i, v := range []string{c.ID, c.Where, c.Claim, c.Paper, c.Ours, c.Verdict, c.Figure} {
+		for i, v := range []string{c.ID, c.Where, c.Claim, c.Paper, c.Ours, c.Verdict, c.Figure, c.Rule} {
 			columns[i] = append(columns[i], v)
 		}
 	}
 	t := table.New()
-	for i, name := range []string{"id", "where", "claim", "paper", "ours", "verdict", "figure"} {
+	for i, name := range []string{"id", "where", "claim", "paper", "ours", "verdict", "figure", "rule"} {
 		t.AddText(name, columns[i])
 	}
 	return t
 }
 
-// ClaimsMarkdown is the list in short.
+var cell = strings.NewReplacer("|", "\\|", "\n", " ")
+
+// ClaimsMarkdown is the whole list: for each claim what the paper says, what was found, and how the verdict follows.
 func ClaimsMarkdown(claims []Claim) string {
-	safe := strings.NewReplacer("|", "\\|", "\n", " ")
 	var b strings.Builder
-	b.WriteString("| claim | where | paper | ours | verdict | figure |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| claim | paper | found here | verdict | figure |\n|---|---|---|---|---|\n")
 	for _, c := range claims {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", safe.Replace(c.Claim), safe.Replace(c.Where), safe.Replace(c.Paper), safe.Replace(c.Ours), c.Verdict, c.Figure)
+		fmt.Fprintf(&b, "| %s (%s) | %s | %s | **%s** | %s |\n", cell.Replace(c.Claim), cell.Replace(c.Where), cell.Replace(c.Paper), cell.Replace(c.Ours), c.Verdict, linked(c.Figure))
+	}
+	b.WriteString("\n### How each verdict follows\n\n")
+	for _, c := range claims {
+		if c.Rule != "" {
+			fmt.Fprintf(&b, "- *%s*: %s\n", c.Claim, c.Rule)
+		}
+	}
+	return b.String()
+}
+
+func linked(figure string) string {
+	if figure == "" {
+		return "–"
+	}
+	return fmt.Sprintf("[%s](figures/%s/%s.png)", figure, figure, figure)
+}
+
+// ShortMarkdown is the front page's list: at most ten claims in plain words.
+func ShortMarkdown(claims []Claim) string {
+	var b strings.Builder
+	b.WriteString("| the paper says | found here | verdict |\n|---|---|---|\n")
+	for _, c := range claims {
+		if c.Plain != "" {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell.Replace(c.Claim), cell.Replace(c.Plain), c.Verdict)
+		}
 	}
 	return b.String()
 }
@@ -104,7 +169,7 @@ func ranged(v []float64) string {
 		return "–"
 	}
 	mean, low, high := spread(v)
-	return fmt.Sprintf("%.3g [%.3g, %.3g], %d models", mean, low, high, len(v))
+	return fmt.Sprintf("%.2g [%.2g … %.2g] (%d models)", mean, low, high, len(v))
 }
 
 // floats reads a column of the rows in which other columns have given values: pairs of name and value.
@@ -113,10 +178,7 @@ func floats(t *table.Table, column string, where ...any) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	keep := make([]bool, len(v))
-	for i := range keep {
-		keep[i] = true
-	}
+	keep := slices.Repeat([]bool{true}, len(v))
 	for k := 0; k < len(where); k += 2 {
 		texts, err := t.Text(where[k].(string))
 		if err != nil {
@@ -135,10 +197,9 @@ func floats(t *table.Table, column string, where ...any) ([]float64, error) {
 	return out, nil
 }
 
-func share(v []float64) float64 {
-	n := 0.0
-	for _, x := range v {
-		n += x
+func orMissing(err error, what string) error {
+	if err != nil {
+		return err
 	}
-	return n / float64(len(v))
+	return fmt.Errorf("%w: %s", errNothing, what)
 }

@@ -78,11 +78,11 @@ func Comparison(sources []string, results []*fit.Result) *table.Table {
 
 // ForgetPoints are the thresholds of a study by N_S, one for each seed, with what is to be said about them.
 func ForgetPoints(root, plan, policy, rule string) ([]fit.Point, []fit.Outcome, []string, error) {
-	t, err := study.Read(root, plan, "outcome")
+	models, err := Models(root, plan)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	outcomes, unlearned, err := Outcomes(t, policy, rule)
+	outcomes, unlearned, unjudged, err := Outcomes(of(models, with(policy)), rule, limits)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -90,9 +90,12 @@ func ForgetPoints(root, plan, policy, rule string) ([]fit.Point, []fit.Outcome, 
 	if n := len(warnings); n > 2 {
 		warnings = []string{fmt.Sprintf("%d of %d thresholds: passes at a shorter length than one where it fails; the longest failing one counts", n, len(points))}
 	}
+	all := unlearned + unjudged + len(outcomes)
 	if unlearned > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d of %d models have not learned the stream (accuracy within the window below %g) and are left out",
-			unlearned, unlearned+len(outcomes), LearnedAccuracy))
+		warnings = append(warnings, fmt.Sprintf("%d of %d models have not learned the stream (accuracy within the window below %g) and are left out", unlearned, all, LearnedAccuracy))
+	}
+	if unjudged > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d of %d models cannot be judged by the rule %s and are left out", unjudged, all, rule))
 	}
 	return points, outcomes, warnings, nil
 }

@@ -5,67 +5,66 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
+	"stuffed/pkg/collapse"
 	"stuffed/pkg/fit"
 	"stuffed/pkg/table"
 )
 
-// Rules by which a model fails beyond its training length: ratio (loss over the last half of the sequence above twice
-// that of the second half of the window), paper (any bucket above twice the largest in the window) and strict (0.1 nats
-// above the window's level, persistently); the last two as package collapse judges them.
-var Rules = map[string]string{"ratio": "fails", "paper": "paper", "strict": "strict"}
+// Rules by which a model fails beyond its training length: excess (nats over the level within the window), recall (points
+// lost), ratio (far above twice the level within, where that is large enough for a ratio; see collapse.Limits), paper (as in
+// arXiv 2410.07145: mean loss of all tokens, any position beyond T above twice the largest within) and strict (0.1 nats above
+// the level within, persistently, as package collapse judges the traced sequences).
+var Rules = []string{"excess", "recall", "ratio", "paper", "strict"}
+
+// Fails is what a rule says about a model.
+func (m Model) Fails(rule string, l collapse.Limits) (collapse.Answer, error) {
+	yes := map[bool]collapse.Answer{false: collapse.No, true: collapse.Yes}
+	switch rule {
+	case "excess":
+		return l.ByExcess(m.Failure), nil
+	case "recall":
+		return l.ByRecall(m.Failure), nil
+	case "ratio":
+		return l.ByRatio(m.Failure), nil
+	case "paper":
+		return yes[m.AllRatio > l.Factor], nil
+	case "strict":
+		return yes[m.Strict], nil
+	}
+	return collapse.Unknown, fmt.Errorf("rule %q is unknown; use one of %s", rule, strings.Join(Rules, ", "))
+}
+
+// failing is the answer of the rule of the excess loss.
+func (m Model) failing() bool { return limits.ByExcess(m.Failure) == collapse.Yes }
+
+var limits = collapse.DefaultLimits()
 
 // LearnedAccuracy is the share of values that a model must recall within its window to count as having learned the
 // stream. One that has not is bad everywhere alike, which no rule may take for robustness.
 const LearnedAccuracy = 0.5
 
-// learned keeps the models that have learned.
-func learned(outcome *table.Table) (*table.Table, error) {
-	accuracy, err := outcome.Float("inside_accuracy")
-	if err != nil {
-		return nil, err
-	}
-	t := outcome.Filter(func(i int) bool { return accuracy[i] >= LearnedAccuracy })
-	if t.Rows() == 0 {
-		return nil, fmt.Errorf("%w: no model has learned the stream", errNothing)
-	}
-	return t, nil
-}
-
-// Outcomes are the verdicts of a rule on the models of one initial state at the end of training. T is in K tokens. A run is
-// a seed at a number of heads: equal N_S reached by other heads is a threshold of its own. Models that have not learned the
-// stream are left out and counted.
-func Outcomes(outcome *table.Table, policy, rule string) (out []fit.Outcome, unlearned int, err error) {
-	column, known := Rules[rule]
-	if !known {
-		return nil, 0, fmt.Errorf("rule %q is unknown; use ratio, paper or strict", rule)
-	}
-	all, err := Last(outcome)
-	if err != nil {
-		return nil, 0, err
-	}
-	if all, err = Where(all, "policy", policy); err != nil {
-		return nil, 0, err
-	}
-	t, err := learned(all)
-	if err != nil {
-		return nil, 0, err
-	}
-	columns := map[string][]float64{}
-	for _, name := range []string{"n_s", "train_length", "seed", "heads", column} {
-		if columns[name], err = t.Float(name); err != nil {
-			return nil, 0, err
+// Outcomes are the verdicts of a rule on models. T is in K tokens. A run is a seed at a number of heads: equal N_S reached by
+// other heads is a threshold of its own. Models that have not learned the stream, and those that the rule cannot judge, are
+// left out and counted.
+func Outcomes(models []Model, rule string, l collapse.Limits) (out []fit.Outcome, unlearned, unjudged int, err error) {
+	for _, m := range models {
+		if !m.Learned() {
+			unlearned++
+			continue
 		}
-	}
-	for i := range t.Rows() {
-		if v := columns[column][i]; v == 0 || v == 1 {
-			out = append(out, fit.Outcome{N: columns["n_s"][i], T: columns["train_length"][i] / 1024, Run: fmt.Sprintf("seed %g, %g heads", columns["seed"][i], columns["heads"][i]), Fails: v == 1})
+		answer, err := m.Fails(rule, l)
+		if err != nil {
+			return nil, 0, 0, err
 		}
+		if answer == collapse.Unknown {
+			unjudged++
+			continue
+		}
+		out = append(out, fit.Outcome{N: m.NS, T: float64(m.T) / kilo, Run: fmt.Sprintf("seed %d, %d heads", m.Seed, m.Heads), Fails: answer == collapse.Yes})
 	}
-	if len(out) == 0 {
-		return nil, 0, fmt.Errorf("no model was judged by the rule %s", rule)
-	}
-	return out, all.Rows() - t.Rows(), nil
+	return out, unlearned, unjudged, nil
 }
 
 // Capacity brackets how far back models recall: for every N and seed the largest age at which the values of repeated keys

@@ -29,6 +29,7 @@ type Seen struct {
 	TrainLength      int
 	States, Losses   *table.Table
 	Channels, Counts *table.Table // nil unless asked for
+	Conv             *table.Table // nil unless asked for
 	Verdict          *collapse.Verdict
 	About            *manifest.Manifest
 }
@@ -72,7 +73,7 @@ func Look(ctx context.Context, q Question, root string) (*Seen, error) {
 		name string
 		to   **table.Table
 		want bool
-	}{{trace.States, &s.States, true}, {trace.Losses, &s.Losses, true}, {trace.Channels, &s.Channels, len(c.Channels) > 0}, {trace.Counts, &s.Counts, len(q.Histogram) > 0}} {
+	}{{trace.States, &s.States, true}, {trace.Losses, &s.Losses, true}, {trace.Channels, &s.Channels, len(c.Channels) > 0}, {trace.Counts, &s.Counts, len(q.Histogram) > 0}, {trace.Conv, &s.Conv, c.Conv}} {
 		if !part.want {
 			continue
 		}

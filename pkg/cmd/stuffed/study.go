@@ -196,7 +196,7 @@ func kindOf(backend string) string {
 }
 
 func studyClaims() *cobra.Command {
-	var root, output, readme string
+	var root, output, readme, results string
 	c := &cobra.Command{
 		Use: "claims", Short: "Hold every claim of the paper against the collected studies", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -204,26 +204,33 @@ func studyClaims() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text := paper.ClaimsMarkdown(claims)
 			if output != "" {
 				if err := paper.ClaimsTable(claims).Write(output); err != nil {
 					return err
 				}
 			}
-			if readme == "" {
-				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
-				return err
+			for path, text := range map[string]string{readme: paper.ShortMarkdown(claims), results: paper.ClaimsMarkdown(claims)} {
+				if path == "" {
+					continue
+				}
+				data, err := report.Between(path, "claims", text)
+				if err != nil {
+					return err
+				}
+				if err := atomic.Bytes(path, data); err != nil {
+					return err
+				}
 			}
-			data, err := report.Between(readme, "claims", text)
-			if err != nil {
-				return err
+			if readme == "" && results == "" {
+				_, err = fmt.Fprint(cmd.OutOrStdout(), paper.ClaimsMarkdown(claims))
 			}
-			return atomic.Bytes(readme, data)
+			return err
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&root, "root", study.Shipped, "folder of the collected studies, one folder for each plan")
 	f.StringVar(&output, "output", "", "also write the claims as a table (.csv or .parquet)")
-	f.StringVar(&readme, "readme", "", "write them between the lines <!-- claims --> and <!-- /claims --> of this file")
+	f.StringVar(&readme, "readme", "", "write the short list between the lines <!-- claims --> and <!-- /claims --> of this file")
+	f.StringVar(&results, "results", "", "write the whole list between the lines <!-- claims --> and <!-- /claims --> of this file")
 	return c
 }

@@ -1,0 +1,285 @@
+package paper
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+
+	"stuffed/pkg/collapse"
+	"stuffed/pkg/study"
+	"stuffed/pkg/table"
+)
+
+// The studies that claims draw on.
+const (
+	ForgetPlan   = "forget"        // N × T at a fixed gap
+	CapacityPlan = "capacity"      // N × T at a gap as long as the window
+	RecallPlan   = "recall-table"  // the setting of over-training and cure
+	LongPlan     = "over-training" // models of the recall table, trained for twice as long
+	TextPlan     = "text"          // bytes of ordinary text
+)
+
+// AllPlans are the studies of trained models, in the order in which a configuration that several of them trained is taken.
+var AllPlans = []string{ForgetPlan, LongPlan, CapacityPlan, TextPlan, RecallPlan}
+
+// Model is one trained model of a study at the end of its training, judged.
+type Model struct {
+	Plan, Row, Policy                 string
+	Seed, State, Heads, Width, T, Gap int
+	NS                                float64 // millions of scalars
+	Tokens                            int64   // of training
+	Times                             float64 // training lengths of a sequence
+	collapse.Failure
+	InsideRecall float64 // share of values recalled within the window
+	AllRatio     float64 // the paper's quantity: largest mean loss of all tokens beyond T over the largest within it
+	AllWithin    float64 // nats, the largest mean loss of all tokens within T
+	Strict       bool    // of package collapse, on the traced sequences
+	First        string  // what came first there, explosion being growth by 2
+	LossOnset    float64 // tokens; NaN: none
+	All          []HeadGrowth
+}
+
+// HeadGrowth is what a head keeps and by how much its state grows.
+type HeadGrowth struct {
+	Layer, Head          int
+	Retained             float64 // share of a token left after T tokens, within the window
+	Growth               float64 // largest norm beyond T over the largest within
+	Onset                float64 // of growth by 2, tokens; NaN: none
+	Incoherent, Coherent float64 // growth of a head that goes on as within the window, see collapse.Filling
+}
+
+// Grows: the norm stays above twice its in-window maximum.
+func (h HeadGrowth) Grows() bool { return !math.IsNaN(h.Onset) }
+
+// Explodes: it grows, and beyond what filling up can explain.
+func (h HeadGrowth) Explodes() bool { return h.Grows() && h.Growth > h.Coherent }
+
+// Top is the head that grows most.
+func (m Model) Top() HeadGrowth {
+	return slices.MaxFunc(m.All, func(a, b HeadGrowth) int { return cmp.Compare(a.Growth, b.Growth) })
+}
+
+// Keeper is the head that retains most within the window.
+func (m Model) Keeper() HeadGrowth {
+	return slices.MaxFunc(m.All, func(a, b HeadGrowth) int { return cmp.Compare(a.Retained, b.Retained) })
+}
+
+// Count of heads that have a property.
+func (m Model) Count(has func(HeadGrowth) bool) (n int) {
+	for _, h := range m.All {
+		if has(h) {
+			n++
+		}
+	}
+	return n
+}
+
+// Grows and Explodes: any head does.
+func (m Model) Grows() bool    { return m.Count(HeadGrowth.Grows) > 0 }
+func (m Model) Explodes() bool { return m.Count(HeadGrowth.Explodes) > 0 }
+
+// Learned: see LearnedAccuracy. On text, where nothing is repeated by design, every model counts.
+func (m Model) Learned() bool { return m.Plan == TextPlan || m.InsideRecall >= LearnedAccuracy }
+
+func (m Model) String() string {
+	return fmt.Sprintf("%s, N %d, T %d, %s, seed %d", m.Plan, m.State, m.T, m.Policy, m.Seed)
+}
+
+// setting is what tells configurations apart.
+func (m Model) setting() string {
+	return fmt.Sprint(m.Plan == TextPlan, m.State, m.Heads, m.Width, m.T, m.Gap, m.Policy, m.Seed, m.Tokens)
+}
+
+// Models are the models of the given plans, each configuration once: the studies share some rows, and recall-table trains
+// configurations of forget again. A study that is not there is an error if it is the only one asked for.
+func Models(root string, plans ...string) (all []Model, err error) {
+	seen := map[string]bool{}
+	found := 0
+	for _, plan := range plans {
+		list, err := modelsOf(root, plan)
+		if errors.Is(err, fs.ErrNotExist) && len(plans) > 1 {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("study %s: %w", plan, err)
+		}
+		found++
+		for _, m := range list {
+			if s := m.setting(); !seen[s] {
+				seen[s], all = true, append(all, m)
+			}
+		}
+	}
+	if found == 0 {
+		return nil, fmt.Errorf("none of the studies %v is there: %w", plans, fs.ErrNotExist)
+	}
+	return all, nil
+}
+
+func modelsOf(root, plan string) ([]Model, error) {
+	outcome, err := chosen(root, plan, "outcome")
+	if err != nil {
+		return nil, err
+	}
+	losses, err := chosen(root, plan, "loss")
+	if err != nil {
+		return nil, err
+	}
+	heads, err := study.Read(root, plan, "heads")
+	if err != nil {
+		return nil, err
+	}
+	o, err := readOf(outcome, []string{"row", "policy", "first"}, []string{"replica", "seed", "state", "heads", "width", "train_length", "gap", "n_s", "tokens",
+		"inside_accuracy", "strict", "degradation_onset"})
+	if err != nil {
+		return nil, err
+	}
+	curves, err := curvesOf(losses)
+	if err != nil {
+		return nil, err
+	}
+	grown, err := headsOf(heads)
+	if err != nil {
+		return nil, err
+	}
+	var out []Model
+	for i := range outcome.Rows() {
+		whole := func(name string) int { return int(o.float[name][i]) }
+		m := Model{Plan: plan, Row: o.text["row"][i], Policy: o.text["policy"][i], Seed: whole("seed"), State: whole("state"), Heads: whole("heads"),
+			Width: whole("width"), T: whole("train_length"), Gap: whole("gap"), NS: o.float["n_s"][i], Tokens: int64(whole("tokens")),
+			InsideRecall: o.float["inside_accuracy"][i], Strict: o.float["strict"][i] == 1, First: o.text["first"][i], LossOnset: o.float["degradation_onset"][i]}
+		key := replicaKey{m.Row, whole("replica")}
+		c := curves[key]
+		if len(c) == 0 || len(grown[key]) == 0 {
+			return nil, fmt.Errorf("row %s, replica %d has an outcome, but no losses or no heads; collect the study again", m.Row, key.replica)
+		}
+		length := 0.0
+		for _, b := range c {
+			length = max(length, b.end)
+		}
+		m.Times = length / float64(m.T)
+		m.Failure = c.failure(float64(m.T), length)
+		m.AllRatio, m.AllWithin = c.allRatio(float64(m.T))
+		for _, h := range grown[key] {
+			h.Incoherent, h.Coherent = collapse.Filling(h.Retained, m.Times)
+			m.All = append(m.All, h)
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+type replicaKey struct {
+	row     string
+	replica int
+}
+
+// columnsOf are columns of a table by name.
+type columnsOf struct {
+	text  map[string][]string
+	float map[string][]float64
+}
+
+func readOf(t *table.Table, texts, floats []string) (c columnsOf, err error) {
+	c = columnsOf{map[string][]string{}, map[string][]float64{}}
+	for _, name := range texts {
+		if c.text[name], err = t.Text(name); err != nil {
+			return c, err
+		}
+	}
+	for _, name := range floats {
+		if c.float[name], err = t.Float(name); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// bucket is the mean loss of some positions.
+type bucket struct {
+	from, end, values float64
+	loss, accuracy    collapse.Estimate
+	all               float64 // loss of all tokens
+}
+
+type curve []bucket
+
+func curvesOf(t *table.Table) (map[replicaKey]curve, error) {
+	c, err := readOf(t, []string{"row"}, []string{"replica", "position", "end", "loss", "loss_low", "loss_high", "accuracy", "accuracy_low", "accuracy_high", "repeats", "loss_all"})
+	if err != nil {
+		return nil, err
+	}
+	out := map[replicaKey]curve{}
+	for i, row := range c.text["row"] {
+		of := func(name string) collapse.Estimate {
+			return collapse.Estimate{Mean: c.float[name][i], Low: c.float[name+"_low"][i], High: c.float[name+"_high"][i], Values: int64(c.float["repeats"][i])}
+		}
+		k := replicaKey{row, int(c.float["replica"][i])}
+		out[k] = append(out[k], bucket{c.float["position"][i], c.float["end"][i], c.float["repeats"][i], of("loss"), of("accuracy"), c.float["loss_all"][i]})
+	}
+	return out, nil
+}
+
+// mean over the buckets whose middle lies in a range, weighted by their values.
+func (c curve) mean(from, to float64, of func(bucket) collapse.Estimate) collapse.Estimate {
+	var sum, n, squares float64
+	known := true
+	for _, b := range c {
+		if middle := (b.from + b.end) / 2; middle < from || middle >= to || b.values == 0 {
+			continue
+		}
+		e := of(b)
+		sum, n = sum+b.values*e.Mean, n+b.values
+		squares += math.Pow(b.values*e.Error(), 2)
+		known = known && !math.IsNaN(e.Low)
+	}
+	out := collapse.Estimate{Mean: sum / n, Low: math.NaN(), High: math.NaN(), Values: int64(n)}
+	if known && n > 0 {
+		half := 1.96 * math.Sqrt(squares) / n
+		out.Low, out.High = out.Mean-half, out.Mean+half
+	}
+	return out
+}
+
+func (c curve) failure(T, length float64) collapse.Failure {
+	loss := func(b bucket) collapse.Estimate { return b.loss }
+	recall := func(b bucket) collapse.Estimate {
+		a := b.accuracy
+		return collapse.Estimate{Mean: 100 * a.Mean, Low: 100 * a.Low, High: 100 * a.High, Values: a.Values}
+	}
+	f := collapse.Failure{Inside: c.mean(T/2, T, loss), Far: c.mean(length/2, length, loss)}
+	f.Excess = f.Far.Minus(f.Inside)
+	f.RecallLost = c.mean(T/2, T, recall).Minus(c.mean(length/2, length, recall))
+	return f
+}
+
+func (c curve) allRatio(T float64) (ratio, inside float64) {
+	within, beyond := math.Inf(-1), math.Inf(-1)
+	for _, b := range c {
+		switch {
+		case math.IsNaN(b.all):
+		case b.from < T:
+			within = max(within, b.all)
+		default:
+			beyond = max(beyond, b.all)
+		}
+	}
+	return beyond / within, within
+}
+
+func headsOf(t *table.Table) (map[replicaKey][]HeadGrowth, error) {
+	c, err := readOf(t, []string{"row"}, []string{"replica", "layer", "head", "retention_window", "ratio", "onset"})
+	if err != nil {
+		return nil, err
+	}
+	out := map[replicaKey][]HeadGrowth{}
+	for i, row := range c.text["row"] {
+		k := replicaKey{row, int(c.float["replica"][i])}
+		out[k] = append(out[k], HeadGrowth{Layer: int(c.float["layer"][i]), Head: int(c.float["head"][i]), Retained: c.float["retention_window"][i],
+			Growth: c.float["ratio"][i], Onset: c.float["onset"][i]})
+	}
+	return out, nil
+}

@@ -1,0 +1,191 @@
+package paper
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat/combin"
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// Verdicts on a claim.
+const (
+	Reproduced   = "reproduced"        // settings that decide, decide for it, and are more than those left open
+	Contradicted = "contradicted"      // settings that decide, decide against it, and are more than those left open
+	Mixed        = "mixed"             // some settings decide for it, others against
+	Undecided    = "undecided"         // intervals or tests leave both open
+	NotTestable  = "not testable here" // the claim cannot come out either way with these models; the text says why
+	NoResult     = "no result yet"     // the study has not run
+)
+
+// Side is what one setting says about a claim.
+type Side int
+
+// Sides of a claim.
+const (
+	Open Side = iota
+	For
+	Against
+)
+
+// Verdict joins the settings of a claim. Settings that are open do not count beside more that decide.
+func Verdict(sides ...Side) string {
+	count := map[Side]int{}
+	for _, s := range sides {
+		count[s]++
+	}
+	switch {
+	case count[For] > 0 && count[Against] > 0:
+		return Mixed
+	case count[For]+count[Against] <= count[Open]:
+		return Undecided
+	case count[For] > 0:
+		return Reproduced
+	case count[Against] > 0:
+		return Contradicted
+	}
+	return Undecided
+}
+
+// decided is For when a rule holds, Against when its opposite does.
+func decided(yes, no bool) Side {
+	switch {
+	case yes && !no:
+		return For
+	case no && !yes:
+		return Against
+	}
+	return Open
+}
+
+// Mean of some models with a 95 % interval over them (Student); the interval of fewer than two is unbounded.
+type Mean struct {
+	Value, Low, High float64
+	N                int
+}
+
+func meanOf(v []float64) Mean {
+	n := len(v)
+	m := Mean{math.NaN(), math.Inf(-1), math.Inf(1), n}
+	if n == 0 {
+		return m
+	}
+	m.Value = 0
+	for _, x := range v {
+		m.Value += x / float64(n)
+	}
+	if n < 2 {
+		return m
+	}
+	squares := 0.0
+	for _, x := range v {
+		squares += (x - m.Value) * (x - m.Value)
+	}
+	half := distuv.StudentsT{Sigma: 1, Nu: float64(n - 1)}.Quantile(0.975) * math.Sqrt(squares/float64(n-1)/float64(n))
+	m.Low, m.High = m.Value-half, m.Value+half
+	return m
+}
+
+// minus is the difference of two groups, with the interval of Welch.
+func minus(a, b []float64) Mean {
+	x, y := meanOf(a), meanOf(b)
+	d := Mean{x.Value - y.Value, math.Inf(-1), math.Inf(1), x.N + y.N}
+	if x.N < 2 || y.N < 2 {
+		return d
+	}
+	u, w := variance(a)/float64(x.N), variance(b)/float64(y.N)
+	if u+w == 0 {
+		d.Low, d.High = d.Value, d.Value
+		return d
+	}
+	nu := (u + w) * (u + w) / (u*u/float64(x.N-1) + w*w/float64(y.N-1))
+	half := distuv.StudentsT{Sigma: 1, Nu: nu}.Quantile(0.975) * math.Sqrt(u+w)
+	d.Low, d.High = d.Value-half, d.Value+half
+	return d
+}
+
+func variance(v []float64) float64 {
+	m, s := 0.0, 0.0
+	for _, x := range v {
+		m += x / float64(len(v))
+	}
+	for _, x := range v {
+		s += (x - m) * (x - m)
+	}
+	return s / float64(len(v)-1)
+}
+
+// exp turns a mean of logarithms into a factor.
+func (m Mean) exp() Mean { return Mean{math.Exp(m.Value), math.Exp(m.Low), math.Exp(m.High), m.N} }
+
+func (m Mean) String() string {
+	if m.N < 2 {
+		return fmt.Sprintf("%.2g (1 model)", m.Value)
+	}
+	return fmt.Sprintf("%.2g [%.2g, %.2g]", m.Value, m.Low, m.High)
+}
+
+// signTest is the two-sided p-value of so many of one kind against so many of another.
+func signTest(a, b int) float64 {
+	n, k := a+b, min(a, b)
+	if n == 0 {
+		return 1
+	}
+	p := 0.0
+	for i := 0; i <= k; i++ {
+		p += math.Exp(logChoose(n, i) - float64(n)*math.Ln2)
+	}
+	return min(2*p, 1)
+}
+
+func logChoose(n, k int) float64 { return combin.LogGeneralizedBinomial(float64(n), float64(k)) }
+
+// pair is a yes or no beside another, within a stratum.
+type pair struct {
+	stratum string
+	a, b    bool
+}
+
+// association is the one-sided exact p-value that a and b coincide at least as often as seen, were they independent within
+// each stratum (Fisher's test over strata).
+func association(pairs []pair) (both, expected, p float64) {
+	type margins struct{ n, a, b, both int }
+	strata, order := map[string]*margins{}, []string(nil)
+	for _, q := range pairs {
+		m := strata[q.stratum]
+		if m == nil {
+			m = &margins{}
+			strata[q.stratum], order = m, append(order, q.stratum)
+		}
+		m.n++
+		if q.a {
+			m.a++
+		}
+		if q.b {
+			m.b++
+		}
+		if q.a && q.b {
+			m.both++
+		}
+	}
+	slices.Sort(order)
+	chance, seen := []float64{1}, 0
+	for _, name := range order {
+		m := strata[name]
+		seen += m.both
+		expected += float64(m.a) * float64(m.b) / float64(m.n)
+		next := make([]float64, len(chance)+min(m.a, m.b))
+		for k := max(0, m.a+m.b-m.n); k <= min(m.a, m.b); k++ {
+			w := math.Exp(logChoose(m.a, k) + logChoose(m.n-m.a, m.b-k) - logChoose(m.n, m.b))
+			for i, c := range chance {
+				next[i+k] += c * w
+			}
+		}
+		chance = next
+	}
+	for i := seen; i < len(chance); i++ {
+		p += chance[i]
+	}
+	return float64(seen), expected, min(p, 1)
+}
