@@ -100,7 +100,7 @@ func All(q Query) ([]Bound, error) {
 		{Name: "rank", Formula: "M ≤ N", Source: "linear algebra: N+1 vectors of N dimensions depend on each other",
 			MaxItems: num(float64(rank)), Possible: yes(q.Items <= rank),
 			Condition: fmt.Sprintf("exact and linear reading, %d heads of head_dim %d, each key in one head", q.Heads, q.HeadDim)},
-		{Name: "interference", Formula: "ν = Σ_i α^(2(j−i))/N, accuracy = E Π_c Φ(x/σ_c), x ~ N(P, Pν)", Source: "see Interference",
+		{Name: "interference", Formula: "ν = Σ_i α^(2(j−i))/N, accuracy = E Π_c Φ(x/σ_c), x ~ N(P, Pν)", Source: "signal and noise of summed outer products, derived with bound.Interference",
 			Accuracy: num(accuracy), Possible: yes(accuracy >= 1-q.Error),
 			Condition: "random keys added up in one head; expected, not a bound on other ways of writing"},
 		{Name: "cache", Formula: "M ≤ bytes / (2·layers·d·bytes of a scalar)", Source: "attention keeps a key and a value of every token in every layer",

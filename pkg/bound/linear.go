@@ -20,7 +20,7 @@ const strata = 64
 //	ν = Σ_{i≠j} w_i²/N   noise in each channel, since E⟨k_i, k_j⟩² = 1/N
 //
 // the right code scores N(P, Pν), a code that is not in memory N(0, P(1+ν)) and that of item i N(0, P(1+ν) + P²w_i²/N).
-// Scores are taken as independent.
+// Scores are taken as independent; guessing is the least.
 func Interference(items, keyDim, channels, values int, decay float64) float64 {
 	groups := min(items, strata)
 	age := func(g int) float64 { return (float64(g)+0.5)*float64(items)/float64(groups) - 0.5 }
@@ -37,7 +37,7 @@ func Interference(items, keyDim, channels, values int, decay float64) float64 {
 		}
 		total += nearest(noise, weights, counts, keyDim, channels, values)
 	}
-	return total / float64(groups)
+	return max(total/float64(groups), 1/float64(values))
 }
 
 // nearest is the probability that the right code scores highest under noise of variance ν and counts other items of

@@ -20,6 +20,8 @@ var associations = []Kind{
 		func() maker { return &retrieval{Vocab: 8192, Values: 1, Queries: 1} }},
 	{"recall", "recall-1", "the recall stream: pairs that come back after at most gap pairs", false,
 		func() maker { return &recall{Keys: 3840, Values: 256, Gap: 32} }},
+	{"recall-list", "recall-list-1", "a list of pairs in the ids of the recall stream, then every key once more among other pairs", false,
+		func() maker { return &recallList{Keys: 3840, Values: 256} }},
 }
 
 // mqar is multi-query associative recall (arXiv 2312.04927, appendix E) in the form of its authors' generator: pairs of a

@@ -11,7 +11,7 @@ import (
 // oracles answer from what a reader sees, the ids before each question or the text before the answer, knowing the rules
 // of the task and nothing of how the record was made.
 var oracles = map[string]func(t *testing.T, r Record) Answer{
-	"mqar": lastValue(1, 1), "mqar-forgetting": lastValue(1, 1), "recall": lastValue(1, 1), "mqar-compositional": lastValue(2, 1),
+	"mqar": lastValue(1, 1), "mqar-forgetting": lastValue(1, 1), "recall": lastValue(1, 1), "recall-list": lastValue(1, 1), "mqar-compositional": lastValue(2, 1),
 	"retrieval": everyValue, "copy": copied, "copy-duplicate": copied, "copy-prefix": following, "copy-suffix": following,
 	"selective-copying": scattered, "induction": induced, "parity": folded(2), "permutations": folded(120),
 	"passkey":       matched(`(?:passkey|pass key|key) is (\d+)\.`),
@@ -30,7 +30,7 @@ func lastValue(key, _ int) func(*testing.T, Record) Answer {
 		var a Answer
 		bound := map[string]int32{}
 		end := r.Positions[0] + 1 - key
-		if r.Task != "recall" {
+		if r.Task != "recall" && r.Task != "recall-list" {
 			end = contextOf(r, key)
 		}
 		at := 0
@@ -41,7 +41,7 @@ func lastValue(key, _ int) func(*testing.T, Record) Answer {
 		}
 		read(end)
 		for _, p := range r.Positions {
-			if r.Task == "recall" {
+			if r.Task == "recall" || r.Task == "recall-list" {
 				read(p + 1)
 			}
 			a.IDs = append(a.IDs, bound[fmt.Sprint(r.IDs[p+1-key:p+1])])

@@ -118,3 +118,62 @@ func (t *recall) fill(s *draw.Stream, r *Record) error {
 func (t *recall) guess(s *draw.Stream, r *Record) answer { return uniform(s, r, t.Keys, t.Values) }
 func (t *recall) chance() float64                        { return 1 / float64(t.Values) }
 func (t *recall) vocab() int                             { return t.Keys + t.Values }
+
+// recallList asks a model that was trained on the recall stream how many pairs it holds: Pairs pairs of different keys, then
+// each key once more, its value behind it, in random order among pairs of other keys. Values are drawn with replacement,
+// as in the stream.
+type recallList struct {
+	Keys   int `json:"keys" about:"keys that there are"`
+	Values int `json:"values" about:"values that there are"`
+	Pairs  int `json:"pairs" about:"pairs of the list; 0: a quarter of those that fit"`
+
+	length int
+}
+
+func (t *recallList) open(length int, _ datasets.Encoder) error {
+	t.length = length
+	if t.Pairs == 0 {
+		t.Pairs = min(max(length/8, 1), t.Keys-1)
+	}
+	if err := within(bounds{"keys", t.Keys, 2, 1 << 30}, bounds{"values", t.Values, 2, 1 << 30}, bounds{"pairs", t.Pairs, 1, t.Keys - 1}); err != nil {
+		return err
+	}
+	if need := 4 * t.Pairs; need > length {
+		return &TooShortError{Length: length, Minimum: need, Set: "fewer pairs"}
+	}
+	return nil
+}
+
+func (t *recallList) fill(s *draw.Stream, r *Record) error {
+	order := distinct(s, t.Keys, t.Pairs)
+	value := func() int32 { return int32(t.Keys + s.Below(t.Values)) }
+	bound := map[int32]int32{}
+	for _, k := range order {
+		bound[int32(k)] = value()
+		r.IDs = append(r.IDs, int32(k), bound[int32(k)])
+	}
+	asked := map[int]int32{} // slot → key
+	for i, slot := range distinct(s, (t.length-2*t.Pairs)/2, t.Pairs) {
+		asked[slot] = int32(order[i])
+	}
+	for slot := 0; len(r.IDs) < t.length; slot++ {
+		k, again := asked[slot]
+		v := bound[k]
+		if again {
+			r.Positions, r.Answers = append(r.Positions, len(r.IDs)), append(r.Answers, v)
+		} else {
+			for k, again = int32(s.Below(t.Keys)), true; again; _, again = bound[k] {
+				k = int32(s.Below(t.Keys))
+			}
+			v = value()
+		}
+		r.IDs = append(r.IDs, k, v)
+	}
+	r.IDs = r.IDs[:t.length]
+	r.Group = fmt.Sprint("pairs ", t.Pairs)
+	return nil
+}
+
+func (t *recallList) guess(s *draw.Stream, r *Record) answer { return uniform(s, r, t.Keys, t.Values) }
+func (t *recallList) chance() float64                        { return 1 / float64(t.Values) }
+func (t *recallList) vocab() int                             { return t.Keys + t.Values }

@@ -85,6 +85,7 @@ type Task struct {
 	Length int // tokens
 	Params json.RawMessage
 	maker  maker
+	enc    datasets.Encoder
 }
 
 // Open prepares a task. Params are those of the kind, by name; what is not named has its default. The tokenizer may be
@@ -94,7 +95,7 @@ func Open(name string, length int, params map[string]any, enc datasets.Encoder) 
 	if i < 0 {
 		return nil, fmt.Errorf("task %q is unknown; there are %s", name, strings.Join(Names(), ", "))
 	}
-	t := &Task{Kind: kinds[i], Length: length, maker: kinds[i].make()}
+	t := &Task{Kind: kinds[i], Length: length, maker: kinds[i].make(), enc: enc}
 	if length < 2 || length > 1<<30 {
 		return nil, fmt.Errorf("task %s: length is %d tokens, want 2 to %d", name, length, 1<<30)
 	}
@@ -197,6 +198,47 @@ func ParseParams(settings []string) (map[string]any, error) {
 		}
 	}
 	return params, nil
+}
+
+// Sweep opens a task at every length and every combination of the settings' values, which are separated by commas. A
+// combination that does not fit is left out, unless none fits.
+func Sweep(name string, lengths []int, settings []string, enc datasets.Encoder) (all []*Task, err error) {
+	combined := [][]string{nil}
+	for _, s := range settings {
+		key, values, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("param %q: must be key=value", s)
+		}
+		var next [][]string
+		for _, before := range combined {
+			for _, v := range strings.Split(values, ",") {
+				next = append(next, append(slices.Clone(before), key+"="+v))
+			}
+		}
+		combined = next
+	}
+	var short error
+	for _, length := range lengths {
+		for _, one := range combined {
+			params, err := ParseParams(one)
+			if err != nil {
+				return nil, err
+			}
+			t, err := Open(name, length, params, enc)
+			if tooShort := (*TooShortError)(nil); errors.As(err, &tooShort) {
+				short = err
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, t)
+		}
+	}
+	if len(all) == 0 {
+		return nil, short
+	}
+	return all, nil
 }
 
 // Vocab is the number of ids, 0 if it is the tokenizer's.

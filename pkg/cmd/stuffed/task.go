@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 
 	"stuffed/datasets"
 	"stuffed/datasets/prompt"
+	"stuffed/pkg/eval"
+	"stuffed/pkg/notebook"
 	"stuffed/pkg/task"
 )
 
@@ -18,7 +21,7 @@ func init() { commands = append(commands, taskCommand) }
 
 func taskCommand() *cobra.Command {
 	c := &cobra.Command{Use: "task", Short: "Tasks that measure what a model remembers"}
-	c.AddCommand(taskList(), taskWrite(), taskScore())
+	c.AddCommand(taskList(), taskWrite(), taskRun(), taskScore())
 	return c
 }
 
@@ -141,6 +144,71 @@ answer with it), answer and answers (its parts). A sequence depends on seed, ind
 	c.Flags().Int64Var(&first, "first", 0, "index of the first sequence")
 	c.Flags().StringVar(&output, "output", "", "file to write (.jsonl)")
 	return c
+}
+
+func taskRun() *cobra.Command {
+	var t taskFlags
+	var m modelFlags
+	var test task.Test
+	var output string
+	c := &cobra.Command{
+		Use:   "run --model DIR --task NAME --length N --count K [--set key=value …] --output R.parquet",
+		Short: "Ask a model the questions of a task",
+		Long: `Writes one row per sequence: accuracy (share of the answers that were the likeliest token, given those before), exact, loss
+(nats per answer) and, with --write, the same of what the model writes by itself; and prints the means by length and group.
+Lengths and values of params may be lists (--length 64,256 --set pairs=4,8,16): every combination that fits is asked. Sequences
+are those that stuffed task write makes with the same seed.`,
+		Example: `  stuffed task run --model out/my-model --task mqar --length 256 --set pairs=4,8,16,32 --count 200 --output out/mqar.parquet
+  stuffed task run --model out/my-model --task passkey --length 1K:8K:1K --count 200 --write --output out/passkey.parquet`,
+		RunE: func(c *cobra.Command, more []string) error {
+			return runTask(c.Context(), m, t, append(t.settings, more...), test, output)
+		},
+	}
+	m.add(c.Flags())
+	t.add(c)
+	f := c.Flags()
+	f.BoolVar(&test.Generate, "write", false, "also let the model write the answers that are one piece at the end")
+	f.IntVar(&test.Batch, "batch", 0, "sequences that run side by side (0: to choose)")
+	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
+	for _, name := range []string{"model", "output"} {
+		cobra.CheckErr(c.MarkFlagRequired(name))
+	}
+	return c
+}
+
+func runTask(ctx context.Context, m modelFlags, t taskFlags, settings []string, test task.Test, output string) error {
+	lengths, err := prompt.ParseLengths(t.length)
+	if err != nil {
+		return err
+	}
+	model, err := m.open()
+	if err != nil {
+		return err
+	}
+	var enc datasets.Encoder
+	for _, k := range task.Kinds() {
+		if k.Name == t.name && k.Text {
+			if enc, err = model.Encoder(); err != nil {
+				return err
+			}
+		}
+	}
+	if test.Tasks, err = task.Sweep(t.name, lengths, settings, enc); err != nil {
+		return err
+	}
+	test.Count, test.Seed = t.count, t.seed
+	progress := notebook.NewProgress("task "+t.name, 0, "tokens")
+	test.Progress = progress.Of
+	rows, err := eval.TaskFile(ctx, model, test, output)
+	if err != nil {
+		return err
+	}
+	progress.Done()
+	sum, err := task.Summary(rows)
+	if err != nil {
+		return err
+	}
+	return notebook.Table(sum.Without("member"), map[string]string{"length": "tokens", "loss": "nats"})
 }
 
 func taskScore() *cobra.Command {

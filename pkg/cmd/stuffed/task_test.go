@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stuffed/pkg/bound"
+	"stuffed/pkg/task"
+)
+
+func TestTaskCommands(t *testing.T) {
+	dir := t.TempDir()
+	records, answers := filepath.Join(dir, "t.jsonl"), filepath.Join(dir, "a.jsonl")
+	if _, err := execute(taskCommand(), "write", "--task", "mqar", "--length", "128", "--count", "3", "--seed", "2", "--set", "pairs=4", "--output", records); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var right strings.Builder
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for _, line := range lines {
+		var r task.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil || len(r.IDs) != 128 || len(r.Answers) != 4 || r.Group != "pairs 4" || r.Seed != 2 {
+			t.Fatalf("%v: %s", err, line)
+		}
+		a, err := json.Marshal(task.Answer{IDs: r.Answers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		right.Write(append(a, '\n'))
+	}
+	if err := os.WriteFile(answers, []byte(right.String()), 0o644); err != nil || len(lines) != 3 {
+		t.Fatal(len(lines), err)
+	}
+	out, err := execute(taskCommand(), "score", "--input", records, "--answers", answers)
+	var s task.Score
+	if err != nil || json.Unmarshal([]byte(out), &s) != nil || s.Accuracy != 1 || s.Tasks["mqar"].Groups["pairs 4"].Records != 3 {
+		t.Error(out, err)
+	}
+	if out, err = execute(taskCommand(), "list"); err != nil || !strings.Contains(out, "phone-book") || !strings.Contains(out, "pairs=0") {
+		t.Error(out, err)
+	}
+	for want, args := range map[string][]string{
+		"choose length ≥ 128":       {"write", "--task", "mqar", "--length", "64", "--set", "pairs=32", "--output", records},
+		`task "x" is unknown`:       {"write", "--task", "x", "--length", "64", "--output", records},
+		"count is 0":                {"write", "--task", "mqar", "--length", "64", "--count", "0", "--output", records},
+		"records: open":             {"score", "--input", filepath.Join(dir, "none"), "--answers", answers},
+		`param "pairs": must be`:    {"write", "--task", "mqar", "--length", "64", "--set", "pairs", "--output", records},
+		"no --output given":         {"write", "--task", "mqar", "--length", "64"},
+		`length is "many"`:          {"write", "--task", "mqar", "--length", "many", "--output", records},
+		"model's vocabulary only 2": {"run", "--model", "preset:byte", "--backend", "go", "--task", "mqar", "--length", "64", "--output", filepath.Join(dir, "r.csv")},
+	} {
+		if _, err := execute(taskCommand(), args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", args, err, want)
+		}
+	}
+}
+
+func TestBoundCommand(t *testing.T) {
+	out, err := execute(boundCommand(), "--items", "8", "--values", "16", "--scalars", "32", "--bits", "1")
+	var all []bound.Bound
+	if err != nil || json.Unmarshal([]byte(out), &all) != nil || len(all) != 6 || *all[0].NeedBits != 32 || !*all[0].Possible {
+		t.Error(out, err)
+	}
+	if _, err := execute(boundCommand(), "--items", "8", "--values", "16", "--scalars", "32", "--error", "-1"); err == nil || !strings.Contains(err.Error(), "error is -1") {
+		t.Error(err)
+	}
+}
