@@ -67,6 +67,9 @@ func LoadModel(dir string) (*Model, error) {
 	if err := m.Check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
+	if err := m.CheckFinite(); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
 	return m, nil
 }
 

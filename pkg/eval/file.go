@@ -12,7 +12,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// LossFile is Loss.Write for the sequences that texts choose, with a manifest and a table of sources (.sources.csv)
+// LossFile is Loss.Write for the sequences that texts choose, with a manifest and a table of sources (.sources, in the same format)
 // beside the result, and returns the table. An interrupted run goes on; one that is done is read.
 func LossFile(ctx context.Context, m *models.Opened, texts prompt.Texts, l Loss, path string) (*table.Table, error) {
 	probes, err := Probes(m, texts)
@@ -28,10 +28,13 @@ func LossFile(ctx context.Context, m *models.Opened, texts prompt.Texts, l Loss,
 	if err != nil {
 		return nil, err
 	}
+	if err := table.CheckPath(path); err != nil {
+		return nil, err
+	}
 	if err := note.Start(path); err != nil {
 		return nil, err
 	}
-	sources := strings.TrimSuffix(path, filepath.Ext(path)) + ".sources.csv"
+	sources := strings.TrimSuffix(path, filepath.Ext(path)) + ".sources" + filepath.Ext(path)
 	if err := Sources(probes).Write(sources); err != nil {
 		return nil, err
 	}
@@ -94,6 +97,9 @@ func PasskeyFile(ctx context.Context, m *models.Opened, p Passkey, path string) 
 	}
 	note, err := m.Manifest([]any{"passkey", p, enc.Name()}, []int64{p.Seed})
 	if err != nil {
+		return nil, err
+	}
+	if err := table.CheckPath(path); err != nil {
 		return nil, err
 	}
 	if err := note.Start(path); err != nil {

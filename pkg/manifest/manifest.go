@@ -148,12 +148,11 @@ func Read(result string) (*Manifest, error) {
 
 // begun tells whether any row is there, in the finished file or in the parts of an interrupted run.
 func begun(result string) bool {
-	for _, p := range []string{result, result + ".parts"} {
-		if _, err := os.Stat(p); err == nil {
-			return true
-		}
+	if _, err := os.Stat(result); err == nil {
+		return true
 	}
-	return false
+	parts, err := os.ReadDir(result + ".parts")
+	return err == nil && len(parts) > 0
 }
 
 // Finish adds the hash of the finished result and of other files that the run made.

@@ -158,3 +158,11 @@ func TestStreamsAreJoined(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+func TestFolderAsSaid(t *testing.T) {
+	for dir, want := range map[string]string{"notebooks": "/p/notebooks", "/elsewhere/nb": "/elsewhere/nb", "/elsewhere/../nb/": "/nb"} {
+		if got := (Runner{Root: "/p", Dir: dir}).Folder(); got != want {
+			t.Errorf("%s is %s, want %s", dir, got, want)
+		}
+	}
+}

@@ -18,12 +18,20 @@ import (
 // Runner executes notebooks without a browser, with the tools that make setup installs.
 type Runner struct {
 	Root    string        // the project's folder
-	Dir     string        // folder of the notebooks, relative to Root
+	Dir     string        // folder of the notebooks; a relative one lies in Root
 	Names   []string      // beginnings of names; none means all
 	Scale   string        // smoke, small or full
 	Cell    time.Duration // how long one cell may take
 	InPlace bool          // keep the results in the notebooks themselves too, not in out/notebooks alone
 	Out     io.Writer     // one line for each notebook
+}
+
+// Folder is where the notebooks lie.
+func (r Runner) Folder() string {
+	if filepath.IsAbs(r.Dir) {
+		return filepath.Clean(r.Dir)
+	}
+	return filepath.Join(r.Root, r.Dir)
 }
 
 const executed = "out/notebooks"
@@ -43,7 +51,7 @@ func (r Runner) Run(ctx context.Context) error {
 	if r.Cell < time.Second {
 		return fmt.Errorf("time for a cell %v: give at least 1s", r.Cell)
 	}
-	paths, err := List(filepath.Join(r.Root, r.Dir), r.Names...)
+	paths, err := List(r.Folder(), r.Names...)
 	if err != nil {
 		return err
 	}
@@ -118,7 +126,7 @@ func (r Runner) one(ctx context.Context, path string) error {
 
 // HTML exports executed notebooks as pages that need nothing from the network.
 func (r Runner) HTML(ctx context.Context) error {
-	paths, err := List(filepath.Join(r.Root, r.Dir), r.Names...)
+	paths, err := List(r.Folder(), r.Names...)
 	if err != nil {
 		return err
 	}

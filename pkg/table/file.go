@@ -23,6 +23,12 @@ func isParquet(path string) (bool, error) {
 	}
 }
 
+// CheckPath tells whether a table can be written to a file of this name, before any work is done for it.
+func CheckPath(path string) error {
+	_, err := isParquet(path)
+	return err
+}
+
 // Read reads a .csv or .parquet file. Where the file is missing but an
 // interrupted Writer left complete parts, it returns their rows.
 func Read(path string) (*Table, error) {

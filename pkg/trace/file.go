@@ -12,6 +12,7 @@ import (
 	"stuffed/pkg/lm"
 	"stuffed/pkg/manifest"
 	"stuffed/pkg/models"
+	"stuffed/pkg/table"
 )
 
 // Source says what is read: texts, or the sequences of a file of token ids (see prompt.ReadIDs).
@@ -83,6 +84,9 @@ func File(ctx context.Context, m *models.Opened, source Source, c Config, positi
 		if _, err := checkPositions(positions, len(p.IDs)); err != nil {
 			return fmt.Errorf("prompt %q: %w", p.Name, err)
 		}
+	}
+	if err := table.CheckPath(output); err != nil {
+		return err
 	}
 	about, err := note(m, source, c, positions, bins)
 	if err != nil {

@@ -37,8 +37,8 @@ Output:  logits            F32 [B,T,V]
 both states carried. Positions ascend within 0 … T; equal ones make a piece of no token. The result does not depend on it.
 Split, cu_seqlens, initial states and --grads can be combined; documents and gradients run in one graph, the whole sequence in
 memory.`,
-		Example: `  stuffed forward --model fixtures/mamba2-tiny --input in.safetensors --output out.safetensors --split 1,5,17 --backend cpu
-  stuffed forward --model fixtures/mamba2-tiny --input in.safetensors --output out.safetensors --grads`,
+		Example: `  stuffed forward --model datasets/models/text-t64 --input in.safetensors --output out.safetensors --split 1,5,17 --backend cpu
+  stuffed forward --model datasets/models/text-t64 --input in.safetensors --output out.safetensors --grads`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cuts, err := parsePositions(split)

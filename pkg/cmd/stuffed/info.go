@@ -21,7 +21,7 @@ func infoCommand() *cobra.Command {
 
 Memory is estimated: parameters (in training also gradients and moments), states, activations and logits. Times are what products
 alone would take at the speed measured on the device; a model takes longer.`,
-		Example: "  stuffed info fixtures/mamba2-tiny\n  stuffed info 370m --backend cpu",
+		Example: "  stuffed info datasets/models/text-t64\n  stuffed info 370m --backend cpu",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var device *xla.Device

@@ -89,8 +89,12 @@ func runIntervene(ctx context.Context, s suiteFlags, d intervene.Dose, plan, hea
 		if causes < 0 || d.Kind == "" && plan == "" && causes < 1 || causes > m.Model.Layers()*m.Model.Heads() {
 			return fmt.Errorf("--causes is %d heads, want 1 … %d", causes, m.Model.Layers()*m.Model.Heads())
 		}
-		if d.Kind != "" && top == 0 {
-			if _, err := d.Steps(m.Bench); err != nil {
+		if d.Kind != "" {
+			check := d
+			if top > 0 { // chosen later: any head tells whether kind and doses will do
+				check.Heads = []intervene.Head{{}}
+			}
+			if _, err := check.Steps(m.Bench); err != nil {
 				return fmt.Errorf("%s: %w", m.Name, err)
 			}
 		}

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/eval"
 	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
 )
 
 func init() { commands = append(commands, lossCommand) }
@@ -32,7 +37,7 @@ bucket). Documents may be of unequal length; several run side by side (--batch).
   repeated   --text over and over
   recall     held-out sequences of the recall stream (key, value, key, value …) for models trained on it
 
-Beside the table: .sources.csv (which document each run of tokens comes from) and .manifest.json. An interrupted run goes on where
+Beside the table: .sources (which document each run of tokens comes from) and .manifest.json. An interrupted run goes on where
 it stopped when it is started again with the same flags.`,
 		Example: `  stuffed loss --model out/my-model --input notes.txt --length 0 --bucket 16 --output out/loss.csv
   stuffed loss --model out/my-model --kind stream --length 1M --domain tech --bucket 1024 --output out/stream.parquet
@@ -69,6 +74,9 @@ func runLoss(ctx context.Context, m modelFlags, t textsFlags, l eval.Loss, outpu
 		return err
 	}
 	progress.Done()
+	if err := warnOfLosses(os.Stderr, all); err != nil {
+		return err
+	}
 	if mean == "" {
 		return nil
 	}
@@ -77,4 +85,26 @@ func runLoss(ctx context.Context, m modelFlags, t textsFlags, l eval.Loss, outpu
 		return err
 	}
 	return average.Write(mean)
+}
+
+// warnOfLosses tells of losses that are not finite: the state or the weights overflowed.
+func warnOfLosses(w io.Writer, t *table.Table) error {
+	losses, err := t.Float("loss")
+	if err != nil {
+		return err
+	}
+	positions, err := t.Int("position")
+	if err != nil {
+		return err
+	}
+	n, first := 0, int64(math.MaxInt64)
+	for i, v := range losses {
+		if math.IsInf(v, 0) {
+			n, first = n+1, min(first, positions[i])
+		}
+	}
+	if n > 0 {
+		fmt.Fprintf(w, "stuffed: %d of %d losses are not finite, the first at token %d: the model overflows there\n", n, len(losses), first)
+	}
+	return nil
 }

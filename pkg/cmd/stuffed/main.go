@@ -3,16 +3,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/manifest"
-	"stuffed/pkg/study"
 )
 
 // commands is filled by the files beside this one, one per command.
@@ -31,16 +28,19 @@ func main() {
 	for _, c := range commands {
 		root.AddCommand(c())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "stuffed:", err)
-		if errors.Is(err, study.ErrLeft) {
-			os.Exit(3)
-		}
-		os.Exit(1)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return
 	}
+	if text, left := unfinished(ctx, err); left {
+		fmt.Fprintln(os.Stderr, "stuffed:", text)
+		os.Exit(exitUnfinished)
+	}
+	fmt.Fprintln(os.Stderr, "stuffed:", err)
+	os.Exit(1)
 }
 
 // version is what stuffed --version prints: the commit and whether the sources differed from it.

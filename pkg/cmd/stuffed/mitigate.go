@@ -40,6 +40,9 @@ func (s *suiteFlags) add(f *pflag.FlagSet) {
 
 // note begins the manifest of a result.
 func (s *suiteFlags) note(all []intervene.Named, output string, options any, inputs ...string) (*manifest.Manifest, error) {
+	if err := table.CheckPath(output); err != nil {
+		return nil, err
+	}
 	out, err := manifest.New([]any{options, s.suite}, s.suite.Stream.Seed)
 	if err != nil {
 		return nil, err

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -26,14 +24,12 @@ func notebooksCommand() *cobra.Command {
 			return err
 		},
 	}
-	root.PersistentFlags().StringVar(&r.Dir, "dir", "notebooks", "folder of the notebooks, relative to the project")
+	root.PersistentFlags().StringVar(&r.Dir, "dir", "notebooks", "folder of the notebooks; a relative one lies in the project")
 	run := &cobra.Command{
 		Use:   "run [NB…]",
 		Short: "Execute notebooks, all or those whose names begin with NB",
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
-			defer stop()
-			return r.Run(ctx)
+			return r.Run(c.Context())
 		},
 	}
 	run.Flags().StringVar(&r.Scale, "scale", "small", "smoke (cells work), small (minutes on two cores) or full (GPU)")
@@ -41,7 +37,7 @@ func notebooksCommand() *cobra.Command {
 	run.Flags().BoolVar(&r.InPlace, "in-place", false, "also keep the results in the notebooks, without times and rates and with small pictures")
 	each := func(do func(path string) error) func(*cobra.Command, []string) error {
 		return func(*cobra.Command, []string) error {
-			paths, err := notebook.List(filepath.Join(r.Root, r.Dir), r.Names...)
+			paths, err := notebook.List(r.Folder(), r.Names...)
 			for _, p := range paths {
 				err = errors.Join(err, do(p))
 			}
@@ -55,7 +51,7 @@ func notebooksCommand() *cobra.Command {
 	create := &cobra.Command{
 		Use: "new NAME", Short: "Write a notebook with the cells that every notebook begins with", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, names []string) error {
-			path, err := notebook.New(filepath.Join(r.Root, r.Dir), names[0], title)
+			path, err := notebook.New(r.Folder(), names[0], title)
 			if err == nil {
 				fmt.Fprintln(r.Out, filepath.Join(r.Dir, filepath.Base(path)))
 			}

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -46,12 +43,10 @@ XLA_FLAGS=--xla_gpu_deterministic_ops=true in the environment, which turns off a
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
 			if dry {
 				return estimateTraining(cmd.OutOrStdout(), d, config, price)
 			}
-			return runTraining(ctx, cmd.OutOrStdout(), d, config, resume, restart)
+			return runTraining(cmd.Context(), cmd.OutOrStdout(), d, config, resume, restart)
 		},
 	}
 	f := c.Flags()

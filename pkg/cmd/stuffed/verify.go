@@ -23,7 +23,7 @@ is there in float32, within the tolerances of the nearest manifest.json (without
 golden and truth, at least 2e-6 of the largest entry), and in float64, where references computed in float64 must be
 met to 1e-11 and rounded ones to 1.2e-7 of the largest entry. Prints a line for each failure and, last,
 "N passed, M failed"; exits with 1 on any failure.`,
-		Example: "  stuffed verify fixtures --backend cpu",
+		Example: "  stuffed verify pkg/recurrence/testdata --backend cpu",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			device, err := xla.Open(backend)
