@@ -12,6 +12,8 @@ import (
 	"github.com/gomlx/go-xla/stablehlo"
 	xshapes "github.com/gomlx/go-xla/types/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/xla/internal/gomlx"
 )
 
 // TritonCall emits the kernel as a custom call of XLA's GPU compiler. The kernel gets the addresses of ins, then of the
@@ -19,7 +21,7 @@ import (
 func TritonCall(k Kernel, outs []shapes.Shape, ins ...*Node) Nodes {
 	vals, results := make([]*stablehlo.Value, len(ins)), make([]xshapes.Shape, len(outs))
 	for i, n := range ins {
-		v := stableValue(n)
+		v := gomlx.Value(n)
 		if v == nil {
 			panicf("xla: kernel %s needs XLA, the backend is %s", k.Name, n.Graph().Backend())
 		}
@@ -33,12 +35,12 @@ func TritonCall(k Kernel, outs []shapes.Shape, ins ...*Node) Nodes {
 		panicf("xla: kernel %s: %w", k.Name, err)
 	}
 	if len(k.InPlace) > 0 {
-		field(res[0], "stmt").Interface().(*stablehlo.Statement).Attributes["output_operand_aliases"] = k.aliases(len(outs))
+		gomlx.SetAttribute(res[0], "output_operand_aliases", k.aliases(len(outs)))
 	}
 	nodes := make(Nodes, len(outs))
 	for i, s := range outs {
 		nodes[i] = OptimizationBarrier(Zeros(ins[0].Graph(), s)) // a node of its own, re-pointed at the result
-		*stableValue(nodes[i]) = res[i]
+		*gomlx.Value(nodes[i]) = res[i]
 	}
 	return nodes
 }

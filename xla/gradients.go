@@ -1,13 +1,11 @@
 package xla
 
 import (
-	"reflect"
-	"unsafe"
-
-	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/xla/internal/gomlx"
 )
 
 // Gradients that GoMLX lacks: Rsqrt, Expm1, bf16 dots whose backward stays bf16, and functions with a hand-written one.
@@ -16,27 +14,24 @@ import (
 type hookKey NodeId
 
 func init() {
-	barrier := VJPRegistration[NodeTypeOptimizationBarrier]
-	VJPRegistration[NodeTypeOptimizationBarrier] = func(n *Node, v Nodes, s shapes.Shape) Nodes {
+	gomlx.OnGradient(NodeTypeOptimizationBarrier, func(n *Node, v Nodes, s shapes.Shape, barrier VJP) Nodes {
 		if backward, ok := n.Graph().State(hookKey(n.Id())).(func(Nodes) Nodes); ok {
 			return backward(v)
 		}
 		return barrier(n, v, s)
-	}
-	VJPRegistration[NodeTypeRsqrt] = func(n *Node, v Nodes, _ shapes.Shape) Nodes {
+	})
+	gomlx.OnGradient(NodeTypeRsqrt, func(n *Node, v Nodes, _ shapes.Shape, _ VJP) Nodes {
 		return Nodes{Mul(v[0], MulScalar(Mul(n, Square(n)), -0.5))}
-	}
-	VJPRegistration[NodeTypeExpm1] = func(n *Node, v Nodes, _ shapes.Shape) Nodes {
+	})
+	gomlx.OnGradient(NodeTypeExpm1, func(n *Node, v Nodes, _ shapes.Shape, _ VJP) Nodes {
 		return Nodes{Mul(v[0], OnePlus(n))}
-	}
-	dot := VJPRegistration[NodeTypeDotGeneral]
-	VJPRegistration[NodeTypeDotGeneral] = func(n *Node, v []*Node, s shapes.Shape) []*Node {
+	})
+	gomlx.OnGradient(NodeTypeDotGeneral, func(n *Node, v Nodes, s shapes.Shape, dot VJP) Nodes {
 		in := n.Inputs()
 		if in[0].DType() == dtypes.BFloat16 && in[1].DType() == dtypes.BFloat16 {
-			f := reflect.ValueOf(n).Elem().FieldByName("inputs").Elem().Elem().FieldByName("config")
-			cfg := (*compute.DotGeneralConfig)(unsafe.Pointer(f.UnsafeAddr()))
-			defer func(a dtypes.DType) { cfg.AccumulatorDType = a }(cfg.AccumulatorDType)
-			cfg.AccumulatorDType = dtypes.BFloat16
+			config := gomlx.ProductOf(n).Config()
+			defer func(a dtypes.DType) { config.AccumulatorDType = a }(config.AccumulatorDType)
+			config.AccumulatorDType = dtypes.BFloat16
 		}
 		grads := dot(n, v, s)
 		if !HasKernels(n.Graph().Backend()) && in[0].DType() == v[0].DType() && in[1].DType() == v[0].DType() {
@@ -47,17 +42,13 @@ func init() {
 			}
 		}
 		return grads
-	}
+	})
 }
 
 // productGradient is the gradient of a product by its side 0 or 1 where that side's summed axis comes before its free
 // one: GoMLX forms its transpose and turns it round, which a CPU copies. Other sides: nil.
 func productGradient(n, v *Node, side int) *Node {
-	params := reflect.ValueOf(n).Elem().FieldByName("inputs").Elem().Elem()
-	axes := func(name string, side int) []int {
-		f := params.FieldByName([]string{"lhs", "rhs"}[side] + name)
-		return *(*[]int)(unsafe.Pointer(f.UnsafeAddr()))
-	}
+	axes := gomlx.ProductOf(n).Axes
 	batch, this, other := axes("BatchAxes", side), n.Inputs()[side], n.Inputs()[1-side]
 	b := len(batch)
 	sum, otherSum := axes("ContractingAxes", side), axes("ContractingAxes", 1-side)

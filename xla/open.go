@@ -8,11 +8,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	_ "github.com/gomlx/compute/gobackend" // registers "go"
+
+	"stuffed/xla/internal/gomlx"
 )
 
 // Device is an opened backend and how it was chosen.
@@ -85,25 +86,14 @@ func openAuto(o Options) (*Device, error) {
 }
 
 func openGo(config, why string) (*Device, error) {
-	b, err := quietly(func() (compute.Backend, error) { return compute.NewWithConfig(config) })
+	b, err := gomlx.Quietly(func() (compute.Backend, error) { return compute.NewWithConfig(config) })
 	if err != nil {
 		return nil, fmt.Errorf("backend %q: %w", config, err)
 	}
-	return &Device{Backend: b, Kind: "go", Precision: "exact", Why: "go: " + why}, nil
-}
-
-var stdout sync.Mutex
-
-// quietly runs open with standard output closed off: the Go backend prints its options there.
-func quietly(open func() (compute.Backend, error)) (compute.Backend, error) {
-	stdout.Lock()
-	defer stdout.Unlock()
-	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
-		defer null.Close()
-		defer func(old *os.File) { os.Stdout = old }(os.Stdout)
-		os.Stdout = null
+	if err := gomlx.Check("go", b); err != nil {
+		return nil, fmt.Errorf("backend go: %w", err)
 	}
-	return open()
+	return &Device{Backend: b, Kind: "go", Precision: "exact", Why: "go: " + why}, nil
 }
 
 func openXLA(kind string, o Options, why string) (*Device, error) {
@@ -147,6 +137,9 @@ func openPlugin(kind, path, config string, o Options, why string) (*Device, erro
 	}
 	b, err := newXLA(kind, path, config)
 	if err != nil {
+		return nil, fmt.Errorf("plug-in %s: %w", filepath.Base(path), err)
+	}
+	if err := gomlx.Check(kind, b); err != nil {
 		return nil, fmt.Errorf("plug-in %s: %w", filepath.Base(path), err)
 	}
 	precision := "exact"

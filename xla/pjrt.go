@@ -10,6 +10,8 @@ import (
 
 	"github.com/gomlx/compute"
 	goxla "github.com/gomlx/go-xla/compute/xla"
+
+	"stuffed/xla/internal/gomlx"
 )
 
 // newXLA opens a checked plug-in; config is its path and go-xla's options.
@@ -25,7 +27,7 @@ func newXLA(kind, path, config string) (b compute.Backend, err error) {
 		}
 	}
 	if kind == "cpu" {
-		keepMemory()
+		gomlx.KeepMemory()
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {

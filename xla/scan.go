@@ -1,12 +1,15 @@
 package xla
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/xla/internal/gomlx"
 )
 
 // Nodes is a list of graph nodes.
@@ -170,13 +173,13 @@ func (s Scan) unroll(c, xs, consts Nodes, body Body) (last, ys Nodes) {
 type scanKey NodeId
 
 func init() {
-	VJPRegistration[NodeTypeWhile] = func(n *Node, v Nodes, _ shapes.Shape) Nodes {
+	gomlx.OnGradient(NodeTypeWhile, func(n *Node, v Nodes, _ shapes.Shape, _ VJP) Nodes {
 		f, ok := n.Graph().State(scanKey(n.Id())).(func(Nodes) Nodes)
 		if !ok {
 			panicf("xla: this While has no gradient; use Scan without Infer")
 		}
 		return f(v)
-	}
+	})
 }
 
 // loop runs body n times. New buffers that the body asks for start as zeros; their last values follow those of init.
@@ -190,7 +193,7 @@ func loop(g *Graph, n int, init Nodes, body func(j *Node, p Nodes, buffer func(s
 		}
 		return
 	}
-	step := closure(g, func() Nodes {
+	step := gomlx.Closure(g, func() Nodes {
 		p := params()
 		return cat(Nodes{AddScalar(p[0], 1)}, body(p[0], p[1:], func(s shapes.Shape) *Node {
 			extra = append(extra, s)
@@ -200,7 +203,7 @@ func loop(g *Graph, n int, init Nodes, body func(j *Node, p Nodes, buffer func(s
 	for _, s := range extra {
 		state = append(state, Zeros(g, s))
 	}
-	cond := closure(g, func() Nodes { return Nodes{LessThan(params()[0], Const(g, int32(n)))} })
+	cond := gomlx.Closure(g, func() Nodes { return Nodes{LessThan(params()[0], Const(g, int32(n)))} })
 	return While(cond, step, state...)[1:]
 }
 
@@ -243,5 +246,7 @@ func rowsAt(stacks Nodes, i *Node) (rows Nodes) {
 	}
 	return
 }
+
+func panicf(format string, args ...any) { panic(fmt.Errorf(format, args...)) }
 
 func cat(lists ...Nodes) Nodes { return slices.Concat(lists...) }

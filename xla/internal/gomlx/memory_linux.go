@@ -1,6 +1,6 @@
 //go:build linux && cgo && !noxla
 
-package xla
+package gomlx
 
 /*
 #include <malloc.h>
@@ -20,6 +20,6 @@ static void keep_memory(void) {
 */
 import "C"
 
-// keepMemory makes the C library keep what XLA frees. XLA on the CPU takes the temporaries of a graph anew at every
+// KeepMemory makes the C library keep what XLA frees. XLA on the CPU takes the temporaries of a graph anew at every
 // call; given back to the system, they cost a third of a small model's training step in page faults.
-func keepMemory() { C.keep_memory() }
+func KeepMemory() { C.keep_memory() }

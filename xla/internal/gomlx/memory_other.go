@@ -1,5 +1,5 @@
 //go:build !noxla && !(linux && cgo)
 
-package xla
+package gomlx
 
-func keepMemory() {}
+func KeepMemory() {}

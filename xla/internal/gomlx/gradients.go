@@ -1,0 +1,41 @@
+package gomlx
+
+import (
+	"reflect"
+	"unsafe"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint
+)
+
+// OnGradient makes rule the gradient of a kind of node in all graphs of the process. The rule is given that of GoMLX, nil where
+// there is none. It is called from init functions only.
+func OnGradient(kind NodeType, rule func(n *Node, v []*Node, s shapes.Shape, gomlx VJP) []*Node) {
+	old := VJPRegistration[kind]
+	VJPRegistration[kind] = func(n *Node, v []*Node, s shapes.Shape) []*Node { return rule(n, v, s, old) }
+}
+
+// Product is what a DotGeneral node was made with.
+type Product struct{ inputs reflect.Value }
+
+// ProductOf panics when n is another kind of node.
+func ProductOf(n *Node) Product { return Product{field(n, "inputs").Elem().Elem()} }
+
+func (p Product) field(name string) unsafe.Pointer {
+	f := p.inputs.FieldByName(name)
+	if !f.IsValid() {
+		panic("a product has no field " + name)
+	}
+	return unsafe.Pointer(f.UnsafeAddr())
+}
+
+// Config can be changed while the gradient of the node is built, which copies it.
+func (p Product) Config() *compute.DotGeneralConfig {
+	return (*compute.DotGeneralConfig)(p.field("config"))
+}
+
+// Axes of side 0 or 1: "BatchAxes" or "ContractingAxes".
+func (p Product) Axes(kind string, side int) []int {
+	return *(*[]int)(p.field([]string{"lhs", "rhs"}[side] + kind))
+}
