@@ -37,18 +37,9 @@ func LoadModel(dir string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "config.json")
-	text, err := atomic.Read(path, maxConfig)
+	m, saysTied, err := readConfig(dir)
 	if err != nil {
 		return nil, err
-	}
-	config, err := ParseConfig(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	m, saysTied, err := newModel(config)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	file, err := readWeights(dir)
 	if err != nil {
@@ -71,6 +62,28 @@ func LoadModel(dir string) (*Model, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return m, nil
+}
+
+// LoadConfig is LoadModel without tensors and what they say.
+func LoadConfig(dir string) (*Model, error) {
+	m, _, err := readConfig(dir)
+	return m, err
+}
+
+func readConfig(dir string) (m *Model, saysTied *bool, err error) {
+	path := filepath.Join(dir, "config.json")
+	text, err := atomic.Read(path, maxConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := ParseConfig(text)
+	if err == nil {
+		m, saysTied, err = newModel(config)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, saysTied, nil
 }
 
 // newModel normalises a config of either layout. saysTied is nil where the config is silent on tying.

@@ -17,6 +17,17 @@ func (c *Client) Folder(repo string) string {
 	return filepath.Join(c.Cache, "models--"+strings.ReplaceAll(repo, "/", "--"))
 }
 
+// Label names a model's folder in tables and manifests, without where it lies: OWNER/MODEL@COMMIT for a snapshot in a cache, else the
+// folder's own name.
+func Label(folder string) string {
+	snapshots, commit := filepath.Split(filepath.Clean(folder))
+	repo := filepath.Dir(filepath.Clean(snapshots))
+	if owner, ok := strings.CutPrefix(filepath.Base(repo), "models--"); ok && commitForm.MatchString(commit) {
+		return strings.ReplaceAll(owner, "--", "/") + "@" + commit
+	}
+	return commit
+}
+
 func (c *Client) snapshot(repo, commit string) string {
 	return filepath.Join(c.Folder(repo), "snapshots", commit)
 }

@@ -43,6 +43,12 @@ func (c *Client) orCache(name Name, part Part, failure error) (string, error) {
 	return path, nil
 }
 
+// Cached is the folder or file of a name whose parts are all in the cache already.
+func (c *Client) Cached(name Name) (path string, ok bool) {
+	path, err := c.fromCache(name, Whole)
+	return path, err == nil
+}
+
 func (c *Client) fromCache(name Name, part Part) (string, error) {
 	commit, files := c.cached(name)
 	if commit == "" {

@@ -70,6 +70,9 @@ func TestCacheIsPythons(t *testing.T) {
 	if want := filepath.Join(root, "snapshots", list.Commit); dir != want {
 		t.Errorf("folder %s, want %s", dir, want)
 	}
+	if got := Label(dir); got != "org/tiny@"+list.Commit || Label("a/b/") != "b" {
+		t.Errorf("label %s", got)
+	}
 	same(t, filepath.Join(root, "refs", "main"), []byte(list.Commit))
 	same(t, filepath.Join(dir, "model.safetensors"), weightBytes)
 	for _, f := range list.Files {

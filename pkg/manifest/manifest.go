@@ -85,7 +85,8 @@ func (m *Manifest) InputAs(name, path string) error {
 		return fmt.Errorf("manifest: input: %w", err)
 	}
 	for _, e := range entries {
-		if e.Type().IsRegular() {
+		// Files of a model in the hub's cache are links.
+		if info, err := os.Stat(filepath.Join(path, e.Name())); err == nil && info.Mode().IsRegular() {
 			if m.Inputs[name+"/"+e.Name()], err = hashFile(filepath.Join(path, e.Name())); err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,12 +13,13 @@ import (
 	"github.com/gomlx/compute/dtypes"
 
 	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/hub"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/xla"
 )
 
-// Describe writes what a model is and needs: name is a folder or a preset. The device, if not nil, is asked for its memory
+// Describe writes what a model is and needs: name is a folder, a preset, or a model on the hub. The device, if not nil, is asked for its memory
 // and speed.
 func Describe(name string, d *xla.Device, w io.Writer) error {
 	m, kind, err := describe(name)
@@ -85,7 +87,8 @@ func known(memory int64) string {
 	return xla.Bytes(memory) + " of memory"
 }
 
-// describe finds a model's configuration, loading a folder's weights to check them.
+// describe finds a model's configuration. The weights of a folder are loaded to check them; those of a model on the hub only if they
+// are in the cache.
 func describe(name string) (m mamba2.Model, kind string, err error) {
 	folder, err := checkpoint.Folder(name)
 	if err != nil {
@@ -98,10 +101,38 @@ func describe(name string) (m mamba2.Model, kind string, err error) {
 		}
 		return m, fmt.Sprintf("model folder, %d tensors", len(w.Specs)), nil
 	}
+	if n, ok := hub.ParseName(name); ok {
+		return describeNamed(n)
+	}
 	c, err := mamba2.Preset(strings.TrimPrefix(name, untrained))
 	if err != nil {
 		return m, "", fmt.Errorf("%s is no folder; as a %w", name, err)
 	}
 	m, err = mamba2.New(c)
 	return m, "preset", err
+}
+
+func describeNamed(n hub.Name) (m mamba2.Model, kind string, err error) {
+	c, err := Client()
+	if err != nil {
+		return m, "", err
+	}
+	if dir, ok := c.Cached(n); ok {
+		m, kind, err = describe(dir)
+		return m, fmt.Sprintf("%s, %s in the cache at %s", n, kind, dir), err
+	}
+	dir, err := fetch(n, hub.Config)
+	if err != nil {
+		return m, "", err
+	}
+	file, err := checkpoint.LoadConfig(dir)
+	if err != nil {
+		return m, "", err
+	}
+	config, err := mamba2.FromKeys(file.Config)
+	if err != nil {
+		return m, "", fmt.Errorf("%s: %w", n, err)
+	}
+	m, err = mamba2.New(config)
+	return m, fmt.Sprintf("%s, commit %s, on the hub: its weights are not in the cache, stuffed fetch %s brings them", n, filepath.Base(dir), n), err
 }

@@ -12,8 +12,13 @@ import (
 	"stuffed/pkg/mamba2"
 )
 
-// Load reads a model folder (transformers or mamba_ssm layout). Weights are float32, or float64 on request.
+// Load reads a model folder (transformers or mamba_ssm layout), or a model of the hub by its name (see Folder). Weights are float32,
+// or float64 on request.
 func Load(dir string, dtype dtypes.DType) (mamba2.Model, *lm.Weights, error) {
+	dir, err := Folder(dir)
+	if err != nil {
+		return mamba2.Model{}, nil, err
+	}
 	file, err := checkpoint.LoadModel(dir)
 	if err != nil {
 		return mamba2.Model{}, nil, err

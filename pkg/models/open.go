@@ -7,12 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 
 	"stuffed/datasets"
 	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/hub"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
 	"stuffed/pkg/manifest"
@@ -26,12 +28,12 @@ const untrained = "preset:"
 // Opened is a model on a device, ready to run.
 type Opened struct {
 	*lm.Runner
-	Dir       string // its folder, or preset:NAME
+	Dir       string // its folder, where a name on the hub was given that of its snapshot, or preset:NAME
 	Tokenizer string // as asked for; see Tokenizer
 }
 
-// Open loads a model folder, or preset:NAME (see mamba2.Presets) with initial weights, and opens a backend (see
-// xla.Open). tokenizer may be empty; see Tokenizer.
+// Open loads a model folder, a model of the hub by its name (see Folder), or preset:NAME (see mamba2.Presets) with initial
+// weights, and opens a backend (see xla.Open). tokenizer may be empty; see Tokenizer.
 func Open(dir, backend, tokenizer string) (*Opened, error) {
 	all, err := OpenAll([]string{dir}, backend, tokenizer)
 	if err != nil {
@@ -43,7 +45,12 @@ func Open(dir, backend, tokenizer string) (*Opened, error) {
 // OpenAll is Open for several models on one device.
 func OpenAll(dirs []string, backend, tokenizer string) (all []*Opened, err error) {
 	var weights []*lm.Weights
-	for _, dir := range dirs {
+	dirs = slices.Clone(dirs)
+	for i, dir := range dirs {
+		if dir, err = Folder(dir); err != nil {
+			return nil, err
+		}
+		dirs[i] = dir
 		w, err := load(dir)
 		if err != nil {
 			return nil, err
@@ -100,7 +107,7 @@ func (o *Opened) Manifest(options any, seeds []int64, inputs ...string) (*manife
 		if err != nil {
 			return nil, err
 		}
-		if err := m.InputAs(filepath.Base(o.Dir), folder); err != nil {
+		if err := m.InputAs(hub.Label(o.Dir), folder); err != nil {
 			return nil, err
 		}
 	}

@@ -5,15 +5,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/hub"
 	"stuffed/pkg/tokenizer"
 )
 
-// Tokenizer opens the tokenizer of a model with so many rows of embedding. name is "bytes", the path of a
-// tokenizer.json, or empty: then it is tokenizer.json in the model's folder, else bytes for up to 512 rows, else that of
-// GPT-NeoX-20B where the set-up puts it.
+// Tokenizer opens the tokenizer of a model with so many rows of embedding. name is "bytes", the path of a tokenizer's file or
+// folder (see tokenizer.Open), the name of a model on the hub, or empty: then it is that in the model's folder, else bytes for up to
+// 512 rows, else that of GPT-NeoX-20B, from where the set-up puts it or from the hub.
 func Tokenizer(name, dir string, rows int) (tokenizer.Tokenizer, error) {
 	t, err := chooseTokenizer(name, dir, rows)
 	if err != nil {
@@ -31,24 +31,41 @@ func chooseTokenizer(name, dir string, rows int) (tokenizer.Tokenizer, error) {
 		return tokenizer.Bytes(), nil
 	case "":
 	default:
-		return tokenizer.Open(name)
+		return OpenTokenizer(name)
 	}
 	folder, err := checkpoint.Folder(dir)
 	if err != nil {
 		return nil, err
 	}
-	own := filepath.Join(folder, "tokenizer.json")
-	if _, err := os.Stat(own); err == nil {
-		return tokenizer.Open(own)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("tokenizer: %w", err)
+	if folder != "" && tokenizer.In(folder) {
+		return tokenizer.Open(folder)
 	}
 	if rows <= 512 {
 		return tokenizer.Bytes(), nil
 	}
-	path, err := tokenizer.Locate()
-	if err != nil {
-		return nil, err
+	var path string
+	if path, err = tokenizer.Locate(); err == nil {
+		return tokenizer.Open(path)
+	}
+	path, hubErr := fetch(neox, hub.Tokenizer)
+	if hubErr != nil {
+		return nil, fmt.Errorf("the model has no tokenizer of its own, and that of GPT-NeoX-20B is not here: %w; %w", err, hubErr)
 	}
 	return tokenizer.Open(path)
+}
+
+var neox = hub.Name{Repo: "EleutherAI/gpt-neox-20b", Revision: "main"}
+
+// OpenTokenizer opens a tokenizer by the path of its file or folder, or by the name of a model on the hub.
+func OpenTokenizer(name string) (tokenizer.Tokenizer, error) {
+	if _, err := os.Stat(name); err != nil {
+		if parsed, ok := hub.ParseName(name); ok && errors.Is(err, fs.ErrNotExist) {
+			path, err := fetch(parsed, hub.Tokenizer)
+			if err != nil {
+				return nil, err
+			}
+			name = path
+		}
+	}
+	return tokenizer.Open(name)
 }

@@ -40,7 +40,14 @@ const (
 
 // NewProgress starts a step of total units (tokens, rows …); a total of 0 means that the end is not known.
 func NewProgress(label string, total int64, unit string) *Progress {
+	return NewProgressOn(os.Stdout, label, total, unit)
+}
+
+// NewProgressOn is NewProgress with its lines, outside of a notebook, on another output: standard error where standard output is the
+// result.
+func NewProgressOn(output *os.File, label string, total int64, unit string) *Progress {
 	d := frontEnd()
+	d.text = output
 	switch {
 	case os.Getenv(HeadlessVariable) == publish:
 		return newProgress(label, total, unit, sparing, time.Now, func(string, bool) {})
@@ -51,7 +58,7 @@ func NewProgress(label string, total int64, unit string) *Progress {
 		return newProgress(label, total, unit, interactive, time.Now, func(line string, _ bool) {
 			gonbui.UpdateHTML(id, "<pre>"+html.EscapeString(line)+"</pre>")
 		})
-	case term.IsTerminal(int(os.Stdout.Fd())):
+	case term.IsTerminal(int(output.Fd())):
 		return newProgress(label, total, unit, interactive, time.Now, rewritten(d.text))
 	}
 	return newProgress(label, total, unit, sparing, time.Now, plainLines(d.text))

@@ -2,7 +2,10 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -21,6 +24,9 @@ const (
 // Open reads a tokenizer.json of the byte-level BPE family with the GPT-2 split and no or NFC normalisation, as that of GPT-NeoX-20B.
 // Anything that would change the ids and is not understood is an error.
 func Open(path string) (Tokenizer, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "tokenizer.json")
+	}
 	content, err := atomic.Read(path, maxFile)
 	if err != nil {
 		return nil, err
@@ -30,6 +36,12 @@ func Open(path string) (Tokenizer, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil
+}
+
+// In reports whether a folder has a tokenizer's file.
+func In(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "tokenizer.json"))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 type stage struct {

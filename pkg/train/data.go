@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"stuffed/datasets"
+	"stuffed/pkg/models"
 	"stuffed/pkg/tokenizer"
 )
 
@@ -136,7 +137,7 @@ func openCorpus(d DataConfig) (Data, error) {
 func openOn(corpus *datasets.Corpus, d DataConfig) (Data, error) {
 	c, err := &corpusData{DataConfig: d, corpus: corpus}, error(nil)
 	if c.tok = tokenizer.Bytes(); d.Tokenizer != "" && d.Tokenizer != "bytes" {
-		if c.tok, err = tokenizer.Open(d.Tokenizer); err != nil {
+		if c.tok, err = models.OpenTokenizer(d.Tokenizer); err != nil {
 			return nil, fmt.Errorf("data: %w", err)
 		}
 	}

@@ -13,9 +13,9 @@ type modelFlags struct {
 }
 
 func (m *modelFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&m.dir, "model", "", "folder of the model (config.json and weights; transformers or mamba_ssm layout), or preset:NAME untrained")
+	f.StringVar(&m.dir, "model", "", "folder of the model (config.json and weights; transformers or mamba_ssm layout), its name on the Hugging Face hub (OWNER/MODEL[@REVISION]), or preset:NAME untrained")
 	f.StringVar(&m.backend, "backend", "auto", "auto, cuda, cpu, go, or a GoMLX string such as xla:cuda,tf32=false")
-	f.StringVar(&m.tokenizer, "tokenizer", "", "bytes, or the path of a tokenizer.json (default: the model's own, else chosen by its vocabulary)")
+	f.StringVar(&m.tokenizer, "tokenizer", "", "bytes, the path of a tokenizer's file or folder, or a name on the hub (default: the model's own, else chosen by its vocabulary)")
 	f.IntVar(&m.piece, "piece", 512, "tokens that go through the device at once")
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/eval"
+	"stuffed/pkg/models"
 	"stuffed/pkg/notebook"
 	"stuffed/pkg/tokenizer"
 )
@@ -141,10 +142,10 @@ func writePasskeys(o passkeyOptions) error {
 	return nil
 }
 
-// openTokenizer knows “bytes” and the path of a tokenizer.json.
+// openTokenizer knows “bytes”, the path of a tokenizer's file or folder, and the name of a model on the hub.
 func openTokenizer(name string) (tokenizer.Tokenizer, error) {
 	if name == "bytes" {
 		return tokenizer.Bytes(), nil
 	}
-	return tokenizer.Open(name)
+	return models.OpenTokenizer(name)
 }

@@ -61,6 +61,7 @@ func New(t testing.TB) *Server {
 	s := &Server{Token: "hf_secret", Gated: map[string]bool{}, Moved: map[string]string{}, models: map[string]*model{}}
 	api, files := http.NewServeMux(), http.NewServeMux()
 	api.HandleFunc("GET /api/models/{owner}/{repo}/revision/{revision}", s.list)
+	api.HandleFunc("GET /api/models/{owner}/{repo}/tree/{revision}", s.tree)
 	api.HandleFunc("GET /api/resolve-cache/models/{owner}/{repo}/{revision}/{path...}", s.small)
 	files.HandleFunc("GET /{owner}/{repo}/resolve/{revision}/{path...}", s.resolve)
 	hub := httptest.NewServer(s.log("hub", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +76,8 @@ func New(t testing.TB) *Server {
 	t.Cleanup(store.Close)
 	s.URL, s.store = hub.URL, store.URL
 	for _, v := range []string{"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"} {
-		t.Setenv(v, "")
+		t.Setenv(v, "") // puts the former value back in the end
+		os.Unsetenv(v)
 	}
 	t.Setenv("HF_ENDPOINT", hub.URL)
 	t.Setenv("HF_HOME", t.TempDir())
@@ -216,6 +218,24 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"id": name, "sha": m.commit, "gated": gated, "cardData": map[string]any{"license": "apache-2.0"}, "siblings": siblings})
 }
 
+// tree is the listing that Python's snapshot_download asks for.
+func (s *Server) tree(w http.ResponseWriter, r *http.Request) {
+	m := s.find(w, r, false)
+	if m == nil {
+		return
+	}
+	entries := []map[string]any{}
+	for _, path := range slices.Sorted(maps.Keys(m.files)) {
+		content := m.files[path]
+		entry := map[string]any{"type": "file", "path": path, "size": len(content), "oid": gitHash(content)}
+		if len(content) >= Large {
+			entry["lfs"] = map[string]any{"oid": fmt.Sprintf("%x", sha256.Sum256(content)), "size": len(content), "pointerSize": 134}
+		}
+		entries = append(entries, entry)
+	}
+	json.NewEncoder(w).Encode(entries)
+}
+
 func gitHash(content []byte) string {
 	return fmt.Sprintf("%x", sha1.Sum(append(fmt.Appendf(nil, "blob %d\x00", len(content)), content...)))
 }
@@ -249,6 +269,7 @@ func (s *Server) small(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	content := m.files[r.PathValue("path")]
+	w.Header().Set("X-Repo-Commit", m.commit)
 	w.Header().Set("ETag", `"`+gitHash(content)+`"`)
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(content)))
 }

@@ -1,0 +1,61 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/hub"
+	"stuffed/pkg/notebook"
+)
+
+// Folder is where a model lies: a path that is there, and a preset, as they are; a name on the hub (see hub.ParseName) as its folder
+// in the cache that Python shares, once what was missing there is fetched. Progress goes to standard error, or into the notebook.
+func Folder(name string) (string, error) {
+	if strings.HasPrefix(name, untrained) || name == "" {
+		return name, nil
+	}
+	if local, err := checkpoint.Folder(name); err != nil || local != name {
+		return name, err
+	}
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	}
+	parsed, ok := hub.ParseName(name)
+	if !ok {
+		return name, nil // whoever opens it says what is wrong
+	}
+	path, err := fetch(parsed, hub.Whole)
+	if err != nil {
+		return "", fmt.Errorf("there is no folder %s here, and on the hub: %w", name, err)
+	}
+	return path, nil
+}
+
+// Client is the hub of the environment (see hub.FromEnvironment) with progress and notes for people.
+func Client() (*hub.Client, error) {
+	c, err := hub.FromEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	c.Progress = func(label string, total int64) hub.Meter {
+		return notebook.NewProgressOn(os.Stderr, label, total, "bytes")
+	}
+	c.Note = func(text string) { fmt.Fprintln(os.Stderr, "stuffed:", text) }
+	return c, nil
+}
+
+// fetch ends at an interrupt; what has come by then stays and is continued.
+func fetch(name hub.Name, part hub.Part) (string, error) {
+	c, err := Client()
+	if err != nil {
+		return "", err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return c.Fetch(ctx, name, part)
+}
