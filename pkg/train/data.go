@@ -13,7 +13,7 @@ import (
 
 // DataConfig says what the models read.
 type DataConfig struct {
-	Kind string `json:"kind"` // recall (generated, see datasets.RecallStream) or corpus
+	Kind string `json:"kind"` // recall (generated, see datasets.RecallStream), corpus or task
 
 	Keys   int `json:"keys"`
 	Values int `json:"values"`
@@ -27,6 +27,11 @@ type DataConfig struct {
 	MinTokens      int      `json:"min_tokens"`
 	NearDuplicates float64  `json:"near_duplicates"` // similarity from which a document is left out, 0 for none
 	Cache          string   `json:"cache"`           // folder of the tokenised corpus
+
+	Name   string         `json:"name,omitempty" hash:"unless-default"`   // task: one of package task
+	Params map[string]any `json:"params,omitempty" hash:"unless-default"` // task: of that one
+	Tasks  []TaskConfig   `json:"tasks,omitempty" hash:"unless-default"`  // task: a mixture instead
+	Learn  string         `json:"learn,omitempty" hash:"unless-default"`  // task: answers (also if empty), or all tokens
 }
 
 // Validate names the field that is out of range.
@@ -34,9 +39,11 @@ func (d DataConfig) Validate() error {
 	switch d.Kind {
 	case "recall":
 		return d.stream(0).Validate()
+	case "task":
+		return d.validateTasks()
 	case "corpus":
 	default:
-		return fmt.Errorf("config: data.kind = %q is unknown; choose recall or corpus", d.Kind)
+		return fmt.Errorf("config: data.kind = %q is unknown; choose recall, corpus or task", d.Kind)
 	}
 	if orders := []string{"", "windows", "lanes", "packed"}; !slices.Contains(orders, d.Order) {
 		return fmt.Errorf("config: data.order = %q is unknown; choose windows, lanes or packed", d.Order)
@@ -77,6 +84,9 @@ func OpenData(d DataConfig) (Data, error) {
 	}
 	if d.Kind == "recall" {
 		return recallData{d}, nil
+	}
+	if d.Kind == "task" {
+		return openTasks(d)
 	}
 	return openCorpus(d)
 }

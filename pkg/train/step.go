@@ -23,6 +23,7 @@ type program struct {
 	dtype     dtypes.DType
 	logits    int  // bytes that the logits of one piece may take
 	loops     bool // of the device: else steps and micro-batches are unrolled
+	answers   int  // most tokens of a row that are learned from, where that is far below T; else 0
 }
 
 // memory is what one step leaves to the next.
@@ -243,13 +244,18 @@ func (p *program) micro(params, fit []*Node, total, tokens, labels, keep, clock,
 		call.State = p.initial(call.Params, fit, keep, clock, state)
 	}
 	out := p.model.Forward(call)
-	n := p.config.LossPieces
-	if n == 0 {
-		n = pieces(len(p.replicas)*p.rows, p.T, p.model.Vocab(), p.logits)
-	}
 	known := ConvertDType(GreaterOrEqual(labels, ZerosLike(labels)), p.dtype)
 	weight := Div(known, p.overReplicas(total, labels.Shape(), 0))
-	loss = Loss(p.model, call, out.Hidden, labels, weight, n)
+	hidden, length := out.Hidden, p.T
+	if p.answers > 0 {
+		hidden, labels, weight = gather(hidden, labels, weight, p.answers)
+		length = p.answers
+	}
+	n := p.config.LossPieces
+	if n == 0 || p.answers > 0 {
+		n = pieces(len(p.replicas)*p.rows, length, p.model.Vocab(), p.logits)
+	}
+	loss = Loss(p.model, call, hidden, labels, weight, n)
 	grads = Gradient(ReduceAllSum(loss), params...)
 	if p.use.carry {
 		for _, s := range out.State {

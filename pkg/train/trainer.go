@@ -133,6 +133,15 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 			p.specs = append(p.specs, s)
 		}
 	}
+	if d, ok := t.Data.(*taskData); ok {
+		most, err := d.mostAnswers(f.T)
+		if err != nil {
+			return err
+		}
+		if 2*most <= f.T {
+			p.answers = most
+		}
+	}
 	t.stage, t.feed, t.program = stage, f, p
 	t.exec = executable(t.Device, p)
 	return nil

@@ -32,6 +32,9 @@ func Buckets(trainLength, length int) (starts []int) {
 
 // validate measures the loss by position of all replicas on held-out sequences of the configured length.
 func (t *Trainer) validate(ctx context.Context, log *log) error {
+	if d, ok := t.Data.(*taskData); ok {
+		return t.validateTasks(ctx, log, d)
+	}
 	length := t.Config.Valid.Length
 	T := t.Config.stages()[len(t.Config.stages())-1].TrainLength
 	if length == 0 {
