@@ -28,6 +28,10 @@ type Device struct {
 // Options of Open.
 type Options struct {
 	Fast bool // TF32 for float32 products on CUDA; everywhere else fast equals exact
+
+	// Operations of all that will be run, about; 0 is unknown. Where XLA would run on the CPU, auto takes the Go backend for few: it
+	// answers before XLA has loaded its programs, and long before it has compiled them.
+	Operations float64
 }
 
 const pluginEnv = "PJRT_PLUGIN_LIBRARY_PATH"
@@ -68,9 +72,19 @@ func Open(name string, opts ...Options) (*Device, error) {
 	return nil, fmt.Errorf("backend %q: unknown; use auto, cuda, cpu, go or a GoMLX string such as xla:cuda,tf32=false", name)
 }
 
+// fewOperations the Go backend makes in about the second that XLA takes to open and to load a program from disk.
+const fewOperations = 2e8
+
 func openAuto(o Options) (*Device, error) {
 	var reasons []string
 	for _, kind := range []string{"cuda", "cpu"} {
+		if kind == "cpu" && o.Operations > 0 && o.Operations <= fewOperations {
+			d, err := openGo("go:parallelism=-1", fmt.Sprintf("sooner than XLA for about %.2g operations", o.Operations))
+			if err == nil {
+				d.Why = strings.Join(append(reasons, d.Why), "; ")
+			}
+			return d, err
+		}
 		d, err := openXLA(kind, o, "first that opened")
 		if err == nil {
 			d.Why = strings.Join(append(reasons, d.Why), "; ")

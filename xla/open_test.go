@@ -57,3 +57,26 @@ func ExampleOpen() {
 	fmt.Println(d.Kind, d.Precision, "-", d.Why)
 	// Output: go exact - go: asked for by name
 }
+
+// For little work auto takes the backend that answers before XLA has loaded a program.
+func TestAutoTakesTheSooner(t *testing.T) {
+	t.Setenv("BACKEND", "")
+	t.Setenv(pluginEnv, t.TempDir()) // no CUDA
+	few, err := Open("auto", Options{Operations: 1e6})
+	if err != nil || few.Kind != "go" || !strings.Contains(few.Why, "sooner") {
+		t.Errorf("few: %+v, %v", few, err)
+	}
+	unknown, err := Open("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if many, err := Open("auto", Options{Operations: 1e12}); err != nil || many.Kind != unknown.Kind || strings.Contains(many.Why, "sooner") {
+		t.Errorf("many: %+v, %v", many, err)
+	}
+	t.Setenv("BACKEND", "cpu")
+	if _, err := Open("cpu"); err == nil {
+		if named, err := Open("auto", Options{Operations: 1e6}); err != nil || named.Kind != "cpu" {
+			t.Errorf("asked for by the variable: %+v, %v", named, err)
+		}
+	}
+}

@@ -42,8 +42,21 @@ func Open(dir, backend, tokenizer string) (*Opened, error) {
 	return all[0], nil
 }
 
+// OpenFor is Open for so many tokens in all, by which auto may choose the backend that answers sooner.
+func OpenFor(dir, backend, tokenizer string, tokens int) (*Opened, error) {
+	all, err := openAll([]string{dir}, backend, tokenizer, tokens)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
 // OpenAll is Open for several models on one device.
-func OpenAll(dirs []string, backend, tokenizer string) (all []*Opened, err error) {
+func OpenAll(dirs []string, backend, tokenizer string) ([]*Opened, error) {
+	return openAll(dirs, backend, tokenizer, 0)
+}
+
+func openAll(dirs []string, backend, tokenizer string, tokens int) (all []*Opened, err error) {
 	var weights []*lm.Weights
 	dirs = slices.Clone(dirs)
 	for i, dir := range dirs {
@@ -57,7 +70,11 @@ func OpenAll(dirs []string, backend, tokenizer string) (all []*Opened, err error
 		}
 		weights = append(weights, w)
 	}
-	device, err := xla.Open(backend)
+	operations := 0.0
+	for _, w := range weights {
+		operations += 2 * float64(w.Count()) * float64(tokens)
+	}
+	device, err := xla.Open(backend, xla.Options{Operations: operations})
 	if err != nil {
 		return nil, err
 	}

@@ -146,14 +146,13 @@ func alongside(ctx context.Context, produce func(context.Context, func(lm.Piece)
 	return err
 }
 
-// traced is a runner for statistics: pieces that hold whole runs of reduced tokens, and short chunks. A runner that is one
-// already keeps its compiled graphs.
+// traced is a runner for statistics: pieces that hold whole runs of reduced tokens, and short chunks. It shares the compiled
+// graphs of r, so that a second trace compiles nothing.
 func traced(r *lm.Runner, every int) *lm.Runner {
 	if r.Options.Infer && r.Options.Chunk != 0 && r.Piece%every == 0 {
 		return r
 	}
-	own := lm.NewRunner(r.Device, r.Weights)
-	own.Options = r.Options
+	own := r.With(r.Weights)
 	own.Options.Infer = true
 	own.Piece = every * max(1, r.Piece/every)
 	if own.Options.Chunk == 0 {

@@ -41,7 +41,7 @@ makes several continuations, one after the other, with a line between them.`,
 				prompt = string(content)
 			}
 			s.Stop = stop
-			model, err := m.open()
+			model, err := m.openFor(len(prompt) + tokens*count) // a token is a byte at least
 			if err != nil {
 				return err
 			}

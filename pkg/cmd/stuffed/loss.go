@@ -63,7 +63,7 @@ func runLoss(ctx context.Context, m modelFlags, t textsFlags, l eval.Loss, outpu
 	if err != nil {
 		return err
 	}
-	model, err := m.open()
+	model, err := m.openFor(texts.Length * max(texts.Count, 1))
 	if err != nil {
 		return err
 	}

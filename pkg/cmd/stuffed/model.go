@@ -20,8 +20,11 @@ func (m *modelFlags) add(f *pflag.FlagSet) {
 }
 
 // open loads the model and opens the device.
-func (m *modelFlags) open() (*models.Opened, error) {
-	o, err := models.Open(m.dir, m.backend, m.tokenizer)
+func (m *modelFlags) open() (*models.Opened, error) { return m.openFor(0) }
+
+// openFor is open for so many tokens in all, 0 where that is not known.
+func (m *modelFlags) openFor(tokens int) (*models.Opened, error) {
+	o, err := models.OpenFor(m.dir, m.backend, m.tokenizer, tokens)
 	if err != nil {
 		return nil, err
 	}

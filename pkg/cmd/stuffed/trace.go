@@ -46,7 +46,7 @@ A run that is interrupted goes on when it is started again with the same flags; 
 			if c.Entries, err = trace.ParseEntries(entries); err != nil {
 				return err
 			}
-			model, err := m.open()
+			model, err := m.openFor(source.Texts.Length * max(source.Texts.Count, 1))
 			if err != nil {
 				return err
 			}
