@@ -14,8 +14,8 @@ import (
 // Operands of one call of [Chunk]. LogDecay, Bonus and the state are float32 (or float64); K and V may be bfloat16.
 type Operands struct {
 	K, V     *Node  // [batch, tokens, channels]
-	LogDecay *Node  // w [channels], negative
-	Bonus    *Node  // u [channels]
+	LogDecay *Node  // w [(batch,) channels], negative
+	Bonus    *Node  // u [(batch,) channels]
 	Initial  *State // or nil for an empty one
 	Segments *Node  // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
 	Length   *Node  // int32 scalar or nil: tokens from here on are padding and leave the state alone
@@ -27,7 +27,7 @@ type call struct {
 	Dims
 	q, chunks   int
 	k, v        *Node // [b,n,j,c]
-	decay, u    *Node // [c]
+	decay, u    *Node // [b or 1, c]
 	i           *Node // [n,i] place in the chunk, as a float
 	left        *Node // [n,j] tokens of the chunk after token j, −1 where it is padding
 	segments    *Node // [b,n,i] or nil
@@ -50,7 +50,7 @@ func cutUp(op Operands, q int) *call {
 		panic(fmt.Errorf("logsum: chunk length %d must be at least 1", q))
 	}
 	g, t := op.K.Graph(), op.LogDecay.DType()
-	c := &call{Dims: dimsOf(op), q: q, decay: op.LogDecay, u: ConvertDType(op.Bonus, t)}
+	c := &call{Dims: dimsOf(op), q: q, decay: chunking.PerRow(op.LogDecay, 1), u: chunking.PerRow(ConvertDType(op.Bonus, t), 1)}
 	c.chunks = max(1, (c.Tokens+q-1)/q)
 	split := func(x *Node) *Node {
 		return Reshape(chunking.PadTokens(ConvertDType(x, t), c.chunks*q), c.Batch, c.chunks, q, c.Channels)
@@ -103,11 +103,11 @@ func (c *call) read() *Node {
 	row := func(x *Node) *Node { return InsertAxes(x, 2) } // [b,n,c] -> [b,n,1,c]
 	dims := []int{c.Batch, c.chunks, c.q, c.Channels}
 	state := Add(BroadcastToDims(row(c.entering.Max), dims...), c.times(c.i))
-	own := Add(c.k, Reshape(c.u, 1, 1, 1, c.Channels))
+	own := Add(c.k, InsertAxes(c.u, 1, 1))
 	square := shapes.Make(c.k.DType(), c.q, c.q)
 	apart := AddScalar(Sub(Iota(c.k.Graph(), square, 0), Iota(c.k.Graph(), square, 1)), -1) // i − 1 − j
 	pairDims := []int{c.Batch, c.chunks, c.q, c.q, c.Channels}
-	pairs := Add(InsertAxes(c.k, 2), Mul(InsertAxes(apart, 0, 0, -1), Reshape(c.decay, 1, 1, 1, 1, c.Channels)))
+	pairs := Add(InsertAxes(c.k, 2), Mul(InsertAxes(apart, 0, 0, -1), InsertAxes(c.decay, 1, 1, 1)))
 	pairs = keep(BroadcastToDims(InsertAxes(GreaterOrEqual(apart, ZerosLike(apart)), 0, 0, -1), pairDims...), pairs)
 	if c.segments != nil {
 		three := []int{c.Batch, c.chunks, c.q}
@@ -124,12 +124,12 @@ func (c *call) read() *Node {
 	return Div(num, den)
 }
 
-// times is count [n,·] times the log decay: [1,n,·,c].
+// times is count [n,·] times the log decay: [b or 1,n,·,c].
 func (c *call) times(count *Node) *Node {
-	return Mul(InsertAxes(count, 0, -1), Reshape(c.decay, 1, 1, 1, c.Channels))
+	return Mul(InsertAxes(count, 0, -1), InsertAxes(c.decay, 1, 1))
 }
 
-func (c *call) u0() *Node { return Reshape(c.u, 1, 1, 1, c.Channels) }
+func (c *call) u0() *Node { return InsertAxes(c.u, 1, 1) }
 
 // keep is x where mask holds and log 0 elsewhere.
 func keep(mask, x *Node) *Node {
@@ -161,8 +161,13 @@ func dimsOf(op Operands) Dims {
 		}
 	}
 	check("V", op.V, d.Batch, d.Tokens, d.Channels)
-	check("LogDecay", op.LogDecay, d.Channels)
-	check("Bonus", op.Bonus, d.Channels)
+	for name, p := range map[string]*Node{"LogDecay": op.LogDecay, "Bonus": op.Bonus} {
+		if p.Rank() == 2 {
+			check(name, p, d.Batch, d.Channels)
+		} else {
+			check(name, p, d.Channels)
+		}
+	}
 	check("Segments", op.Segments, d.Batch, d.Tokens)
 	if op.Initial != nil {
 		check("Initial.Num", op.Initial.Num, d.Batch, d.Channels)

@@ -4,6 +4,8 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/pkg/recurrence/internal/chunking"
 )
 
 // State is num·e^Max and den·e^Max, each [batch, channels] in float32 or float64.
@@ -15,13 +17,13 @@ func NewState(g *Graph, t dtypes.DType, batch, channels int) State {
 	return State{Zeros(g, shape), Zeros(g, shape), BroadcastToShape(Scalar(g, t, Empty), shape)}
 }
 
-// Step is the recurrence for one token: k and v [batch, channels], logDecay and bonus [channels]. It returns y [batch,
+// Step is the recurrence for one token: k and v [batch, channels], logDecay and bonus [(batch,) channels]. It returns y [batch,
 // channels] and the new state.
 func Step(k, v, logDecay, bonus *Node, s State) (y *Node, next State) {
 	t := s.Num.DType()
 	k, v = ConvertDType(k, t), ConvertDType(v, t)
-	read := s.plus(s.Max, Add(k, InsertAxes(bonus, 0)), v)
-	next = s.plus(Add(s.Max, InsertAxes(logDecay, 0)), k, v)
+	read := s.plus(s.Max, Add(k, chunking.PerRow(bonus, 1)), v)
+	next = s.plus(Add(s.Max, chunking.PerRow(logDecay, 1)), k, v)
 	return Div(read.Num, read.Den), next
 }
 

@@ -38,3 +38,9 @@ func (op Operands) Moments() (sum, squares *Node) {
 	both := op.Watch(func(s State) []*Node { return chunking.Moments(InsertAxes(s.Average(), 1), -1) })
 	return both[0], both[1]
 }
+
+// StatesAt returns the state after the tokens at positions (int32 [n]): [n, batch, channels] each.
+func (op Operands) StatesAt(positions *Node) State {
+	parts := op.Watch(func(s State) []*Node { return []*Node{s.Num, s.Den, s.Max} })
+	return State{chunking.At(parts[0], positions), chunking.At(parts[1], positions), chunking.At(parts[2], positions)}
+}

@@ -12,9 +12,10 @@ import (
 // Operands of one call of [Chunk]. Delta, A and Initial are float32 (or float64); X, B and C may be bfloat16.
 type Operands struct {
 	X, Delta *Node // [batch, tokens, channels]; Delta not negative
-	A        *Node // [channels, state], negative
+	A        *Node // [(batch,) channels, state], negative
 	B, C     *Node // [batch, tokens, state]
 	Initial  *Node // [batch, channels, state] or nil for zeros
+	Write    *Node // [batch, tokens, channels] or nil: replaces Δ as the strength of the write Δ x B
 	Segments *Node // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
 	Infer    bool  // no gradient will be asked for
 }
@@ -33,16 +34,16 @@ func Chunk(op Operands, q int) (y, state *Node) {
 		x = Reshape(chunking.PadTokens(x, chunks*q), d.Batch, chunks, q, x.Shape().Dim(-1))
 		return TransposeAllAxes(x, 1, 2, 0, 3)
 	}
-	xs := []*Node{pieces(op.X), pieces(op.Delta), pieces(op.B), pieces(op.C)}
+	xs := []*Node{pieces(op.written()), pieces(op.Delta), pieces(op.B), pieces(op.C)}
 	if op.Segments != nil {
 		xs = append(xs, pieces(InsertAxes(chunking.Starts(op.Segments, op.Delta.DType()), -1)))
 	}
 	token := func(_ *xla.Iter, carry, x, consts []*Node) (next, ys []*Node) {
-		decay := Mul(InsertAxes(x[1], -1), InsertAxes(consts[0], 0))
+		decay := Mul(InsertAxes(x[1], -1), chunking.PerRow(consts[0], 2))
 		if op.Segments != nil {
 			decay = Add(decay, InsertAxes(x[4], -1))
 		}
-		y, h := step(x[0], x[1], decay, x[2], x[3], carry[0])
+		y, h := step(x[0], decay, x[2], x[3], carry[0])
 		return []*Node{h}, []*Node{y}
 	}
 	piece := func(_ *xla.Iter, carry, x, consts []*Node) (next, ys []*Node) {
@@ -51,6 +52,15 @@ func Chunk(op Operands, q int) (y, state *Node) {
 	last, ys := xla.Scan{N: chunks, Infer: op.Infer}.Run([]*Node{op.initial()}, xs, []*Node{op.A}, piece)
 	y = Reshape(TransposeAllAxes(ys[0], 2, 0, 1, 3), d.Batch, chunks*q, d.Channels)
 	return SliceAxis(y, 1, AxisRange(0, d.Tokens)), last[0]
+}
+
+// written is Δ x in the dtype of Δ.
+func (op Operands) written() *Node {
+	strength := op.Delta
+	if op.Write != nil {
+		strength = op.Write
+	}
+	return Mul(strength, ConvertDType(op.X, strength.DType()))
 }
 
 // unrolled is the number of tokens in one turn of the inner loop.
@@ -65,17 +75,22 @@ func unrolled(q int) int {
 
 func dimsOf(op Operands) Dims {
 	x, a := op.X.Shape(), op.A.Shape()
-	if x.Rank() != 3 || a.Rank() != 2 {
-		panic(fmt.Errorf("selectivescan: x %s must be [batch, tokens, channels] and A %s [channels, state]", x, a))
+	if x.Rank() != 3 || a.Rank() != 2 && a.Rank() != 3 {
+		panic(fmt.Errorf("selectivescan: x %s must be [batch, tokens, channels] and A %s [(batch,) channels, state]", x, a))
 	}
-	d := Dims{x.Dim(0), x.Dim(1), x.Dim(2), a.Dim(1)}
+	d := Dims{x.Dim(0), x.Dim(1), x.Dim(2), a.Dim(-1)}
 	check := func(name string, n *Node, dims ...int) {
 		if n != nil && fmt.Sprint(n.Shape().Dimensions) != fmt.Sprint(dims) {
 			panic(fmt.Errorf("selectivescan: %s has shape %v, must be %v", name, n.Shape().Dimensions, dims))
 		}
 	}
 	check("Delta", op.Delta, d.Batch, d.Tokens, d.Channels)
-	check("A", op.A, d.Channels, d.State)
+	if a.Rank() == 3 {
+		check("A", op.A, d.Batch, d.Channels, d.State)
+	} else {
+		check("A", op.A, d.Channels, d.State)
+	}
+	check("Write", op.Write, d.Batch, d.Tokens, d.Channels)
 	check("B", op.B, d.Batch, d.Tokens, d.State)
 	check("C", op.C, d.Batch, d.Tokens, d.State)
 	check("Initial", op.Initial, d.Batch, d.Channels, d.State)

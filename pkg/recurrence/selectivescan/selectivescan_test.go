@@ -2,6 +2,7 @@ package selectivescan_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	. "github.com/gomlx/gomlx/core/graph" //nolint
@@ -53,7 +54,7 @@ var operator = optest.Operator{
 		return []*Node{y, state}
 	},
 	Step: func(in []*Node) []*Node {
-		y, state := selectivescan.Step(in[0], in[1], in[4], in[2], in[3], in[5])
+		y, state := selectivescan.Step(selectivescan.Operands{X: in[0], Delta: in[1], B: in[2], C: in[3], A: in[4], Initial: in[5]})
 		return []*Node{y, state}
 	},
 }
@@ -74,4 +75,21 @@ func TestMoments(t *testing.T) {
 		})
 		return [][]float64{sums, squares}
 	})
+}
+
+// TestWrite: a strength of the write in place of Δ is the operator on other x.
+func TestWrite(t *testing.T) {
+	in := operator.Random(rand.New(rand.NewPCG(3, 1)), 1, 20)
+	doubled := slices.Clone(in)
+	doubled[0].Value = slices.Clone(in[0].Value)
+	for i := range doubled[0].Value {
+		doubled[0].Value[i] *= 2
+	}
+	y, state := selectivescan.Naive(sequence(doubled, nil), nil)
+	got := optest.Run(t, optest.Devices(t)[0], func(in []*Node) []*Node {
+		y, h := selectivescan.Chunk(selectivescan.Operands{X: in[0], Delta: in[1], Write: MulScalar(in[1], 2), B: in[2], C: in[3], A: in[4], Initial: in[5]}, 8)
+		return []*Node{y, h}
+	}, optest.Arguments(in)...)
+	optest.Near(t, "y", got[0], y, 1e-12)
+	optest.Near(t, "state", got[1], state, 1e-12)
 }

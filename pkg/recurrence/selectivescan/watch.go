@@ -11,16 +11,16 @@ import (
 // token by token and has no gradient. C is not used.
 func (op Operands) Watch(f func(state *Node) []*Node) []*Node {
 	t := op.Delta.DType()
-	xs := []*Node{ConvertDType(op.X, t), op.Delta, ConvertDType(op.B, t)}
+	xs := []*Node{op.written(), op.Delta, ConvertDType(op.B, t)}
 	if op.Segments != nil {
 		xs = append(xs, InsertAxes(chunking.Starts(op.Segments, t), -1))
 	}
 	return chunking.Walk([]*Node{op.initial()}, xs, []*Node{op.A}, func(states, x, consts []*Node) (next, shown []*Node) {
-		decay := Mul(InsertAxes(x[1], -1), InsertAxes(consts[0], 0))
+		decay := Mul(InsertAxes(x[1], -1), chunking.PerRow(consts[0], 2))
 		if op.Segments != nil {
 			decay = Add(decay, InsertAxes(x[3], -1))
 		}
-		_, s := step(x[0], x[1], decay, x[2], x[2], states[0])
+		_, s := step(x[0], decay, x[2], x[2], states[0])
 		return []*Node{s}, f(s)
 	})
 }
@@ -37,4 +37,9 @@ func (op Operands) initial() *Node {
 	}
 	d := dimsOf(op)
 	return Zeros(op.X.Graph(), shapes.Make(op.Delta.DType(), d.Batch, d.Channels, d.State))
+}
+
+// StatesAt returns the state after the tokens at positions (int32 [n]): [n, batch, channels, state].
+func (op Operands) StatesAt(positions *Node) *Node {
+	return chunking.At(op.Watch(func(s *Node) []*Node { return []*Node{s} })[0], positions)
 }

@@ -17,7 +17,7 @@ type Operands struct {
 	Q, K     *Node // [batch, tokens, heads, keys]; scale Q before
 	V        *Node // [batch, tokens, heads, values]
 	LogDecay *Node // [batch, tokens, heads, keys], not positive
-	Bonus    *Node // [heads, keys] or nil; with it y reads before the write
+	Bonus    *Node // [(batch,) heads, keys] or nil; with it y reads before the write
 	Initial  *Node // [batch, heads, keys, values] or nil for zeros
 	Segments *Node // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
 }
@@ -71,7 +71,7 @@ func Chunk(op Operands, q int) (y, state *Node) {
 func (c *call) itself(op Operands) *Node {
 	weight := Mul(ConvertDType(op.Q, c.gate), ConvertDType(op.K, c.gate))
 	if op.Bonus != nil {
-		weight = Mul(weight, InsertAxes(ConvertDType(op.Bonus, c.gate), 0, 0))
+		weight = Mul(weight, InsertAxes(chunking.PerRow(ConvertDType(op.Bonus, c.gate), 2), 1))
 	}
 	return Mul(InsertAxes(ReduceSum(weight, -1), -1), ConvertDType(op.V, c.gate))
 }
@@ -141,7 +141,11 @@ func dimsOf(op Operands) Dims {
 	check("K", op.K, d.Batch, d.Tokens, d.Heads, d.Keys)
 	check("V", op.V, d.Batch, d.Tokens, d.Heads, d.Values)
 	check("LogDecay", op.LogDecay, d.Batch, d.Tokens, d.Heads, d.Keys)
-	check("Bonus", op.Bonus, d.Heads, d.Keys)
+	if op.Bonus != nil && op.Bonus.Rank() == 3 {
+		check("Bonus", op.Bonus, d.Batch, d.Heads, d.Keys)
+	} else {
+		check("Bonus", op.Bonus, d.Heads, d.Keys)
+	}
 	check("Initial", op.Initial, d.Batch, d.Heads, d.Keys, d.Values)
 	check("Segments", op.Segments, d.Batch, d.Tokens)
 	return d

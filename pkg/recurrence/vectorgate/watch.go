@@ -26,3 +26,8 @@ func (op Operands) Moments() (sum, squares *Node) {
 	both := op.Watch(func(s *Node) []*Node { return chunking.Moments(s, -2, -1) })
 	return both[0], both[1]
 }
+
+// StatesAt returns the state after the tokens at positions (int32 [n]): [n, batch, heads, keys, values].
+func (op Operands) StatesAt(positions *Node) *Node {
+	return chunking.At(op.Watch(func(s *Node) []*Node { return []*Node{s} })[0], positions)
+}

@@ -9,6 +9,14 @@ import (
 // Cut stands for log 0: its exponential is 0 in every dtype and sums of a chunk of it stay finite.
 const Cut = -1e30
 
+// PerRow gives a parameter of so many axes one for the batch in front, unless it has it: [batch or 1, …].
+func PerRow(x *Node, axes int) *Node {
+	if x.Rank() == axes {
+		return InsertAxes(x, 0)
+	}
+	return x
+}
+
 // PadTokens appends zeros on axis 1: a token of zeros neither decays nor writes.
 func PadTokens(x *Node, tokens int) *Node {
 	dims := append([]int{}, x.Shape().Dimensions...)

@@ -47,3 +47,8 @@ func Moments(x *Node, axes ...int) []*Node {
 	x = ConvertDType(x, dtypes.Float64)
 	return []*Node{ReduceSum(x, axes...), ReduceSum(Square(x), axes...)}
 }
+
+// At takes tokens int32 [n] of what Walk showed, [batch, tokens, …]: [n, batch, …].
+func At(shown, tokens *Node) *Node {
+	return Gather(swap(shown), Reshape(tokens, tokens.Shape().Dim(0), 1))
+}
