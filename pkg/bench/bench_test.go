@@ -97,3 +97,17 @@ func TestBesideTakesTheFastestOther(t *testing.T) {
 		t.Errorf("lines:\n%s", text)
 	}
 }
+
+func TestFrontNamesEveryRow(t *testing.T) {
+	paths, err := filepath.Glob("../../bench/results/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := Front(nil, paths...)
+	if err != nil || strings.Count(text, "\n") != 2+len(front) || len(front) > 8 {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if _, err := Front(nil, paths[0]); err == nil || !strings.Contains(err.Error(), "bench/results") {
+		t.Errorf("a row that is not there: %v", err)
+	}
+}

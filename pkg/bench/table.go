@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,7 @@ const ours = "stuffed"
 // measured is a row of a report, with the program and the device.
 type measured struct {
 	Row
-	name, device string
+	name, device, backend string
 }
 
 // read takes the rows of report files, those of other programs (bench/peers) among them, whose work and shape match; nil takes all. The
@@ -38,7 +39,7 @@ func read(match *regexp.Regexp, paths []string) (rows []measured, err error) {
 		}
 		for _, row := range r.Rows {
 			if match == nil || match.MatchString(row.Work+" "+row.Shape) {
-				rows = append(rows, measured{row, r.Name, r.Device})
+				rows = append(rows, measured{row, r.Name, r.Device, r.Backend})
 			}
 		}
 	}
@@ -80,45 +81,101 @@ func Markdown(match *regexp.Regexp, paths ...string) (string, error) {
 // variant is what a shape says of how, not of what: "(kernels) ", " × 6 models".
 var variant = regexp.MustCompile(` \([^)]*\)| × \d+ models`)
 
+// pair is a row of ours and the fastest of other programs for the same work, shape and device, if there is one.
+type pair struct {
+	ours, other measured
+	found       bool
+}
+
+// speed is more when it is better.
+func (m measured) speed() float64 {
+	if m.Unit == "ms" || m.Unit == "s" {
+		return 1 / m.Median
+	}
+	return m.Median
+}
+
+// other is the other program's value and, with notes, how it was run; times is how many times as fast ours is.
+func (p pair) columns(notes bool) (other, times string) {
+	if !p.found || p.ours.Error != "" {
+		return "", ""
+	}
+	_, other = p.other.value()
+	other += ", " + p.other.name
+	if notes && p.other.Note != "" {
+		other += ", " + p.other.Note
+	}
+	return other, fmt.Sprintf("%.3g", p.ours.speed()/p.other.speed())
+}
+
+func pairs(rows []measured) (out []pair) {
+	key := func(m measured) string {
+		return strings.Join([]string{m.Work, variant.ReplaceAllString(m.Shape, ""), m.Unit, m.device}, "|")
+	}
+	best := map[string]measured{}
+	for _, row := range rows {
+		if old, seen := best[key(row)]; row.name != ours && row.Error == "" && (!seen || row.speed() > old.speed()) {
+			best[key(row)] = row
+		}
+	}
+	for _, row := range rows {
+		if row.name == ours {
+			other, found := best[key(row)]
+			out = append(out, pair{row, other, found})
+		}
+	}
+	return out
+}
+
 // Beside is a table of our rows with the fastest of other programs for the same work, shape and device, and how many times as fast ours are.
 func Beside(match *regexp.Regexp, paths ...string) (string, error) {
 	rows, err := read(match, paths)
 	if err != nil {
 		return "", err
 	}
-	speed := func(m measured) float64 { // more is better
-		if m.Unit == "ms" || m.Unit == "s" {
-			return 1 / m.Median
-		}
-		return m.Median
-	}
-	key := func(m measured) string {
-		return strings.Join([]string{m.Work, variant.ReplaceAllString(m.Shape, ""), m.Unit, m.device}, "|")
-	}
-	best := map[string]measured{}
-	for _, row := range rows {
-		if old, seen := best[key(row)]; row.name != ours && row.Error == "" && (!seen || speed(row) > speed(old)) {
-			best[key(row)] = row
-		}
-	}
 	var b strings.Builder
 	fmt.Fprintln(&b, "| work | shape | stuffed | the fastest other | times as fast | device |")
 	fmt.Fprintln(&b, "|---|---|---|---|---|---|")
-	for _, row := range rows {
-		if row.name != ours {
-			continue
+	for _, p := range pairs(rows) {
+		shape, value := p.ours.value()
+		other, times := p.columns(true)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", p.ours.Work, shape, value, other, times, p.ours.device)
+	}
+	return b.String(), nil
+}
+
+// front are the rows of the first page: what they are in the reports, and in plain words. Where others are faster is among them.
+var front = []struct{ backend, work, shape, plain string }{
+	{"cuda", "train", "130m B16 T2048 bf16", "train 130M, sequences of 2,048"},
+	{"cuda", "train", "370m B8 T2048 bf16", "train 370M, sequences of 2,048"},
+	{"cuda", "train", "small d256 L2 N128 V4096 B256 T256 bf16 × 6 models", "train 6 small models at once, sequences of 256"},
+	{"cuda", "prefill", "130m B1 T65536 bf16", "read 65,536 tokens, 130M"},
+	{"cuda", "decode", "130m B1 bf16", "generate, 130M, one sequence"},
+	{"cpu", "train", "byte d128 L2 B8 T512 f32", "train a byte model of width 128"},
+	{"cpu", "prefill", "130m B1 T512 f32", "read 512 tokens, 130M, float32"},
+	{"cpu", "decode", "130m B1 bf16", "generate, 130M, one sequence, bfloat16"},
+}
+
+// Front is the short table of the first page; a row that the reports lack is an error.
+func Front(_ *regexp.Regexp, paths ...string) (string, error) {
+	rows, err := read(nil, paths)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, "| work | stuffed | the fastest other | times as fast | on |")
+	fmt.Fprintln(&b, "|---|---|---|---|---|")
+	all := pairs(rows)
+	for _, f := range front {
+		at := slices.IndexFunc(all, func(p pair) bool {
+			return p.ours.Work == f.work && p.ours.Shape == f.shape && p.found && p.ours.backend == f.backend
+		})
+		if at < 0 {
+			return "", fmt.Errorf("no row %q of ours with another program's beside it in these reports: give all of bench/results", f.work+" "+f.shape)
 		}
-		shape, value := row.value()
-		other, times := "", ""
-		if m, found := best[key(row)]; found && row.Error == "" {
-			_, other = m.value()
-			other += ", " + m.name
-			if m.Note != "" {
-				other += ", " + m.Note
-			}
-			times = fmt.Sprintf("%.3g", speed(row)/speed(m))
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", row.Work, shape, value, other, times, row.device)
+		_, value := all[at].ours.value()
+		other, times := all[at].columns(false)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", f.plain, value, other, times, all[at].ours.device)
 	}
 	return b.String(), nil
 }

@@ -50,7 +50,7 @@ comparison with the byte model (15 GB of memory, minutes). The scripts in bench/
 			}
 			for _, name := range only {
 				if !slices.Contains(bench.Works, name) {
-					return fmt.Errorf("--only names %q; choose of %s", name, strings.Join(bench.Works, ", "))
+					return fmt.Errorf("--only names %q; choose from %s", name, strings.Join(bench.Works, ", "))
 				}
 			}
 			report := bench.NewReport(d)
@@ -83,7 +83,7 @@ comparison with the byte model (15 GB of memory, minutes). The scripts in bench/
 }
 
 func benchTable() *cobra.Command {
-	readme, match, beside := "", "", false
+	readme, match, beside, front := "", "", false, false
 	c := &cobra.Command{
 		Use: "table FILE…", Short: "Write reports as one table", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
@@ -94,6 +94,9 @@ func benchTable() *cobra.Command {
 			write := bench.Markdown
 			if beside {
 				write = bench.Beside
+			}
+			if front {
+				write = bench.Front
 			}
 			text, err := write(rows, paths...)
 			if err != nil {
@@ -111,7 +114,10 @@ func benchTable() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&beside, "beside", false, "our rows only, each with the fastest of other programs for the same work, shape and device")
+	c.Flags().BoolVar(&front, "front", false, "the eight rows of the project's first page")
 	c.Flags().StringVar(&match, "match", "", "regular expression on work and shape of the rows to take")
 	c.Flags().StringVar(&readme, "readme", "", "put the table between the marks of this file")
+	c.MarkFlagsMutuallyExclusive("front", "beside")
+	c.MarkFlagsMutuallyExclusive("front", "match")
 	return c
 }
