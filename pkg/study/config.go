@@ -29,6 +29,9 @@ type Evaluate struct {
 
 	Length  int           `json:"length,omitempty"`  // tokens, instead of times
 	Prompts *PromptConfig `json:"prompts,omitempty"` // what a model of text reads beside documents, at the end of training
+
+	Tasks []TaskTest `json:"tasks,omitempty" hash:"unless-default"` // what a model of tasks is asked, after each share and at the end; see [Trainer]
+	Stop  float64    `json:"stop,omitempty" hash:"unless-default"`  // tasks: accuracy of the best replica at which training ends, 0 for never
 }
 
 // PromptConfig lists prompts that a row's replicas read to Evaluate.Length; see [Prompts].
@@ -51,8 +54,11 @@ func (c *Config) resolve() {
 	}
 	if t.Model.Vocab == 0 {
 		t.Model.Vocab = t.Data.Keys + t.Data.Values
-		if t.Data.Kind == "corpus" {
+		switch t.Data.Kind {
+		case "corpus":
 			t.Model.Vocab = (tokenizer.Bytes().Vocab() + 15) / 16 * 16
+		case "task":
+			t.Model.Vocab = t.Data.TaskVocab()
 		}
 	}
 	t.Output, t.Valid, t.Snapshots, t.Log = "", train.ValidConfig{Every: -1, Sequences: 1}, train.SnapshotConfig{Keep: 1}, train.LogConfig{Every: 1}
@@ -67,6 +73,11 @@ func (c Config) Validate() error {
 	}
 	if len(c.Train.Stages) > 0 {
 		return fmt.Errorf("train.stages: a row has one training length; give train_length and tokens")
+	}
+	if c.Train.Data.Kind == "task" {
+		if err := c.validateTasks(); err != nil {
+			return err
+		}
 	}
 	for _, f := range []struct {
 		name          string

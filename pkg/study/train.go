@@ -36,6 +36,9 @@ const trainingPoints = 50
 func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
 	defer runtime.GC() // device memory of the row goes with its tensors
 	c := row.Config
+	if c.Train.Data.Kind == "task" {
+		return t.runTasks(ctx, row, dir, report)
+	}
 	trainer, err := train.Open(t.Device, c.Train)
 	if err != nil {
 		return nil, err

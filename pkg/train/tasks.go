@@ -139,12 +139,17 @@ func (d *taskData) Held(sequences, length int) (tokens [][]int32, scored [][]boo
 }
 
 // Vocab is the most ids of the tasks, that of the tokenizer rounded up to a multiple of 16.
-func (d *taskData) Vocab() (n int) {
+func (d *taskData) Vocab() int { return d.vocab(d.enc) }
+
+// TaskVocab is the number of ids of tasks made of bytes or of ids of their own.
+func (d DataConfig) TaskVocab() int { return d.vocab(tokenizer.Bytes()) }
+
+func (d DataConfig) vocab(enc datasets.Encoder) (n int) {
 	for _, c := range d.tasks() {
-		t, err := c.Open(4096, d.enc) // the number of ids does not depend on the length
+		t, err := c.Open(4096, enc) // the number of ids does not depend on the length
 		switch {
 		case err != nil || t.Text:
-			n = max(n, (d.enc.Vocab()+15)/16*16)
+			n = max(n, (enc.Vocab()+15)/16*16)
 		default:
 			n = max(n, t.Vocab())
 		}

@@ -1,0 +1,186 @@
+package study
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"stuffed/datasets"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+	"stuffed/pkg/task"
+	"stuffed/pkg/tokenizer"
+	"stuffed/pkg/train"
+)
+
+// TaskTest is a task that a row's replicas are asked, with sequences that training never reads.
+type TaskTest struct {
+	train.TaskConfig
+	Count int `json:"count"` // sequences
+}
+
+// validateTasks checks what a row that trains on tasks is asked.
+func (c Config) validateTasks() error {
+	if len(c.Evaluate.Tasks) == 0 {
+		return fmt.Errorf("evaluate.tasks is empty; a row that trains on tasks must say what it is asked")
+	}
+	if !(c.Evaluate.Stop >= 0 && c.Evaluate.Stop <= 1) {
+		return fmt.Errorf("evaluate.stop = %g is outside 0 … 1", c.Evaluate.Stop)
+	}
+	for i, t := range c.Evaluate.Tasks {
+		if t.Count < 1 {
+			return fmt.Errorf("evaluate.tasks[%d].count = %d, want 1 or more", i, t.Count)
+		}
+		if _, err := t.Open(c.Train.TrainLength, tokenizer.Bytes()); err != nil {
+			return fmt.Errorf("evaluate.tasks[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// taskMeasure collects the answers of a row's replicas.
+type taskMeasure struct {
+	config Config
+	test   []task.Test // of each task
+	runner *lm.Runner
+
+	groups, scores *table.Table
+}
+
+func newTaskMeasure(c Config, r *lm.Runner, enc datasets.Encoder) (*taskMeasure, error) {
+	m := &taskMeasure{config: c, runner: r, groups: table.New(), scores: table.New()}
+	for _, t := range c.Evaluate.Tasks {
+		one, err := t.Open(c.Train.TrainLength, enc)
+		if err != nil {
+			return nil, err
+		}
+		m.test = append(m.test, task.Test{Tasks: []*task.Task{one}, Count: t.Count, Seed: heldSeed})
+	}
+	return m, nil
+}
+
+// ask lets all replicas answer after so many tokens of training each and returns the best mean accuracy over all
+// sequences.
+func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err error) {
+	replicas := len(m.config.Train.Replicas())
+	sums, n := make([][3]float64, replicas), 0.0
+	for _, test := range m.test {
+		rows, err := test.Run(ctx, m.runner)
+		if err != nil {
+			return 0, err
+		}
+		member, err := rows.Int("member")
+		if err != nil {
+			return 0, err
+		}
+		for k, name := range []string{"accuracy", "exact", "loss"} {
+			values, err := rows.Float(name)
+			if err != nil {
+				return 0, err
+			}
+			for i, v := range values {
+				sums[member[i]][k] += v
+			}
+		}
+		n += float64(test.Count)
+		summary, err := task.Summary(rows)
+		if err != nil {
+			return 0, err
+		}
+		if err := m.groups.Append(m.asked(summary, tokens)); err != nil {
+			return 0, err
+		}
+	}
+	var replica []int64
+	var columns [3][]float64
+	for r, s := range sums {
+		replica = append(replica, int64(r))
+		for k, v := range s {
+			columns[k] = append(columns[k], v/n)
+		}
+		best = max(best, s[0]/n)
+	}
+	t := table.New().AddInt("replica", replica).AddInt("tokens", repeat(tokens, replicas)).AddFloat("accuracy", columns[0]).
+		AddFloat("exact", columns[1]).AddFloat("loss", columns[2])
+	return best, m.scores.Append(identified(m.config, t))
+}
+
+// asked is a summary with the names that rows of a study have; a row's own groups are those of its plan.
+func (m *taskMeasure) asked(summary *table.Table, tokens int64) *table.Table {
+	out := table.New()
+	for _, c := range summary.Without("written_accuracy", "written_exact").Columns {
+		switch c.Name {
+		case "member":
+			c.Name = "replica"
+		case "group":
+			c.Name = "asked"
+		}
+		out.Columns = append(out.Columns, c)
+		if c.Name == "replica" {
+			out.AddInt("tokens", repeat(tokens, summary.Rows()))
+		}
+	}
+	return identified(m.config, out)
+}
+
+// errEnough ends a training whose score is high enough.
+var errEnough = errors.New("the score is high enough")
+
+// runTasks trains a row on tasks. Its tables: training as in Run; task: tokens (that the replica has read), task, length, asked (the
+// group of sequences), records, accuracy, accuracy_low, accuracy_high, answers (in a sequence), exact, loss (nats per
+// answer); score: tokens, and accuracy, exact and loss over all sequences of evaluate.tasks.
+func (t *Trainer) runTasks(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
+	c := row.Config
+	trainer, err := train.Open(t.Device, c.Train)
+	if err != nil {
+		return nil, err
+	}
+	defer trainer.Data.Close()
+	m, err := newTaskMeasure(c, lm.NewRunner(t.Device, trainer.Weights()), tokenizer.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	inner, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	curve, shares := newCurve(c), c.Evaluate.Shares
+	ask := func() error {
+		m.runner.Weights = trainer.Weights()
+		best, err := m.ask(inner, trainer.Steps()*int64(c.Train.BatchTokens))
+		if err == nil && c.Evaluate.Stop > 0 && best >= c.Evaluate.Stop {
+			err = errEnough
+		}
+		return err
+	}
+	trainer.Notify = func(s train.Status) {
+		curve.add(s)
+		report(Progress{Done: s.Tokens, Total: c.Trained(), Unit: "tokens"})
+		for len(shares) > 0 && s.Step < s.Steps && float64(s.Step) >= shares[0]*float64(s.Steps) {
+			if err := ask(); err != nil {
+				stop(err)
+			}
+			shares = shares[1:]
+		}
+	}
+	err = trainer.Run(inner)
+	switch {
+	case err == nil:
+		if err := ask(); err != nil && !errors.Is(err, errEnough) {
+			return nil, err
+		}
+	case ctx.Err() == nil && errors.Is(context.Cause(inner), errEnough):
+	case ctx.Err() == nil && inner.Err() != nil:
+		return nil, context.Cause(inner)
+	default:
+		return nil, err
+	}
+	for i, r := range c.Train.Replicas() {
+		if !c.keeps(r) {
+			continue
+		}
+		if err := train.Export(filepath.Join(dir, "models", replicaName(r)), trainer.Model, trainer.Weights(), i, trainer.Config, trainer.Steps()); err != nil {
+			return nil, err
+		}
+	}
+	return Tables{"training": curve.table(c), "task": m.groups, "score": m.scores}, nil
+}

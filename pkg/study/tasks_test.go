@@ -1,0 +1,76 @@
+//go:build !race
+
+package study
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"stuffed/pkg/table"
+	"stuffed/xla"
+)
+
+const taskPlan = `{"name": "asked", "about": "", "base": {
+  "train": {"data": {"kind": "task", "name": "selective-copying", "params": {"data": 1, "letters": 4}}, "model": {"layers": 1, "width": 16, "head_dim": 16, "state": 8},
+    "train_length": 8, "batch_tokens": 512, "steps": 400, "steps_per_call": 10, "warmup": 0, "schedule": "constant", "lr": [0.01, 1e-9]},
+  "evaluate": {"times": 2, "sequences": 1, "traced": 1, "stop": 0.99, "shares": [0.025, 0.25, 0.5, 0.75],
+    "tasks": [{"name": "selective-copying", "params": {"data": 1, "letters": 4}, "count": 50}, {"name": "selective-copying", "length": 12, "params": {"data": 1, "letters": 4}, "count": 30}]}},
+  "groups": [{"name": "all"}]}`
+
+// TestTaskRow trains until the score is high enough: one replica learns, the other stays at chance.
+func TestTaskRow(t *testing.T) {
+	d, err := xla.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ParsePlan([]byte(taskPlan))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := p.Rows()
+	if err != nil || len(rows) != 1 || rows[0].Config.Train.Model.Vocab != 6 {
+		t.Fatal(rows, err)
+	}
+	tables, err := (&Trainer{Device: d}).Run(context.Background(), rows[0], t.TempDir(), func(Progress) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accuracy := numbers(t, tables["score"], "accuracy")
+	tokens, n := numbers(t, tables["score"], "tokens"), len(accuracy)
+	if accuracy[n-2] < 0.99 || accuracy[n-1] > 0.5 || accuracy[0] > 0.9 {
+		t.Errorf("accuracies %v", accuracy)
+	}
+	if last := tokens[n-1]; last >= 400*512 || n < 4 {
+		t.Errorf("%d measurements, the last after %g tokens: training did not stop", n, last)
+	}
+	if asked := tables["task"]; asked.Rows() != 2*n { // two tasks of one group each
+		t.Errorf("%d rows of groups, %d scores", asked.Rows(), n)
+	}
+	if want := (50*numbers(t, tables["task"], "accuracy")[0] + 30*numbers(t, tables["task"], "accuracy")[2]) / 80; want != accuracy[0] {
+		t.Errorf("the first score is %g, its parts give %g", accuracy[0], want)
+	}
+}
+
+func numbers(t *testing.T, tab *table.Table, name string) []float64 {
+	t.Helper()
+	v, err := tab.Float(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestTaskPlanRefuses(t *testing.T) {
+	at := strings.Index(taskPlan, `"tasks": [`)
+	for want, text := range map[string]string{
+		"evaluate.tasks is empty":            taskPlan[:at] + `"tasks": []}}, "groups": [{"name": "all"}]}`,
+		"evaluate.stop = 2":                  strings.Replace(taskPlan, `"stop": 0.99`, `"stop": 2`, 1),
+		"evaluate.tasks[0].count = 0":        strings.Replace(taskPlan, `"count": 50`, `"count": 0`, 1),
+		"evaluate.tasks[1]: task selective-": strings.Replace(taskPlan, `"length": 12`, `"length": 1`, 1),
+	} {
+		if _, err := ParsePlan([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
