@@ -18,7 +18,7 @@ import (
 )
 
 // cacheVersion changes whenever the same corpus, filter and tokenizer would give other tokens.
-const cacheVersion = "tokens-2"
+const cacheVersion = "tokens-3"
 
 // Prepare is Tokenize through a cache in folder: little-endian uint16 ids in KEY.tokens, mapped into memory, and offsets, origins,
 // counts and hashes in KEY.index. KEY is a hash of the corpus' content, the filter and the tokenizer's behaviour. A cache that is cut

@@ -27,6 +27,8 @@ type Corpus struct {
 	Name string // for messages
 	Hash string // sha256 of what the documents are read from, in hexadecimal
 	each func(visit func(Document) error) error
+
+	alone bool // one text file, cut by position where splits are asked for
 }
 
 // Each visits the documents in the order of the files; an error of visit ends the pass and is returned.

@@ -84,6 +84,7 @@ func tokenize(c *Corpus, f Filter, enc Encoder, t *Tokens, put func([]uint16) er
 	if enc.Vocab() > math.MaxUint16+1 {
 		return fmt.Errorf("tokenizer %s: %d ids do not fit into 16 bits (at most 65536)", enc.Name(), enc.Vocab())
 	}
+	c = c.forSplits(f)
 	drop, err := copies(c, f)
 	if err != nil {
 		return err
