@@ -6,7 +6,6 @@ import (
 	"github.com/gomlx/compute/dtypes"
 
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/recurrence"
 	"stuffed/xla"
 )
@@ -26,7 +25,7 @@ func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) erro
 			return err
 		}
 	}
-	c, err := mamba2.Preset("130m")
+	c, err := lm.Preset("130m")
 	if err != nil {
 		return err
 	}
@@ -39,8 +38,10 @@ func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) erro
 	sampled := func(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain bool, least float64) job {
 		return job{"sampled", func() []Row { return []Row{Sampled(d, dims, dtype, plain, 64, least)} }}
 	}
-	short := c
-	short.Layers = 4 // a token of the oracle is one turn of a loop
+	short, err := lm.Override(c, `{"layers": 4}`) // a token of the oracle is one turn of a loop
+	if err != nil {
+		return err
+	}
 	shallow, err := initial(short)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func TestRowsOfASmallModel(t *testing.T) {
 	}
 	ctx := context.Background()
 	rows := Operator(d, recurrence.Dims{Batch: 1, Tokens: 32, Heads: 2, HeadDim: 16, Groups: 1, State: 8}, true, 16, 1)
-	rows = append(rows, Prefill(d, "tiny", w, lm.Options{}, 1, 16, 1)...)
+	rows = append(rows, Prefill(t.Context(), d, "tiny", w, lm.Options{}, 1, 16, 1)...)
 	rows = append(rows, Decode(ctx, d, "tiny", w, lm.Options{}, 2, 4, 4, 1))
 	rows = append(rows, Train(d, TrainSpec{Name: "tiny", Model: c, Batch: 2, Tokens: 16, Compute: "f32", Save: "all"}, 1)...)
 	for _, r := range rows {

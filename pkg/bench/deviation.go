@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -74,41 +75,45 @@ type lastStates struct{ hidden, logits, state []float32 }
 func statesOf(d *xla.Device, w *lm.Weights, tokens, places int, o lm.Options, rounded ...bool) ([]lastStates, error) {
 	o.Infer = true
 	every := max(1, tokens/places)
-	e, err := graph.NewExec(d.Backend, func(in []*graph.Node) []*graph.Node {
-		params, in := w.Nodes(in)
-		call := lm.Call{Params: params, Tokens: in[0], State: in[1:], Options: o}
-		out := w.Model.Forward(call)
-		hidden := out.Hidden
+	m := w.Model
+	build := func(in lm.In, out *lm.Out) {
+		call := lm.Call{Params: in.Params(), Tokens: in.Node("tokens"), State: in.State(), Options: o}
+		got := m.Forward(call)
+		hidden := got.Hidden
 		n, width := tokens/every, hidden.Shape().Dim(-1)
 		hidden = graph.Reshape(graph.SliceAxis(hidden, 1, graph.AxisRange(0, n*every)), 1, n, every, width)
 		hidden = graph.Reshape(graph.SliceAxis(hidden, 2, graph.AxisElem(every-1)), 1, n, width)
-		return []*graph.Node{hidden, w.Model.Logits(call, hidden), out.State[0]}
-	})
-	if err != nil {
-		return nil, err
+		out.Put("hidden", hidden)
+		out.Put("logits", m.Logits(call, hidden))
+		out.State(m, got.State)
 	}
-	defer e.Finalize()
+	var program *lm.Program
 	var all []lastStates
 	for _, round := range rounded {
 		own, err := copied[float32](w, round) // a tensor belongs to one device
 		if err != nil {
 			return nil, err
 		}
-		args := own.Args(prompt(tokens, w.Model.Vocab()))
-		for _, t := range lm.ZeroState(w.Model, 1, dtypes.Float32) {
-			args = append(args, t)
+		args := (&lm.Args{}).Params(own).Put("tokens", prompt(tokens, m.Vocab())).State(m, lm.ZeroState(m, 1, dtypes.Float32))
+		if program == nil {
+			program = lm.NewProgram(d, "deviation", args, build)
+			defer program.Release()
 		}
-		outs, err := e.Call(args...)
+		r, err := program.Call(args)
 		if err != nil {
 			return nil, err
 		}
 		var s lastStates
-		for i, v := range []*[]float32{&s.hidden, &s.logits, &s.state} {
-			if *v, err = lm.Floats(outs[i]); err != nil {
-				return nil, err
-			}
+		if s.hidden, err = lm.Floats(r["hidden"]); err != nil {
+			return nil, err
 		}
-		for _, t := range slices.Concat(outs, own.Values) {
+		if s.logits, err = lm.Floats(r["logits"]); err != nil {
+			return nil, err
+		}
+		if s.state, err = recurrent(m, r.State(m)); err != nil {
+			return nil, err
+		}
+		for _, t := range slices.Concat(slices.Collect(maps.Values(r)), own.Values) {
 			t.MustFinalizeAll()
 		}
 		all = append(all, s)

@@ -1,19 +1,19 @@
 package bench
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/lm"
 	"stuffed/xla"
 )
 
 // Prefill times one call that reads a prompt and gives the state and the last token's logits, and its compilation.
-func Prefill(d *xla.Device, name string, w *lm.Weights, options lm.Options, batch, tokens, runs int) []Row {
+func Prefill(ctx context.Context, d *xla.Device, name string, w *lm.Weights, options lm.Options, batch, tokens, runs int) []Row {
 	options.Infer = true
 	shape := fmt.Sprintf("%s B%d T%d %s", name, batch, tokens, products(options))
 	compile, row := Row{Work: "compile", Shape: "prefill " + shape, Unit: "s", Runs: 1}, Row{Work: "prefill", Shape: shape}
@@ -21,25 +21,17 @@ func Prefill(d *xla.Device, name string, w *lm.Weights, options lm.Options, batc
 	for i := range ids {
 		ids[i] = int32((i*7919 + 13) % w.Model.Vocab())
 	}
-	prompt := tensors.FromFlatDataAndDimensions(ids, batch, tokens)
+	r := lm.NewRunner(d, w)
+	options.Replicas = w.Replicas
+	r.Options, r.Piece = options, tokens
 	state := lm.ZeroState(w.Model, batch, dtypes.Float32)
-	e := graph.MustNewExec(d.Backend, func(in []*graph.Node) []*graph.Node {
-		params, in := w.Nodes(in)
-		call := lm.Call{Params: params, Tokens: in[0], State: in[1:], Options: options}
-		out := w.Model.Forward(call)
-		last := graph.SliceAxis(out.Hidden, 1, graph.AxisRangeToEnd(tokens-1))
-		return append([]*graph.Node{w.Model.Logits(call, last)}, out.State...)
-	})
-	args := w.Args(prompt)
-	for _, s := range state {
-		args = append(args, s)
-	}
+	prompt := slices.Collect(slices.Chunk(ids, tokens))
 	call := func() error {
-		outs, err := e.Call(args...)
-		for _, o := range outs {
-			o.MustFinalizeAll()
+		after, err := r.Run(ctx, prompt, state, lm.Request{Last: true}, func(lm.Piece) error { return nil })
+		if err != nil {
+			return err
 		}
-		return err
+		return after.Release()
 	}
 	start := time.Now()
 	if err := guarded(call); err != nil {

@@ -10,7 +10,6 @@ import (
 
 	"stuffed/pkg/atomic"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/recurrence"
 	"stuffed/xla"
 )
@@ -62,8 +61,8 @@ func all(ctx context.Context, o Options, jobs []job, emit func(Row) error) error
 }
 
 func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
-	preset := func(name string) mamba2.Config {
-		c, err := mamba2.Preset(name)
+	preset := func(name string) lm.Config {
+		c, err := lm.Preset(name)
 		if err != nil {
 			panic(err)
 		}
@@ -91,15 +90,14 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		add("train", func() []Row { return Train(d, s, 8) })
 	}
 	for _, tokens := range []int{64, 256, 1024} {
-		small := mamba2.Default(256, 2, 4096)
+		small := shaped(`{"width": 256, "layers": 2, "vocab": 4096}`)
 		add("small", func() []Row {
 			return Train(d, TrainSpec{Name: "small d256 L2 N128 V4096", Model: small, Batch: 65536 / tokens, Tokens: tokens, Replicas: 6, Compute: "bf16", Save: "all", StepsPerCall: 4, Unroll: true}, 5)
 		})
 	}
 	if o.Explore {
 		for _, n := range []int{16, 128} {
-			tiny := mamba2.Default(128, 2, 2048)
-			tiny.State = n
+			tiny := shaped(fmt.Sprintf(`{"width": 128, "layers": 2, "vocab": 2048, "state": %d}`, n))
 			add("small", func() []Row {
 				return Train(d, TrainSpec{Name: fmt.Sprintf("tiny d128 L2 N%d V2048", n), Model: tiny, Batch: 64, Tokens: 256, Replicas: 6, Compute: "bf16", Save: "all", StepsPerCall: 8, Unroll: true}, 5)
 			})
@@ -109,8 +107,8 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 	with := func(work, name string, run func(w *lm.Weights) []Row) { jobs = append(jobs, loaded(work, name, run)) }
 	for _, name := range []string{"130m", "370m"} {
 		with("prefill", name, func(w *lm.Weights) []Row {
-			rows := Prefill(d, name, w, bf16, 1, 2048, 10)
-			return append(rows, Prefill(d, name, w, bf16, 1, 65536, 5)...)
+			rows := Prefill(ctx, d, name, w, bf16, 1, 2048, 10)
+			return append(rows, Prefill(ctx, d, name, w, bf16, 1, 65536, 5)...)
 		})
 		with("decode", name, func(w *lm.Weights) []Row {
 			rows := []Row{Decode(ctx, d, name, w, bf16, 1, 256, 128, 3), Decode(ctx, d, name, w, bf16, 64, 256, 128, 3)}
@@ -127,7 +125,7 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 }
 
 func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
-	byteModel, err := mamba2.Preset("byte")
+	byteModel, err := lm.Preset("byte")
 	if err != nil {
 		return err
 	}
@@ -135,7 +133,7 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		{"train", func() []Row {
 			return Train(d, TrainSpec{Name: "byte d128 L2", Model: byteModel, Batch: 8, Tokens: 512, Compute: "f32", Save: "all"}, 8)
 		}},
-		loaded("prefill", "byte", func(w *lm.Weights) []Row { return Prefill(d, "byte d128 L2", w, lm.Options{}, 1, 512, 10) }),
+		loaded("prefill", "byte", func(w *lm.Weights) []Row { return Prefill(ctx, d, "byte d128 L2", w, lm.Options{}, 1, 512, 10) }),
 		loaded("decode", "byte", func(w *lm.Weights) []Row {
 			return []Row{Decode(ctx, d, "byte d128 L2", w, lm.Options{}, 1, 256, 128, 5)}
 		}),
@@ -145,7 +143,7 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		types := []lm.Options{{Compute: dtypes.Float32}, {Compute: dtypes.BFloat16}}
 		jobs = append(jobs, loaded("prefill", "130m", func(w *lm.Weights) (rows []Row) {
 			for _, o := range types {
-				rows = append(rows, Prefill(d, "130m", w, o, 1, 512, 5)...)
+				rows = append(rows, Prefill(ctx, d, "130m", w, o, 1, 512, 5)...)
 			}
 			return rows
 		}), loaded("decode", "130m", func(w *lm.Weights) (rows []Row) {
@@ -161,7 +159,7 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 // loaded is a job on the initial weights of a preset, which are made when its turn comes.
 func loaded(work, preset string, run func(w *lm.Weights) []Row) job {
 	return job{work, func() []Row {
-		c, err := mamba2.Preset(preset)
+		c, err := lm.Preset(preset)
 		var w *lm.Weights
 		if err == nil {
 			w, err = initial(c)
@@ -173,8 +171,21 @@ func loaded(work, preset string, run func(w *lm.Weights) []Row) job {
 	}}
 }
 
-func initial(c mamba2.Config) (*lm.Weights, error) {
-	m, err := mamba2.New(c)
+// shaped is the architecture that needs no name, with some fields changed.
+func shaped(fields string) lm.Config {
+	a, err := lm.ArchitectureOf("")
+	if err != nil {
+		panic(err)
+	}
+	c, err := lm.Override(a.Default(), fields)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func initial(c lm.Config) (*lm.Weights, error) {
+	m, err := c.New()
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 
 	"stuffed/datasets"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/train"
 	"stuffed/xla"
 )
@@ -46,7 +45,7 @@ func (r randomRows) Vocab() int        { return r.vocab }
 // TrainSpec is one shape of a training step.
 type TrainSpec struct {
 	Name                    string
-	Model                   mamba2.Config
+	Model                   lm.Config
 	Batch, Tokens, Replicas int // sequences of each replica, tokens of a sequence
 	Compute, Save           string
 	StepsPerCall, Pieces    int
@@ -87,7 +86,7 @@ func Train(d *xla.Device, s TrainSpec, runs int) []Row {
 
 func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {
 	c := train.DefaultConfig()
-	c.Model, c.TrainLength, c.BatchTokens, c.Compute, c.Save = s.Model, s.Tokens, s.Batch*s.Tokens, s.Compute, s.Save
+	c.Model, c.TrainLength, c.BatchTokens, c.Compute, c.Save = lm.Any{Config: s.Model}, s.Tokens, s.Batch*s.Tokens, s.Compute, s.Save
 	c.Unroll, c.StepsPerCall, c.Steps, c.LossPieces, c.Output = s.Unroll, s.StepsPerCall, 1<<20, s.Pieces, ""
 	c.Policy = []string{"zero"}
 	c.Seeds = nil
@@ -95,7 +94,7 @@ func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {
 	for i := range seeds {
 		c.Seeds, seeds[i] = append(c.Seeds, int64(i)), uint64(i)
 	}
-	m, err := mamba2.New(s.Model)
+	m, err := s.Model.New()
 	if err != nil {
 		return nil, err
 	}
@@ -103,5 +102,5 @@ func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return train.New(d, m, w, c, random{s.Model.Vocab})
+	return train.New(d, m, w, c, random{s.Model.Sizes().Vocab})
 }

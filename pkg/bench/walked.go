@@ -56,46 +56,55 @@ func stepByStep(d *xla.Device, w *lm.Weights, tokens int) (want lastStates, err 
 	if err != nil {
 		return want, err
 	}
-	apart := tokens / walkedPlaces
-	e, err := graph.NewExec(d.Backend, func(in []*graph.Node) []*graph.Node {
-		weights, ids := in[:len(w.Specs)], graph.Reshape(in[len(w.Specs)], apart, 1, 1)
-		forward := func(weights []*graph.Node, id *graph.Node, state []*graph.Node) (lm.Call, lm.Output) {
-			params, _ := w.Nodes(weights)
-			c := lm.Call{Params: params, Tokens: id, State: state, Options: lm.Options{Infer: true, Unroll: true}}
-			return c, w.Model.Forward(c)
+	apart, m := tokens/walkedPlaces, w.Model
+	specs := m.State(1)
+	build := func(in lm.In, out *lm.Out) {
+		ids := graph.Reshape(in.Node("tokens"), apart, 1, 1)
+		forward := func(weights []*graph.Node, id *graph.Node, state map[string]*graph.Node) (lm.Call, lm.Output) {
+			c := lm.Call{Params: lm.ByName(w.Specs, weights), Tokens: id, State: state, Options: lm.Options{Infer: true, Unroll: true}}
+			return c, m.Forward(c)
 		}
-		before, _ := xla.Scan{N: apart - 1, Infer: true}.Run(in[len(w.Specs)+1:], []*graph.Node{graph.SliceAxis(ids, 0, graph.AxisRange(0, apart-1))}, weights,
+		weights := lm.InOrder(w.Specs, in.Params())
+		before, _ := xla.Scan{N: apart - 1, Infer: true}.Run(lm.InOrder(specs, in.State()), []*graph.Node{graph.SliceAxis(ids, 0, graph.AxisRange(0, apart-1))}, weights,
 			func(_ *xla.Iter, state, id, weights []*graph.Node) (next, ys []*graph.Node) {
-				_, out := forward(weights, id[0], state)
-				return out.State, nil
+				_, o := forward(weights, id[0], lm.ByName(specs, state))
+				return lm.InOrder(specs, o.State), nil
 			})
-		c, out := forward(weights, graph.Squeeze(graph.SliceAxis(ids, 0, graph.AxisElem(apart-1)), 0), before)
-		return append([]*graph.Node{w.Model.Logits(c, out.Hidden)}, out.State...)
-	})
+		c, o := forward(weights, graph.Squeeze(graph.SliceAxis(ids, 0, graph.AxisElem(apart-1)), 0), lm.ByName(specs, before))
+		out.Put("logits", m.Logits(c, o.Hidden))
+		out.State(m, o.State)
+	}
+	ids, err := tensors.CopyFlatData[int32](prompt(tokens, m.Vocab()))
 	if err != nil {
 		return want, err
 	}
-	defer e.Finalize()
-	ids, err := tensors.CopyFlatData[int32](prompt(tokens, w.Model.Vocab()))
-	if err != nil {
-		return want, err
-	}
-	state := lm.ZeroState(w.Model, 1, dtypes.Float64)
+	var program *lm.Program
+	state := lm.ZeroState(m, 1, dtypes.Float64)
 	for p := range walkedPlaces {
-		args := own.Args(tensors.FromFlatDataAndDimensions(ids[p*apart:][:apart], 1, apart))
-		for _, t := range state {
-			args = append(args, t)
+		args := (&lm.Args{}).Params(own).Put("tokens", tensors.FromFlatDataAndDimensions(ids[p*apart:][:apart], 1, apart)).State(m, state)
+		if program == nil {
+			program = lm.NewProgram(d, "one token at a time", args, build)
+			defer program.Release()
 		}
-		outs, err := e.Call(args...)
+		r, err := program.Call(args)
 		if err != nil {
 			return want, err
 		}
-		logits, err := lm.Floats(outs[0])
+		logits, err := lm.Floats(r["logits"])
 		if err != nil {
 			return want, err
 		}
-		want.logits, state = append(want.logits, logits...), outs[1:]
+		want.logits, state = append(want.logits, logits...), r.State(m)
 	}
-	want.state, err = lm.Floats(state[0])
+	want.state, err = recurrent(m, state)
 	return want, err
+}
+
+// recurrent is the model's recurrent state on the host.
+func recurrent(m lm.Model, state lm.State) ([]float32, error) {
+	s, err := lm.StateOf(m, "")
+	if err != nil {
+		return nil, err
+	}
+	return lm.Floats(state[s.Name])
 }

@@ -41,7 +41,7 @@ func LoadModel(dir string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := readWeights(dir)
+	file, err := ReadWeights(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -64,10 +64,13 @@ func LoadModel(dir string) (*Model, error) {
 	return m, nil
 }
 
-// LoadConfig is LoadModel without tensors and what they say.
-func LoadConfig(dir string) (*Model, error) {
-	m, _, err := readConfig(dir)
-	return m, err
+// Normal is a config of either layout with Hugging Face keys.
+func Normal(config Config) (Config, error) {
+	m, _, err := newModel(config)
+	if err != nil {
+		return nil, err
+	}
+	return m.Config, nil
 }
 
 func readConfig(dir string) (m *Model, saysTied *bool, err error) {
@@ -134,7 +137,8 @@ func (m *Model) tie(saysTied *bool) error {
 	return nil
 }
 
-func readWeights(dir string) (*File, error) {
+// ReadWeights reads all tensors of a folder: model.safetensors, its shards, pytorch_model.bin or its shards.
+func ReadWeights(dir string) (*File, error) {
 	for _, source := range []struct {
 		name string
 		read func(string) (*File, error)
@@ -290,6 +294,22 @@ func SaveModel(dir, layout string, config Config, tensors map[string]*Tensor, dt
 }
 
 var torchDTypes = map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+// WriteFolder writes config.json and model.safetensors, whose tensors dtype (F64 F32 F16 BF16) converts; "" keeps each as it is. A
+// new folder appears complete or not at all; in an existing one both files are replaced, weights first.
+func WriteFolder(dir string, config []byte, tensors map[string]*Tensor, dtype string) error {
+	out := map[string]*Tensor{}
+	for name, t := range tensors {
+		var err error
+		if dtype != "" {
+			if t, err = t.Convert(dtype); err != nil {
+				return fmt.Errorf("tensor %q: %w", name, err)
+			}
+		}
+		out[name] = t
+	}
+	return writeModelFolder(dir, config, out)
+}
 
 func writeModelFolder(dir string, config []byte, tensors map[string]*Tensor) (err error) {
 	target := dir

@@ -181,7 +181,7 @@ func TestShards(t *testing.T) {
 	if err != nil || len(shards) != 3 {
 		t.Fatalf("shards %v %v", shards, err)
 	}
-	out, err := readWeights(dir)
+	out, err := ReadWeights(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

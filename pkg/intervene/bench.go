@@ -6,11 +6,9 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 )
 
 // Method is a way to run a trained model: interventions and a way of keeping the state.
@@ -19,8 +17,8 @@ type Method struct {
 	Parameters map[string]float64 `json:"parameters,omitempty"`
 	Plan       Plan               `json:"plan,omitempty"`
 	Lengths    map[int]Plan       `json:"lengths,omitempty"`    // instead of Plan, for contexts of up to so many tokens; the longest serves longer ones too
-	Window     int                `json:"window,omitempty"`     // tokens, see mamba2.Model.WithWindow
-	NormEvery  int                `json:"norm_every,omitempty"` // see mamba2.Model.WithNormLimit
+	Window     int                `json:"window,omitempty"`     // tokens, see lm.Variant
+	NormEvery  int                `json:"norm_every,omitempty"` // see lm.Variant
 	Decimation *Decimation        `json:"decimation,omitempty"`
 }
 
@@ -35,7 +33,7 @@ type Decimation struct {
 	Piece int     `json:"piece"` // tokens
 }
 
-func (d Decimation) validate(m mamba2.Model) error {
+func (d Decimation) validate(m lm.Model) error {
 	switch {
 	case d.First < 0 || d.First >= m.Layers():
 		return fmt.Errorf("decimation: first layer %d does not exist; layers are 0 … %d", d.First, m.Layers()-1)
@@ -48,7 +46,7 @@ func (d Decimation) validate(m mamba2.Model) error {
 }
 
 // keep is the number of tokens of a piece that go on from each layer, for a context of length tokens.
-func (d Decimation) keep(m mamba2.Model, length, piece int) []int32 {
+func (d Decimation) keep(m lm.Model, length, piece int) []int32 {
 	out := make([]int32, m.Layers())
 	want, all := float64(d.Base), float64(length)
 	for l := range out {
@@ -65,41 +63,46 @@ func (d Decimation) keep(m mamba2.Model, length, piece int) []int32 {
 // Bench runs methods on one model. Methods of the same kind share compiled graphs, and so do models of one shape.
 type Bench struct {
 	Runner  *lm.Runner // of the model itself
-	Model   mamba2.Model
+	Model   lm.Model
 	weights *lm.Weights
 	graphs  *graphs
 }
 
 // graphs are what models of one shape share: their weights are arguments.
 type graphs struct {
-	runners      map[mamba2.Model]*lm.Runner
-	calibrations map[string]*graph.Exec
+	runners      map[lm.Variant]*lm.Runner
+	calibrations lm.Programs
 }
 
-// NewBench takes a runner of a Mamba-2 model of one replica.
+// NewBench takes a runner of a model of one replica.
 func NewBench(r *lm.Runner) (*Bench, error) {
-	m, err := architecture(r.Weights)
-	if err != nil {
-		return nil, err
+	if r.Weights.Replicas > 1 {
+		return nil, fmt.Errorf("%d replicas: intervene in one model at a time (lm.Weights.Select)", r.Weights.Replicas)
 	}
-	return &Bench{r, m, r.Weights, &graphs{map[mamba2.Model]*lm.Runner{m: r}, map[string]*graph.Exec{}}}, nil
+	return &Bench{r, r.Weights.Model, r.Weights, &graphs{runners: map[lm.Variant]*lm.Runner{{}: r}}}, nil
 }
 
 // with is a bench of other weights on the same graphs.
 func (b *Bench) with(w *lm.Weights) *Bench { return &Bench{b.Runner, b.Model, w, b.graphs} }
 
-// Variant is the runner of a variant of the model, with this model's weights until another bench of the shape takes it.
-func (b *Bench) Variant(m mamba2.Model) *lm.Runner {
-	r := b.graphs.runners[m]
+// plain is the runner of the model as it is.
+func (b *Bench) plain() *lm.Runner { return b.graphs.runners[lm.Variant{}].With(b.weights) }
+
+// Variant is a runner of this model's weights with the state kept in another way.
+func (b *Bench) Variant(v lm.Variant) (*lm.Runner, error) {
+	m, err := lm.VariantOf(b.Model, v)
+	if err != nil {
+		return nil, err
+	}
 	w := *b.weights
 	w.Model = m
+	r := b.graphs.runners[v]
 	if r == nil {
 		r = lm.NewRunner(b.Runner.Device, &w)
 		r.Options, r.Piece = b.Runner.Options, b.Runner.Piece
-		b.graphs.runners[m] = r
+		b.graphs.runners[v] = r
 	}
-	r.Weights = &w
-	return r
+	return r.With(&w), nil
 }
 
 // Apply returns a runner and the controls that make up the method, for use with any evaluation; not for methods that depend on
@@ -120,34 +123,29 @@ func (b *Bench) Apply(method Method) (*lm.Runner, map[string]*tensors.Tensor, er
 type applied struct {
 	runner   *lm.Runner // of the variant
 	plain    *lm.Runner // of the model itself
-	model    mamba2.Model
+	model    lm.Model
 	compiled Controls
 	lengths  map[int]Controls
 	decimate *Decimation
 }
 
 func (b *Bench) apply(method Method) (*applied, error) {
-	m, err := b.Model, error(nil)
-	if method.Window > 0 {
-		m, err = m.WithWindow(method.Window)
-	}
-	if err == nil && method.NormEvery > 0 {
-		m, err = m.WithNormLimit(method.NormEvery)
-	}
-	if err == nil && method.Decimation != nil {
-		if err = method.Decimation.validate(m); err == nil {
-			m, err = m.WithDecimation()
+	if d := method.Decimation; d != nil {
+		if err := d.validate(b.Model); err != nil {
+			return nil, err
 		}
-		if err == nil && len(method.Plan) > 0 {
-			err = fmt.Errorf("decimation stands alone, without interventions")
+		if len(method.Plan) > 0 {
+			return nil, fmt.Errorf("decimation stands alone, without interventions")
 		}
 	}
+	r, err := b.Variant(lm.Variant{Window: method.Window, NormEvery: method.NormEvery, Decimate: method.Decimation != nil})
 	if err != nil {
 		return nil, err
 	}
 	if len(method.Plan) > 0 && len(method.Lengths) > 0 {
 		return nil, fmt.Errorf("both a plan and plans by length are given")
 	}
+	m := r.Weights.Model
 	c, err := method.Plan.Compile(m)
 	lengths := map[int]Controls{}
 	for length, plan := range method.Lengths {
@@ -155,7 +153,7 @@ func (b *Bench) apply(method Method) (*applied, error) {
 			lengths[length], err = plan.Compile(m)
 		}
 	}
-	return &applied{b.Variant(m), b.Variant(b.Model), m, c, lengths, method.Decimation}, err
+	return &applied{r, b.plain(), m, c, lengths, method.Decimation}, err
 }
 
 // of is what acts in a context of so many tokens.
@@ -168,7 +166,7 @@ func (a *applied) of(length int) Controls {
 	return a.lengths[known[min(i, len(known)-1)]]
 }
 
-func (a *applied) run(ctx context.Context, rows [][]int32, state []*tensors.Tensor, req lm.Request, emit func(lm.Piece) error) error {
+func (a *applied) run(ctx context.Context, rows [][]int32, state lm.State, req lm.Request, emit func(lm.Piece) error) error {
 	var err error
 	if req.Controls, err = a.of(len(rows[0])).Tensors(a.runner.Weights.Values[0].DType()); err != nil {
 		return err
@@ -178,7 +176,7 @@ func (a *applied) run(ctx context.Context, rows [][]int32, state []*tensors.Tens
 }
 
 // prefill reads contexts with tokens dropped, piece by piece, and returns the state.
-func (a *applied) prefill(ctx context.Context, rows [][]int32) (state []*tensors.Tensor, err error) {
+func (a *applied) prefill(ctx context.Context, rows [][]int32) (state lm.State, err error) {
 	length := len(rows[0])
 	for from := 0; from < length; from += a.decimate.Piece {
 		to := min(length, from+a.decimate.Piece)

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -33,12 +32,14 @@ func (c Calibration) Run(ctx context.Context, b *Bench, rows [][]int32) (factors
 	if c.Steps < 1 || !(c.Rate > 0) {
 		return nil, nil, fmt.Errorf("calibration: %d steps at rate %g; want 1 or more, above 0", c.Steps, c.Rate)
 	}
-	loss := c.program(b)
+	if _, err := lm.ControlOf(b.Model, c.Control); err != nil {
+		return nil, nil, fmt.Errorf("calibration: %w", err)
+	}
 	r := rand.New(rand.NewPCG(c.Seed, 0xca11))
 	n := b.Model.Layers()
 	theta, first, second := make([]float64, n), make([]float64, n), make([]float64, n)
 	best, bestLoss := make([]float64, n), math.Inf(1)
-	call := func(at []float64) (float64, []float64, error) { return c.call(loss, b, rows, at) }
+	call := func(at []float64) (float64, []float64, error) { return c.call(b, rows, at) }
 	for step := range c.Steps {
 		if err := ctx.Err(); err != nil {
 			return nil, losses, err
@@ -83,55 +84,47 @@ func (c Calibration) Run(ctx context.Context, b *Bench, rows [][]int32) (factors
 }
 
 // program is the mean loss and its gradient in the logarithm of the factors: parameters, tokens, labels, logs.
-func (c Calibration) program(b *Bench) *graph.Exec {
-	w, key := b.Variant(b.Model).Weights, fmt.Sprint(c.Control, c.Zeroth)
-	if e := b.graphs.calibrations[key]; e != nil {
-		return e
-	}
-	e := graph.MustNewExec(b.Runner.Device.Backend, func(in []*graph.Node) []*graph.Node {
-		params, in := w.Nodes(in)
-		logs := in[2]
+func (c Calibration) program(b *Bench, args *lm.Args) *lm.Program {
+	m, options := b.Model, b.Runner.Options
+	return b.graphs.calibrations.Get(b.Runner.Device, fmt.Sprint("calibration ", c.Control, c.Zeroth), args, func(in lm.In, out *lm.Out) {
+		logs := in.Node("logs")
 		factors := graph.Exp(logs) // [layers]
-		per := graph.Mul(graph.InsertAxes(factors, -1), graph.Ones(factors.Graph(), shapes.Make(factors.DType(), b.Model.Layers(), b.Model.Heads())))
-		call := lm.Call{Params: params, Tokens: in[0], Controls: map[string]*graph.Node{c.Control: per}, Options: b.Runner.Options}
+		per := graph.Mul(graph.InsertAxes(factors, -1), graph.Ones(factors.Graph(), shapes.Make(factors.DType(), m.Layers(), heads(m))))
+		call := lm.Call{Params: in.Params(), Tokens: in.Node("tokens"), Controls: map[string]*graph.Node{c.Control: per}, Options: options}
 		call.Infer = c.Zeroth
 		call.Plain = true
-		hidden := w.Model.Forward(call).Hidden
-		loss := graph.ReduceAllMean(lm.TokenLoss(w.Model.Logits(call, hidden), in[1]))
+		hidden := m.Forward(call).Hidden
+		loss := graph.ReduceAllMean(lm.TokenLoss(m.Logits(call, hidden), in.Node("labels")))
+		out.Put("loss", loss)
 		if c.Zeroth {
-			return []*graph.Node{loss, graph.ZerosLike(logs)}
+			out.Put("gradient", graph.ZerosLike(logs))
+			return
 		}
-		return []*graph.Node{loss, graph.Gradient(loss, logs)[0]}
-	}).SetMaxCache(-1)
-	b.graphs.calibrations[key] = e
-	return e
+		out.Put("gradient", graph.Gradient(loss, logs)[0])
+	})
 }
 
-func (c Calibration) call(e *graph.Exec, b *Bench, rows [][]int32, logs []float64) (loss float64, gradient []float64, err error) {
+func (c Calibration) call(b *Bench, rows [][]int32, logs []float64) (loss float64, gradient []float64, err error) {
 	n := len(rows[0]) - 1
 	tokens, labels := make([]int32, 0, len(rows)*n), make([]int32, 0, len(rows)*n)
 	for _, row := range rows {
 		tokens, labels = append(tokens, row[:n]...), append(labels, row[1:]...)
 	}
-	args := b.weights.Args(tensors.FromFlatDataAndDimensions(tokens, len(rows), n), tensors.FromFlatDataAndDimensions(labels, len(rows), n))
-	if b.weights.Values[0].DType() == dtypes.Float64 {
-		args = append(args, tensors.FromFlatDataAndDimensions(append([]float64{}, logs...), len(logs)))
-	} else {
-		narrow := make([]float32, len(logs))
-		for i, v := range logs {
-			narrow[i] = float32(v)
-		}
-		args = append(args, tensors.FromFlatDataAndDimensions(narrow, len(logs)))
-	}
-	outs, err := e.Call(args...)
+	at, err := lm.FromDoubles(logs, b.weights.Values[0].DType(), len(logs))
 	if err != nil {
 		return 0, nil, err
 	}
-	value, err := wideFloats(outs[0])
+	args := (&lm.Args{}).Params(b.weights).Put("tokens", tensors.FromFlatDataAndDimensions(tokens, len(rows), n)).
+		Put("labels", tensors.FromFlatDataAndDimensions(labels, len(rows), n)).Put("logs", at)
+	r, err := c.program(b, args).Call(args)
 	if err != nil {
 		return 0, nil, err
 	}
-	gradient, err = wideFloats(outs[1])
+	value, err := lm.Doubles(r["loss"])
+	if err != nil {
+		return 0, nil, err
+	}
+	gradient, err = lm.Doubles(r["gradient"])
 	return value[0], gradient, err
 }
 

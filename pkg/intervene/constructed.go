@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/table"
 	"stuffed/xla"
 )
@@ -21,43 +20,47 @@ import (
 //
 // from a zero state, up to what the first tokens wrote differently.
 type Constructed struct {
-	Config mamba2.Config
+	Config lm.Config
 	Never  []Head
 	Delta  float64
 	A      float64 // above 0
 	Seed   uint64
 }
 
+// constant is a model whose gates can be made the same for every token.
+type constant interface {
+	ConstantGates(seed uint64, delta, a float64, never func(layer, head int) bool) map[string][]float32
+}
+
 // Weights builds the model.
 func (c Constructed) Weights() (*lm.Weights, error) {
-	m, err := mamba2.New(c.Config)
+	m, err := c.Config.New()
 	if err != nil {
 		return nil, err
+	}
+	gated, ok := m.(constant)
+	if !ok {
+		return nil, fmt.Errorf("constructed model: the gates of %s cannot be held constant by its parameters", m.Name())
 	}
 	if !(c.Delta > 0) || !(c.A > 0) {
 		return nil, fmt.Errorf("constructed model: delta %g and a %g must be above 0", c.Delta, c.A)
 	}
 	for _, h := range c.Never {
-		if h.Layer < 0 || h.Layer >= m.Layers() || h.Head < 0 || h.Head >= m.Heads() {
-			return nil, fmt.Errorf("constructed model: head %s does not exist; layers are 0 … %d, heads 0 … %d", h, m.Layers()-1, m.Heads()-1)
+		if h.Layer < 0 || h.Layer >= m.Layers() || h.Head < 0 || h.Head >= heads(m) {
+			return nil, fmt.Errorf("constructed model: head %s does not exist; layers are 0 … %d, heads 0 … %d", h, m.Layers()-1, heads(m)-1)
 		}
 	}
-	values := m.Initial(c.Seed)
-	in, width := values["mixer.in_proj.weight"], m.Width
-	rows := len(in) / m.Layers() / width
-	for l := range m.Layers() {
-		for h := range m.Heads() {
-			clear(in[(l*rows+rows-m.Heads()+h)*width:][:width]) // dt does not depend on the token
-			at := l*m.Heads() + h
-			values["mixer.dt_bias"][at] = float32(c.Delta + math.Log(-math.Expm1(-c.Delta))) // inverse softplus
-			values["mixer.A_log"][at] = float32(math.Log(c.A))
-			if slices.Contains(c.Never, Head{l, h}) {
-				values["mixer.A_log"][at] = -60 // Δ A below 1e-26
-			}
-		}
-	}
-	clear(values["mixer.out_proj.weight"])
+	values := gated.ConstantGates(c.Seed, c.Delta, c.A, func(layer, head int) bool { return slices.Contains(c.Never, Head{layer, head}) })
 	return lm.NewWeights(m, 1, func(_ int, s lm.Spec) ([]float32, error) { return values[s.Name], nil })
+}
+
+// settled is the number of tokens after which what the state writes no longer depends on where the prompt began.
+func settled(m lm.Model) int {
+	n := 1
+	for _, s := range m.State(1) {
+		n = max(n, s.Dim(lm.Tap))
+	}
+	return 2 * n
 }
 
 // Check builds the model and reads a constant prompt of length tokens; what the instruments see stands beside what is there,
@@ -68,11 +71,11 @@ func (c Constructed) Check(ctx context.Context, d *xla.Device, trainLength, leng
 	if err != nil {
 		return nil, err
 	}
-	if trainLength < 1 || length < max(trainLength, 2*c.Config.Kernel) {
-		return nil, fmt.Errorf("constructed model: %d tokens of prompt and %d of training; want the prompt at least as long, and %d", length, trainLength, 2*c.Config.Kernel)
+	m := w.Model
+	if trainLength < 1 || length < max(trainLength, settled(m)) {
+		return nil, fmt.Errorf("constructed model: %d tokens of prompt and %d of training; want the prompt at least as long, and %d", length, trainLength, settled(m))
 	}
 	r := lm.NewRunner(d, w)
-	m := w.Model.(mamba2.Model)
 	stats, err := InWindow(ctx, r, [][]int32{make([]int32, trainLength)})
 	if err != nil {
 		return nil, err
@@ -80,14 +83,22 @@ func (c Constructed) Check(ctx context.Context, d *xla.Device, trainLength, leng
 	kept := stats.Retention(trainLength)
 	var writes [2][][][]float64 // ‖x‖ and ‖B‖ of every token
 	var norms [][]float64       // of the last state
-	_, err = r.Run(ctx, [][]int32{make([]int32, length)}, nil, lm.Request{Probes: []string{"x", "B", "squares"}}, func(p lm.Piece) error {
+	groups := 1
+	_, err = r.Run(ctx, [][]int32{make([]int32, length)}, nil, lm.Request{Probes: []string{lm.Values, lm.Keys, lm.Squares}}, func(p lm.Piece) error {
 		all := make([][]float64, 3)
-		for i, name := range []string{"x", "B", "squares"} {
-			if all[i], err = wideFloats(p.Probes[name]); err != nil {
+		units := make([]int, 3)
+		for i, name := range []string{lm.Values, lm.Keys, lm.Squares} {
+			probe, err := lm.ProbeOf(m, name)
+			if err != nil {
 				return err
 			}
+			if all[i], err = lm.Doubles(p.Probes[name]); err != nil {
+				return err
+			}
+			units[i], _ = probe.Units(p.Probes[name].Shape().Dimensions)
 		}
-		for i, units := range []int{m.Heads(), m.Groups} {
+		groups = units[1]
+		for i, units := range units[:2] {
 			if writes[i] == nil {
 				writes[i] = make([][][]float64, m.Layers())
 			}
@@ -104,8 +115,8 @@ func (c Constructed) Check(ctx context.Context, d *xla.Device, trainLength, leng
 		}
 		norms = make([][]float64, m.Layers())
 		for l := range norms {
-			for h := range m.Heads() {
-				norms[l] = append(norms[l], math.Sqrt(all[2][(l*p.Padded+p.Tokens-1)*m.Heads()+h]))
+			for h := range heads(m) {
+				norms[l] = append(norms[l], math.Sqrt(all[2][(l*p.Padded+p.Tokens-1)*heads(m)+h]))
 			}
 		}
 		return nil
@@ -116,14 +127,14 @@ func (c Constructed) Check(ctx context.Context, d *xla.Device, trainLength, leng
 	var layer, head, never []int64
 	var retention, seen, expected, norm []float64
 	for l := range m.Layers() {
-		for h := range m.Heads() {
+		for h := range heads(m) {
 			a, is := -c.Delta*c.A, int64(0)
 			if slices.Contains(c.Never, Head{l, h}) {
 				a, is = 0, 1
 			}
 			layer, head, never = append(layer, int64(l)), append(head, int64(h)), append(never, is)
 			retention, seen = append(retention, math.Exp(a*float64(trainLength))), append(seen, kept[l][h])
-			last := c.Delta * writes[0][l][length-1][h] * writes[1][l][length-1][h/(m.Heads()/m.Groups)]
+			last := c.Delta * writes[0][l][length-1][h] * writes[1][l][length-1][h/(heads(m)/groups)]
 			count := float64(length)
 			if a < 0 {
 				count = -math.Expm1(a*count) / -math.Expm1(a)

@@ -8,7 +8,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"stuffed/pkg/mamba2"
+	"stuffed/pkg/lm"
 )
 
 // Controls are the inputs of a call as host values, by name. They become tensors anew for every device.
@@ -24,28 +24,22 @@ type values[T any] struct {
 
 // Compile turns the plan into controls of the model. Plans of the same kinds, with positions or without, compile to the
 // same names and shapes, so that no graph is compiled anew for another dose or other heads.
-func (p Plan) Compile(m mamba2.Model) (Controls, error) {
+func (p Plan) Compile(m lm.Model) (Controls, error) {
 	c := Controls{map[string]values[float64]{}, map[string]values[int32]{}}
 	if err := p.Validate(m); err != nil {
 		return c, err
 	}
-	list := m.Controls()
 	for _, v := range p {
-		k := kinds[v.Kind]
-		names := []string{k.control}
-		switch v.Kind {
-		case "alpha_clamp":
-			names = []string{"log_alpha_min", "log_alpha_max"}
-		case "delta_clamp":
-			names = []string{"delta_min", "delta_max"}
-		}
-		for i, name := range names {
-			spec := list[slices.IndexFunc(list, func(s mamba2.Control) bool { return s.Name == name })]
+		for i, name := range kinds[v.Kind].controls() {
+			spec, err := lm.ControlOf(m, name)
+			if err != nil {
+				return c, err
+			}
 			bound := []*float64{v.Low, v.High}[i]
 			c.set(m, v, spec, bound)
 			if v.From > 0 || v.Until > 0 {
-				c.position(m, v, spec, mamba2.From, 0, v.From)
-				c.position(m, v, spec, mamba2.Until, math.MaxInt32, v.Until)
+				c.position(m, v, spec, lm.From, 0, v.From)
+				c.position(m, v, spec, lm.Until, math.MaxInt32, v.Until)
 			}
 		}
 	}
@@ -53,7 +47,7 @@ func (p Plan) Compile(m mamba2.Model) (Controls, error) {
 }
 
 // set writes the values of one intervention into one control, which begins neutral.
-func (c Controls) set(m mamba2.Model, v Intervention, spec mamba2.Control, bound *float64) {
+func (c Controls) set(m lm.Model, v Intervention, spec lm.Control, bound *float64) {
 	units, width := spec.Dims[0], 1
 	for _, d := range spec.Dims[1:] {
 		width *= d
@@ -114,7 +108,7 @@ func (c Controls) set(m mamba2.Model, v Intervention, spec mamba2.Control, bound
 }
 
 // position writes where an intervention acts.
-func (c Controls) position(m mamba2.Model, v Intervention, spec mamba2.Control, suffix string, neutral int32, position int) {
+func (c Controls) position(m lm.Model, v Intervention, spec lm.Control, suffix string, neutral int32, position int) {
 	name, units := spec.Name+suffix, spec.Dims[0]
 	at, begun := c.index[name]
 	if !begun {
@@ -124,7 +118,7 @@ func (c Controls) position(m mamba2.Model, v Intervention, spec mamba2.Control, 
 		}
 		c.index[name] = at
 	}
-	if suffix == mamba2.Until && position == 0 {
+	if suffix == lm.Until && position == 0 {
 		return
 	}
 	for _, h := range append(slices.Clone(v.heads(m)), v.With...) {

@@ -146,5 +146,5 @@ func stateNorm(every int) func(context.Context, *Bench, Suite, []float64) (Metho
 func (b *Bench) inWindow(ctx context.Context, s Suite) (*Statistics, error) {
 	s.Split = "calibration"
 	s.Sequences = min(s.Sequences, 16)
-	return InWindow(ctx, b.Variant(b.Model), s.Rows(s.TrainLength))
+	return InWindow(ctx, b.plain(), s.Rows(s.TrainLength))
 }

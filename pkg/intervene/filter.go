@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"stuffed/pkg/lm"
+	"stuffed/pkg/trace"
 )
 
 // filter is LongMamba's token filtering. A head is global when what it keeps of a token over T tokens is above the
@@ -66,7 +67,7 @@ func threshold(sequences [][]float64, length int) float64 {
 
 // deltas are Δ of every token of rows, [layer][head][row], and the mean over rows of the sum of log α, [layer][head].
 func (b *Bench) deltas(ctx context.Context, rows [][]int32) (deltas [][][][]float64, logAlpha [][]float64, err error) {
-	layers, heads := b.Model.Layers(), b.Model.Heads()
+	layers, heads := b.Model.Layers(), heads(b.Model)
 	deltas, logAlpha = make([][][][]float64, layers), make([][]float64, layers)
 	for l := range layers {
 		deltas[l], logAlpha[l] = make([][][]float64, heads), make([]float64, heads)
@@ -74,12 +75,12 @@ func (b *Bench) deltas(ctx context.Context, rows [][]int32) (deltas [][][][]floa
 			deltas[l][h] = make([][]float64, len(rows))
 		}
 	}
-	_, err = b.Variant(b.Model).Run(ctx, rows, nil, lm.Request{Probes: []string{"delta", "log_alpha"}}, func(p lm.Piece) error {
-		d, err := wideFloats(p.Probes["delta"])
+	_, err = b.plain().Run(ctx, rows, nil, lm.Request{Probes: []string{lm.Delta, lm.LogAlpha}}, func(p lm.Piece) error {
+		d, _, err := trace.PerHead(b.Model, lm.Delta, p)
 		if err != nil {
 			return err
 		}
-		a, err := wideFloats(p.Probes["log_alpha"])
+		a, _, err := trace.PerHead(b.Model, lm.LogAlpha, p)
 		if err != nil {
 			return err
 		}

@@ -220,7 +220,7 @@ func TestConstructedModelIsSeenAsItIs(t *testing.T) {
 		}
 	}
 	norm, _ := norms.Float("norm")
-	heads := b.Model.Heads()
+	heads := b.Model.Configuration().Sizes().Heads
 	at := func(t int, h intervene.Head) float64 { return norm[(t*2+h.Layer)*heads+h.Head] }
 	for l := range b.Model.Layers() {
 		for h := range heads {
@@ -255,10 +255,10 @@ func states(t testing.TB, b *intervene.Bench, rows [][]int32, plan intervene.Pla
 		v := tensors.MustCopyFlatData[float64](p.Probes["squares"])
 		for at := range p.Tokens {
 			for l := range b.Model.Layers() {
-				for h := range b.Model.Heads() {
+				for h := range b.Model.Configuration().Sizes().Heads {
 					prompt, position = append(prompt, 0), append(position, int64(p.Start+at))
 					layer, head = append(layer, int64(l)), append(head, int64(h))
-					norm = append(norm, math.Sqrt(v[(l*p.Padded+at)*b.Model.Heads()+h]))
+					norm = append(norm, math.Sqrt(v[(l*p.Padded+at)*b.Model.Configuration().Sizes().Heads+h]))
 				}
 			}
 		}
@@ -275,7 +275,7 @@ func written(t testing.TB, b *intervene.Bench, rows [][]int32, h intervene.Head)
 	t.Helper()
 	_, err := b.Runner.Run(context.Background(), rows, nil, lm.Request{Probes: []string{"x", "B"}}, func(p lm.Piece) error {
 		size = 0.05
-		for name, width := range map[string]int{"x": b.Model.HeadDim, "B": b.Model.Config.State} {
+		for name, width := range map[string]int{"x": config().HeadDim, "B": config().State} {
 			v := tensors.MustCopyFlatData[float32](p.Probes[name])
 			units, at := len(v)/b.Model.Layers()/p.Padded, h.Head*width
 			if name == "B" {

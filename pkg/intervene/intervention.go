@@ -1,4 +1,4 @@
-// Package intervene changes what a trained Mamba-2 computes, head by head and from any position on, as inputs of the
+// Package intervene changes what a trained recurrent model computes, head by head and from any position on, as inputs of the
 // graph: causal interventions with random-head controls and dose–response runs, and the mitigations of state collapse
 // (arXiv 2410.07145 methods 1 to 3, 2406.14528, 2504.16053, MambaExtend, 2509.19633), compared in one harness.
 package intervene
@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"stuffed/pkg/mamba2"
+	"stuffed/pkg/lm"
 	"stuffed/pkg/plaintext"
 )
 
@@ -39,37 +39,38 @@ type Intervention struct {
 // Plan is a list of interventions that act together.
 type Plan []Intervention
 
-// kind says how an intervention becomes controls of mamba2.Model.
+// kind says how an intervention becomes controls of a model.
 type kind struct {
-	control  string
+	control  string  // empty for the clamps, which set a lower and an upper bound
 	low      float64 // least value
 	high     float64
 	compose  bool   // several on one head multiply or add up
 	quantity string // what it holds or changes: "Δ", "α", "A", "dt_bias", "B", "x", "y", "norm"
 	holds    bool   // makes other changes of the same quantity void
-	unit     string // "head" or "group"
 	does     string
+	lowest   string // controls of the bounds
+	highest  string
 }
 
 var kinds = map[string]kind{
-	"alpha_scale":  {"log_alpha_shift", 1e-300, 1, true, "α", false, "head", "multiply α by value, above 0 and at most 1"},
-	"alpha_clamp":  {"", 0, 1, false, "α", false, "head", "keep α between low and high, both from 0 to 1"},
-	"dt_scale":     {"dt_scale", -1e6, 1e6, true, "Δ", false, "head", "multiply dt + dt_bias before softplus by value"},
-	"dt_shift":     {"dt_shift", -1e6, 1e6, true, "Δ", false, "head", "add value to dt + dt_bias before softplus"},
-	"dt_bias_swap": {"dt_bias_of", 0, 0, false, "dt_bias", false, "head", "exchange dt_bias with the heads in with"},
-	"delta_freeze": {"delta_value", 0, 1e6, false, "Δ", true, "head", "hold Δ at value"},
-	"delta_filter": {"delta_filter", 0, 1e6, false, "Δ", false, "head", "skip tokens whose Δ is below value"},
-	"delta_scale":  {"delta_scale", 0, 1e6, true, "Δ", false, "head", "multiply Δ after softplus by value"},
-	"delta_clamp":  {"", 0, math.Inf(1), false, "Δ", false, "head", "keep Δ between low and high"},
-	"a_scale":      {"a_scale", 0, 1e6, true, "A", false, "head", "multiply A by value"},
-	"a_swap":       {"a_of", 0, 0, false, "A", false, "head", "exchange A with the heads in with"},
-	"b_scale":      {"b_scale", -1e6, 1e6, true, "B", false, "head", "multiply B by value"},
-	"b_freeze":     {"b_value", -1e30, 1e30, false, "B", true, "group", "hold B of whole layers at values"},
-	"b_norm":       {"b_norm", 0, 1e30, false, "B", false, "group", "scale B of whole layers to the norm value"},
-	"x_freeze":     {"x_value", -1e30, 1e30, false, "x", true, "head", "hold x at values"},
-	"x_norm":       {"x_norm", 0, 1e30, false, "x", false, "head", "scale x to the norm value"},
-	"ablate":       {"y_scale", 0, 0, false, "y", true, "head", "set the head's output to 0"},
-	"norm_limit":   {"norm_limit", 0, 1e300, false, "norm", false, "head", "scale the state down to at most the Frobenius norm value"},
+	"alpha_scale":  {"log_alpha_shift", 1e-300, 1, true, "α", false, "multiply α by value, above 0 and at most 1", "", ""},
+	"alpha_clamp":  {"", 0, 1, false, "α", false, "keep α between low and high, both from 0 to 1", "log_alpha_min", "log_alpha_max"},
+	"dt_scale":     {"dt_scale", -1e6, 1e6, true, "Δ", false, "multiply dt + dt_bias before softplus by value", "", ""},
+	"dt_shift":     {"dt_shift", -1e6, 1e6, true, "Δ", false, "add value to dt + dt_bias before softplus", "", ""},
+	"dt_bias_swap": {"dt_bias_of", 0, 0, false, "dt_bias", false, "exchange dt_bias with the heads in with", "", ""},
+	"delta_freeze": {"delta_value", 0, 1e6, false, "Δ", true, "hold Δ at value", "", ""},
+	"delta_filter": {"delta_filter", 0, 1e6, false, "Δ", false, "skip tokens whose Δ is below value", "", ""},
+	"delta_scale":  {"delta_scale", 0, 1e6, true, "Δ", false, "multiply Δ after softplus by value", "", ""},
+	"delta_clamp":  {"", 0, math.Inf(1), false, "Δ", false, "keep Δ between low and high", "delta_min", "delta_max"},
+	"a_scale":      {"a_scale", 0, 1e6, true, "A", false, "multiply A by value", "", ""},
+	"a_swap":       {"a_of", 0, 0, false, "A", false, "exchange A with the heads in with", "", ""},
+	"b_scale":      {"b_scale", -1e6, 1e6, true, "B", false, "multiply B by value", "", ""},
+	"b_freeze":     {"b_value", -1e30, 1e30, false, "B", true, "hold B of whole layers at values", "", ""},
+	"b_norm":       {"b_norm", 0, 1e30, false, "B", false, "scale B of whole layers to the norm value", "", ""},
+	"x_freeze":     {"x_value", -1e30, 1e30, false, "x", true, "hold x at values", "", ""},
+	"x_norm":       {"x_norm", 0, 1e30, false, "x", false, "scale x to the norm value", "", ""},
+	"ablate":       {"y_scale", 0, 0, false, "y", true, "set the head's output to 0", "", ""},
+	"norm_limit":   {"norm_limit", 0, 1e300, false, "norm", false, "scale the state down to at most the Frobenius norm value", "", ""},
 }
 
 // Kinds lists the kinds of interventions with what they do.
@@ -98,7 +99,7 @@ func ReadPlan(path string) (Plan, error) {
 }
 
 // heads are the heads that it changes; for kinds of whole layers the first of each group stands for it.
-func (v Intervention) heads(m mamba2.Model) []Head {
+func (v Intervention) heads(m lm.Model) []Head {
 	if len(v.Heads) > 0 {
 		return v.Heads
 	}
@@ -108,9 +109,9 @@ func (v Intervention) heads(m mamba2.Model) []Head {
 			layers = append(layers, l)
 		}
 	}
-	per := m.Heads()
-	if kinds[v.Kind].unit == "group" {
-		per = m.Groups
+	per := heads(m)
+	if c, err := lm.ControlOf(m, kinds[v.Kind].controls()[0]); err == nil {
+		per = c.Dims[0]
 	}
 	var all []Head
 	for _, l := range layers {
@@ -122,18 +123,35 @@ func (v Intervention) heads(m mamba2.Model) []Head {
 }
 
 // width is the number of values of a head.
-func (v Intervention) width(m mamba2.Model) int {
-	switch v.Kind {
-	case "x_freeze":
-		return m.HeadDim
-	case "b_freeze":
-		return m.Config.State
+func (v Intervention) width(m lm.Model) int {
+	width := 1
+	if c, err := lm.ControlOf(m, kinds[v.Kind].controls()[0]); err == nil {
+		for _, d := range c.Dims[1:] {
+			width *= d
+		}
 	}
-	return 1
+	return width
+}
+
+// grouped tells whether the kind acts on what the heads of a group share.
+func (v Intervention) grouped(m lm.Model) bool {
+	c, err := lm.ControlOf(m, kinds[v.Kind].controls()[0])
+	return err == nil && c.Axes[0] == lm.Group
+}
+
+// heads is the number of heads of a layer.
+func heads(m lm.Model) int { return m.Configuration().Sizes().Heads }
+
+// controls are the names of the controls that a kind sets.
+func (k kind) controls() []string {
+	if k.control == "" {
+		return []string{k.lowest, k.highest}
+	}
+	return []string{k.control}
 }
 
 // Validate names the first field that is out of range, and what contradicts what.
-func (p Plan) Validate(m mamba2.Model) error {
+func (p Plan) Validate(m lm.Model) error {
 	for i, v := range p {
 		if err := v.validate(m); err != nil {
 			return fmt.Errorf("intervention %d (%s): %w", i+1, v.Kind, err)
@@ -149,12 +167,17 @@ func (p Plan) Validate(m mamba2.Model) error {
 	return nil
 }
 
-func (v Intervention) validate(m mamba2.Model) error {
+func (v Intervention) validate(m lm.Model) error {
 	k, known := kinds[v.Kind]
 	if !known {
 		return fmt.Errorf("unknown kind; choose one of:\n%s", strings.Join(Kinds(), "\n"))
 	}
-	if k.unit == "group" && len(v.Heads) > 0 {
+	for _, name := range k.controls() {
+		if _, err := lm.ControlOf(m, name); err != nil {
+			return err
+		}
+	}
+	if v.grouped(m) && len(v.Heads) > 0 {
 		return fmt.Errorf("heads: B is shared by the heads of a layer; name layers")
 	}
 	for _, l := range v.Layers {
@@ -162,25 +185,22 @@ func (v Intervention) validate(m mamba2.Model) error {
 			return fmt.Errorf("layer %d does not exist; layers are 0 … %d", l, m.Layers()-1)
 		}
 	}
-	heads := v.heads(m)
-	for i, h := range heads {
-		if h.Layer < 0 || h.Layer >= m.Layers() || h.Head < 0 || h.Head >= m.Heads() {
-			return fmt.Errorf("head %s does not exist; layers are 0 … %d, heads 0 … %d", h, m.Layers()-1, m.Heads()-1)
+	own := v.heads(m)
+	for i, h := range own {
+		if h.Layer < 0 || h.Layer >= m.Layers() || h.Head < 0 || h.Head >= heads(m) {
+			return fmt.Errorf("head %s does not exist; layers are 0 … %d, heads 0 … %d", h, m.Layers()-1, heads(m)-1)
 		}
-		if slices.Contains(heads[:i], h) {
+		if slices.Contains(own[:i], h) {
 			return fmt.Errorf("head %s is named twice", h)
 		}
 	}
 	if v.From < 0 || v.Until != 0 && v.Until <= v.From {
 		return fmt.Errorf("from %d, until %d: want 0 ≤ from < until, or until 0 for no end", v.From, v.Until)
 	}
-	if k.control == "norm_limit" && m.NormEvery == 0 {
-		return fmt.Errorf("the model keeps no limited norm; use mamba2.Model.WithNormLimit")
-	}
-	return v.validateValues(m, k, heads)
+	return v.validateValues(m, k, own)
 }
 
-func (v Intervention) validateValues(m mamba2.Model, k kind, heads []Head) error {
+func (v Intervention) validateValues(m lm.Model, k kind, own []Head) error {
 	swap := k.control == "a_of" || k.control == "dt_bias_of"
 	switch {
 	case k.control == "": // a clamp
@@ -201,7 +221,7 @@ func (v Intervention) validateValues(m mamba2.Model, k kind, heads []Head) error
 		}
 		seen := slices.Clone(v.Heads)
 		for i, w := range v.With {
-			if w.Layer != v.Heads[i].Layer || w.Head < 0 || w.Head >= m.Heads() {
+			if w.Layer != v.Heads[i].Layer || w.Head < 0 || w.Head >= heads(m) {
 				return fmt.Errorf("with: head %s is no head of layer %d", w, v.Heads[i].Layer)
 			}
 			if slices.Contains(seen, w) {
@@ -211,8 +231,8 @@ func (v Intervention) validateValues(m mamba2.Model, k kind, heads []Head) error
 		}
 	case v.Kind == "ablate":
 	default:
-		if want := len(heads) * v.width(m); len(v.Values) != want && (len(v.Values) > 0 || v.width(m) > 1) {
-			return fmt.Errorf("values: %d given, %d needed (%d × %d)", len(v.Values), want, len(heads), v.width(m))
+		if want := len(own) * v.width(m); len(v.Values) != want && (len(v.Values) > 0 || v.width(m) > 1) {
+			return fmt.Errorf("values: %d given, %d needed (%d × %d)", len(v.Values), want, len(own), v.width(m))
 		}
 		given := v.Values
 		if len(given) == 0 {
@@ -228,7 +248,7 @@ func (v Intervention) validateValues(m mamba2.Model, k kind, heads []Head) error
 }
 
 // contradiction is the first head that both change in a way that cannot be meant, at a position that both reach.
-func contradiction(m mamba2.Model, a, b Intervention) (Head, string) {
+func contradiction(m lm.Model, a, b Intervention) (Head, string) {
 	end := func(v Intervention) int {
 		if v.Until == 0 {
 			return math.MaxInt
@@ -240,7 +260,7 @@ func contradiction(m mamba2.Model, a, b Intervention) (Head, string) {
 	overlap := a.From < end(b) && b.From < end(a)
 	touched := func(v Intervention) []Head { return append(slices.Clone(v.heads(m)), v.With...) }
 	for _, h := range touched(a) {
-		if ka.unit != kb.unit || !slices.Contains(touched(b), h) {
+		if a.grouped(m) != b.grouped(m) || !slices.Contains(touched(b), h) {
 			continue
 		}
 		switch {

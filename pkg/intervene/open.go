@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
 )
 
@@ -16,7 +15,7 @@ func Open(dirs []string, backend string, piece int) (all []Named, err error) {
 	if err != nil {
 		return nil, err
 	}
-	shapes := map[mamba2.Model]*Bench{}
+	shapes := map[string]*Bench{}
 	for i, name := range names(dirs) {
 		if piece > 0 {
 			opened[i].Piece = piece
@@ -25,10 +24,11 @@ func Open(dirs []string, backend string, piece int) (all []Named, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if like := shapes[b.Model]; like != nil {
+		shape := b.Model.Name() + " " + b.Model.Hash()
+		if like := shapes[shape]; like != nil {
 			b = like.with(b.weights)
 		} else {
-			shapes[b.Model] = b
+			shapes[shape] = b
 		}
 		all = append(all, Named{name, b})
 	}

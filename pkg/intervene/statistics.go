@@ -7,10 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 )
 
 // Statistics are means over the tokens of sequences no longer than the training length: what a quantity is held at when
@@ -26,49 +23,48 @@ type Statistics struct {
 	BNorm    [][]float64 `json:"b_norm"`    // [layer][group]
 }
 
-// InWindow measures them over rows.
+// InWindow measures them over rows. What the model does not show stays empty.
 func InWindow(ctx context.Context, r *lm.Runner, rows [][]int32) (*Statistics, error) {
-	m, err := architecture(r.Weights)
-	if err != nil {
-		return nil, err
+	m := r.Weights.Model
+	if r.Weights.Replicas > 1 {
+		return nil, fmt.Errorf("in-window statistics: %d replicas; measure one model at a time (lm.Weights.Select)", r.Weights.Replicas)
+	}
+	s, top := &Statistics{}, [][]float64(nil)
+	sums := map[string]sum{lm.Delta: {&s.Delta, nil}, lm.LogAlpha: {&s.LogAlpha, nil}, lm.Values: {&s.X, &s.XNorm}, lm.Keys: {&s.B, &s.BNorm}}
+	var probes []string
+	for _, name := range []string{lm.Delta, lm.LogAlpha, lm.Squares, lm.Values, lm.Keys} {
+		if lm.HasProbe(m, name) {
+			probes = append(probes, name)
+		}
 	}
 	layers, batch := m.Layers(), len(rows)
-	empty := func(n int) (out [][]float64) {
-		for range layers {
-			out = append(out, make([]float64, n))
-		}
-		return out
-	}
-	s := &Statistics{Delta: empty(m.Heads()), LogAlpha: empty(m.Heads()), Norm: empty(m.Heads()), X: empty(m.Inner()), XNorm: empty(m.Heads()),
-		B: empty(m.Groups * m.Config.State), BNorm: empty(m.Groups)}
-	top := empty(batch * m.Heads())
-	_, err = r.Run(ctx, rows, nil, lm.Request{Probes: []string{"delta", "log_alpha", "squares", "x", "B"}}, func(p lm.Piece) error {
+	_, err := r.Run(ctx, rows, nil, lm.Request{Probes: probes}, func(p lm.Piece) error {
 		s.Tokens += p.Tokens
-		for name, to := range map[string][2][][]float64{"delta": {s.Delta}, "log_alpha": {s.LogAlpha}, "x": {s.X, s.XNorm}, "B": {s.B, s.BNorm}, "squares": {top}} {
-			v, err := wideFloats(p.Probes[name])
+		for name, t := range p.Probes {
+			probe, err := lm.ProbeOf(m, name)
 			if err != nil {
 				return err
 			}
-			width := len(v) / layers / batch / p.Padded
+			v, err := lm.Doubles(t)
+			if err != nil {
+				return err
+			}
+			units, entries := probe.Units(t.Shape().Dimensions)
+			width := units * entries
+			if name == lm.Squares && top == nil {
+				top = rowsOf(layers, batch*width)
+			}
 			for l := range layers {
 				for b := range batch {
 					for t := range p.Tokens {
 						row := v[((l*batch+b)*p.Padded+t)*width:][:width]
-						if name == "squares" {
+						if name == lm.Squares {
 							for i, x := range row {
 								top[l][b*width+i] = max(top[l][b*width+i], x)
 							}
 							continue
 						}
-						for i, x := range row {
-							to[0][l][i] += x
-						}
-						if to[1] != nil {
-							units := len(to[1][l])
-							for u := range units {
-								to[1][l][u] += norm(row[u*width/units:][:width/units])
-							}
-						}
+						sums[name].add(layers, l, units, row)
 					}
 				}
 			}
@@ -85,12 +81,46 @@ func InWindow(ctx context.Context, r *lm.Runner, rows [][]int32) (*Statistics, e
 			}
 		}
 	}
-	for l := range layers {
-		for i, x := range top[l] {
-			s.Norm[l][i%m.Heads()] += math.Sqrt(x) / float64(batch)
+	for _, row := range top {
+		norms := make([]float64, len(row)/batch)
+		for i, x := range row {
+			norms[i%len(norms)] += math.Sqrt(x) / float64(batch)
 		}
+		s.Norm = append(s.Norm, norms)
 	}
 	return s, nil
+}
+
+// sum adds up a quantity, entry by entry or, without norms, as the mean of a unit; and the norms of its units.
+type sum struct{ entries, norms *[][]float64 }
+
+func (s sum) add(layers, layer, units int, row []float64) {
+	size := len(row) / units
+	if s.norms == nil { // one value of a head; of a finer decay its mean
+		if *s.entries == nil {
+			*s.entries = rowsOf(layers, units)
+		}
+		for i, x := range row {
+			(*s.entries)[layer][i/size] += x / float64(size)
+		}
+		return
+	}
+	if *s.entries == nil {
+		*s.entries, *s.norms = rowsOf(layers, len(row)), rowsOf(layers, units)
+	}
+	for i, x := range row {
+		(*s.entries)[layer][i] += x
+	}
+	for u := range units {
+		(*s.norms)[layer][u] += norm(row[u*size:][:size])
+	}
+}
+
+func rowsOf(n, width int) (out [][]float64) {
+	for range n {
+		out = append(out, make([]float64, width))
+	}
+	return out
 }
 
 func norm(v []float64) float64 {
@@ -101,33 +131,9 @@ func norm(v []float64) float64 {
 	return math.Sqrt(sum)
 }
 
-func wideFloats(t *tensors.Tensor) ([]float64, error) {
-	if t.DType().Size() == 8 {
-		return tensors.CopyFlatData[float64](t)
-	}
-	narrow, err := lm.Floats(t)
-	out := make([]float64, len(narrow))
-	for i, v := range narrow {
-		out[i] = float64(v)
-	}
-	return out, err
-}
-
-// architecture is the model of the weights, which must be a Mamba-2 of one replica.
-func architecture(w *lm.Weights) (mamba2.Model, error) {
-	m, ok := w.Model.(mamba2.Model)
-	if !ok {
-		return m, fmt.Errorf("interventions know mamba2, not %s", w.Model.Name())
-	}
-	if w.Replicas > 1 {
-		return m, fmt.Errorf("%d replicas: intervene in one model at a time (lm.Weights.Select)", w.Replicas)
-	}
-	return m, nil
-}
-
 // Freeze holds Δ, B or x ("delta", "b", "x") at their in-window means, or B or x at their in-window mean norms ("b_norm",
 // "x_norm"), from a position on. No heads means all; B is held in the layers of the heads.
-func (s *Statistics) Freeze(m mamba2.Model, quantity string, heads []Head, from int) (Intervention, error) {
+func (s *Statistics) Freeze(m lm.Model, quantity string, heads []Head, from int) (Intervention, error) {
 	of := map[string]struct {
 		kind   string
 		values [][]float64
@@ -137,7 +143,10 @@ func (s *Statistics) Freeze(m mamba2.Model, quantity string, heads []Head, from 
 		return Intervention{}, fmt.Errorf("freeze %q: choose delta, b, x, b_norm or x_norm", quantity)
 	}
 	v := Intervention{Kind: f.kind, From: from}
-	if kinds[f.kind].unit == "group" {
+	if _, err := lm.ControlOf(m, kinds[f.kind].control); err != nil {
+		return v, fmt.Errorf("freeze %s: %w", quantity, err)
+	}
+	if v.grouped(m) {
 		for _, h := range heads {
 			if !slices.Contains(v.Layers, h.Layer) {
 				v.Layers = append(v.Layers, h.Layer)
@@ -194,12 +203,12 @@ func Top(values [][]float64, n int) []Head {
 
 // Random are n heads drawn without repetition from those not in avoid: the control of equal size. Where enough heads are
 // left in the layers of avoid, every layer gives as many as it has in avoid.
-func Random(m mamba2.Model, avoid []Head, n int, seed uint64) ([]Head, error) {
+func Random(m lm.Model, avoid []Head, n int, seed uint64) ([]Head, error) {
 	r := rand.New(rand.NewPCG(seed, 0x4ead))
 	left := make([][]Head, m.Layers())
 	total := 0
 	for l := range left {
-		for h := range m.Heads() {
+		for h := range heads(m) {
 			if !slices.Contains(avoid, Head{l, h}) {
 				left[l] = append(left[l], Head{l, h})
 				total++
@@ -216,12 +225,12 @@ func Random(m mamba2.Model, avoid []Head, n int, seed uint64) ([]Head, error) {
 		want[h.Layer]++
 		matched = matched && want[h.Layer] <= len(left[h.Layer])
 	}
-	var heads []Head
 	if matched {
+		var drawn []Head
 		for l, k := range want {
-			heads = append(heads, left[l][:k]...)
+			drawn = append(drawn, left[l][:k]...)
 		}
-		return heads, nil
+		return drawn, nil
 	}
 	all := slices.Concat(left...)
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })

@@ -11,6 +11,7 @@ import (
 	"stuffed/datasets"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/lm"
+	"stuffed/pkg/trace"
 )
 
 // Suite is what a method is judged by, on a recall stream: loss and recall at values of repeated pairs in the half window
@@ -228,18 +229,19 @@ func (s Suite) read(ctx context.Context, a *applied, rows [][]int32, repeat [][]
 func (s Suite) states(ctx context.Context, a *applied, scores []Score) error {
 	s.Sequences = min(s.Sequences, 4)
 	rows := s.Rows(s.length())
-	all := a.model.Layers() * a.model.Heads()
+	perLayer := heads(a.model)
+	all := a.model.Layers() * perLayer
 	inWindow := make([]float64, all)
 	norms, gates, counted := make([][]float64, len(scores)), make([][]float64, len(scores)), make([]float64, len(scores))
 	for i := range scores {
 		norms[i], gates[i] = make([]float64, all), make([]float64, all)
 	}
-	err := a.run(ctx, rows, nil, lm.Request{Probes: []string{"squares", "log_alpha"}}, func(p lm.Piece) error {
-		squares, err := wideFloats(p.Probes["squares"])
+	err := a.run(ctx, rows, nil, lm.Request{Probes: []string{lm.Squares, lm.LogAlpha}}, func(p lm.Piece) error {
+		squares, _, err := trace.PerHead(a.model, lm.Squares, p)
 		if err != nil {
 			return err
 		}
-		logAlpha, err := wideFloats(p.Probes["log_alpha"])
+		logAlpha, _, err := trace.PerHead(a.model, lm.LogAlpha, p)
 		if err != nil {
 			return err
 		}
@@ -247,8 +249,8 @@ func (s Suite) states(ctx context.Context, a *applied, scores []Score) error {
 			which := s.window(p.Start + t)
 			for b := range rows {
 				for h := range all {
-					layer, head := h/a.model.Heads(), h%a.model.Heads()
-					at := ((layer*len(rows)+b)*p.Padded+t)*a.model.Heads() + head
+					layer, head := h/perLayer, h%perLayer
+					at := ((layer*len(rows)+b)*p.Padded+t)*perLayer + head
 					n := math.Sqrt(squares[at])
 					if p.Start+t < s.TrainLength {
 						inWindow[h] = max(inWindow[h], n)

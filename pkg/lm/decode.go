@@ -2,6 +2,7 @@ package lm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -18,78 +19,97 @@ const unrolled = 4
 type Step struct {
 	Consts []*graph.Node // made once, before the loop
 	// Run gets Consts, tokens [batch] and the state, inside the loop; logits are [batch, vocab].
-	Run func(consts []*graph.Node, tokens *graph.Node, state []*graph.Node) (logits *graph.Node, next []*graph.Node)
+	Run func(consts []*graph.Node, tokens *graph.Node, state map[string]*graph.Node) (logits *graph.Node, next map[string]*graph.Node)
 }
 
 // stepper is a model with such a form: Step is nil where a call has none, and Forward does it.
 type stepper interface{ Step(call Call) *Step }
 
-// decoder compiles n one-token steps as one loop on the device: parameters, last token [batch], state,
-// [uniform numbers [n, batch]], position of the last token, [1/temperature, top-p], controls → tokens [n, batch], last token, state.
-func (r *Runner) decoder(n int, sampled, nucleus bool, controls []string) *graph.Exec {
-	key := fmt.Sprint("decode ", r.Options, n, sampled, nucleus, controls)
-	m, specs, options := r.Weights.Model, r.Weights.Specs, r.Options
-	states := len(m.State(1))
-	if r.Device.Kind != "cuda" && m.Layers() <= unrolled {
+// decoder compiles n one-token steps as one loop on the device: parameters, tokens (the last of each [batch]), state,
+// [uniform numbers [n, batch]], position of the last tokens, [inverse temperature, top-p], controls → made [n, batch], last
+// tokens, state.
+func (r *Runner) decoder(n int, nucleus bool, controls []string, args *Args) *Program {
+	key := fmt.Sprint("decode ", r.Options, n, args.has("uniform"), nucleus, controls)
+	options := r.Options
+	if options.Infer = true; r.Device.Kind != "cuda" && r.Weights.Model.Layers() <= unrolled {
 		options.Unroll = true
 	}
-	return r.compiled.get(key, func() *graph.Exec {
-		return graph.MustNewExec(r.Device.Backend, func(in []*graph.Node) []*graph.Node {
-			parameters, rest := in[:len(specs)], in[len(specs):]
-			carry, rest := rest[:1+states], rest[1+states:]
-			var uniform []*graph.Node
-			if sampled {
-				uniform, rest = rest[:1], rest[1:]
-			}
-			var step *Step
-			if m, ok := m.(stepper); ok && len(controls) == 0 {
-				params, _ := r.Weights.Nodes(parameters)
-				call := Call{Params: params, Tokens: graph.InsertAxes(carry[0], 1), Options: options}
-				call.Infer = true
-				if step = m.Step(call); step != nil {
-					parameters = step.Consts
-				}
-			}
-			count := len(parameters)
-			consts := append(append([]*graph.Node{}, parameters...), rest...)
-			loop := xla.Scan{N: n, Infer: true}
-			last, tokens := loop.Run(carry, uniform, consts, func(it *xla.Iter, carry, uniform, consts []*graph.Node) (next, ys []*graph.Node) {
-				at, rest := graph.Add(consts[count], it.I), consts[count+1:]
-				var warmth, topP *graph.Node
-				if sampled {
-					warmth, topP, rest = rest[0], rest[1], rest[2:]
-				}
-				var logits *graph.Node
-				var state []*graph.Node
-				if step != nil {
-					logits, state = step.Run(consts[:count], carry[0], carry[1:])
-				} else {
-					params, _ := r.Weights.Nodes(consts)
-					call := Call{Params: params, Tokens: graph.InsertAxes(carry[0], 1), State: carry[1:], Offset: at, Options: options}
-					call.Infer = true
-					if len(controls) > 0 {
-						call.Controls = map[string]*graph.Node{}
-						for i, name := range controls {
-							call.Controls[name] = rest[i]
-						}
-					}
-					out := m.Forward(call)
-					logits, state = graph.Squeeze(m.Logits(call, out.Hidden), 1), out.State
-				}
-				token := graph.ArgMax(logits, -1, dtypes.Int32)
-				if sampled {
-					below := graph.Sub(logits, graph.ReduceAndKeep(logits, graph.ReduceMax, -1)) // scaling it cannot overflow upwards
-					p := graph.Softmax(graph.Mul(below, graph.ConvertDType(warmth, logits.DType())), -1)
-					if nucleus {
-						p = Nucleus(p, graph.ConvertDType(topP, p.DType()))
-					}
-					token = Draw(p, graph.ConvertDType(uniform[0], p.DType()))
-				}
-				return append([]*graph.Node{token}, state...), []*graph.Node{token}
-			})
-			return append([]*graph.Node{tokens[0]}, last...)
-		})
+	d := decoding{r.Weights.Model, r.Weights.Specs, options, n, nucleus, controls}
+	return r.compiled.Get(r.Device, key, args, d.build)
+}
+
+// decoding is what the graph of a decoder depends on.
+type decoding struct {
+	model    Model
+	params   []Spec
+	options  Options
+	n        int
+	nucleus  bool
+	controls []string
+}
+
+func (d decoding) build(in In, out *Out) {
+	specs := d.model.State(1)
+	carry := append([]*graph.Node{in.Node("tokens")}, InOrder(specs, in.State())...)
+	sampled := in.Node("uniform") != nil
+	var uniform []*graph.Node
+	fixed := []*graph.Node{in.Node("position")}
+	if sampled {
+		uniform, fixed = []*graph.Node{in.Node("uniform")}, append(fixed, in.Node("inverse temperature"), in.Node("top-p"))
+	}
+	for _, name := range d.controls {
+		fixed = append(fixed, in.Node(controlPrefix+name))
+	}
+	parameters := InOrder(d.params, in.Params())
+	var step *Step
+	if m, ok := d.model.(stepper); ok && len(d.controls) == 0 {
+		if step = m.Step(Call{Params: in.Params(), Tokens: graph.InsertAxes(carry[0], 1), Options: d.options}); step != nil {
+			parameters = step.Consts
+		}
+	}
+	count := len(parameters)
+	loop := xla.Scan{N: d.n, Infer: true}
+	last, tokens := loop.Run(carry, uniform, append(slices.Clone(parameters), fixed...), func(it *xla.Iter, carry, uniform, consts []*graph.Node) (next, ys []*graph.Node) {
+		consts, rest := consts[:count], consts[count:]
+		at, state := graph.Add(rest[0], it.I), ByName(specs, carry[1:])
+		var logits *graph.Node
+		if step != nil {
+			logits, state = step.Run(consts, carry[0], state)
+		} else {
+			logits, state = d.token(consts, carry[0], state, at, rest[len(fixed)-len(d.controls):])
+		}
+		token := graph.ArgMax(logits, -1, dtypes.Int32)
+		if sampled {
+			token = d.sample(logits, uniform[0], rest[1], rest[2])
+		}
+		return append([]*graph.Node{token}, InOrder(specs, state)...), []*graph.Node{token}
 	})
+	out.Put("made", tokens[0])
+	out.Put("tokens", last[0])
+	out.State(d.model, ByName(specs, last[1:]))
+}
+
+// token is Forward of one token per sequence.
+func (d decoding) token(parameters []*graph.Node, tokens *graph.Node, state map[string]*graph.Node, at *graph.Node, controls []*graph.Node) (logits *graph.Node, next map[string]*graph.Node) {
+	call := Call{Params: ByName(d.params, parameters), Tokens: graph.InsertAxes(tokens, 1), State: state, Offset: at, Options: d.options}
+	if len(controls) > 0 {
+		call.Controls = map[string]*graph.Node{}
+		for i, name := range d.controls {
+			call.Controls[name] = controls[i]
+		}
+	}
+	out := d.model.Forward(call)
+	return graph.Squeeze(d.model.Logits(call, out.Hidden), 1), out.State
+}
+
+// sample draws a token of every row of logits.
+func (d decoding) sample(logits, uniform, inverse, topP *graph.Node) *graph.Node {
+	below := graph.Sub(logits, graph.ReduceAndKeep(logits, graph.ReduceMax, -1)) // scaling it cannot overflow upwards
+	p := graph.Softmax(graph.Mul(below, graph.ConvertDType(inverse, logits.DType())), -1)
+	if d.nucleus {
+		p = Nucleus(p, graph.ConvertDType(topP, p.DType()))
+	}
+	return Draw(p, graph.ConvertDType(uniform, p.DType()))
 }
 
 // The Go backend frees operands of a loop body too early where a BroadcastToShape feeds a binary operation: rely on the

@@ -66,7 +66,7 @@ func (r *Runner) Generate(ctx context.Context, prompts [][]int32, n int, s Sampl
 }
 
 // Continue is Generate after the prompt: last holds the last token of each, at position at, and state is that before it.
-func (r *Runner) Continue(ctx context.Context, state []*tensors.Tensor, last []int32, at, n int, s Sampling, controls map[string]*tensors.Tensor, emit func(rows [][]int32) error) ([][]int32, error) {
+func (r *Runner) Continue(ctx context.Context, state State, last []int32, at, n int, s Sampling, controls map[string]*tensors.Tensor, emit func(rows [][]int32) error) ([][]int32, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
@@ -90,10 +90,8 @@ func (r *Runner) Continue(ctx context.Context, state []*tensors.Tensor, last []i
 		var rows [][]int32
 		before := state
 		rows, next, state, err = r.decode(s, chunk, at+done, next, state, controls, streams)
-		for i := range before {
-			if done > 0 && err == nil { // not the caller's: gigabytes on the device that the garbage collector does not see
-				err = before[i].FinalizeAll()
-			}
+		if done > 0 && err == nil { // not the caller's
+			err = before.Release()
 		}
 		if err != nil {
 			return made, fmt.Errorf("tokens %d … %d: %w", done, min(done+chunk, n), err)
@@ -122,15 +120,15 @@ func (r *Runner) Continue(ctx context.Context, state []*tensors.Tensor, last []i
 }
 
 // decode makes a chunk of tokens after the last tokens [batch], which are at position at.
-func (r *Runner) decode(s Sampling, chunk, at int, last *tensors.Tensor, state []*tensors.Tensor, controls map[string]*tensors.Tensor, streams []*rand.Rand) (rows [][]int32, next *tensors.Tensor, after []*tensors.Tensor, err error) {
+func (r *Runner) decode(s Sampling, chunk, at int, last *tensors.Tensor, state State, controls map[string]*tensors.Tensor, streams []*rand.Rand) (rows [][]int32, next *tensors.Tensor, after State, err error) {
 	batch := len(streams)
-	args := r.Weights.Args(last)
-	for _, t := range state {
-		args = append(args, t)
+	if state, err = grown(r.Device, r.compiled, r.Weights.Model, state, chunk); err != nil {
+		return nil, nil, nil, err
 	}
+	args := (&Args{}).Params(r.Weights).Put("tokens", last).State(r.Weights.Model, state)
 	position := tensors.FromScalar(int32(at))
 	if s.Temperature <= 0 {
-		args = append(args, position)
+		args.Put("position", position)
 	} else {
 		uniform := make([]float32, chunk*batch)
 		for i := range uniform { // token by token, each row from its own stream
@@ -140,17 +138,16 @@ func (r *Runner) decode(s Sampling, chunk, at int, last *tensors.Tensor, state [
 		if topP == 0 {
 			topP = 1
 		}
-		args = append(args, tensors.FromFlatDataAndDimensions(uniform, chunk, batch), position, float32(min(1/s.Temperature, math.MaxFloat32)), float32(topP))
+		args.Put("uniform", tensors.FromFlatDataAndDimensions(uniform, chunk, batch)).Put("position", position).
+			Put("inverse temperature", float32(min(1/s.Temperature, math.MaxFloat32))).Put("top-p", float32(topP))
 	}
 	names := slices.Sorted(maps.Keys(controls))
-	for _, name := range names {
-		args = append(args, controls[name])
-	}
-	outs, err := r.decoder(chunk, s.Temperature > 0, s.TopP > 0 && s.TopP < 1, names).Call(args...)
+	args.All(controlPrefix, names, controls)
+	results, err := r.decoder(chunk, s.TopP > 0 && s.TopP < 1, names, args).Call(args)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	flat, err := tensors.CopyFlatData[int32](outs[0])
+	flat, err := tensors.CopyFlatData[int32](results["made"])
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -158,5 +155,5 @@ func (r *Runner) decode(s Sampling, chunk, at int, last *tensors.Tensor, state [
 	for i, id := range flat {
 		rows[i%batch] = append(rows[i%batch], id)
 	}
-	return rows, outs[1], outs[2:], nil
+	return rows, results["tokens"], results.State(r.Weights.Model), nil
 }

@@ -9,10 +9,12 @@ import (
 // Load is work that needs memory: sequences side by side, tokens of each in one graph.
 type Load struct {
 	Batch, Tokens int
-	Train         bool // backward, gradients and AdamW's two moments
-	Half          bool // products in bfloat16
-	Replicas      int  // 0 for 1
-	Logits        bool // logits of all tokens leave the graph
+	Train         bool   // backward, gradients and AdamW's two moments
+	Half          bool   // products in bfloat16
+	Replicas      int    // 0 for 1
+	Logits        bool   // logits of all tokens leave the graph
+	Save          string // what layers keep for the backward: "none", else the outputs of their matrices
+	Unroll        bool   // no loop over layers: all are worked on at once
 }
 
 // Footprint is an estimate in bytes.
@@ -41,10 +43,10 @@ func Estimate(m Model, l Load) Footprint {
 	var parameters, outputs, width int64
 	for _, s := range m.Parameters(1) {
 		parameters += int64(s.Size())
-		if s.Layered && len(s.Dims) == 4 { // [layers, replicas, out, in]
+		switch s.Role {
+		case Matrix, Filter: // [layers, replicas, out, …]
 			outputs += int64(s.Dims[2])
-		}
-		if !s.Layered && len(s.Dims) == 3 { // [replicas, vocab, width]
+		case Embedding: // [replicas, vocab, width]
 			width = int64(s.Dims[2])
 		}
 	}
@@ -57,15 +59,19 @@ func Estimate(m Model, l Load) Footprint {
 	}
 	tokens, layers := int64(l.Batch)*int64(l.Tokens), int64(m.Layers())
 	const chunk = 64
-	perChunk := int64(0)
-	if s := m.State(1)[0]; len(s.Dims) == 5 { // [layers, batch, heads, headDim, state]
-		heads := int64(s.Dims[2])
-		perChunk = heads * (int64(s.Dims[3]*s.Dims[4]) + chunk*chunk)
-	}
+	heads, values, keys := Matrices(m)
+	perChunk := int64(heads) * (int64(values*keys) + chunk*chunk)
 	layer := tokens*2*outputs*word + (tokens+chunk-1)/chunk*perChunk*4
 	f.Activations = layer + 2*tokens*width*4
 	if l.Train {
-		f.Activations += layer + layers*tokens*(width*4+outputs*word)
+		kept := width * 4
+		if l.Save != "none" {
+			kept += outputs * word
+		}
+		if f.Activations += layer; l.Unroll {
+			f.Activations += (layers - 1) * 2 * layer
+		}
+		f.Activations += layers * tokens * kept
 	}
 	f.Logits = tokens * int64(m.Vocab()) * 4
 	switch {
@@ -113,19 +119,15 @@ func largest(limit int, fits func(n int) bool) int {
 // Operations counts those of one token: products with every matrix, and update and reading of the recurrent state. Training
 // takes three times those of the forward pass.
 func Operations(m Model) (forward, train float64) {
-	n := 0
+	n, logits := 0, 0
 	for _, s := range m.Parameters(1) {
-		if s.Layered && len(s.Dims) == 4 {
+		switch s.Role {
+		case Matrix, Filter:
 			n += 2 * s.Size()
+		case Embedding, Head: // a separate embedding costs nothing
+			logits = 2 * s.Size()
 		}
 	}
-	recurrent, _ := m.StateSize()
-	for _, s := range m.Parameters(1) {
-		if !s.Layered && len(s.Dims) == 3 { // the head; a separate embedding costs nothing
-			n += 2 * s.Size()
-			break
-		}
-	}
-	forward = float64(n) + 6*float64(recurrent)
+	forward = float64(n+logits) + 6*float64(m.Configuration().Sizes().Recurrent)
 	return forward, 3 * forward
 }

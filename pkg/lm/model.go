@@ -1,46 +1,52 @@
-// Package lm is the seam between architectures and everything that uses them: a model is a list of parameters, a
-// state (a tree of tensors that goes in and comes out) and a graph
+// Package lm is the seam between architectures and everything that uses them: a model is a list of parameters, a state of
+// named tensors that goes in and comes out, named controls, named probes, and a graph
 //
 //	Forward(parameters, tokens, state, controls) → hidden, state, probes
 //
-// and scoring, training, tracing and generation see nothing else of it.
+// and training, scoring, generation, tracing, interventions and studies see nothing else of it.
+//
+// # How an architecture enters
+//
+// Its operator, if it is a new kind, is a package of its own below recurrence, with a float64 loop beside it. The
+// architecture is a package with
+//
+//   - a Config: a struct with JSON names that implements [Config]. A field that is added later carries the tag
+//     hash:"unless-default" (see package identity);
+//   - a model that implements [Model]. Package stack does all of Forward but the block: it loops over the layers, hands each its
+//     parameters and its part of the state by name, applies controls, collects probes, and has linear maps for several replicas,
+//     norms, token shift and short convolution;
+//   - specs that say what each tensor is: [Spec.Role], [Spec.Axes], and [Spec.Decay] for parameters that AdamW decays. Axes of a
+//     recurrent state are Layer, Batch, HeadAxis (or none), then Value and Key in the order of the architecture's memory;
+//   - probes: those of the standard names ([Sum], [Squares], [States], [LogAlpha], [Delta], [Values], [Keys], [Queries]) that
+//     make sense for it and any others. Log α may be per head, per head and key, per channel and key, or absent;
+//   - controls: the standard names are those of package mamba2; an architecture lists the ones that it has;
+//   - an init function that calls [Register], and a line in package arch, which makes the program load it.
+//
+// Checkpoints need nothing: a model is saved under the names of its parameters. A published layout is added in package models.
+// Tests compare the model with a loop in float64, gradients included, split sequences anywhere, pack documents, and train two
+// replicas side by side; package arch/archtest does that for any model.
 package lm
 
 import (
+	"fmt"
+
 	"github.com/gomlx/compute/dtypes"
-	. "github.com/gomlx/gomlx/core/graph" //nolint
+	"github.com/gomlx/gomlx/core/graph"
 )
-
-// Spec names a tensor of a model and gives its shape.
-type Spec struct {
-	Name    string
-	Dims    []int
-	Layered bool // the first axis is the layer
-	Decay   bool // subject to weight decay
-}
-
-// Size is the number of entries.
-func (s Spec) Size() int {
-	n := 1
-	for _, d := range s.Dims {
-		n *= d
-	}
-	return n
-}
 
 // Call is one application of a model inside a graph.
 type Call struct {
-	Params   map[string]*Node // by Spec name; see Model.Parameters
-	Tokens   *Node            // int32 [batch, tokens]; with replicas, batch = replicas × sequences of each
-	State    []*Node          // in the order of Model.State, nil for zeros
-	Fresh    bool             // in training: every row starts from zeros (State is nil) and Output.State is not asked for; it may be nil
-	Controls map[string]*Node // named changes, first axis the layer; absent means neutral
-	Length   *Node            // int32 scalar or nil: tokens from here on are padding and leave the state alone
-	Segments *Node            // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues
-	Offset   *Node            // int32 scalar or nil: position of the first token in its sequence, for controls; nil is 0
-	Ends     *Node            // int32 [n] or nil: probe "states" and "conv_states" after these tokens
-	Probes   []string         // quantities to return, stacked over layers; see the model for its names
-	Reduce   *Reduction       // or nil: what of the probes is returned
+	Params   map[string]*graph.Node // by Spec name; see Model.Parameters
+	Tokens   *graph.Node            // int32 [batch, tokens]; with replicas, batch = replicas × sequences of each
+	State    map[string]*graph.Node // by the names of Model.State, nil for zeros
+	Fresh    bool                   // in training: every row starts from zeros (State is nil) and Output.State is not asked for; it may be nil
+	Controls map[string]*graph.Node // named changes, first axis the layer; absent means neutral
+	Length   *graph.Node            // int32 scalar or nil: tokens from here on are padding and leave the state alone
+	Segments *graph.Node            // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues
+	Offset   *graph.Node            // int32 scalar or nil: position of the first token in its sequence, for controls; nil is 0
+	Ends     *graph.Node            // int32 [n] or nil: probes of states are after these tokens
+	Probes   []string               // quantities to return, stacked over layers; see Model.Probes
+	Reduce   *Reduction             // or nil: what of the probes is returned
 	Options
 }
 
@@ -59,34 +65,55 @@ type Options struct {
 
 // Output of a Call.
 type Output struct {
-	Hidden *Node            // [batch, tokens, width], after the final norm
-	State  []*Node          // in the order of Model.State
-	Probes map[string]*Node // [layers, …]
+	Hidden *graph.Node            // [batch, tokens, width], after the final norm
+	State  map[string]*graph.Node // by the names of Model.State
+	Probes map[string]*graph.Node // [layers, …]
 }
 
 // Model is one architecture at one size.
 type Model interface {
-	Name() string
-	Hash() string                                // of the configuration
-	Vocab() int                                  // rows of the embedding
-	Layers() int                                 // recurrent layers
-	Parameters(replicas int) []Spec              // layered: [layers, replicas, …], others [replicas, …]
-	State(batch int) []Spec                      // recurrent and convolution parts together
-	Forward(c Call) Output                       // graph-building: panics on wrong shapes
-	Logits(c Call, hidden *Node) *Node           // [batch, tokens, vocab]
-	Initial(seed uint64) map[string][]float32    // one replica, by name, without the replica axis
-	StateSize() (recurrent, withConvolution int) // scalars
+	Name() string // of the architecture
+	Hash() string // of the configuration
+	Configuration() Config
+	Vocab() int                                    // rows of the embedding
+	Layers() int                                   // that have a state
+	Parameters(replicas int) []Spec                // layered: [layers, replicas, …], others [replicas, …]
+	State(batch int) []Spec                        // all that is carried, [layers, batch, …]
+	Controls() []Control                           // in the order in which they act
+	Probes() []Probe                               //
+	Forward(c Call) Output                         // graph-building: panics on wrong shapes
+	Logits(c Call, hidden *graph.Node) *graph.Node // [batch, tokens, vocab]
+	Initial(seed uint64) map[string][]float32      // one replica, by name, without the replica axis
+}
+
+// Variant is a way to keep a trained model's state other than its own.
+type Variant struct {
+	Window    int  // the layers see what so many last tokens wrote, 0 for all
+	NormEvery int  // the control norm_limit acts after every so many tokens, 0 for never
+	Decimate  bool // the control keep says how many tokens of a call go on from a layer
+}
+
+// VariantOf returns the model with its state kept in another way; its parameters are the same. The zero variant is the model.
+func VariantOf(m Model, v Variant) (Model, error) {
+	if v == (Variant{}) {
+		return m, nil
+	}
+	varied, ok := m.(interface{ Variant(Variant) (Model, error) })
+	if !ok {
+		return nil, fmt.Errorf("%s keeps its state in one way only: it has neither a sliding window nor a limited norm nor decimation", m.Name())
+	}
+	return varied.Variant(v)
 }
 
 // TokenLoss is −log p(label) for logits [..., vocab] and labels int32 [...], in float32 or wider.
-func TokenLoss(logits, labels *Node) *Node {
+func TokenLoss(logits, labels *graph.Node) *graph.Node {
 	if logits.DType() == dtypes.BFloat16 {
-		logits = ConvertDType(logits, dtypes.Float32)
+		logits = graph.ConvertDType(logits, dtypes.Float32)
 	}
-	top := StopGradient(ReduceAndKeep(logits, ReduceMax, -1))
-	shifted := Sub(logits, top)
+	top := graph.StopGradient(graph.ReduceAndKeep(logits, graph.ReduceMax, -1))
+	shifted := graph.Sub(logits, top)
 	vocab := logits.Shape().Dim(-1)
-	hit := Equal(InsertAxes(labels, -1), Iota(logits.Graph(), shapeOf(labels, vocab), labels.Rank()))
-	picked := ReduceSum(Where(hit, shifted, ZerosLike(shifted)), -1)
-	return Sub(Log(ReduceSum(Exp(shifted), -1)), picked)
+	hit := graph.Equal(graph.InsertAxes(labels, -1), graph.Iota(logits.Graph(), shapeOf(labels, vocab), labels.Rank()))
+	picked := graph.ReduceSum(graph.Where(hit, shifted, graph.ZerosLike(shifted)), -1)
+	return graph.Sub(graph.Log(graph.ReduceSum(graph.Exp(shifted), -1)), picked)
 }

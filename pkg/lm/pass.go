@@ -19,12 +19,12 @@ type Pass struct {
 	Weights *Weights
 	Options Options
 
-	compiled *programs
+	compiled *Programs
 }
 
 // NewPass prepares differentiable passes.
 func NewPass(d *xla.Device, w *Weights) *Pass {
-	return &Pass{Device: d, Weights: w, Options: Options{Replicas: w.Replicas}, compiled: &programs{}}
+	return &Pass{Device: d, Weights: w, Options: Options{Replicas: w.Replicas}, compiled: &Programs{}}
 }
 
 // With applies the same model with other weights, through the same compiled graphs.
@@ -33,10 +33,10 @@ func (p *Pass) With(w *Weights) *Pass { return &Pass{p.Device, w, p.Options, p.c
 // PassInput is what a pass computes and on what. Token axes are those of Rows.
 type PassInput struct {
 	Rows      [][]int32
-	State     []*tensors.Tensor // nil: zeros
-	Documents []int             // starts of packed documents and the end, as cu_seqlens; nil: one document; else one row
-	Cuts      []int             // ascending positions where the graph is cut and the state carried over
-	Ends      []int             // ascending positions for the probes "states" and "conv_states"
+	State     State // nil: zeros
+	Documents []int // starts of packed documents and the end, as cu_seqlens; nil: one document; else one row
+	Cuts      []int // ascending positions where the graph is cut and the state carried over
+	Ends      []int // ascending positions for the probes of states
 	Probes    []string
 	Cotangent *tensors.Tensor // of the last recurrent state, or nil: adds Σ state·cotangent to the objective
 	Gradient  bool            // of the objective, by parameter and by initial state
@@ -48,10 +48,10 @@ type PassOutput struct {
 	Hidden    *tensors.Tensor // [batch, tokens, width], after the final norm
 	Loss      *tensors.Tensor // [batch, tokens − 1]: −log p of the next token
 	Objective *tensors.Tensor // mean loss, and Σ state·cotangent
-	State     []*tensors.Tensor
+	State     State
 	Probes    map[string]*tensors.Tensor // [layers, batch, tokens, …]; states [layers, ends, batch, …]
-	Gradient  []*tensors.Tensor          // in the order of Weights.Specs
-	Initial   []*tensors.Tensor          // gradients in the order of Model.State
+	Gradient  map[string]*tensors.Tensor // by parameter
+	Initial   State                      // gradients of the initial state
 }
 
 // Run builds (once per kind and shape of input) and executes the graph.
@@ -64,42 +64,43 @@ func (p *Pass) Run(in PassInput) (PassOutput, error) {
 	if err := Fit(p.Weights.Model, Load{Batch: batch, Tokens: tokens, Train: in.Gradient, Logits: true}, p.Device.Memory()); err != nil {
 		return PassOutput{}, err
 	}
-	state := in.State
+	m, state := p.Weights.Model, in.State
 	if state == nil {
-		state = ZeroState(p.Weights.Model, batch, p.Weights.Values[0].DType())
+		state = ZeroState(m, batch, p.Weights.Values[0].DType())
 	}
-	args := p.Weights.Args(tensors.FromFlatDataAndDimensions(slices.Concat(in.Rows...), batch, tokens))
-	for _, s := range state {
-		args = append(args, s)
+	if state, err = grown(p.Device, p.compiled, m, state, tokens); err != nil {
+		return PassOutput{}, err
 	}
+	args := (&Args{}).Params(p.Weights).Put("tokens", tensors.FromFlatDataAndDimensions(slices.Concat(in.Rows...), batch, tokens)).State(m, state)
 	if in.Documents != nil {
-		args = append(args, tensors.FromFlatDataAndDimensions(in.segments(tokens), 1, tokens))
+		args.Put("segments", tensors.FromFlatDataAndDimensions(in.segments(tokens), 1, tokens))
 	}
 	if in.Cotangent != nil {
-		args = append(args, in.Cotangent)
+		args.Put("cotangent", in.Cotangent)
 	}
-	outs, err := p.program(in).Call(args...)
+	r, err := p.program(in, args).Call(args)
 	if err != nil {
 		return PassOutput{}, err
 	}
-	next := func() (t *tensors.Tensor) { t, outs = outs[0], outs[1:]; return }
-	o := PassOutput{Logits: next(), Hidden: next(), Probes: map[string]*tensors.Tensor{}}
-	for range state {
-		o.State = append(o.State, next())
-	}
+	o := PassOutput{Logits: r["logits"], Hidden: r["hidden"], State: r.State(m), Probes: map[string]*tensors.Tensor{}, Loss: r["loss"], Objective: r["objective"]}
 	for _, name := range in.Probes {
-		if !atEnds(name) || len(in.Ends) > 0 {
-			o.Probes[name] = next()
+		if !AtEnds(name) || len(in.Ends) > 0 {
+			o.Probes[name] = r[probePrefix+name]
 		}
 	}
-	if tokens > 1 {
-		o.Loss, o.Objective = next(), next()
-	}
 	if in.Gradient {
-		o.Gradient, o.Initial = outs[:len(p.Weights.Specs)], outs[len(p.Weights.Specs):]
+		o.Gradient, o.Initial = map[string]*tensors.Tensor{}, State{}
+		for _, s := range p.Weights.Specs {
+			o.Gradient[s.Name] = r[gradientPrefix+paramPrefix+s.Name]
+		}
+		for _, s := range m.State(1) {
+			o.Initial[s.Name] = r[gradientPrefix+statePrefix+s.Name]
+		}
 	}
 	return o, nil
 }
+
+const gradientPrefix = "gradient/"
 
 func (p *Pass) check(in PassInput) (tokens int, err error) {
 	if tokens, err = CheckTokens(p.Weights.Model, in.Rows, in.State); err != nil {
@@ -107,6 +108,9 @@ func (p *Pass) check(in PassInput) (tokens int, err error) {
 	}
 	if tokens == 0 {
 		return 0, fmt.Errorf("tokens: none; a pass needs at least 1")
+	}
+	if err := CheckNames(p.Weights.Model, in.Probes, nil); err != nil {
+		return 0, err
 	}
 	if p.Weights.Replicas != 1 {
 		return 0, fmt.Errorf("a pass takes one model, not %d replicas: select one", p.Weights.Replicas)
@@ -171,82 +175,101 @@ func (in PassInput) pieces(tokens int) (pieces [][2]int) {
 	return pieces
 }
 
-func atEnds(probe string) bool { return probe == "states" || probe == "conv_states" }
-
-// program compiles parameters, tokens, state, [segments], [cotangent] → logits, hidden, state, probes, [loss,
-// objective], [gradients].
-func (p *Pass) program(in PassInput) *graph.Exec {
+// program compiles parameters, tokens, state, [segments], [cotangent] → logits, hidden, state, probes, [loss, objective],
+// [gradients].
+func (p *Pass) program(in PassInput, args *Args) *Program {
 	tokens := len(in.Rows[0])
 	key := fmt.Sprint("pass ", p.Options, in.Documents != nil, in.Cuts, in.Ends, in.Probes, in.Cotangent != nil, in.Gradient, tokens)
-	pieces, withDocuments, withCotangent := in.pieces(tokens), in.Documents != nil, in.Cotangent != nil
-	ends, probes, gradient := slices.Clone(in.Ends), slices.Clone(in.Probes), in.Gradient
-	m := p.Weights.Model
-	states := len(m.State(1))
-	return p.compiled.get(key, func() *graph.Exec {
-		return graph.MustNewExec(p.Device.Backend, func(args []*graph.Node) []*graph.Node {
-			g := args[0].Graph()
-			parameters := args[:len(p.Weights.Specs)]
-			params, rest := p.Weights.Nodes(args)
-			ids, initial, rest := rest[0], rest[1:1+states], rest[1+states:]
-			var segments *graph.Node
-			if withDocuments {
-				segments, rest = rest[0], rest[1:]
+	b := passBuilder{p.Weights, p.Options, in.pieces(tokens), slices.Clone(in.Ends), slices.Clone(in.Probes), in.Gradient}
+	return p.compiled.Get(p.Device, key, args, b.build)
+}
+
+// passBuilder is what the graph of a pass depends on.
+type passBuilder struct {
+	weights  *Weights
+	options  Options
+	pieces   [][2]int
+	ends     []int
+	probes   []string
+	gradient bool
+}
+
+func (b passBuilder) build(in In, out *Out) {
+	m, params, ids := b.weights.Model, in.Params(), in.Node("tokens")
+	initial := in.State()
+	hidden, state, seen := b.forward(params, ids, in.Node("segments"), initial)
+	logits := m.Logits(Call{Params: params, Tokens: ids, Options: b.options}, hidden)
+	out.Put("logits", logits)
+	out.Put("hidden", hidden)
+	out.State(m, state)
+	for _, name := range b.probes {
+		if axis := 2; seen[name] != nil {
+			if AtEnds(name) {
+				axis = 1
 			}
-			state := initial
-			var hidden []*graph.Node
-			seen := map[string][]*graph.Node{}
-			for _, piece := range pieces {
-				at := func(x *graph.Node) *graph.Node { return graph.SliceAxis(x, 1, graph.AxisRange(piece[0], piece[1])) }
-				call := Call{Params: params, Tokens: at(ids), State: state, Options: p.Options}
-				if segments != nil {
-					call.Segments = at(segments)
-				}
-				var inside []int32
-				for _, e := range ends {
-					if e >= piece[0] && e < piece[1] {
-						inside = append(inside, int32(e-piece[0]))
-					}
-				}
-				for _, name := range probes {
-					if !atEnds(name) || inside != nil {
-						call.Probes = append(call.Probes, name)
-					}
-				}
-				if inside != nil {
-					call.Ends = graph.Const(g, inside)
-				}
-				out := m.Forward(call)
-				state, hidden = out.State, append(hidden, out.Hidden)
-				for name, v := range out.Probes {
-					seen[name] = append(seen[name], v)
-				}
+			out.Put(probePrefix+name, join(seen[name], axis))
+		}
+	}
+	tokens := ids.Shape().Dim(1)
+	if tokens == 1 {
+		return
+	}
+	loss := TokenLoss(graph.SliceAxis(logits, 1, graph.AxisRange(0, tokens-1)), graph.SliceAxis(ids, 1, graph.AxisRange(1, tokens)))
+	objective := graph.ReduceAllMean(loss)
+	if cotangent := in.Node("cotangent"); cotangent != nil {
+		first, err := StateOf(m, "")
+		if err != nil {
+			panic(err)
+		}
+		objective = graph.Add(objective, graph.ReduceAllSum(graph.Mul(state[first.Name], cotangent)))
+	}
+	out.Put("loss", loss)
+	out.Put("objective", objective)
+	if b.gradient {
+		names, of := []string{}, []*graph.Node{}
+		for _, s := range b.weights.Specs {
+			names, of = append(names, paramPrefix+s.Name), append(of, params[s.Name])
+		}
+		for _, s := range m.State(1) {
+			names, of = append(names, statePrefix+s.Name), append(of, initial[s.Name])
+		}
+		for i, g := range graph.Gradient(objective, of...) {
+			out.Put(gradientPrefix+names[i], g)
+		}
+	}
+}
+
+// forward runs the pieces one after the other.
+func (b passBuilder) forward(params map[string]*graph.Node, ids, segments *graph.Node, state map[string]*graph.Node) (joined *graph.Node, last map[string]*graph.Node, seen map[string][]*graph.Node) {
+	var hidden []*graph.Node
+	seen = map[string][]*graph.Node{}
+	for _, piece := range b.pieces {
+		at := func(x *graph.Node) *graph.Node { return graph.SliceAxis(x, 1, graph.AxisRange(piece[0], piece[1])) }
+		call := Call{Params: params, Tokens: at(ids), State: state, Options: b.options}
+		if segments != nil {
+			call.Segments = at(segments)
+		}
+		var inside []int32
+		for _, e := range b.ends {
+			if e >= piece[0] && e < piece[1] {
+				inside = append(inside, int32(e-piece[0]))
 			}
-			joined := join(hidden, 1)
-			logits := m.Logits(Call{Params: params, Tokens: ids, Options: p.Options}, joined)
-			results := append([]*graph.Node{logits, joined}, state...)
-			for _, name := range probes {
-				if axis := 2; seen[name] != nil {
-					if atEnds(name) {
-						axis = 1
-					}
-					results = append(results, join(seen[name], axis))
-				}
+		}
+		for _, name := range b.probes {
+			if !AtEnds(name) || inside != nil {
+				call.Probes = append(call.Probes, name)
 			}
-			if tokens == 1 {
-				return results
-			}
-			loss := TokenLoss(graph.SliceAxis(logits, 1, graph.AxisRange(0, tokens-1)), graph.SliceAxis(ids, 1, graph.AxisRange(1, tokens)))
-			objective := graph.ReduceAllMean(loss)
-			if withCotangent {
-				objective = graph.Add(objective, graph.ReduceAllSum(graph.Mul(state[0], rest[0])))
-			}
-			results = append(results, loss, objective)
-			if gradient {
-				results = append(results, graph.Gradient(objective, append(slices.Clone(parameters), initial...)...)...)
-			}
-			return results
-		})
-	})
+		}
+		if inside != nil {
+			call.Ends = graph.Const(ids.Graph(), inside)
+		}
+		out := b.weights.Model.Forward(call)
+		state, hidden = out.State, append(hidden, out.Hidden)
+		for name, v := range out.Probes {
+			seen[name] = append(seen[name], v)
+		}
+	}
+	return join(hidden, 1), state, seen
 }
 
 func join(parts []*graph.Node, axis int) *graph.Node {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -22,12 +23,12 @@ type Runner struct {
 	Options Options
 	Piece   int // longest piece, tokens
 
-	compiled *programs
+	compiled *Programs
 }
 
 // NewRunner prepares inference; pieces of 512 tokens unless set otherwise.
 func NewRunner(d *xla.Device, w *Weights) *Runner {
-	return &Runner{Device: d, Weights: w, Options: Options{Infer: true, Replicas: w.Replicas}, Piece: 512, compiled: &programs{}}
+	return &Runner{Device: d, Weights: w, Options: Options{Infer: true, Replicas: w.Replicas}, Piece: 512, compiled: &Programs{}}
 }
 
 // With runs the same model with other weights, through the same compiled graphs.
@@ -38,10 +39,11 @@ func (r *Runner) With(w *Weights) *Runner {
 // Request says what a run returns beside the state.
 type Request struct {
 	Logits   bool
+	Last     bool      // logits of the last token of each piece
 	Loss     bool      // −log p(next token); NaN for the last token of the sequence
 	Hits     bool      // whether the next token is the most likely one
 	Labels   [][]int32 // per row and position the token that loss and hits are of, where it is not the next one; or nil
-	Probes   []string  // see the model
+	Probes   []string  // see Model.Probes
 	Reduce   *Reduction
 	Controls map[string]*tensors.Tensor
 	Offset   int   // position of the first token in its sequence, for controls that act from a position on
@@ -53,105 +55,43 @@ type Request struct {
 type Piece struct {
 	Start, Tokens int
 	Logits        []float32                  // [batch, tokens, vocab]
+	Last          []float32                  // [batch, vocab]
 	Loss          []float32                  // [batch, tokens]
 	Hits          []float32                  // [batch, tokens], 1 or 0; NaN for the last token of the sequence
 	Probes        map[string]*tensors.Tensor // [layers, batch, padded tokens, …]
 	Padded        int                        // token axis of Probes; entries from Tokens on are meaningless
-	State         []*tensors.Tensor          // after the piece, on the device
+	State         State                      // after the piece, on the device
 }
 
 // Run feeds rows of equal length, from state (nil: zeros), and calls emit piece by piece. It returns the state after
 // the last token. The result does not depend on the pieces.
-func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tensor, req Request, emit func(Piece) error) ([]*tensors.Tensor, error) {
-	total, err := CheckTokens(r.Weights.Model, rows, state)
-	switch {
-	case err != nil:
-		return nil, err
-	case r.Piece < 1:
-		return nil, fmt.Errorf("piece: %d tokens, must be at least 1", r.Piece)
-	case len(rows)%r.Weights.Replicas != 0:
-		return nil, fmt.Errorf("tokens: %d sequences, must be a multiple of the %d replicas", len(rows), r.Weights.Replicas)
-	}
-	if req.Labels != nil {
-		if n, err := CheckTokens(r.Weights.Model, req.Labels, nil); err != nil || n != total || len(req.Labels) != len(rows) {
-			return nil, fmt.Errorf("labels: %d rows of %d tokens, must be ids for %d rows of %d (%v)", len(req.Labels), n, len(rows), total, err)
-		}
-	}
-	batch := len(rows)
-	load := Load{Batch: batch, Tokens: ladder(min(max(total, 1), r.Piece), r.Piece), Replicas: r.Weights.Replicas,
-		Half: r.Options.Compute == dtypes.BFloat16, Logits: req.Logits || req.Loss || req.Hits}
-	if err := Fit(r.Weights.Model, load, r.Device.Memory()); err != nil {
+func (r *Runner) Run(ctx context.Context, rows [][]int32, state State, req Request, emit func(Piece) error) (State, error) {
+	total, err := r.check(rows, state, req)
+	if err != nil {
 		return nil, err
 	}
 	if state == nil {
-		state = ZeroState(r.Weights.Model, batch, r.Weights.Values[0].DType())
+		state = ZeroState(r.Weights.Model, len(rows), r.Weights.Values[0].DType())
 	}
 	for start := 0; start < total; {
 		if err := ctx.Err(); err != nil {
 			return state, err
 		}
-		n := min(r.Piece, total-start)
-		for _, cut := range req.Cuts {
-			if cut > start {
-				n = min(n, cut-start)
-				break
-			}
-		}
+		n := req.until(start, total, r.Piece) - start
 		padded := ladder(n, r.Piece)
-		tokens, labels := make([]int32, batch*padded), make([]int32, batch*padded)
-		for b, row := range rows {
-			copy(tokens[b*padded:][:n], row[start:])
-			if req.Labels != nil {
-				copy(labels[b*padded:][:n], req.Labels[b][start:])
-			} else {
-				copy(labels[b*padded:][:n], row[min(start+1, total):])
-			}
+		if state, err = grown(r.Device, r.compiled, r.Weights.Model, state, padded); err != nil {
+			return state, err
 		}
-		args := r.Weights.Args(tensors.FromFlatDataAndDimensions(tokens, batch, padded))
-		for _, s := range state {
-			args = append(args, s)
-		}
-		args = append(args, tensors.FromScalar(int32(req.Offset+start)))
-		if padded != n {
-			args = append(args, tensors.FromScalar(int32(n)))
-		}
-		if req.Loss || req.Hits {
-			args = append(args, tensors.FromFlatDataAndDimensions(labels, batch, padded))
-		}
-		names := slices.Sorted(maps.Keys(req.Controls))
-		for _, name := range names {
-			args = append(args, req.Controls[name])
-		}
-		outs, err := r.program(req, names, padded != n).Call(args...)
+		args := r.args(rows, state, req, start, n, padded)
+		results, err := r.program(req, args).Call(args)
 		if err != nil {
 			return state, fmt.Errorf("tokens %d … %d: %w", start, start+n, err)
 		}
-		state, outs = outs[:len(state)], outs[len(state):]
+		state = results.State(r.Weights.Model)
 		if emit != nil {
-			piece := Piece{Start: start, Tokens: n, Padded: padded, State: state, Probes: map[string]*tensors.Tensor{}}
-			if req.Logits {
-				piece.Logits, err = unpad(outs[0], batch, padded, n)
-				outs = outs[1:]
-			}
-			for _, next := range []struct {
-				wanted bool
-				values *[]float32
-			}{{req.Loss, &piece.Loss}, {req.Hits, &piece.Hits}} {
-				if !next.wanted || err != nil {
-					continue
-				}
-				*next.values, err = unpad(outs[0], batch, padded, n)
-				outs = outs[1:]
-				for b := range batch {
-					if err == nil && start+n == total && req.Labels == nil {
-						(*next.values)[(b+1)*n-1] = float32(math.NaN())
-					}
-				}
-			}
-			for i, name := range req.outputs() {
-				piece.Probes[name] = outs[i]
-			}
+			piece, err := req.piece(results, len(rows), start, n, padded, total)
 			if err == nil {
+				piece.State = state
 				err = emit(piece)
 			}
 			if err != nil {
@@ -166,9 +106,103 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state []*tensors.Tenso
 	return state, nil
 }
 
+// check refuses what cannot be run and returns the number of tokens.
+func (r *Runner) check(rows [][]int32, state State, req Request) (total int, err error) {
+	m := r.Weights.Model
+	total, err = CheckTokens(m, rows, state)
+	switch {
+	case err != nil:
+		return 0, err
+	case r.Piece < 1:
+		return 0, fmt.Errorf("piece: %d tokens, must be at least 1", r.Piece)
+	case len(rows)%r.Weights.Replicas != 0:
+		return 0, fmt.Errorf("tokens: %d sequences, must be a multiple of the %d replicas", len(rows), r.Weights.Replicas)
+	}
+	if req.Labels != nil {
+		if n, err := CheckTokens(m, req.Labels, nil); err != nil || n != total || len(req.Labels) != len(rows) {
+			return 0, fmt.Errorf("labels: %d rows of %d tokens, must be ids for %d rows of %d (%v)", len(req.Labels), n, len(rows), total, err)
+		}
+	}
+	if err := CheckNames(m, req.Probes, req.controls()); err != nil {
+		return 0, err
+	}
+	load := Load{Batch: len(rows), Tokens: ladder(min(max(total, 1), r.Piece), r.Piece), Replicas: r.Weights.Replicas,
+		Half: r.Options.Compute == dtypes.BFloat16, Logits: req.Logits || req.Loss || req.Hits}
+	return total, Fit(m, load, r.Device.Memory())
+}
+
+// until is where the piece that begins at start ends.
+func (req Request) until(start, total, longest int) int {
+	end := min(start+longest, total)
+	for _, cut := range req.Cuts {
+		if cut > start {
+			return min(end, cut)
+		}
+	}
+	return end
+}
+
+// controls are the names of those given, in order.
+func (req Request) controls() []string { return slices.Sorted(maps.Keys(req.Controls)) }
+
+// args are parameters, tokens, state, offset, [length], [labels], controls of a piece.
+func (r *Runner) args(rows [][]int32, state State, req Request, start, n, padded int) *Args {
+	batch, total := len(rows), len(rows[0])
+	tokens, labels := make([]int32, batch*padded), make([]int32, batch*padded)
+	for b, row := range rows {
+		copy(tokens[b*padded:][:n], row[start:])
+		if req.Labels != nil {
+			copy(labels[b*padded:][:n], req.Labels[b][start:])
+		} else {
+			copy(labels[b*padded:][:n], row[min(start+1, total):])
+		}
+	}
+	args := (&Args{}).Params(r.Weights).Put("tokens", tensors.FromFlatDataAndDimensions(tokens, batch, padded)).
+		State(r.Weights.Model, state).Put("offset", tensors.FromScalar(int32(req.Offset+start)))
+	if padded != n {
+		args.Put("length", tensors.FromScalar(int32(n)))
+	}
+	if req.Loss || req.Hits {
+		args.Put("labels", tensors.FromFlatDataAndDimensions(labels, batch, padded))
+	}
+	return args.All(controlPrefix, req.controls(), req.Controls)
+}
+
+// piece reads what a piece returned.
+func (req Request) piece(results Results, batch, start, n, padded, total int) (p Piece, err error) {
+	p = Piece{Start: start, Tokens: n, Padded: padded, Probes: map[string]*tensors.Tensor{}}
+	if req.Logits {
+		if p.Logits, err = unpad(results["logits"], batch, padded, n); err != nil {
+			return p, err
+		}
+	}
+	if req.Last {
+		if p.Last, err = Floats(results["last"]); err != nil {
+			return p, err
+		}
+	}
+	for name, values := range map[string]*[]float32{"loss": &p.Loss, "hits": &p.Hits} {
+		if results[name] == nil {
+			continue
+		}
+		if *values, err = unpad(results[name], batch, padded, n); err != nil {
+			return p, err
+		}
+		for b := range batch {
+			if start+n == total && req.Labels == nil {
+				(*values)[(b+1)*n-1] = float32(math.NaN())
+			}
+		}
+	}
+	for _, name := range req.outputs() {
+		p.Probes[name] = results[probePrefix+name]
+	}
+	return p, nil
+}
+
 // CheckTokens checks that sequences are of one length and inside the vocabulary, and the state's shapes. It returns
 // the number of tokens.
-func CheckTokens(m Model, rows [][]int32, state []*tensors.Tensor) (total int, err error) {
+func CheckTokens(m Model, rows [][]int32, state State) (total int, err error) {
 	if len(rows) == 0 {
 		return 0, fmt.Errorf("tokens: no sequence")
 	}
@@ -183,69 +217,61 @@ func CheckTokens(m Model, rows [][]int32, state []*tensors.Tensor) (total int, e
 			}
 		}
 	}
-	specs := m.State(len(rows))
-	if state != nil && len(state) != len(specs) {
-		return 0, fmt.Errorf("state: %d tensors, the model has %d", len(state), len(specs))
+	if state != nil {
+		err = state.Check(m, len(rows))
 	}
-	for i, s := range specs {
-		if state != nil && fmt.Sprint(state[i].Shape().Dimensions) != fmt.Sprint(s.Dims) {
-			return 0, fmt.Errorf("%s has shape %v, must be %v", s.Name, state[i].Shape().Dimensions, s.Dims)
-		}
-	}
-	return total, nil
+	return total, err
 }
 
-// program compiles a piece: parameters, tokens, state, offset, [length], [labels], controls → state, [logits], [loss], [hits],
-// probes.
-func (r *Runner) program(req Request, controls []string, ragged bool) *graph.Exec {
-	key := fmt.Sprint(r.Options, req.Logits, req.Loss, req.Hits, req.Probes, req.outputs(), controls, ragged)
+// program compiles a piece: the arguments → state, [logits], [loss], [hits], probes.
+func (r *Runner) program(req Request, args *Args) *Program {
+	key := fmt.Sprint("piece ", r.Options, req.Logits, req.Last, req.Loss, req.Hits, req.Probes, req.outputs(), req.controls(), args.has("length"))
 	if req.Reduce != nil {
 		key += req.Reduce.Name
 	}
 	m, options := r.Weights.Model, r.Options
-	states := len(m.State(1))
-	return r.compiled.get("piece "+key, func() *graph.Exec {
-		return graph.MustNewExec(r.Device.Backend, func(in []*graph.Node) []*graph.Node {
-			params, in := r.Weights.Nodes(in)
-			call := Call{Params: params, Tokens: in[0], State: in[1 : 1+states], Offset: in[1+states], Probes: req.Probes, Options: options}
-			in = in[2+states:]
-			if ragged {
-				call.Length, in = in[0], in[1:]
+	return r.compiled.Get(r.Device, key, args, func(in In, out *Out) {
+		call := Call{Params: in.Params(), Tokens: in.Node("tokens"), State: in.State(), Offset: in.Node("offset"), Length: in.Node("length"),
+			Probes: req.Probes, Reduce: req.Reduce, Options: options}
+		if call.Reduce != nil && call.Reduce.Every > 0 {
+			call.Ends = call.Reduce.ends(call.Tokens, call.Length)
+		}
+		if controls := in.Under(controlPrefix); len(controls) > 0 {
+			call.Controls = controls
+		}
+		o := m.Forward(call)
+		out.State(m, o.State)
+		if req.Logits || req.Loss || req.Hits {
+			logits := m.Logits(call, o.Hidden)
+			if req.Logits {
+				out.Put("logits", logits)
 			}
-			if call.Reduce = req.Reduce; call.Reduce != nil && call.Reduce.Every > 0 {
-				call.Ends = call.Reduce.ends(call.Tokens, call.Length)
+			if req.Loss {
+				out.Put("loss", TokenLoss(logits, in.Node("labels")))
 			}
-			var labels *graph.Node
-			if req.Loss || req.Hits {
-				labels, in = in[0], in[1:]
+			if req.Hits {
+				hit := graph.Equal(graph.ArgMax(logits, -1, dtypes.Int32), in.Node("labels"))
+				out.Put("hits", graph.ConvertDType(hit, dtypes.Float32))
 			}
-			if len(controls) > 0 {
-				call.Controls = map[string]*graph.Node{}
-				for i, name := range controls {
-					call.Controls[name] = in[i]
-				}
-			}
-			out := m.Forward(call)
-			results := append([]*graph.Node{}, out.State...)
-			if req.Logits || req.Loss || req.Hits {
-				logits := m.Logits(call, out.Hidden)
-				if req.Logits {
-					results = append(results, logits)
-				}
-				if req.Loss {
-					results = append(results, TokenLoss(logits, labels))
-				}
-				if req.Hits {
-					hit := graph.Equal(graph.ArgMax(logits, -1, dtypes.Int32), labels)
-					results = append(results, graph.ConvertDType(hit, dtypes.Float32))
-				}
-			}
-			for _, name := range req.outputs() {
-				results = append(results, out.Probes[name])
-			}
-			return results
-		})
+		}
+		if req.Last {
+			out.Put("last", graph.Squeeze(m.Logits(call, lastToken(o.Hidden, call.Length)), 1))
+		}
+		for _, name := range req.outputs() {
+			out.Put(probePrefix+name, o.Probes[name])
+		}
 	})
+}
+
+// lastToken is hidden [batch, 1, width] of the last token before length.
+func lastToken(hidden, length *graph.Node) *graph.Node {
+	tokens := hidden.Shape().Dim(1)
+	if length == nil {
+		return graph.SliceAxis(hidden, 1, graph.AxisRangeToEnd(tokens-1))
+	}
+	at := graph.Iota(hidden.Graph(), shapes.Make(dtypes.Int32, 1, tokens, 1), 1)
+	here := graph.ConvertDType(graph.Equal(at, graph.AddScalar(length, -1)), hidden.DType())
+	return graph.ReduceAndKeep(graph.Mul(hidden, here), graph.ReduceSum, 1)
 }
 
 // outputs are the names of what leaves the layer loop.
@@ -278,20 +304,4 @@ func unpad(t *tensors.Tensor, batch, padded, n int) ([]float32, error) {
 		out = append(out, v[b*padded*width:][:n*width]...)
 	}
 	return out, nil
-}
-
-// StateFrom makes a device state from host values in the order of Model.State.
-func StateFrom(m Model, batch int, dtype dtypes.DType, values ...[]float64) ([]*tensors.Tensor, error) {
-	var state []*tensors.Tensor
-	for i, s := range m.State(batch) {
-		if len(values[i]) != s.Size() {
-			return nil, fmt.Errorf("%s has %d entries, must have %d %v", s.Name, len(values[i]), s.Size(), s.Dims)
-		}
-		t, err := FromDoubles(values[i], dtype, s.Dims...)
-		if err != nil {
-			return nil, err
-		}
-		state = append(state, t)
-	}
-	return state, nil
 }

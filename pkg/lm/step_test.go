@@ -23,7 +23,7 @@ func (m stepped) Step(call lm.Call) *lm.Step {
 	for _, s := range specs {
 		consts = append(consts, graph.MulScalar(call.Params[s.Name], 2))
 	}
-	return &lm.Step{Consts: consts, Run: func(consts []*graph.Node, tokens *graph.Node, state []*graph.Node) (logits *graph.Node, next []*graph.Node) {
+	return &lm.Step{Consts: consts, Run: func(consts []*graph.Node, tokens *graph.Node, state map[string]*graph.Node) (logits *graph.Node, next map[string]*graph.Node) {
 		c := lm.Call{Params: map[string]*graph.Node{}, Tokens: graph.InsertAxes(tokens, 1), State: state, Options: call.Options}
 		for i, s := range specs {
 			c.Params[s.Name] = graph.MulScalar(consts[i], 0.5)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -97,24 +95,6 @@ func (w *Weights) Count() int {
 	return n / w.Replicas
 }
 
-// Nodes names the first len(Specs) inputs of a graph as the parameters and returns the others.
-func (w *Weights) Nodes(in []*graph.Node) (params map[string]*graph.Node, rest []*graph.Node) {
-	params = map[string]*graph.Node{}
-	for i, s := range w.Specs {
-		params[s.Name] = in[i]
-	}
-	return params, in[len(w.Specs):]
-}
-
-// Args are the parameters followed by more, as arguments of a compiled graph.
-func (w *Weights) Args(more ...any) []any {
-	args := make([]any, 0, len(w.Values)+len(more))
-	for _, v := range w.Values {
-		args = append(args, v)
-	}
-	return append(args, more...)
-}
-
 // Floats copies a tensor to the host as float32.
 func Floats(t *tensors.Tensor) ([]float32, error) {
 	switch t.DType() {
@@ -129,13 +109,4 @@ func Floats(t *tensors.Tensor) ([]float32, error) {
 		return out, err
 	}
 	return nil, fmt.Errorf("a tensor of %s is no float tensor", t.Shape())
-}
-
-// ZeroState is the state before the first token.
-func ZeroState(m Model, batch int, dtype dtypes.DType) []*tensors.Tensor {
-	var state []*tensors.Tensor
-	for _, s := range m.State(batch) {
-		state = append(state, tensors.FromShape(shapes.Make(dtype, s.Dims...)))
-	}
-	return state
 }

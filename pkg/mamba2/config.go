@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/identity"
+	"stuffed/pkg/lm"
 )
 
 // Config of one model. Δ is clamped to [DeltaMin, DeltaMax]; DeltaMax 0 means no upper limit.
@@ -128,6 +129,30 @@ func (c Config) deltaMax() float64 {
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
+
+// Architecture is the name in the registry.
+func (c Config) Architecture() string { return "mamba2" }
+
+// Sizes are what tables and reports say of the model.
+func (c Config) Sizes() lm.Sizes {
+	recurrent, carried := c.StateSize()
+	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads(), State: c.State, Recurrent: recurrent, Carried: carried}
+}
+
+// WithVocab is the configuration with another vocabulary.
+func (c Config) WithVocab(rows int) lm.Config {
+	c.Vocab = rows
+	return c
+}
+
+// New is the model.
+func (c Config) New() (lm.Model, error) { return New(c) }
+
+func init() {
+	lm.Register(lm.Architecture{Name: "mamba2", About: "Mamba-2, arXiv 2405.21060", Unnamed: true,
+		Default: func() lm.Config { return Default(256, 2, 0) }, Presets: Presets(),
+		Preset: func(name string) (lm.Config, error) { return Preset(name) }})
+}
 
 // StateSize is the number of scalars of the state of one sequence: recurrent, and with the kernel − 1 cached columns
 // of the convolution, which is how the paper's Table 2 counts.

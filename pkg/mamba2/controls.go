@@ -10,36 +10,17 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
+	"stuffed/pkg/lm"
 	"stuffed/pkg/recurrence"
 )
 
-// Control is a named change of the layers' computation, given to a call as a node [layers, (batch,) Dims…]. At its
-// neutral value it changes no bit. A second node, name + From, makes it act from a position on, a third, name + Until,
-// only before one: int32 [layers, (batch,) Dims[0]]. Positions are counted from Call.Offset.
-type Control struct {
-	Name    string
-	Dims    []int // without layers
-	Integer bool  // int32 instead of the dtype of the gates
-	Neutral float64
-	Does    string
-}
-
-// Suffixes of the positions between which a control acts.
-const (
-	From  = "/from"
-	Until = "/until"
-)
-
-// Itself marks, as Neutral, an index control whose entry i is i.
-const Itself = -1
-
 // Controls lists what can be changed, in the order in which the changes act. NaN leaves a frozen quantity as it is.
-func (m Model) Controls() []Control {
+func (m Model) Controls() []lm.Control {
 	h, p, n, g := m.Heads(), m.HeadDim, m.Config.State, m.Groups
 	inf, nan := math.Inf(1), math.NaN()
 	heads := []int{h}
-	list := []Control{
-		{"dt_bias_of", heads, true, Itself, "head whose dt_bias is used"},
+	list := []control{
+		{"dt_bias_of", heads, true, lm.Itself, "head whose dt_bias is used"},
 		{"dt_scale", heads, false, 1, "factor of dt + dt_bias, before softplus"},
 		{"dt_shift", heads, false, math.Copysign(0, -1), "added to dt + dt_bias, before softplus"},
 		{"delta_value", heads, false, nan, "Δ itself, constant"},
@@ -47,7 +28,7 @@ func (m Model) Controls() []Control {
 		{"delta_scale", heads, false, 1, "factor of Δ, after softplus and limits"},
 		{"delta_min", heads, false, -inf, "lower bound of Δ"},
 		{"delta_max", heads, false, inf, "upper bound of Δ"},
-		{"a_of", heads, true, Itself, "head whose A is used"},
+		{"a_of", heads, true, lm.Itself, "head whose A is used"},
 		{"a_scale", heads, false, 1, "factor of A, and so of log α"},
 		{"log_alpha_shift", heads, false, math.Copysign(0, -1), "added to log α: the log of a factor of α"},
 		{"log_alpha_min", heads, false, -inf, "lower bound of log α"},
@@ -60,20 +41,39 @@ func (m Model) Controls() []Control {
 		{"y_scale", heads, false, 1, "factor of the head's output, D x included; 0 ablates the head"},
 	}
 	if m.NormEvery > 0 {
-		list = append(list, Control{"norm_limit", heads, false, inf, "largest Frobenius norm of the state"})
+		list = append(list, control{"norm_limit", heads, false, inf, "largest Frobenius norm of the state"})
 	}
 	if m.Decimate {
-		list = append(list, Control{"keep", []int{1}, true, math.MaxInt32, "tokens of a piece that go on from this layer"})
+		list = append(list, control{"keep", []int{1}, true, math.MaxInt32, "tokens of a piece that go on from this layer"})
 	}
-	return list
+	var all []lm.Control
+	for _, c := range list {
+		axes := []lm.Axis{lm.HeadAxis, lm.Value}
+		switch {
+		case strings.HasPrefix(c.name, "b_") && c.name != "b_scale":
+			axes = []lm.Axis{lm.Group, lm.Key}
+		case c.name == "keep":
+			axes = []lm.Axis{lm.Token}
+		}
+		all = append(all, lm.Control{Name: c.name, Dims: c.dims, Axes: axes[:len(c.dims)], Integer: c.integer, Neutral: c.neutral, Does: c.does})
+	}
+	return all
+}
+
+type control struct {
+	name    string
+	dims    []int
+	integer bool
+	neutral float64
+	does    string
 }
 
 // checkControls panics on a name or a shape that is not in the list.
 func (m Model) checkControls(batch int, controls map[string]*Node) {
 	list := m.Controls()
 	for name, node := range controls {
-		base := strings.TrimSuffix(strings.TrimSuffix(name, From), Until)
-		i := slices.IndexFunc(list, func(c Control) bool { return c.Name == base })
+		base := strings.TrimSuffix(strings.TrimSuffix(name, lm.From), lm.Until)
+		i := slices.IndexFunc(list, func(c lm.Control) bool { return c.Name == base })
 		if i < 0 {
 			panic(fmt.Errorf("mamba2: unknown control %q", name))
 		}
@@ -125,7 +125,7 @@ func perToken(value *Node, dims int) *Node {
 // acts is where in the shape [batch, tokens, Dims[0], …] the control acts, nil for everywhere. It and what uses it never
 // broadcast explicitly, because the Go backend loses such nodes in loops.
 func (b *block) acts(l layerOf, name string, full []int) (on *Node) {
-	for _, suffix := range []string{From, Until} {
+	for _, suffix := range []string{lm.From, lm.Until} {
 		limit := l.controls[name+suffix]
 		if limit == nil {
 			continue
@@ -138,7 +138,7 @@ func (b *block) acts(l layerOf, name string, full []int) (on *Node) {
 			limit = InsertAxes(limit, -1)
 		}
 		is := GreaterOrEqual(at, limit)
-		if suffix == Until {
+		if suffix == lm.Until {
 			is = LessThan(at, limit)
 		}
 		if on == nil {

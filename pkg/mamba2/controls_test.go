@@ -53,7 +53,7 @@ func neutral(m mamba2.Model, positions bool) map[string]*tensors.Tensor {
 			v := make([]int32, size)
 			for i := range v {
 				v[i] = int32(c.Neutral)
-				if c.Neutral == mamba2.Itself {
+				if c.Neutral == lm.Itself {
 					v[i] = int32(i % c.Dims[0])
 				}
 			}
@@ -70,8 +70,8 @@ func neutral(m mamba2.Model, positions bool) map[string]*tensors.Tensor {
 			for i := range from {
 				from[i], until[i] = int32(i%5), int32(10+i%3)
 			}
-			controls[c.Name+mamba2.From] = tensors.FromFlatDataAndDimensions(from, m.Layers(), c.Dims[0])
-			controls[c.Name+mamba2.Until] = tensors.FromFlatDataAndDimensions(until, m.Layers(), c.Dims[0])
+			controls[c.Name+lm.From] = tensors.FromFlatDataAndDimensions(from, m.Layers(), c.Dims[0])
+			controls[c.Name+lm.Until] = tensors.FromFlatDataAndDimensions(until, m.Layers(), c.Dims[0])
 		}
 	}
 	return controls
@@ -89,7 +89,7 @@ func outcome(t testing.TB, d *xla.Device, w *lm.Weights, row []int32, piece int,
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range state {
+	for _, s := range lm.InOrder(w.Model.State(1), state) {
 		v, err := lm.Floats(s)
 		if err != nil {
 			t.Fatal(err)

@@ -28,14 +28,14 @@ func trained(t testing.TB, d int, m mamba2.Model, w *lm.Weights, dtype dtypes.DT
 	args := []any{tensors.FromFlatDataAndDimensions(flat, len(rows), len(rows[0])), typed(dtype, state, specs[0].Dims...),
 		typed(dtype, window, specs[1].Dims...), typed(dtype, shift, m.Layers(), m.Heads())}
 	return evaluate(t, devices(t)[d], w, func(p map[string]*Node, in []*Node) []*Node {
-		c := lm.Call{Params: p, Tokens: in[0], State: in[1:3], Probes: []string{"delta", "sum", "hidden"}, Options: o}
+		c := lm.Call{Params: p, Tokens: in[0], State: byName(m, in[1:3]), Probes: []string{"delta", "sum", "hidden"}, Options: o}
 		c.Controls = map[string]*Node{"dt_shift": in[3]}
 		out := m.Forward(c)
 		n := c.Tokens.Shape().Dim(1)
 		logits := m.Logits(c, out.Hidden)
 		loss := ReduceAllSum(lm.TokenLoss(SliceAxis(logits, 1, AxisRange(0, n-1)), SliceAxis(c.Tokens, 1, AxisRange(1, n))))
-		objective := Add(loss, ReduceAllSum(Sin(out.State[0])))
-		list := []*Node{loss, out.State[0], out.State[1], out.Probes["delta"], out.Probes["sum"], out.Probes["hidden"]}
+		objective := Add(loss, ReduceAllSum(Sin(out.State["state"])))
+		list := []*Node{loss, out.State["state"], out.State["conv_state"], out.Probes["delta"], out.Probes["sum"], out.Probes["hidden"]}
 		return append(list, Gradient(objective, append(inOrder(w, p), in[1:]...)...)...)
 	}, args...)
 }
@@ -109,7 +109,7 @@ func TestBFloat16Drift(t *testing.T) {
 			results[compute] = prefill(t, r, rows, nil)
 		}
 		full, half := results[dtypes.InvalidDType], results[dtypes.BFloat16]
-		for name, pair := range map[string][2][]float64{"logits": {half.logits[0], full.logits[0]}, "state": {floats(half.state[0]), floats(full.state[0])}} {
+		for name, pair := range map[string][2][]float64{"logits": {half.logits[0], full.logits[0]}, "state": {floats(half.state["state"]), floats(full.state["state"])}} {
 			off, size := 0.0, 0.0
 			for i, v := range pair[1] {
 				off, size = off+(pair[0][i]-v)*(pair[0][i]-v), size+v*v
@@ -129,8 +129,8 @@ func TestBFloat16Drift(t *testing.T) {
 		if off := math.Abs(mean(half.loss[0]) - mean(full.loss[0])); !(off < 0.01) {
 			t.Errorf("%s: mean loss moves by %g nats, at most 0.01", dev.Kind, off)
 		}
-		if half.state[0].DType() != dtypes.Float32 {
-			t.Errorf("%s: the state is %s", dev.Kind, half.state[0].DType())
+		if half.state["state"].DType() != dtypes.Float32 {
+			t.Errorf("%s: the state is %s", dev.Kind, half.state["state"].DType())
 		}
 	}
 }

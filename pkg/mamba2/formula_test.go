@@ -89,7 +89,7 @@ func (g given) tensors() map[string]*tensors.Tensor {
 				}
 				return tensors.FromFlatDataAndDimensions(short, g.m.Layers(), n)
 			}
-			out[c.Name+mamba2.From], out[c.Name+mamba2.Until] = cut(g.from), cut(g.until)
+			out[c.Name+lm.From], out[c.Name+lm.Until] = cut(g.from), cut(g.until)
 		}
 	}
 	return out

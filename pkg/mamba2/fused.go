@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
+	"stuffed/pkg/lm"
 	"stuffed/xla"
 )
 
@@ -46,7 +47,7 @@ func (b *block) suitsKernels() bool {
 func (b *block) watchesInside() bool {
 	for _, name := range b.probes {
 		switch name {
-		case "delta", "log_alpha", "sum", "squares", "states", "conv_states", "conv_inputs", "x", "B", "C":
+		case "delta", "log_alpha", "sum", "squares", lm.States, windowsProbe, inputsProbe, "x", "B", "C":
 		default:
 			return true
 		}

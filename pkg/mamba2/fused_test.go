@@ -57,14 +57,14 @@ func TestGraphWithKernelsIsBuilt(t *testing.T) {
 		tokens               int
 	}{{tokens: 70}, {infer: true, tokens: 70}, {fresh: true, tokens: 70}, {fresh: true, unroll: true, tokens: 64}} {
 		_, err = MustNewExec(cuda{dev.Backend}, func(in []*Node) []*Node {
-			params, rest := w.Nodes(in)
+			params, rest := nodesOf(w, in)
 			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: c.infer, Unroll: c.unroll, Save: "all"}, Fresh: c.fresh}
 			out := m.Forward(call)
 			if c.infer {
-				return out.State
+				return stateList(m, out.State)
 			}
 			return Gradient(ReduceAllSum(out.Hidden), in[:len(w.Specs)]...)
-		}).Call(w.Args(tensors.FromFlatDataAndDimensions(make([]int32, 4*c.tokens), 4, c.tokens))...)
+		}).Call(argsOf(w, tensors.FromFlatDataAndDimensions(make([]int32, 4*c.tokens), 4, c.tokens))...)
 		if err == nil || !strings.Contains(err.Error(), "untyped custom call to __gpu$xla.gpu.triton") {
 			t.Errorf("%+v: %v", c, err)
 		}
@@ -98,8 +98,8 @@ func TestFusedBlockEqualsGraph(t *testing.T) {
 	}
 	run := func(plain, infer, fresh bool) (names []string, values [][]float32) {
 		e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
-			params, rest := w.Nodes(in)
-			call := lm.Call{Params: params, Tokens: rest[0], State: rest[1:], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Plain: plain, Infer: infer}}
+			params, rest := nodesOf(w, in)
+			call := lm.Call{Params: params, Tokens: rest[0], State: byName(m, rest[1:]), Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Plain: plain, Infer: infer}}
 			if call.Fresh = fresh; fresh {
 				call.State = nil
 			}
@@ -108,16 +108,16 @@ func TestFusedBlockEqualsGraph(t *testing.T) {
 			if fresh {
 				return append([]*Node{loss}, Gradient(loss, in[:len(w.Specs)]...)...)
 			}
-			loss = Add(loss, MulScalar(ReduceAllSum(Mul(out.State[0], Cos(out.State[0]))), 1e-3))
-			outs := []*Node{loss, out.State[0], out.State[1]}
+			loss = Add(loss, MulScalar(ReduceAllSum(Mul(out.State["state"], Cos(out.State["state"]))), 1e-3))
+			outs := []*Node{loss, out.State["state"], out.State["conv_state"]}
 			if infer {
 				return outs
 			}
 			wrt := append([]*Node{}, in[:len(w.Specs)]...)
 			return append(outs, Gradient(loss, append(wrt, rest[1:]...)...)...)
 		})
-		args := w.Args(tensors.FromFlatDataAndDimensions(ids, rows, tokens))
-		for _, s := range state {
+		args := argsOf(w, tensors.FromFlatDataAndDimensions(ids, rows, tokens))
+		for _, s := range lm.InOrder(m.State(1), state) {
 			args = append(args, s)
 		}
 		names = []string{"loss", "state", "conv_state"}

@@ -43,9 +43,9 @@ func devices(t testing.TB) []*xla.Device {
 // evaluate runs a graph of the parameters and args.
 func evaluate(t testing.TB, d *xla.Device, w *lm.Weights, fn func(params map[string]*Node, in []*Node) []*Node, args ...any) [][]float64 {
 	t.Helper()
-	e := MustNewExec(d.Backend, func(in []*Node) []*Node { return fn(w.Nodes(in)) })
+	e := MustNewExec(d.Backend, func(in []*Node) []*Node { return fn(nodesOf(w, in)) })
 	defer e.Finalize()
-	outs, err := e.Call(w.Args(args...)...)
+	outs, err := e.Call(argsOf(w, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func (r reference) load(t testing.TB, dtype dtypes.DType) (mamba2.Model, *lm.Wei
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, w
+	return m.(mamba2.Model), w
 }
 
 func (r reference) values(t testing.TB, name string) (v []float64, shape []int) {

@@ -41,6 +41,20 @@ func (m Model) WithDecimation() (Model, error) {
 	return m, m.checkVariant()
 }
 
+// Variant is the model with its state kept in another way.
+func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
+	if v.Window > 0 {
+		m, err = m.WithWindow(v.Window)
+	}
+	if err == nil && v.NormEvery > 0 {
+		m, err = m.WithNormLimit(v.NormEvery)
+	}
+	if err == nil && v.Decimate {
+		m, err = m.WithDecimation()
+	}
+	return m, err
+}
+
 func (m Model) checkVariant() error {
 	n := 0
 	for _, used := range []bool{m.Window > 0, m.NormEvery > 0, m.Decimate} {
@@ -59,7 +73,8 @@ func (m Model) windowState(batch int) []lm.Spec {
 	c := m.Config
 	var specs []lm.Spec
 	add := func(name string, dims ...int) {
-		specs = append(specs, lm.Spec{Name: name, Dims: append([]int{c.Layers, batch}, dims...), Layered: true})
+		axes := []lm.Axis{lm.Layer, lm.Batch, lm.Position, lm.HeadAxis, lm.Value}[:2+len(dims)]
+		specs = append(specs, lm.Spec{Name: name, Dims: append([]int{c.Layers, batch}, dims...), Axes: axes, Layered: true, Role: lm.Other})
 	}
 	add("window_write", m.Window, c.Heads(), c.HeadDim) // Δ x of the last tokens, oldest first
 	add("window_log_alpha", m.Window, c.Heads())

@@ -40,19 +40,22 @@ func (m Model) Forward(call lm.Call) lm.Output {
 	for _, n := range names {
 		xs = append(xs, call.Controls[n])
 	}
-	states := call.State
-	if states == nil && !b.fresh {
-		for _, s := range m.State(b.batch) {
-			states = append(states, Zeros(g, shapes.Make(b.gate, s.Dims...)))
-		}
-	}
-	for i, s := range m.State(b.batch) {
+	specs := m.State(b.batch)
+	var states []*Node
+	for _, s := range specs {
 		if b.fresh {
 			break
 		}
-		if fmt.Sprint(states[i].Shape().Dimensions) != fmt.Sprint(s.Dims) {
-			panic(fmt.Errorf("mamba2: state %s has shape %v, must be %v", s.Name, states[i].Shape().Dimensions, s.Dims))
+		state := call.State[s.Name]
+		switch {
+		case call.State == nil:
+			state = Zeros(g, shapes.Make(b.gate, s.Dims...))
+		case state == nil:
+			panic(fmt.Errorf("mamba2: state %s is missing", s.Name))
+		case !s.Fits(state.Shape().Dimensions):
+			panic(fmt.Errorf("mamba2: state %s has shape %v, must be %v", s.Name, state.Shape().Dimensions, s.Dims))
 		}
+		states = append(states, state)
 	}
 	var consts []*Node
 	for _, n := range []*Node{call.Length, call.Segments, call.Ends, call.Offset} {
@@ -75,7 +78,7 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		}
 		state := rows[len(layered)+len(names):]
 		if b.fresh {
-			for _, s := range m.State(b.batch) {
+			for _, s := range specs {
 				state = append(state, Zeros(carry[0].Graph(), shapes.Make(b.gate, s.Dims[1:]...)))
 			}
 		}
@@ -118,7 +121,10 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		last, ys = loop.Run(carry, append(xs, states...), consts, body)
 		out, ys = ys[:len(states)], ys[len(states):]
 	}
-	output := lm.Output{State: out, Probes: map[string]*Node{}}
+	output := lm.Output{Probes: map[string]*Node{}}
+	if !b.fresh {
+		output.State = lm.ByName(specs, out)
+	}
 	probes := call.Probes // not names: the body, traced again for the backward, reads those
 	if call.Reduce != nil {
 		probes = call.Reduce.Outputs

@@ -240,10 +240,10 @@ func TestModelEqualsItsDefinition(t *testing.T) {
 					got := evaluate(t, devices(t)[0], weightsOf(t, m, dtypes.Float64, params), func(p map[string]*Node, in []*Node) []*Node {
 						c := lm.Call{Params: p, Tokens: in[0], Options: lm.Options{Infer: infer}}
 						if carried {
-							c.State = in[1:]
+							c.State = byName(m, in[1:])
 						}
 						out := m.Forward(c)
-						return []*Node{m.Logits(c, out.Hidden), out.State[0], out.State[1]}
+						return []*Node{m.Logits(c, out.Hidden), out.State["state"], out.State["conv_state"]}
 					}, args...)
 					label := fmt.Sprintf("%s, %d tokens, carried %v, infer %v: ", name, n, carried, infer)
 					near(t, label+"logits", got[0], want, 1e-11)

@@ -23,6 +23,9 @@ var _ lm.Model = Model{}
 // Name is the architecture's.
 func (m Model) Name() string { return "mamba2" }
 
+// Configuration is the model's, without what the variants change.
+func (m Model) Configuration() lm.Config { return m.Config }
+
 // Vocab is the number of rows of the embedding.
 func (m Model) Vocab() int { return m.Config.Vocab }
 
@@ -47,34 +50,41 @@ const (
 	outBias   = "mixer.out_proj.bias"
 )
 
+// Names of the parts of the state.
+const (
+	stateName  = "state"
+	windowName = "conv_state"
+)
+
 // Parameters lists the tensors, layered ones as [layers, replicas, …], others as [replicas, …]. Weight decay is the
 // official mask: matrices decay; norms, biases, dt_bias, A_log and D do not.
 func (m Model) Parameters(replicas int) []lm.Spec {
 	c := m.Config
 	var specs []lm.Spec
-	top := func(name string, decay bool, dims ...int) {
-		specs = append(specs, lm.Spec{Name: name, Dims: append([]int{replicas}, dims...), Decay: decay})
+	const vector = lm.Role("")
+	top := func(name string, role lm.Role, dims ...int) {
+		specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{replicas}, dims...), Decay: role != vector})
 	}
-	layered := func(use bool, name string, decay bool, dims ...int) {
+	layered := func(use bool, name string, role lm.Role, dims ...int) {
 		if use {
-			specs = append(specs, lm.Spec{Name: name, Dims: append([]int{c.Layers, replicas}, dims...), Layered: true, Decay: decay})
+			specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{c.Layers, replicas}, dims...), Layered: true, Decay: role != vector})
 		}
 	}
-	top(embedding, true, c.Vocab, c.Width)
-	layered(true, norm, false, c.Width)
-	layered(true, inWeight, true, c.projection(), c.Width)
-	layered(c.UseBias, inBias, false, c.projection())
-	layered(true, conv, true, c.Channels(), c.Kernel)
-	layered(c.ConvBias, convBias, false, c.Channels())
-	layered(true, dtBias, false, c.Heads())
-	layered(true, aLog, false, c.Heads())
-	layered(true, skip, false, c.Heads())
-	layered(true, gateNorm, false, c.Inner())
-	layered(true, outWeight, true, c.Width, c.Inner())
-	layered(c.UseBias, outBias, false, c.Width)
-	top(finalNorm, false, c.Width)
+	top(embedding, lm.Embedding, c.Vocab, c.Width)
+	layered(true, norm, vector, c.Width)
+	layered(true, inWeight, lm.Matrix, c.projection(), c.Width)
+	layered(c.UseBias, inBias, vector, c.projection())
+	layered(true, conv, lm.Filter, c.Channels(), c.Kernel)
+	layered(c.ConvBias, convBias, vector, c.Channels())
+	layered(true, dtBias, vector, c.Heads())
+	layered(true, aLog, vector, c.Heads())
+	layered(true, skip, vector, c.Heads())
+	layered(true, gateNorm, vector, c.Inner())
+	layered(true, outWeight, lm.Matrix, c.Width, c.Inner())
+	layered(c.UseBias, outBias, vector, c.Width)
+	top(finalNorm, vector, c.Width)
 	if !c.Tied {
-		top(head, true, c.Vocab, c.Width)
+		top(head, lm.Head, c.Vocab, c.Width)
 	}
 	return specs
 }
@@ -84,8 +94,10 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 func (m Model) State(batch int) []lm.Spec {
 	c := m.Config
 	specs := []lm.Spec{
-		{Name: "state", Dims: []int{c.Layers, batch, c.Heads(), c.HeadDim, c.State}, Layered: true},
-		{Name: "conv_state", Dims: []int{c.Layers, batch, c.Channels(), c.Kernel}, Layered: true},
+		{Name: stateName, Dims: []int{c.Layers, batch, c.Heads(), c.HeadDim, c.State}, Layered: true, Role: lm.Recurrent,
+			Axes: []lm.Axis{lm.Layer, lm.Batch, lm.HeadAxis, lm.Value, lm.Key}},
+		{Name: windowName, Dims: []int{c.Layers, batch, c.Channels(), c.Kernel}, Layered: true, Role: lm.Convolution,
+			Axes: []lm.Axis{lm.Layer, lm.Batch, lm.Channel, lm.Tap}},
 	}
 	if m.Window > 0 {
 		specs = append(specs, m.windowState(batch)...)

@@ -6,6 +6,7 @@ import (
 
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
+	"stuffed/pkg/lm"
 	"stuffed/pkg/recurrence"
 )
 
@@ -42,6 +43,38 @@ func (b *block) watch(s seen) (probes []*Node) {
 	return probes
 }
 
+// Probes of the window of the convolution.
+const (
+	windowsProbe = lm.States + "/" + windowName
+	inputsProbe  = lm.Inputs + "/" + windowName
+)
+
+// Probes lists what can be watched.
+func (m Model) Probes() []lm.Probe {
+	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
+	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}
+	key := []lm.Axis{lm.Batch, lm.Token, lm.Group, lm.Key}
+	value := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis, lm.Value}
+	return []lm.Probe{
+		{Name: lm.Delta, Axes: head, Does: "Δ after the limits"},
+		{Name: lm.LogAlpha, Axes: head, Does: "log α = Δ A"},
+		{Name: lm.Sum, Axes: head, Does: "sum of the entries of h_t"},
+		{Name: lm.Squares, Axes: head, Does: "sum of their squares"},
+		{Name: lm.States, Axes: []lm.Axis{lm.Position, lm.Batch, lm.HeadAxis, lm.Value, lm.Key}, Does: "h after some tokens"},
+		{Name: windowsProbe, Axes: []lm.Axis{lm.Position, lm.Batch, lm.Channel, lm.Tap}, Does: "window of the convolution after some tokens"},
+		{Name: inputsProbe, Axes: wide, Does: "inputs of the convolution, those of the carried window first"},
+		{Name: lm.Residual, Axes: wide, Does: "residual stream after the block"},
+		{Name: "in_proj", Axes: wide, Does: "z, x, B, C and dt before convolution and gates"},
+		{Name: "conv_act", Axes: wide, Does: "x, B and C after convolution and SiLU"},
+		{Name: "ssd", Axes: value, Does: "y with D x"},
+		{Name: "gated_norm", Axes: wide, Does: "output of the gated norm"},
+		{Name: "mixer_out", Axes: wide, Does: "what the block adds to the residual stream"},
+		{Name: lm.Values, Axes: value, Does: "x"},
+		{Name: lm.Keys, Axes: key, Does: "B"},
+		{Name: lm.Queries, Axes: key, Does: "C"},
+	}
+}
+
 func (b *block) probe(name string, s seen) *Node {
 	switch name {
 	case "delta": // Δ after the limits, [layers, batch, tokens, heads]
@@ -54,7 +87,7 @@ func (b *block) probe(name string, s seen) *Node {
 			return sum
 		}
 		return squares
-	case "states": // after the tokens of Ends, [layers, n, batch, heads, headDim, state]
+	case lm.States: // after the tokens of Ends, [layers, n, batch, heads, headDim, state]
 		if b.reduce != nil && b.reduce.States != nil {
 			if s.mixed.ends != nil && b.reduce.Every > 0 {
 				if all := s.mixed.ends(b.reduce.Every, b.reduce.States); all != nil {
@@ -64,9 +97,9 @@ func (b *block) probe(name string, s seen) *Node {
 			return s.mixed.each(s.layer.ends, b.reduce.States)
 		}
 		return s.mixed.at(s.layer.ends)
-	case "conv_states":
+	case windowsProbe:
 		return s.windowsAt()
-	case "conv_inputs": // of the convolution, those of the carried window first, [layers, batch, kernel + tokens, channels]
+	case inputsProbe: // of the convolution, those of the carried window first, [layers, batch, kernel + tokens, channels]
 		return Concatenate([]*Node{ConvertDType(TransposeAllAxes(s.window, 0, 2, 1), s.raw.DType()), s.raw}, 1)
 	case "hidden": // residual stream after the block
 		return s.residual

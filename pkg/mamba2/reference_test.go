@@ -45,7 +45,7 @@ func TestReferenceForwardAndGradients(t *testing.T) {
 			c := lm.Call{Params: params, Tokens: in[0]}
 			out := m.Forward(c)
 			loss := meanLoss(m, c)
-			return append([]*Node{m.Logits(c, out.Hidden), out.State[0], out.State[1], loss}, Gradient(loss, inOrder(w, params)...)...)
+			return append([]*Node{m.Logits(c, out.Hidden), out.State["state"], out.State["conv_state"], loss}, Gradient(loss, inOrder(w, params)...)...)
 		}, tensors.FromFlatDataAndDimensions(ids, shape...))
 		for i, name := range []string{"logits", "state.final", "conv_state.final", "loss.mean"} {
 			want, _ := r.values(t, name)
@@ -92,10 +92,10 @@ func TestReferenceCarriedState(t *testing.T) {
 			args = append(args, typed(precisions[p].dtype, v, dims...))
 		}
 		got := run(m, func(params map[string]*Node, in []*Node) []*Node {
-			c := lm.Call{Params: params, Tokens: in[0], State: in[1:3]}
+			c := lm.Call{Params: params, Tokens: in[0], State: byName(m, in[1:3])}
 			out := m.Forward(c)
-			objective := Add(meanLoss(m, c), MulScalar(ReduceAllSum(Mul(out.State[0], in[3])), 1e-3))
-			return append([]*Node{m.Logits(c, out.Hidden), out.State[0], out.State[1], objective}, Gradient(objective, in[1], in[2])...)
+			objective := Add(meanLoss(m, c), MulScalar(ReduceAllSum(Mul(out.State["state"], in[3])), 1e-3))
+			return append([]*Node{m.Logits(c, out.Hidden), out.State["state"], out.State["conv_state"], objective}, Gradient(objective, in[1], in[2])...)
 		}, args...)
 		for i, name := range []string{"carry.logits", "carry.state", "carry.conv_state", "carry.objective", "carry.grad_state0", "carry.grad_conv_state0"} {
 			want, _ := r.values(t, name)
@@ -147,7 +147,7 @@ func TestReferenceNormPerGroup(t *testing.T) {
 		got := run(m, func(params map[string]*Node, in []*Node) []*Node {
 			c := lm.Call{Params: params, Tokens: in[0], Options: lm.Options{Infer: true}}
 			out := m.Forward(c)
-			return []*Node{m.Logits(c, out.Hidden), out.State[0]}
+			return []*Node{m.Logits(c, out.Hidden), out.State["state"]}
 		}, tensors.FromFlatDataAndDimensions(ids, shape...))
 		for i, name := range []string{"group_norm.logits", "group_norm.state.final"} {
 			want, _ := r.values(t, name)

@@ -19,10 +19,10 @@ import (
 // ran is what a Runner gave for one or more sequences.
 type ran struct {
 	logits, loss [][]float64 // by sequence
-	state        []*tensors.Tensor
+	state        lm.State
 }
 
-func prefill(t testing.TB, r *lm.Runner, rows [][]int32, state []*tensors.Tensor) ran {
+func prefill(t testing.TB, r *lm.Runner, rows [][]int32, state lm.State) ran {
 	t.Helper()
 	out := ran{logits: make([][]float64, len(rows)), loss: make([][]float64, len(rows))}
 	var err error
@@ -75,8 +75,8 @@ func TestSplitsOfTheModelDoNotMatter(t *testing.T) {
 			for b := range rows {
 				near(t, label+"logits", got.logits[b], whole.logits[b], max(c.tolerance, 2e-7))
 			}
-			near(t, label+"state", floats(got.state[0]), floats(whole.state[0]), c.tolerance)
-			near(t, label+"convolution state", floats(got.state[1]), floats(whole.state[1]), c.tolerance)
+			near(t, label+"state", floats(got.state["state"]), floats(whole.state["state"]), c.tolerance)
+			near(t, label+"convolution state", floats(got.state["conv_state"]), floats(whole.state["conv_state"]), c.tolerance)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func TestPaddingLeavesTheStateAlone(t *testing.T) {
 		}
 		for _, infer := range []bool{false, true} {
 			got := evaluate(t, devices(t)[0], w, func(p map[string]*Node, in []*Node) []*Node {
-				return m.Forward(lm.Call{Params: p, Tokens: in[0], Length: in[1], State: in[2:], Options: lm.Options{Infer: infer}}).State
+				return stateList(m, m.Forward(lm.Call{Params: p, Tokens: in[0], Length: in[1], State: byName(m, in[2:]), Options: lm.Options{Infer: infer}}).State)
 			}, args...)
 			near(t, fmt.Sprint("state after ", n), got[0], wantState, 1e-11)
 			near(t, fmt.Sprint("window after ", n), got[1], wantWindow, 1e-11)
@@ -169,13 +169,14 @@ func TestDocumentsAcrossPieces(t *testing.T) {
 			args = append(args, tensors.FromFlatDataAndDimensions(segments, 1, len(segments)))
 		}
 		got := evaluate(t, devices(t)[0], w, func(p map[string]*Node, in []*Node) []*Node {
-			var logits, state []*Node
+			var logits []*Node
+			var state map[string]*Node
 			for i := 1; i < len(cuts); i++ {
 				c := lm.Call{Params: p, Tokens: SliceAxis(in[0], 1, AxisRange(cuts[i-1], cuts[i])), Segments: in[i], State: state}
 				out := m.Forward(c)
 				logits, state = append(logits, m.Logits(c, out.Hidden)), out.State
 			}
-			return append([]*Node{Concatenate(logits, 1)}, state...)
+			return append([]*Node{Concatenate(logits, 1)}, stateList(m, state)...)
 		}, args...)
 		near(t, fmt.Sprint("logits of pieces ", cuts), got[0], want, 1e-11)
 		near(t, fmt.Sprint("state of pieces ", cuts), got[1], wantState, 1e-11)
@@ -221,8 +222,8 @@ func TestLongPrefill(t *testing.T) {
 		if err != nil || seen != places {
 			t.Fatalf("%d places seen, %v", seen, err)
 		}
-		near(t, dev.Kind+" state", floats(last[0]), state, 1e-4)
-		near(t, dev.Kind+" window", floats(last[1]), window, 1e-4)
+		near(t, dev.Kind+" state", floats(last["state"]), state, 1e-4)
+		near(t, dev.Kind+" window", floats(last["conv_state"]), window, 1e-4)
 	}
 }
 
@@ -235,13 +236,13 @@ func TestRunnerNamesWhatIsWrong(t *testing.T) {
 	for _, c := range []struct {
 		want  string
 		rows  [][]int32
-		state []*tensors.Tensor
+		state lm.State
 		piece int
 	}{
 		{"no sequence", nil, nil, 1}, {"sequence 1 has 3 tokens", [][]int32{row, row[:3]}, nil, 1},
 		{"id 32 at sequence 1, position 2", [][]int32{row, {0, 1, 32, 3}}, nil, 1}, {"id -1", [][]int32{{-1, 0}, {0, 0}}, nil, 1},
 		{"3 sequences, must be a multiple of the 2 replicas", [][]int32{row, row, row}, nil, 1}, {"piece: 0 tokens", [][]int32{row, row}, nil, 0},
-		{"state: 1 tensors, the model has 2", [][]int32{row, row}, lm.ZeroState(m, 2, dtypes.Float32)[:1], 1},
+		{"state: 1 tensors, the model has 2", [][]int32{row, row}, lm.State{"state": lm.ZeroState(m, 2, dtypes.Float32)["state"]}, 1},
 		{"state has shape", [][]int32{row, row}, lm.ZeroState(m, 4, dtypes.Float32), 1},
 	} {
 		r := good()

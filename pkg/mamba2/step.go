@@ -73,7 +73,7 @@ type step struct {
 	call  func(k xla.Kernel, outs []shapes.Shape, ins ...*Node) xla.Nodes
 }
 
-func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, next []*Node) {
+func (s *step) run(consts []*Node, tokens *Node, state map[string]*Node) (logits *Node, next map[string]*Node) {
 	g, c := tokens.Graph(), s.Config
 	matrices, rest := consts[:2*c.Layers], consts[2*c.Layers:]
 	s.small = map[string]*Node{}
@@ -81,7 +81,7 @@ func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, n
 		s.small[name] = rest[i]
 	}
 	table, last, embeddings := rest[len(small)], rest[len(small)+1], rest[len(small)+2]
-	h, window := state[0], state[1]
+	h, window := state[stateName], state[windowName]
 	r := Reshape(s.embed(embeddings, InsertAxes(tokens, 1)), s.batch, c.Width)
 	var more [2]*Node
 	for l := range c.Layers {
@@ -94,7 +94,7 @@ func (s *step) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, n
 		k := s.kernel("head_step", []int{c.Width / piece}, [3]int{s.batch, blocks(c.Vocab, headRows)}, map[string]int{"D": c.Width, "V": c.Vocab})
 		logits = s.call(k, s.rows(c.Vocab), r, last, table)[0]
 	}
-	return logits, []*Node{h, window}
+	return logits, map[string]*Node{stateName: h, windowName: window}
 }
 
 // layer is one block for the stacked states h and window, rewritten in place, and the layer's two matrices; index is

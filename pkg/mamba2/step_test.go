@@ -150,7 +150,7 @@ func compareSteps(t *testing.T, kind string, m Model, s *step) {
 	for i := range ids {
 		ids[i] = int32((i*i*7 + 3*i) % m.Vocab())
 	}
-	args := w.Args(tensors.FromFlatDataAndDimensions(ids, n, batch))
+	args := argsOf(w, tensors.FromFlatDataAndDimensions(ids, n, batch))
 	for _, spec := range m.State(batch) {
 		v := make([]float32, spec.Size())
 		for i := range v {
@@ -160,7 +160,7 @@ func compareSteps(t *testing.T, kind string, m Model, s *step) {
 	}
 	run := func(plain bool) (values [][]float32) {
 		e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
-			params, rest := w.Nodes(in)
+			params, rest := nodesOf(w, in)
 			tokens, state, consts := rest[0], rest[1:], in[:len(w.Specs)]
 			at := func(ids *Node) lm.Call {
 				return lm.Call{Params: params, Tokens: InsertAxes(ids, 1), Options: lm.Options{Compute: dtypes.BFloat16, Infer: true, Plain: plain}}
@@ -177,14 +177,14 @@ func compareSteps(t *testing.T, kind string, m Model, s *step) {
 			}
 			last, logits := xla.Scan{N: n, Infer: true}.Run(state, []*Node{tokens}, consts, func(_ *xla.Iter, state, ids, consts []*Node) (next, ys []*Node) {
 				if !plain {
-					y, next := fast.Run(consts, ids[0], state)
-					return next, []*Node{y}
+					y, next := fast.Run(consts, ids[0], byName(m, state))
+					return stateList(m, next), []*Node{y}
 				}
 				call := at(ids[0])
-				call.Params, _ = w.Nodes(consts)
-				call.State = state
+				call.Params, _ = nodesOf(w, consts)
+				call.State = byName(m, state)
 				out := m.Forward(call)
-				return out.State, []*Node{Squeeze(m.Logits(call, out.Hidden), 1)}
+				return stateList(m, out.State), []*Node{Squeeze(m.Logits(call, out.Hidden), 1)}
 			})
 			return append(last, logits...)
 		})

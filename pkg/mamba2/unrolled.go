@@ -35,14 +35,15 @@ type unrolledStep struct {
 	layered, once []string // parameters of a layer and of the model, in the order of lm.Step.Consts
 }
 
-func (s *unrolledStep) run(consts []*Node, tokens *Node, state []*Node) (logits *Node, next []*Node) {
+func (s *unrolledStep) run(consts []*Node, tokens *Node, state map[string]*Node) (logits *Node, after map[string]*Node) {
+	specs := s.State(1)
 	layers := s.Config.Layers
 	params := map[string]*Node{}
 	for i, name := range s.once {
 		params[name] = consts[len(s.layered)*layers+i]
 	}
 	r := s.embed(params[embedding], InsertAxes(tokens, 1))
-	next = append(next, state...)
+	next := lm.InOrder(specs, state)
 	for l := range layers {
 		layer := layerOf{params: map[string]*Node{}, it: &xla.Iter{I: Const(tokens.Graph(), int32(l))}}
 		for i, name := range s.layered {
@@ -58,5 +59,5 @@ func (s *unrolledStep) run(consts []*Node, tokens *Node, state []*Node) (logits 
 		}
 	}
 	hidden := rmsNorm(r, s.perRow(params[finalNorm], 1), s.Eps)
-	return Squeeze(s.Logits(lm.Call{Params: params, Options: s.Options}, hidden), 1), next
+	return Squeeze(s.Logits(lm.Call{Params: params, Options: s.Options}, hidden), 1), lm.ByName(specs, next)
 }

@@ -65,14 +65,14 @@ func TestUnrolledStepEqualsForward(t *testing.T) {
 					}
 					last, logits := xla.Scan{N: n, Infer: true}.Run(in[1:], []*Node{in[0]}, consts, func(_ *xla.Iter, state, ids, consts []*Node) (next, ys []*Node) {
 						if own {
-							y, next := step.Run(consts, ids[0], state)
-							return next, []*Node{y}
+							y, next := step.Run(consts, ids[0], byName(m, state))
+							return stateList(m, next), []*Node{y}
 						}
-						params, _ := w.Nodes(consts)
+						params, _ := nodesOf(w, consts)
 						c := call(params, ids[0])
-						c.State = state
+						c.State = byName(m, state)
 						out := m.Forward(c)
-						return out.State, []*Node{Squeeze(m.Logits(c, out.Hidden), 1)}
+						return stateList(m, out.State), []*Node{Squeeze(m.Logits(c, out.Hidden), 1)}
 					})
 					return append(last, logits...)
 				}, args...)

@@ -15,7 +15,6 @@ import (
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 )
 
 // ForwardOptions say how Forward runs.
@@ -28,7 +27,7 @@ type ForwardOptions struct {
 // forwardInput is the content of an input file.
 type forwardInput struct {
 	rows      [][]int32
-	state     []*tensors.Tensor
+	state     lm.State
 	documents []int
 }
 
@@ -49,16 +48,13 @@ func ForwardFile(ctx context.Context, r *lm.Runner, input, output string, o Forw
 	return checkpoint.WriteSafetensors(output, out, nil)
 }
 
-// Forward runs input_ids I64 [batch, tokens] through a model, from state0 [layers, batch, heads, headDim, state] and
-// conv_state0 [layers, batch, channels, kernel] where they are given. With cu_seqlens I64 [documents + 1] the one sequence
-// holds documents end to end, each starting from zeros, the first from the given state. It returns logits, state.final and
-// conv_state.final (after each document in place of the batch), loss.per_token [batch, tokens − 1]: −log p of the next
-// token, across documents too; and grad.NAME for every parameter by its Hugging Face name.
+// Forward runs input_ids I64 [batch, tokens] through a model, from NAME0 for each tensor NAME of its state where that is given
+// (Mamba-2: state0 [layers, batch, heads, headDim, state] and a window of inputs). With cu_seqlens I64 [documents + 1] the one
+// sequence holds documents end to end, each starting from zeros, the first from the given state. It returns logits, NAME.final
+// for each tensor of the state (after each document in place of the batch), loss.per_token [batch, tokens − 1]: −log p of the
+// next token, across documents too; and grad.NAME for every parameter by its name in checkpoints.
 func Forward(ctx context.Context, r *lm.Runner, in map[string]*checkpoint.Tensor, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
-	m, ok := r.Weights.Model.(mamba2.Model)
-	if !ok {
-		return nil, fmt.Errorf("model %s has no layout of files", r.Weights.Model.Name())
-	}
+	m := r.Weights.Model
 	input, err := readForward(m, in)
 	if err != nil {
 		return nil, err
@@ -79,8 +75,11 @@ func Forward(ctx context.Context, r *lm.Runner, in map[string]*checkpoint.Tensor
 	return forwardPieces(ctx, r, m, input, o)
 }
 
-func readForward(m mamba2.Model, in map[string]*checkpoint.Tensor) (f forwardInput, err error) {
-	known := []string{"input_ids", "state0", "conv_state0", "cu_seqlens"}
+func readForward(m lm.Model, in map[string]*checkpoint.Tensor) (f forwardInput, err error) {
+	known := []string{"input_ids", "cu_seqlens"}
+	for _, s := range m.State(1) {
+		known = append(known, s.Name+"0")
+	}
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		if !slices.Contains(known, name) {
 			return f, fmt.Errorf("tensor %q is not an input; known are %s", name, strings.Join(known, ", "))
@@ -109,9 +108,9 @@ func readForward(m mamba2.Model, in map[string]*checkpoint.Tensor) (f forwardInp
 			return f, err
 		}
 	}
-	var values [][]float64
-	for i, s := range m.State(len(f.rows)) {
-		name := []string{"state0", "conv_state0"}[i]
+	values := map[string][]float64{}
+	for _, s := range m.State(len(f.rows)) {
+		name := s.Name + "0"
 		v := make([]float64, s.Size())
 		if t := in[name]; t != nil {
 			if !slices.Contains([]string{"F64", "F32", "F16", "BF16"}, t.DType) || !slices.Equal(t.Shape, s.Dims) {
@@ -124,9 +123,9 @@ func readForward(m mamba2.Model, in map[string]*checkpoint.Tensor) (f forwardInp
 				return f, fmt.Errorf("%s: entry %d is %g, must be finite", name, at, v[at])
 			}
 		}
-		values = append(values, v)
+		values[s.Name] = v
 	}
-	f.state, err = lm.StateFrom(m, len(f.rows), dtypes.Float32, values...)
+	f.state, err = lm.StateFrom(m, len(f.rows), dtypes.Float32, values)
 	return f, err
 }
 
@@ -153,7 +152,7 @@ func readDocuments(cu *checkpoint.Tensor, ids []int) ([]int, error) {
 }
 
 // forwardPieces runs any number of tokens piece by piece.
-func forwardPieces(ctx context.Context, r *lm.Runner, m mamba2.Model, in forwardInput, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
+func forwardPieces(ctx context.Context, r *lm.Runner, m lm.Model, in forwardInput, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
 	batch, tokens, vocab := len(in.rows), len(in.rows[0]), m.Vocab()
 	logits, loss := make([]float32, batch*tokens*vocab), make([]float32, batch*(tokens-1))
 	state, err := r.Run(ctx, in.rows, in.state, lm.Request{Logits: true, Loss: true, Cuts: o.Cuts, Progress: o.Progress}, func(p lm.Piece) error {
@@ -175,16 +174,16 @@ func forwardPieces(ctx context.Context, r *lm.Runner, m mamba2.Model, in forward
 	}
 	put("logits", logits, batch, tokens, vocab)
 	put("loss.per_token", loss, batch, tokens-1)
-	for i, name := range []string{"state.final", "conv_state.final"} {
+	for name, t := range state {
 		if err == nil {
-			out[name], err = toFile(state[i])
+			out[name+".final"], err = checkpoint.FromDevice(t)
 		}
 	}
 	return out, err
 }
 
 // forwardPass runs the tokens in one graph, for documents and gradients.
-func forwardPass(r *lm.Runner, m mamba2.Model, in forwardInput, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
+func forwardPass(r *lm.Runner, m lm.Model, in forwardInput, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
 	pass := lm.PassInput{Rows: in.rows, State: in.state, Documents: in.documents, Cuts: o.Cuts, Gradient: o.Gradients}
 	for d := range max(len(in.documents), 1) - 1 {
 		if in.documents[d+1] > in.documents[d] {
@@ -192,7 +191,9 @@ func forwardPass(r *lm.Runner, m mamba2.Model, in forwardInput, o ForwardOptions
 		}
 	}
 	if in.documents != nil {
-		pass.Probes = []string{"states", "conv_states"}
+		for _, s := range m.State(1) {
+			pass.Probes = append(pass.Probes, lm.Of(lm.States, m, s.Name))
+		}
 	}
 	p := lm.NewPass(r.Device, r.Weights)
 	if !o.Gradients {
@@ -205,15 +206,15 @@ func forwardPass(r *lm.Runner, m mamba2.Model, in forwardInput, o ForwardOptions
 	out := map[string]*checkpoint.Tensor{}
 	put := func(name string, t *tensors.Tensor) {
 		if err == nil && t != nil {
-			out[name], err = toFile(t)
+			out[name], err = checkpoint.FromDevice(t)
 		}
 	}
 	put("logits", result.Logits)
 	put("loss.per_token", result.Loss)
-	for i, name := range []string{"state", "conv_state"} {
-		put(name+".final", result.State[i])
+	for _, s := range m.State(1) {
+		put(s.Name+".final", result.State[s.Name])
 		if err == nil && in.documents != nil {
-			out[name+".final"], err = perDocument(result.Probes[name+"s"], in.state[i], in.documents)
+			out[s.Name+".final"], err = perDocument(result.Probes[lm.Of(lm.States, m, s.Name)], in.state[s.Name], in.documents)
 		}
 	}
 	if result.Loss == nil && err == nil {
@@ -221,8 +222,8 @@ func forwardPass(r *lm.Runner, m mamba2.Model, in forwardInput, o ForwardOptions
 	}
 	if o.Gradients && err == nil {
 		stacked := map[string][]float32{}
-		for i, s := range r.Weights.Specs {
-			if stacked[s.Name], err = lm.Floats(result.Gradient[i]); err != nil {
+		for _, s := range r.Weights.Specs {
+			if stacked[s.Name], err = lm.Floats(result.Gradient[s.Name]); err != nil {
 				return nil, err
 			}
 		}
@@ -264,12 +265,4 @@ func perDocument(ends, initial *tensors.Tensor, documents []int) (*checkpoint.Te
 		}
 	}
 	return checkpoint.FromFloat32(append([]int{layers, n}, dims[3:]...), out)
-}
-
-func toFile(t *tensors.Tensor) (*checkpoint.Tensor, error) {
-	v, err := lm.Floats(t)
-	if err != nil {
-		return nil, err
-	}
-	return checkpoint.FromFloat32(slices.Clone(t.Shape().Dimensions), v)
 }

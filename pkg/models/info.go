@@ -15,7 +15,6 @@ import (
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/hub"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/xla"
 )
 
@@ -26,7 +25,7 @@ func Describe(name string, d *xla.Device, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	config, err := json.MarshalIndent(m.Config, "", "  ")
+	config, err := json.MarshalIndent(lm.Any{Config: m.Configuration()}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -35,7 +34,7 @@ func Describe(name string, d *xla.Device, w io.Writer) error {
 	for _, s := range m.Parameters(1) {
 		parameters += s.Size()
 	}
-	recurrent, with := m.StateSize()
+	sizes := m.Configuration().Sizes()
 	forward, train := lm.Operations(m)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(label, format string, values ...any) {
@@ -43,9 +42,9 @@ func Describe(name string, d *xla.Device, w io.Writer) error {
 	}
 	line("configuration", "%s", m.Hash())
 	line("parameters", "%d (%s in float32, %s in bfloat16)", parameters, xla.Bytes(4*int64(parameters)), xla.Bytes(2*int64(parameters)))
-	line("heads", "%d per layer, %d in all", m.Heads(), m.Config.Layers*m.Heads())
-	line("state, recurrent alone", "%d scalars (%s in float32)", recurrent, xla.Bytes(4*int64(recurrent)))
-	line("state with convolution", "%d scalars (%s in float32)", with, xla.Bytes(4*int64(with)))
+	line("heads", "%d per layer, %d in all", sizes.Heads, sizes.Layers*sizes.Heads)
+	line("state, recurrent alone", "%d scalars (%s in float32)", sizes.Recurrent, xla.Bytes(4*int64(sizes.Recurrent)))
+	line(carried(m), "%d scalars (%s in float32)", sizes.Carried, xla.Bytes(4*int64(sizes.Carried)))
 	line("operations per token", "%.3g forward, %.3g in training", forward, train)
 	memory := int64(0)
 	if d != nil {
@@ -80,6 +79,20 @@ func Describe(name string, d *xla.Device, w io.Writer) error {
 	return t.Flush()
 }
 
+// carried says what the state holds beside the recurrence.
+func carried(m lm.Model) string {
+	label := "state with"
+	for _, s := range m.State(1) {
+		if role := " " + string(s.Role); s.Role != lm.Recurrent && !strings.HasSuffix(label, role) {
+			label += role
+		}
+	}
+	if label == "state with" {
+		return "state, all"
+	}
+	return label
+}
+
 func known(memory int64) string {
 	if memory <= 0 {
 		return "memory unknown"
@@ -89,7 +102,7 @@ func known(memory int64) string {
 
 // describe finds a model's configuration. The weights of a folder are loaded to check them; those of a model on the hub only if they
 // are in the cache.
-func describe(name string) (m mamba2.Model, kind string, err error) {
+func describe(name string) (m lm.Model, kind string, err error) {
 	folder, err := checkpoint.Folder(name)
 	if err != nil {
 		return m, "", err
@@ -104,15 +117,15 @@ func describe(name string) (m mamba2.Model, kind string, err error) {
 	if n, ok := hub.ParseName(name); ok {
 		return describeNamed(n)
 	}
-	c, err := mamba2.Preset(strings.TrimPrefix(name, untrained))
+	c, err := lm.Preset(strings.TrimPrefix(name, untrained))
 	if err != nil {
 		return m, "", fmt.Errorf("%s is no folder; as a %w", name, err)
 	}
-	m, err = mamba2.New(c)
+	m, err = c.New()
 	return m, "preset", err
 }
 
-func describeNamed(n hub.Name) (m mamba2.Model, kind string, err error) {
+func describeNamed(n hub.Name) (m lm.Model, kind string, err error) {
 	c, err := Client()
 	if err != nil {
 		return m, "", err
@@ -125,14 +138,9 @@ func describeNamed(n hub.Name) (m mamba2.Model, kind string, err error) {
 	if err != nil {
 		return m, "", err
 	}
-	file, err := checkpoint.LoadConfig(dir)
-	if err != nil {
-		return m, "", err
-	}
-	config, err := mamba2.FromKeys(file.Config)
+	m, err = modelOf(dir)
 	if err != nil {
 		return m, "", fmt.Errorf("%s: %w", n, err)
 	}
-	m, err = mamba2.New(config)
-	return m, fmt.Sprintf("%s, commit %s, on the hub: its weights are not in the cache, stuffed fetch %s brings them", n, filepath.Base(dir), n), err
+	return m, fmt.Sprintf("%s, commit %s, on the hub: its weights are not in the cache, stuffed fetch %s brings them", n, filepath.Base(dir), n), nil
 }

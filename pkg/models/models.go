@@ -7,58 +7,88 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 
+	_ "stuffed/pkg/arch" // folders name architectures
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 )
 
-// Load reads a model folder (transformers or mamba_ssm layout), or a model of the hub by its name (see Folder). Weights are float32,
-// or float64 on request.
-func Load(dir string, dtype dtypes.DType) (mamba2.Model, *lm.Weights, error) {
+// Load reads a model folder of any layout, or a model of the hub by its name (see Folder). Weights are float32, or float64 on
+// request.
+func Load(dir string, dtype dtypes.DType) (lm.Model, *lm.Weights, error) {
 	dir, err := Folder(dir)
 	if err != nil {
-		return mamba2.Model{}, nil, err
+		return nil, nil, err
 	}
-	file, err := checkpoint.LoadModel(dir)
+	layout, err := layoutOf(dir)
 	if err != nil {
-		return mamba2.Model{}, nil, err
+		return nil, nil, err
 	}
-	config, err := mamba2.FromKeys(file.Config)
+	config, tensors, err := layout.Read(dir)
 	if err != nil {
-		return mamba2.Model{}, nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, nil, err
 	}
-	config.Tied = file.Tied()
-	m, err := mamba2.New(config)
+	m, err := config.New()
 	if err != nil {
-		return m, nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	var w *lm.Weights
 	if dtype == dtypes.Float64 {
 		w, err = lm.NewWeights(m, 1, func(_ int, s lm.Spec) ([]float64, error) {
-			return stacked(file.Tensors, s, (*checkpoint.Tensor).Float64s)
+			return stacked(layout, tensors, s, (*checkpoint.Tensor).Float64s)
 		})
 	} else {
 		w, err = lm.NewWeights(m, 1, func(_ int, s lm.Spec) ([]float32, error) {
-			return stacked(file.Tensors, s, (*checkpoint.Tensor).Float32s)
+			return stacked(layout, tensors, s, (*checkpoint.Tensor).Float32s)
 		})
 	}
 	if err != nil {
-		return m, nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return m, w, nil
 }
 
-// stacked joins the layers of one parameter.
-func stacked[T any](tensors map[string]*checkpoint.Tensor, s lm.Spec, read func(*checkpoint.Tensor) ([]T, error)) ([]T, error) {
-	names := []string{s.Name}
-	if s.Layered {
-		names = nil
-		for l := range s.Dims[0] {
-			names = append(names, mamba2.LayerName(l, s.Name))
-		}
+// Like reads config.json as that of a folder whose tensors are those of a model: what the file leaves to the tensors, whether the
+// head is tied, is the model's.
+func Like(text []byte, m lm.Model) (lm.Config, error) {
+	config, err := checkpoint.ParseConfig(text)
+	if err != nil {
+		return nil, err
 	}
+	layout, err := layoutFor(m.Name(), Default)
+	if err != nil {
+		return nil, err
+	}
+	if layout.Config == nil {
+		return nil, fmt.Errorf("config.json of %s does not stand alone", m.Name())
+	}
+	c, err := layout.Config(config)
+	if err != nil {
+		return nil, err
+	}
+	tied := true
+	for _, s := range m.Parameters(1) {
+		tied = tied && s.Role != lm.Head
+	}
+	return lm.Override(c, fmt.Sprintf(`{"tied":%v}`, tied))
+}
+
+// layersOf lists the layers of a parameter, −1 alone where it has none.
+func layersOf(s lm.Spec) []int {
+	if !s.Layered {
+		return []int{-1}
+	}
+	layers := make([]int, s.Dims[0])
+	for l := range layers {
+		layers[l] = l
+	}
+	return layers
+}
+
+// stacked joins the layers of one parameter.
+func stacked[T any](layout Layout, tensors map[string]*checkpoint.Tensor, s lm.Spec, read func(*checkpoint.Tensor) ([]T, error)) ([]T, error) {
 	var all []T
-	for _, name := range names {
+	for _, layer := range layersOf(s) {
+		name, _ := layout.Tensor(s, layer)
 		t := tensors[name]
 		if t == nil {
 			return nil, fmt.Errorf("tensor %s is missing", name)
@@ -72,36 +102,53 @@ func stacked[T any](tensors map[string]*checkpoint.Tensor, s lm.Spec, read func(
 	return all, nil
 }
 
-// Save writes one replica as a model folder: layout "huggingface" or "official", dtype "F32", "BF16", "F16".
-func Save(dir string, m mamba2.Model, w *lm.Weights, replica int, layout, dtype string) error {
+// Save writes one replica as a model folder: layout Default or one of the architecture's, dtype "F32", "BF16", "F16".
+func Save(dir string, m lm.Model, w *lm.Weights, replica int, layout, dtype string) error {
+	to, err := layoutFor(m.Name(), layout)
+	if err != nil {
+		return err
+	}
 	values, err := w.Replica(replica)
 	if err != nil {
 		return err
 	}
-	tensors, err := Split(m, values)
+	tensors, err := split(to, m, values)
 	if err != nil {
 		return err
 	}
-	return checkpoint.SaveModel(dir, layout, checkpoint.Config(m.Keys()), tensors, dtype)
+	return to.Write(dir, m.Configuration(), tensors, dtype)
 }
 
-// Split names the layers of stacked parameters, or of their gradients, as transformers does.
-func Split[T float32 | float64](m mamba2.Model, values map[string][]T) (map[string]*checkpoint.Tensor, error) {
+// Split names the layers of stacked parameters, or of their gradients, as the architecture's first layout does.
+func Split[T float32 | float64](m lm.Model, values map[string][]T) (map[string]*checkpoint.Tensor, error) {
+	layout, err := layoutFor(m.Name(), Default)
+	if err != nil {
+		return nil, err
+	}
+	return split(layout, m, values)
+}
+
+// Names are the tensors of a parameter in the architecture's first layout.
+func Names(m lm.Model, s lm.Spec) (names []string) {
+	layout, err := layoutFor(m.Name(), Default)
+	if err != nil {
+		return nil
+	}
+	for _, layer := range layersOf(s) {
+		name, _ := layout.Tensor(s, layer)
+		names = append(names, name)
+	}
+	return names
+}
+
+func split[T float32 | float64](layout Layout, m lm.Model, values map[string][]T) (map[string]*checkpoint.Tensor, error) {
 	tensors := map[string]*checkpoint.Tensor{}
 	for _, s := range m.Parameters(1) {
-		v, count, dims := values[s.Name], 1, s.Dims[1:]
-		if s.Layered {
-			count, dims = s.Dims[0], s.Dims[2:]
-		}
-		if s.Name == "mixer.conv1d.weight" {
-			dims = []int{dims[0], 1, dims[1]}
-		}
-		for l := range count {
-			name, size := s.Name, len(v)/count
-			if s.Layered {
-				name = mamba2.LayerName(l, s.Name)
-			}
-			t, err := from(slices.Clone(dims), v[l*size:][:size])
+		v, layers := values[s.Name], layersOf(s)
+		for i, layer := range layers {
+			size := len(v) / len(layers)
+			name, dims := layout.Tensor(s, layer)
+			t, err := from(slices.Clone(dims), v[i*size:][:size])
 			if err != nil {
 				return nil, fmt.Errorf("tensor %s: %w", name, err)
 			}

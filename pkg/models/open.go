@@ -16,7 +16,6 @@ import (
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/hub"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/manifest"
 	"stuffed/pkg/tokenizer"
 	"stuffed/xla"
@@ -32,7 +31,7 @@ type Opened struct {
 	Tokenizer string // as asked for; see Tokenizer
 }
 
-// Open loads a model folder, a model of the hub by its name (see Folder), or preset:NAME (see mamba2.Presets) with initial
+// Open loads a model folder, a model of the hub by its name (see Folder), or preset:NAME (see lm.Presets) with initial
 // weights, and opens a backend (see xla.Open). tokenizer may be empty; see Tokenizer.
 func Open(dir, backend, tokenizer string) (*Opened, error) {
 	all, err := OpenAll([]string{dir}, backend, tokenizer)
@@ -93,11 +92,11 @@ func load(dir string) (*lm.Weights, error) {
 		_, weights, err := Load(dir, dtypes.Float32)
 		return weights, err
 	}
-	config, err := mamba2.Preset(name)
+	config, err := lm.Preset(name)
 	if err != nil {
 		return nil, err
 	}
-	m, err := mamba2.New(config)
+	m, err := config.New()
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func vocabulary(plan string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return rows[0].Config.Train.Model.Vocab, nil
+	return rows[0].Config.Train.Model.Sizes().Vocab, nil
 }
 
 func (e evidence) largerIsWorse() (Claim, error) {

@@ -49,7 +49,7 @@ func (p Probes) Run(ctx context.Context) (prompts, components *table.Table, err 
 		for i, k := range kinds {
 			name := filepath.Base(dir)
 			q := report.Question{Model: dir, Backend: p.Backend, TrainLength: T, Source: trace.Source{Texts: k.texts},
-				Trace: trace.Config{Bucket: max(T/16, 4), Batch: 4, Conv: i == 0}}
+				Trace: trace.Config{Bucket: max(T/16, 4), Batch: 4, Window: i == 0}}
 			if p.Progress != nil {
 				q.Trace.Progress = p.Progress(name + ", " + k.label)
 			}

@@ -73,7 +73,7 @@ func Look(ctx context.Context, q Question, root string) (*Seen, error) {
 		name string
 		to   **table.Table
 		want bool
-	}{{trace.States, &s.States, true}, {trace.Losses, &s.Losses, true}, {trace.Channels, &s.Channels, len(c.Channels) > 0}, {trace.Counts, &s.Counts, len(q.Histogram) > 0}, {trace.Conv, &s.Conv, c.Conv}} {
+	}{{trace.States, &s.States, true}, {trace.Losses, &s.Losses, true}, {trace.Channels, &s.Channels, len(c.Channels) > 0}, {trace.Counts, &s.Counts, len(q.Histogram) > 0}, {trace.Window, &s.Conv, c.Window}} {
 		if !part.want {
 			continue
 		}

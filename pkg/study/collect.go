@@ -131,7 +131,7 @@ func (s *Store) Models(plan string, rows []Row, dir string) (names []string, err
 			return nil, err
 		}
 		for _, from := range kept {
-			name := fmt.Sprintf("%s-n%d-t%d-%s", plan, row.Config.Train.Model.State, row.Config.Train.TrainLength, filepath.Base(from))
+			name := fmt.Sprintf("%s-n%d-t%d-%s", plan, row.Config.Train.Model.Sizes().State, row.Config.Train.TrainLength, filepath.Base(from))
 			files, err := os.ReadDir(from)
 			if err != nil {
 				return nil, err
@@ -155,17 +155,16 @@ func (s *Store) Models(plan string, rows []Row, dir string) (names []string, err
 func (r Row) before(t *table.Table) *table.Table {
 	n := t.Rows()
 	c := r.Config.Train
-	m := c.Model
-	recurrent, whole := m.StateSize()
+	m := c.Model.Sizes()
 	out := table.New().AddText("row", repeat(r.Hash, n)).AddText("group", repeat(strings.Join(r.Groups, " "), n)).
 		AddText("data", repeat(c.Data.Kind, n))
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"state", m.State}, {"heads", m.Heads()}, {"width", m.Width}, {"layers", m.Layers}, {"train_length", c.TrainLength}, {"gap", c.Data.Gap}} {
+	}{{"state", m.State}, {"heads", m.Heads}, {"width", m.Width}, {"layers", m.Layers}, {"train_length", c.TrainLength}, {"gap", c.Data.Gap}} {
 		out.AddInt(f.name, repeat(int64(f.value), n))
 	}
-	out.AddFloat("n_s", repeat(float64(recurrent)/1e6, n)).AddFloat("n_s_with_conv", repeat(float64(whole)/1e6, n))
+	out.AddFloat("n_s", repeat(float64(m.Recurrent)/1e6, n)).AddFloat("n_s_with_conv", repeat(float64(m.Carried)/1e6, n))
 	for k, v := range t.Meta {
 		out.Meta[k] = v
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/identity"
-	"stuffed/pkg/mamba2"
+	"stuffed/pkg/lm"
 	"stuffed/pkg/tokenizer"
 	"stuffed/pkg/train"
 )
@@ -52,14 +52,15 @@ func (c *Config) resolve() {
 	if c.Tokens > 0 && t.BatchTokens > 0 {
 		t.Steps, c.Tokens = c.Tokens/int64(t.BatchTokens), 0
 	}
-	if t.Model.Vocab == 0 {
-		t.Model.Vocab = t.Data.Keys + t.Data.Values
+	if t.Model.Config != nil && t.Model.Sizes().Vocab == 0 {
+		vocab := t.Data.Keys + t.Data.Values
 		switch t.Data.Kind {
 		case "corpus":
-			t.Model.Vocab = (tokenizer.Bytes().Vocab() + 15) / 16 * 16
+			vocab = (tokenizer.Bytes().Vocab() + 15) / 16 * 16
 		case "task":
-			t.Model.Vocab = t.Data.TaskVocab()
+			vocab = t.Data.TaskVocab()
 		}
+		t.Model.Config = t.Model.WithVocab(vocab)
 	}
 	t.Output, t.Valid, t.Snapshots, t.Log = "", train.ValidConfig{Every: -1, Sequences: 1}, train.SnapshotConfig{Keep: 1}, train.LogConfig{Every: 1}
 	c.Evaluate.Shares = slices.DeleteFunc(slices.Clone(c.Evaluate.Shares), func(s float64) bool { return s == 1 })
@@ -150,13 +151,6 @@ func (c Config) Hash() string {
 	return identity.Hash(essence{c.Train.Hash(), c.Evaluate, c.Keep}, essence{})
 }
 
-// operations of one token: parameters that take part in products, and the recurrence.
-func operations(m mamba2.Config) float64 {
-	inner := float64(m.Inner())
-	perLayer := float64(m.Width)*(2*inner+2*float64(m.Groups*m.State)+float64(m.Heads())) + inner*float64(m.Width)
-	return float64(m.Layers)*(perLayer+inner*float64(2*m.State+m.Chunk)) + float64(m.Width*m.Vocab)
-}
-
 // Trained is the number of tokens of all replicas.
 func (c Config) Trained() int64 {
 	return c.Train.Steps * int64(c.Train.BatchTokens*len(c.Train.Replicas()))
@@ -171,14 +165,21 @@ func (c Config) Evaluated() int64 {
 	return int64(len(c.Train.Replicas()) * c.Length() * sequences)
 }
 
-// Work is the row's floating-point operations: 6 for each multiply-add of the forward pass and trained token, 2 for an
-// evaluated one.
+// Work is the row's floating-point operations, see lm.Operations; 0 for a model that cannot be made.
 func (c Config) Work() float64 {
-	return operations(c.Train.Model) * (6*float64(c.Trained()) + 2*float64(c.Evaluated()))
+	m, err := c.Train.Model.New()
+	if err != nil {
+		return 0
+	}
+	forward, trained := lm.Operations(m)
+	return trained*float64(c.Trained()) + forward*float64(c.Evaluated())
 }
 
 func (c Config) label() string {
-	t := c.Train
-	return fmt.Sprintf("N %d, width %d, heads %d, T %d, %s × %d seeds", t.Model.State, t.Model.Width, t.Model.Heads(), t.TrainLength,
-		strings.Join(t.Policy, "+"), len(t.Seeds))
+	t, m := c.Train, c.Train.Model.Sizes()
+	label := fmt.Sprintf("N %d, width %d, heads %d, T %d, %s × %d seeds", m.State, m.Width, m.Heads, t.TrainLength, strings.Join(t.Policy, "+"), len(t.Seeds))
+	if a, err := lm.ArchitectureOf(t.Model.Architecture()); err == nil && !a.Unnamed {
+		label = a.Name + ", " + label
+	}
+	return label
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"stuffed/pkg/lm"
 	"stuffed/pkg/table"
 )
 
@@ -33,10 +34,10 @@ func (s slow) Run(ctx context.Context, row Row, dir string, report func(Progress
 	}
 	values := make([]float64, 2000)
 	for i := range values {
-		values[i] = float64(i * row.Config.Train.Model.State)
+		values[i] = float64(i * row.Config.Train.Model.Sizes().State)
 	}
 	loss := table.New().AddFloat("loss", values)
-	return Tables{"loss": loss, "outcome": table.New().AddInt("fails", []int64{int64(row.Config.Train.Model.State)})}, nil
+	return Tables{"loss": loss, "outcome": table.New().AddInt("fails", []int64{int64(row.Config.Train.Model.Sizes().State)})}, nil
 }
 
 // stateRows are n small rows that differ in N = 1 … n.
@@ -52,7 +53,9 @@ func stateRows(n int) ([]Row, error) {
 	c := rows[0].Config
 	var out []Row
 	for i := range n {
-		c.Train.Model.State = i + 1
+		if c.Train.Model.Config, err = lm.Override(c.Train.Model.Config, fmt.Sprintf(`{"state":%d}`, i+1)); err != nil {
+			return nil, err
+		}
 		out = append(out, Row{Hash: c.Hash(), Groups: []string{"grid"}, Label: c.label(), Config: c})
 	}
 	return out, nil

@@ -6,12 +6,11 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"stuffed/datasets"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/table"
+	"stuffed/pkg/trace"
 	"stuffed/pkg/train"
 	"stuffed/xla"
 )
@@ -183,16 +182,17 @@ func (m *measure) states(ctx context.Context, t *train.Trainer) error {
 // watch reads sequences of equal length with all replicas.
 func (m *measure) watch(ctx context.Context, tokens [][]int32, scored [][]bool) ([]*watched, error) {
 	S, R, length := len(tokens), len(m.replicas), len(tokens[0])
-	size := m.config.Train.Model.Layers * m.config.Train.Model.Heads()
+	sizes := m.config.Train.Model.Sizes()
+	size := sizes.Layers * sizes.Heads
 	all := make([]*watched, R)
 	for r := range all {
 		all[r] = &watched{logAlphaWindow: make([]float64, size), logAlphaBeyond: make([]float64, size)}
 	}
 	at := m.looks(length)
-	_, err := m.near.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Probes: []string{"log_alpha"}}, func(p lm.Piece) error {
+	_, err := m.near.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Probes: m.decays()}, func(p lm.Piece) error {
 		end := p.Start + p.Tokens
 		if slices.Contains(at, end) {
-			if err := look(all, p.State[0], S, end-1); err != nil {
+			if err := m.look(all, p.State, S, end-1); err != nil {
 				return err
 			}
 		}
@@ -222,28 +222,34 @@ func (m *measure) looks(length int) (at []int) {
 	}
 }
 
-// look reduces a state [layers, replicas × sequences, heads, headDim, state] on the host.
-func look(all []*watched, state *tensors.Tensor, sequences, position int) error {
-	v, err := lm.Floats(state)
+// decays are the probes of the decay, none for a model without.
+func (m *measure) decays() []string {
+	if lm.HasProbe(m.near.Weights.Model, lm.LogAlpha) {
+		return []string{lm.LogAlpha}
+	}
+	return nil
+}
+
+// look reduces the recurrent state of all replicas and sequences on the host.
+func (m *measure) look(all []*watched, state lm.State, sequences, position int) error {
+	spec, err := lm.StateOf(m.near.Weights.Model, "")
 	if err != nil {
 		return err
 	}
-	d := state.Shape().Dimensions
-	layers, heads, entries := d[0], d[2], d[3]*d[4]
-	for l := range layers {
-		for row := range d[1] {
+	v, err := spec.OnHost(state[spec.Name])
+	if err != nil {
+		return err
+	}
+	heads, values, keys := spec.Matrices()
+	rows, entries := len(m.replicas)*sequences, values*keys
+	for l := range len(v) / (rows * heads * entries) {
+		for row := range rows {
 			w := all[row/sequences]
 			for h := range heads {
-				var sum, squares, top float64
-				for _, x := range v[((l*d[1]+row)*heads+h)*entries:][:entries] {
-					y := float64(x)
-					sum, squares, top = sum+y, squares+y*y, max(top, math.Abs(y))
-				}
-				mean := sum / float64(entries)
+				s := trace.Summarise(v[((l*rows+row)*heads+h)*entries:][:entries])
 				w.position, w.layer, w.head = append(w.position, int64(position)), append(w.layer, int64(l)), append(w.head, int64(h))
 				w.prompt = append(w.prompt, int64(row%sequences))
-				w.norm, w.absmax = append(w.norm, math.Sqrt(squares)), append(w.absmax, top)
-				w.variance = append(w.variance, squares/float64(entries)-mean*mean)
+				w.norm, w.absmax, w.variance = append(w.norm, s.Norm), append(w.absmax, s.AbsMax), append(w.variance, s.Variance)
 			}
 		}
 	}
@@ -267,12 +273,15 @@ func pieceLosses(all []*watched, p lm.Piece, sequences, length int, scored [][]b
 
 // decay sums log α by head, within the training length and beyond it.
 func (m *measure) decay(all []*watched, p lm.Piece, sequences int) error {
-	v, err := lm.Floats(p.Probes["log_alpha"]) // [layers, batch, padded, heads]
+	if len(m.decays()) == 0 {
+		return nil
+	}
+	v, heads, err := trace.PerHead(m.near.Weights.Model, lm.LogAlpha, p) // [layers, batch, padded, heads]
 	if err != nil {
 		return err
 	}
-	batch, heads := len(m.replicas)*sequences, m.config.Train.Model.Heads()
-	for l := range m.config.Train.Model.Layers {
+	batch := len(m.replicas) * sequences
+	for l := range m.near.Weights.Model.Layers() {
 		for row := range batch {
 			w := all[row/sequences]
 			for i := range p.Tokens {
@@ -281,7 +290,7 @@ func (m *measure) decay(all []*watched, p lm.Piece, sequences int) error {
 					to = w.logAlphaWindow
 				}
 				for h := range heads {
-					to[l*heads+h] += float64(v[((l*batch+row)*p.Padded+i)*heads+h]) / float64(sequences)
+					to[l*heads+h] += v[((l*batch+row)*p.Padded+i)*heads+h] / float64(sequences)
 				}
 			}
 		}

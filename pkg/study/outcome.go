@@ -78,7 +78,7 @@ func (o *outcomeRows) judge(c Config, r int, w *watched) error {
 	i := len(o.replica) - len(c.Train.Replicas()) + r
 	o.explosion[i], o.paper[i], o.strict[i], o.first[i] = flag(v.Explosion), flag(v.Paper), flag(v.Strict), v.First
 	o.explosionAt[i], o.degradationAt[i] = number(v.ExplosionAt), number(v.DegradationAt)
-	heads, beyond := c.Train.Model.Heads(), float64(c.Watched()-c.Train.TrainLength)
+	heads, beyond := c.Train.Model.Sizes().Heads, float64(c.Watched()-c.Train.TrainLength)
 	for _, h := range v.Details.All {
 		k := h.Layer*heads + h.Head
 		o.headReplica, o.headLayer, o.headHead = append(o.headReplica, int64(r)), append(o.headLayer, int64(h.Layer)), append(o.headHead, int64(h.Head))

@@ -198,7 +198,7 @@ func (m *measure) promptStates(ctx context.Context, kind string, rows [][]int32)
 	if err := m.keep("prompt_state", kind, stateTable(all)); err != nil {
 		return err
 	}
-	heads, beyond := m.config.Train.Model.Heads(), float64(m.config.Watched()-m.config.Train.TrainLength)
+	heads, beyond := m.config.Train.Model.Sizes().Heads, float64(m.config.Watched()-m.config.Train.TrainLength)
 	var replica, layer, head []int64
 	var window, over512, ratio, onset []float64
 	for r, w := range all {

@@ -29,7 +29,7 @@ func TestTaskRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := p.Rows()
-	if err != nil || len(rows) != 1 || rows[0].Config.Train.Model.Vocab != 6 {
+	if err != nil || len(rows) != 1 || rows[0].Config.Train.Model.Sizes().Vocab != 6 {
 		t.Fatal(rows, err)
 	}
 	tables, err := (&Trainer{Device: d}).Run(context.Background(), rows[0], t.TempDir(), func(Progress) {})

@@ -49,7 +49,7 @@ type failing struct {
 }
 
 func (f failing) Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
-	if row.Config.Train.Model.State == f.state {
+	if row.Config.Train.Model.Sizes().State == f.state {
 		if f.panic {
 			panic("shapes differ")
 		}

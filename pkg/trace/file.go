@@ -49,7 +49,7 @@ func note(m *models.Opened, source Source, c Config, positions []int, bins int) 
 // Kept is the path of the states in the folder of root that is named by the hash of model, source and config, and whether
 // the trace is there, complete.
 func Kept(m *models.Opened, source Source, c Config, positions []int, bins int, root string) (output string, done bool, err error) {
-	about, err := note(m, source, c.filled(), positions, bins)
+	about, err := note(m, source, c.filled(m.Weights.Model), positions, bins)
 	if err != nil {
 		return "", false, err
 	}
@@ -72,7 +72,7 @@ func Kept(m *models.Opened, source Source, c Config, positions []int, bins int, 
 // File is Write with a manifest beside the states, and with histograms (see Histograms) at positions, if any. An
 // interrupted run goes on; one that is done stays.
 func File(ctx context.Context, m *models.Opened, source Source, c Config, positions []int, bins int, output string) error {
-	c = c.filled()
+	c = c.filled(m.Weights.Model)
 	probes, err := source.probes(m)
 	if err != nil {
 		return err

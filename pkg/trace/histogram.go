@@ -6,20 +6,22 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/table"
 )
 
 // StatesAt runs a prompt and returns the recurrent state after each of the tokens at positions (ascending, from 0), on
-// the host: [positions][layers · heads · headDim · state].
+// the host: [positions][layers · heads · values · keys].
 func StatesAt(ctx context.Context, r *lm.Runner, p prompt.Probe, positions []int) ([][]float64, error) {
 	if _, err := checkPositions(positions, len(p.IDs)); err != nil {
 		return nil, fmt.Errorf("prompt %q: %w", p.Name, err)
 	}
-	var state []*tensors.Tensor
+	spec, err := lm.StateOf(r.Weights.Model, "")
+	if err != nil {
+		return nil, err
+	}
+	var state lm.State
 	var all [][]float64
 	from := 0
 	for _, at := range positions {
@@ -27,11 +29,7 @@ func StatesAt(ctx context.Context, r *lm.Runner, p prompt.Probe, positions []int
 		if state, err = r.Run(ctx, [][]int32{p.IDs[from : at+1]}, state, lm.Request{}, nil); err != nil {
 			return nil, fmt.Errorf("prompt %q: %w", p.Name, err)
 		}
-		h, err := host(state[0])
-		if err != nil {
-			return nil, err
-		}
-		v, err := h.Float64s()
+		v, err := spec.OnHost(state[spec.Name])
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +60,10 @@ func Histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positi
 	if err := check(r, Config{}, probes); err != nil {
 		return nil, err
 	}
-	d := dimsOf(r.Weights.Model)
+	d, err := dimsOf(r.Weights.Model, "")
+	if err != nil {
+		return nil, err
+	}
 	states := make([][][]float64, len(positions)) // [positions][probes]
 	for _, p := range probes {
 		s, err := StatesAt(ctx, r, p, positions)
@@ -75,7 +76,7 @@ func Histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positi
 	}
 	var layer, head, position, count []int64
 	var left, right []float64
-	size := d.headDim * d.state
+	size := d.values * d.keys
 	for l := range d.layers {
 		for h := range d.heads {
 			of := func(s []float64) []float64 { return s[(l*d.heads+h)*size:][:size] }

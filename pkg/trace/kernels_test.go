@@ -33,7 +33,7 @@ func TestKernelsEqualExact(t *testing.T) {
 	r.Options.Compute, r.Piece = dtypes.BFloat16, 1024
 	probes := []prompt.Probe{sentence("one", 2348), sentence("two", 2348)}
 	for _, bucket := range []int{1, 64, 2048} {
-		c := trace.Config{Bucket: bucket, Batch: 2, Conv: bucket == 64}
+		c := trace.Config{Bucket: bucket, Batch: 2, Window: bucket == 64}
 		got, err := trace.Collect(context.Background(), r, probes, c)
 		if err != nil {
 			t.Fatal(err)

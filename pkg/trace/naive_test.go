@@ -40,7 +40,7 @@ func naive(t *testing.T, r *lm.Runner, p prompt.Probe, c trace.Config) map[strin
 	x, b := dims["x"], dims["B"]
 	d := recurrence.Dims{Batch: 1, Tokens: len(p.IDs), Heads: x[3], HeadDim: x[4], Groups: b[3], State: b[4]}
 	layers, padded, size := x[0], x[2], d.HeadDim*d.State
-	out := map[string]map[string]float64{trace.States: {}, trace.Losses: {}, trace.Conv: {}, trace.Channels: {}, trace.Entries: {}}
+	out := map[string]map[string]float64{trace.States: {}, trace.Losses: {}, trace.Window: {}, trace.Channels: {}, trace.Entries: {}}
 	first := func(tok int) int { return tok / c.Bucket * c.Bucket }
 	width := func(tok int) float64 { return float64(min(c.Bucket, d.Tokens-first(tok))) }
 	add := func(name, key string, v float64) { out[name][key] += v }
@@ -112,11 +112,11 @@ func naive(t *testing.T, r *lm.Runner, p prompt.Probe, c trace.Config) map[strin
 				}
 				n := float64(kernel * parts[q])
 				key := func(column string) string { return fmt.Sprintf("%d/%d/%s %s", first(tok), l, part, column) }
-				add(trace.Conv, key("mean"), sum/n/width(tok))
-				add(trace.Conv, key("variance"), (square/n-sum/n*sum/n)/width(tok))
-				add(trace.Conv, key("rms"), math.Sqrt(square/n)/width(tok))
-				add(trace.Conv, key("norm"), math.Sqrt(square)/width(tok))
-				out[trace.Conv][key("absmax")] = largest
+				add(trace.Window, key("mean"), sum/n/width(tok))
+				add(trace.Window, key("variance"), (square/n-sum/n*sum/n)/width(tok))
+				add(trace.Window, key("rms"), math.Sqrt(square/n)/width(tok))
+				add(trace.Window, key("norm"), math.Sqrt(square)/width(tok))
+				out[trace.Window][key("absmax")] = largest
 				from += parts[q]
 				if slices.Contains(c.Channels, l) {
 					for i, v := range at(part, parts[q])[tok*parts[q]:][:parts[q]] {
@@ -169,7 +169,7 @@ func TestTablesEqualTheDefinition(t *testing.T) {
 		r := lm.NewRunner(dev, w)
 		probes := []prompt.Probe{sentence("one", 45), sentence("three", 45), sentence("short", 17)}[:3-i] // XLA compiles slowly
 		for _, bucket := range [][]int{{1, 5, 8, 45}, {8}}[i] {
-			c := trace.Config{Bucket: bucket, Conv: true, Channels: []int{1}, Batch: 2,
+			c := trace.Config{Bucket: bucket, Window: true, Channels: []int{1}, Batch: 2,
 				Entries: []trace.Entry{{Head: 2, Channel: 3, State: 7}, {Head: 0, Channel: 15, State: 19}}}
 			pieces := lm.NewRunner(dev, w)
 			pieces.Piece = 16

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/lm"
+	"stuffed/xla"
 )
 
 // Overhead compares a traced pass with the same pass without statistics, in the same pieces; both score every token. Prefill
@@ -28,7 +28,7 @@ type Overhead struct {
 // Measure times the passes over tokens tokens, after a short run of each that compiles the graphs; the traced one writes
 // all its tables to a folder that is removed.
 func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead, error) {
-	c = c.filled()
+	c = c.filled(r.Weights.Model)
 	vocab := r.Weights.Model.Vocab()
 	ids := make([]int32, tokens)
 	for i := range ids {
@@ -39,6 +39,10 @@ func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead,
 		return Overhead{}, err
 	}
 	defer os.RemoveAll(dir)
+	d, err := dimsOf(r.Weights.Model, c.State)
+	if err != nil {
+		return Overhead{}, err
+	}
 	own := traced(r, c.every())
 	pass := func(loss bool) func(n int) error {
 		return func(n int) error {
@@ -46,14 +50,14 @@ func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead,
 			if err != nil {
 				return err
 			}
-			_, err = lm.Doubles(state[0]) // the device is done
+			_, err = lm.Doubles(state[d.spec.Name]) // the device is done
 			return err
 		}
 	}
 	through := func(n int) error {
 		return Write(ctx, own, []prompt.Probe{{Name: "text", IDs: ids[:n]}}, c, filepath.Join(dir, fmt.Sprint(n, ".parquet")))
 	}
-	o := Overhead{Tokens: tokens, Rows: int64((tokens+c.Bucket-1)/c.Bucket) * int64(dimsOf(r.Weights.Model).layers*dimsOf(r.Weights.Model).heads)}
+	o := Overhead{Tokens: tokens, Rows: int64((tokens+c.Bucket-1)/c.Bucket) * int64(d.layers*d.heads)}
 	short := min(tokens/2, 4*max(r.Piece, c.Bucket))
 	for _, run := range []struct {
 		pass    func(n int) error
@@ -62,28 +66,13 @@ func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead,
 		if err := run.pass(short); err != nil {
 			return o, err
 		}
-		o.Before = resident()
+		o.Before = xla.Resident()
 		start := time.Now()
 		if err := run.pass(tokens); err != nil {
 			return o, err
 		}
 		*run.seconds = time.Since(start).Seconds()
 	}
-	o.Ratio, o.Resident = o.Traced/o.Plain, resident()
+	o.Ratio, o.Resident = o.Traced/o.Plain, xla.Resident()
 	return o, nil
-}
-
-// resident is the largest resident memory of this process, from the kernel's books.
-func resident() int64 {
-	data, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(data)) {
-		var kib int64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			return kib << 10
-		}
-	}
-	return 0
 }

@@ -18,13 +18,16 @@ const (
 	perHead  = "heads"    // [layers, batch, n, heads, columns]: means over every so many tokens, in the order of plan.means
 	perEnd   = "ends"     // [layers, n, batch, heads, columns]: absmax, top_share, after the last of them
 	perEntry = "entries"  // [layers, n, batch, entries]
-	perConv  = "conv"     // [layers, batch, n, parts, columns]
+	perPart  = "window"   // [layers, batch, n, parts, columns]
 	perChan  = "channels" // [layers, batch, n, channels]
 )
 
 // plan is what a config asks of the device.
 type plan struct {
 	dims
+	model   lm.Model
+	state   string // as asked for
+	window  string // name of the state that holds past inputs
 	every   int
 	means   []string
 	ends    bool
@@ -34,13 +37,17 @@ type plan struct {
 	outputs []string
 }
 
-func newPlan(c Config, m lm.Model) *plan {
-	p := &plan{dims: dimsOf(m), every: c.every(), exact: c.Exact, entries: c.Entries}
+func newPlan(c Config, m lm.Model) (*plan, error) {
+	d, err := dimsOf(m, c.State)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{dims: d, model: m, state: c.State, every: c.every(), exact: c.Exact, entries: c.Entries}
 	asked := map[string]bool{}
 	for _, name := range c.Columns {
 		asked[name] = true
 	}
-	asked["log_alpha"] = asked["log_alpha"] || asked["retention"] || asked["log_retention"]
+	asked[lm.LogAlpha] = asked[lm.LogAlpha] || asked["retention"] || asked["log_retention"]
 	needs := map[string]bool{}
 	for _, name := range meanColumns {
 		if asked[name] {
@@ -59,49 +66,72 @@ func newPlan(c Config, m lm.Model) *plan {
 	if len(c.Entries) > 0 {
 		p.outputs = append(p.outputs, perEntry)
 	}
-	if c.Conv {
-		needs["conv_inputs"], needs["x"], needs["B"] = true, true, true
-		p.outputs = append(p.outputs, perConv)
+	if c.Window {
+		w, err := windowOf(m)
+		if err != nil {
+			return nil, err
+		}
+		p.window = w.Name
+		needs[lm.Inputs] = true
+		if p.threeParts() {
+			needs[lm.Values], needs[lm.Keys] = true, true
+		}
+		p.outputs = append(p.outputs, perPart)
 	}
 	if len(c.Channels) > 0 {
-		needs["x"], needs["B"], needs["C"] = true, true, true
+		needs[lm.Values], needs[lm.Keys], needs[lm.Queries] = true, true, true
 		p.outputs = append(p.outputs, perChan)
 	}
-	for _, name := range []string{"sum", "squares", "delta", "log_alpha", "x", "B", "C", "conv_inputs"} {
+	if p.ends || len(p.entries) > 0 {
+		needs[lm.States] = true
+	}
+	for _, name := range []string{lm.Sum, lm.Squares, lm.Delta, lm.LogAlpha, lm.Values, lm.Keys, lm.Queries, lm.Inputs, lm.States} {
 		if needs[name] {
-			p.probes = append(p.probes, name)
+			p.probes = append(p.probes, p.named(name))
 		}
 	}
-	if p.ends || len(p.entries) > 0 {
-		p.probes = append(p.probes, "states")
+	return p, nil
+}
+
+// named is the model's name of a probe of the state that is traced, or of its window.
+func (p *plan) named(name string) string {
+	switch name {
+	case lm.Sum, lm.Squares, lm.States:
+		return lm.Of(name, p.model, p.state)
+	case lm.Inputs:
+		return lm.Of(name, p.model, p.window)
 	}
-	return p
+	return name
 }
 
 func probesOf(column string) []string {
 	switch column {
 	case "mean":
-		return []string{"sum"}
+		return []string{lm.Sum}
 	case "variance":
-		return []string{"sum", "squares"}
+		return []string{lm.Sum, lm.Squares}
 	case "rms", "norm":
-		return []string{"squares"}
+		return []string{lm.Squares}
+	case "absmax", "top_share":
+		return []string{lm.States}
 	case "x_norm":
-		return []string{"x"}
+		return []string{lm.Values}
 	case "b_norm":
-		return []string{"B", "x"} // x tells the number of heads
+		return []string{lm.Keys, lm.Values} // they tell the number of heads
 	case "c_norm":
-		return []string{"C", "x"}
+		return []string{lm.Queries, lm.Values}
 	case "write_norm":
-		return []string{"delta", "x", "B"}
+		return []string{lm.Delta, lm.Values, lm.Keys}
+	case "retention", "log_retention":
+		return []string{lm.LogAlpha}
 	}
 	return []string{column}
 }
 
 func (p *plan) reduction() *lm.Reduction {
-	r := &lm.Reduction{Name: fmt.Sprint(p.every, p.means, p.ends, p.entries, p.exact), Every: p.every, Outputs: p.outputs, Layer: p.layer, States: p.ofStates}
+	r := &lm.Reduction{Name: fmt.Sprint(p.spec.Name, p.every, p.means, p.ends, p.entries, p.exact), Every: p.every, Outputs: p.outputs, Layer: p.layer, States: p.ofStates}
 	if !p.exact && len(p.entries) == 0 {
-		r.Statistics = []string{"sum", "squares", "delta", "log_alpha", "states"}
+		r.Statistics = []string{p.named(lm.Sum), p.named(lm.Squares), lm.Delta, lm.LogAlpha, p.named(lm.States)}
 	}
 	return r
 }
@@ -126,10 +156,10 @@ func (p *plan) layer(probes map[string]*Node, length *Node) (outputs []*Node) {
 			}
 			outputs = append(outputs, Concatenate(all, -1))
 		case perEnd:
-			outputs = append(outputs, SliceAxis(probes["states"], -1, AxisRange(0, 2)))
+			outputs = append(outputs, SliceAxis(probes[p.named(lm.States)], -1, AxisRange(0, 2)))
 		case perEntry:
 			n, heads := len(p.entries), p.heads
-			packed := probes["states"] // [n, batch, heads, 2 + entries]: entry e stands in the row of its head
+			packed := probes[p.named(lm.States)] // [n, batch, heads, 2 + entries]: entry e stands in the row of its head
 			var all []*Node
 			for e, entry := range p.entries {
 				at := packed.Shape().Dim(-1) - n + e
@@ -137,10 +167,10 @@ func (p *plan) layer(probes map[string]*Node, length *Node) (outputs []*Node) {
 				all = append(all, Reshape(v, v.Shape().Dim(0), v.Shape().Dim(1), 1))
 			}
 			outputs = append(outputs, Concatenate(all, -1))
-		case perConv:
-			outputs = append(outputs, p.conv(probes, length))
+		case perPart:
+			outputs = append(outputs, p.windows(probes, length))
 		case perChan:
-			outputs = append(outputs, p.mean(channels(probes), length))
+			outputs = append(outputs, p.mean(p.channels(probes), length))
 		}
 	}
 	return outputs
@@ -157,27 +187,48 @@ func columnsOf(all *Node, names []string) *Node {
 
 // column is a quantity of every token, float64 [batch, tokens, heads].
 func (p *plan) column(name string, probes map[string]*Node) *Node {
-	entries := float64(p.headDim * p.state)
+	entries := float64(p.values * p.keys)
+	sum, squares := probes[p.named(lm.Sum)], probes[p.named(lm.Squares)]
 	switch name {
 	case "mean":
-		return DivScalar(probes["sum"], entries)
+		return DivScalar(sum, entries)
 	case "variance":
-		mean := DivScalar(probes["sum"], entries)
-		return MaxScalar(Sub(DivScalar(probes["squares"], entries), Square(mean)), 0)
+		mean := DivScalar(sum, entries)
+		return MaxScalar(Sub(DivScalar(squares, entries), Square(mean)), 0)
 	case "rms":
-		return Sqrt(DivScalar(probes["squares"], entries))
+		return Sqrt(DivScalar(squares, entries))
 	case "norm":
-		return Sqrt(probes["squares"])
+		return Sqrt(squares)
 	case "x_norm":
-		return norm(probes["x"])
+		return norm(p.byHead(lm.Values, probes))
 	case "b_norm":
-		return p.perHead(norm(probes["B"]))
+		return p.perHead(norm(p.byHead(lm.Keys, probes)))
 	case "c_norm":
-		return p.perHead(norm(probes["C"]))
+		return p.perHead(norm(p.byHead(lm.Queries, probes)))
 	case "write_norm":
-		return Mul(Mul(wide(probes["delta"]), norm(probes["x"])), p.perHead(norm(probes["B"])))
+		return Mul(Mul(wide(probes[lm.Delta]), norm(p.byHead(lm.Values, probes))), p.perHead(norm(p.byHead(lm.Keys, probes))))
 	}
-	return wide(probes[name])
+	x := p.byHead(name, probes)
+	if x.Rank() == 3 {
+		return wide(x)
+	}
+	var finer []int // a decay per key, or per channel and key
+	for a := 3; a < x.Rank(); a++ {
+		finer = append(finer, a)
+	}
+	return ReduceMean(wide(x), finer...)
+}
+
+// byHead is a probe [batch, tokens, heads or groups, …]; one without these axes is of a single head.
+func (p *plan) byHead(name string, probes map[string]*Node) *Node {
+	probe, err := lm.ProbeOf(p.model, name)
+	if err != nil {
+		panic(err)
+	}
+	if len(probe.Axes) > 2 && (probe.Axes[2] == lm.HeadAxis || probe.Axes[2] == lm.Group) {
+		return probes[name]
+	}
+	return InsertAxes(probes[name], 2)
 }
 
 func wide(x *Node) *Node { return ConvertDType(x, dtypes.Float64) }
@@ -237,14 +288,14 @@ func expand(mask, x *Node) *Node {
 	return BroadcastToShape(Reshape(mask, dims...), shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
 }
 
-// ofStates takes absmax, top_share and the entries of h [n, batch, heads, headDim, state]: [n, batch, heads, 2 + entries].
+// ofStates takes absmax, top_share and the entries of states [n, batch, …] in the axes of their spec: [n, batch, heads, 2 + entries].
 func (p *plan) ofStates(h *Node) *Node {
-	h = wide(h)
+	h = p.spec.Matrix(wide(h), 2)
 	d := h.Shape().Dimensions
 	all := make([]*Node, 0, 2+len(p.entries))
 	if p.ends {
-		energy := ReduceSum(Square(h), 3) // [n, batch, heads, state]
-		top := topSum(energy, int(math.Ceil(float64(p.state)/16)))
+		energy := ReduceSum(Square(h), 3) // [n, batch, heads, keys]
+		top := topSum(energy, int(math.Ceil(float64(p.keys)/16)))
 		total := ReduceSum(energy, -1)
 		share := Div(top, MaxScalar(total, math.SmallestNonzeroFloat64)) // 0 where the state is 0
 		all = append(all, ReduceMax(Abs(h), -1, -2), share)

@@ -13,7 +13,7 @@ import (
 const (
 	States   = "states"
 	Losses   = "losses"
-	Conv     = "conv"
+	Window   = "conv"
 	Channels = "channels"
 	Entries  = "entries"
 	Counts   = "histograms"
@@ -25,8 +25,8 @@ func buffers(c Config) (names []string, all map[string]*buffer) {
 	put := func(name string, b *buffer) { names, all[name] = append(names, name), b }
 	put(States, newBuffer([]string{"position", "tokens", "layer", "head"}, false, c.Columns))
 	put(Losses, newBuffer([]string{"position", "tokens"}, false, []string{"loss"}))
-	if c.Conv {
-		put(Conv, newBuffer([]string{"position", "tokens", "layer"}, true, convColumns))
+	if c.Window {
+		put(Window, newBuffer([]string{"position", "tokens", "layer"}, true, windowColumns))
 	}
 	if len(c.Channels) > 0 {
 		put(Channels, newBuffer([]string{"position", "tokens", "layer", "channel"}, true, []string{"value"}))
@@ -50,7 +50,6 @@ type reader struct {
 	config  Config
 	plan    *plan
 	probes  []prompt.Probe
-	parts   [3]int // channels of x, B and C
 	buffers map[string]*buffer
 	sums    []float64 // [layers, batch, heads]: log_retention
 	open    bucket
@@ -119,9 +118,9 @@ func (k *bucket) merge(name string, v []float64, layers, batch, n, i int, tokens
 			switch {
 			case atEnd:
 				copy(to, v)
-			case name == perConv:
+			case name == perPart:
 				for q, x := range v {
-					if q%len(convColumns) == len(convColumns)-1 {
+					if q%len(windowColumns) == len(windowColumns)-1 {
 						to[q] = x
 					} else {
 						to[q] += x * tokens
@@ -140,7 +139,7 @@ func (k *bucket) merge(name string, v []float64, layers, batch, n, i int, tokens
 func (r *reader) retain(v []float64, n, i int, tokens float64) {
 	batch, k := len(r.probes), len(r.plan.means)
 	for q, name := range r.plan.means {
-		if name != "log_alpha" {
+		if name != lm.LogAlpha {
 			continue
 		}
 		for l := range r.plan.layers {
@@ -164,11 +163,12 @@ func (r *reader) close() {
 		r.states(p.Name, b)
 		for l := range r.plan.layers {
 			row := l*batch + b
-			if out := r.buffers[Conv]; out != nil {
-				for q, part := range convParts {
+			if out := r.buffers[Window]; out != nil {
+				parts := partsOf(r.plan.model)
+				for q, part := range parts {
 					out.add(p.Name, part, k.start, k.tokens, l)
-					for i, v := range k.values[perConv][(row*len(convParts)+q)*len(convColumns):][:len(convColumns)] {
-						if i < len(convColumns)-1 {
+					for i, v := range k.values[perPart][(row*len(parts)+q)*len(windowColumns):][:len(windowColumns)] {
+						if i < len(windowColumns)-1 {
 							v /= float64(k.tokens)
 						}
 						out.number(i, v)
@@ -240,8 +240,9 @@ func (r *reader) channels(out *buffer, name string, layer, row int) {
 	v := r.open.values[perChan]
 	width := len(v) / (r.plan.layers * len(r.probes))
 	v = v[row*width:][:width]
-	for q, part := range convParts {
-		for i := range r.parts[q] {
+	values := r.plan.heads * r.plan.values
+	for q, part := range written {
+		for i := range []int{values, (width - values) / 2, (width - values) / 2}[q] {
 			out.add(name, part, r.open.start, r.open.tokens, layer, i)
 			out.number(0, v[0]/float64(r.open.tokens))
 			v = v[1:]

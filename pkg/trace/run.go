@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/table"
@@ -18,15 +16,15 @@ const ahead = 2
 
 // progress is where a run stands between two pieces.
 type progress struct {
-	batch    int               // of batches
-	position int               // tokens of the batch that are done
-	state    []*tensors.Tensor // after them, nil at the start of a batch
-	sums     []float64         // log_retention
+	batch    int       // of batches
+	position int       // tokens of the batch that are done
+	state    lm.State  // after them, nil at the start of a batch
+	sums     []float64 // log_retention
 }
 
 // Collect traces the prompts in memory and returns the tables by name: States, Losses and what the config asks for.
 func Collect(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config) (map[string]*table.Table, error) {
-	c = c.filled()
+	c = c.filled(r.Weights.Model)
 	_, all := buffers(c)
 	if err := run(ctx, r, probes, c, all, progress{}, func(progress) error { return nil }); err != nil {
 		return nil, err
@@ -59,7 +57,10 @@ func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, ou
 	if err := check(lr, c, probes); err != nil {
 		return err
 	}
-	plan := newPlan(c, m)
+	plan, err := newPlan(c, m)
+	if err != nil {
+		return err
+	}
 	runner := traced(lr, plan.every)
 	groups := batches(probes, c.Batch)
 	total, done := int64(0), int64(0)
@@ -77,7 +78,7 @@ func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, ou
 		if i == from.batch {
 			start = from
 		}
-		rd := &reader{config: c, plan: plan, probes: g, buffers: out, sums: start.sums, parts: partsOf(m)}
+		rd := &reader{config: c, plan: plan, probes: g, buffers: out, sums: start.sums}
 		if rd.sums == nil {
 			rd.sums = make([]float64, plan.layers*len(g)*plan.heads)
 		}
@@ -159,11 +160,4 @@ func traced(r *lm.Runner, every int) *lm.Runner {
 		own.Options.Chunk = chunk
 	}
 	return own
-}
-
-// partsOf is the number of channels of x, B and C.
-func partsOf(m lm.Model) [3]int {
-	d, conv := dimsOf(m), m.State(1)[1].Dims // [layers, batch, channels, kernel]
-	x := d.heads * d.headDim
-	return [3]int{x, (conv[2] - x) / 2, (conv[2] - x) / 2}
 }

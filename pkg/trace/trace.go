@@ -20,8 +20,9 @@ import (
 // Config says what is traced.
 type Config struct {
 	Bucket   int                        `json:"bucket"`             // tokens of a row, 1 for every token; 0 means 64
-	Columns  []string                   `json:"columns,omitempty"`  // of the state table, see Columns; empty means all
-	Conv     bool                       `json:"conv,omitempty"`     // the convolution state, by layer
+	Columns  []string                   `json:"columns,omitempty"`  // of the state table, see Columns; empty means all that the model has
+	State    string                     `json:"state,omitempty"`    // name of the recurrent state, empty for the model's first
+	Window   bool                       `json:"conv,omitempty"`     // the inputs that a short convolution or a token shift holds, by layer
 	Channels []int                      `json:"channels,omitempty"` // layers whose x, B and C are written channel by channel
 	Entries  []Entry                    `json:"entries,omitempty"`  // single entries of h_t, in every layer
 	Beyond   int                        `json:"beyond,omitempty"`   // tokens, the training length: a prompt that is not longer is an error
@@ -34,8 +35,8 @@ type Config struct {
 // Entry is one entry of the state of one head.
 type Entry struct {
 	Head    int `json:"head"`
-	Channel int `json:"channel"` // of headDim
-	State   int `json:"state"`
+	Channel int `json:"channel"` // of the values
+	State   int `json:"state"`   // of the keys
 }
 
 // Columns of the state table beside prompt, position, tokens, layer and head. A row stands for the tokens position …
@@ -43,7 +44,7 @@ type Entry struct {
 // delta, log_alpha, and the norms of x_t, B_t, C_t and of the write Δ_t x_t B_tᵀ. After the last of them: absmax, the
 // largest magnitude in h_t; top_share, the share of ‖h_t‖² in the top ⌈N/16⌉ of the N state channels; log_retention, the
 // sum of log α from the first token on, and retention, its exponential. Retention of token i at t is
-// exp(log_retention(t) − log_retention(i)).
+// exp(log_retention(t) − log_retention(i)). Where the decay is finer than a head, log_alpha is its mean over the head.
 var Columns = []string{"mean", "variance", "rms", "norm", "absmax", "top_share", "delta", "log_alpha", "log_retention",
 	"retention", "x_norm", "b_norm", "c_norm", "write_norm"}
 
@@ -57,7 +58,8 @@ const (
 	chunk          = 64   // of the recurrence: its cost and that of the moments grow with it
 )
 
-func (c Config) filled() Config {
+// filled has the defaults, and the columns of what the model shows.
+func (c Config) filled(m lm.Model) Config {
 	if c.Bucket == 0 {
 		c.Bucket = 64
 	}
@@ -65,7 +67,11 @@ func (c Config) filled() Config {
 		c.Batch = 1
 	}
 	if len(c.Columns) == 0 {
-		c.Columns = Columns
+		for _, name := range Columns {
+			if c.shown(m, name) == nil {
+				c.Columns = append(c.Columns, name)
+			}
+		}
 	}
 	return c
 }
@@ -82,7 +88,7 @@ func (c Config) every() int {
 
 // Validate names the field that is out of range for a model.
 func (c Config) Validate(m lm.Model) error {
-	c = c.filled()
+	c = c.filled(m)
 	if c.Bucket < 1 {
 		return fmt.Errorf("trace: bucket is %d, want at least 1 token", c.Bucket)
 	}
@@ -103,19 +109,33 @@ func (c Config) Validate(m lm.Model) error {
 		if seen[name] {
 			return fmt.Errorf("trace: column %q is asked for twice", name)
 		}
+		if err := c.shown(m, name); err != nil {
+			return fmt.Errorf("trace: column %q: %w", name, err)
+		}
 		seen[name] = true
+	}
+	if len(c.Channels) > 0 {
+		if err := lm.CheckNames(m, []string{lm.Values, lm.Keys, lm.Queries}, nil); err != nil {
+			return fmt.Errorf("trace: channels: %w", err)
+		}
+	}
+	if _, err := windowOf(m); c.Window && err != nil {
+		return fmt.Errorf("trace: %w", err)
 	}
 	for _, l := range c.Channels {
 		if l < 0 || l >= m.Layers() {
 			return fmt.Errorf("trace: layer %d does not exist, the model has layers 0 … %d", l, m.Layers()-1)
 		}
 	}
-	d := dimsOf(m)
+	d, err := dimsOf(m, c.State)
+	if err != nil {
+		return fmt.Errorf("trace: %w", err)
+	}
 	for _, e := range c.Entries {
 		for _, f := range []struct {
 			name         string
 			value, below int
-		}{{"head", e.Head, d.heads}, {"channel", e.Channel, d.headDim}, {"state", e.State, d.state}} {
+		}{{"head", e.Head, d.heads}, {"channel", e.Channel, d.values}, {"state", e.State, d.keys}} {
 			if f.value < 0 || f.value >= f.below {
 				return fmt.Errorf("trace: entry %d/%d/%d: %s %d does not exist, want 0 … %d", e.Head, e.Channel, e.State, f.name, f.value, f.below-1)
 			}
@@ -124,12 +144,48 @@ func (c Config) Validate(m lm.Model) error {
 	return nil
 }
 
-// dims are the sizes of a model's recurrent state.
-type dims struct{ layers, heads, headDim, state int }
+// shown tells whether the model has what a column is made of.
+func (c Config) shown(m lm.Model, column string) error {
+	return lm.CheckNames(m, c.named(m, probesOf(column)), nil)
+}
 
-func dimsOf(m lm.Model) dims {
-	d := m.State(1)[0].Dims // [layers, batch, heads, headDim, state]
-	return dims{d[0], d[2], d[3], d[4]}
+// named are probes of the state that is traced.
+func (c Config) named(m lm.Model, probes []string) (names []string) {
+	for _, name := range probes {
+		if name == lm.Sum || name == lm.Squares || name == lm.States {
+			name = lm.Of(name, m, c.State)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// dims are the sizes of a recurrent state.
+type dims struct {
+	layers, heads, values, keys int
+	spec                        lm.Spec
+}
+
+func dimsOf(m lm.Model, state string) (dims, error) {
+	spec, err := lm.StateOf(m, state)
+	if err != nil {
+		return dims{}, err
+	}
+	if spec.Role != lm.Recurrent {
+		return dims{}, fmt.Errorf("state %s is a %s, not a recurrent one", spec.Name, spec.Role)
+	}
+	heads, values, keys := spec.Matrices()
+	return dims{m.Layers(), heads, values, keys, spec}, nil
+}
+
+// windowOf is the first state that holds past inputs.
+func windowOf(m lm.Model) (lm.Spec, error) {
+	for _, s := range m.State(1) {
+		if (s.Role == lm.Convolution || s.Role == lm.Shift) && lm.HasProbe(m, lm.Of(lm.Inputs, m, s.Name)) {
+			return s, nil
+		}
+	}
+	return lm.Spec{}, fmt.Errorf("%s shows no past inputs of a short convolution or a token shift", m.Name())
 }
 
 // check refuses what cannot be traced.

@@ -13,7 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/checkpoint"
@@ -38,7 +39,7 @@ func Path(output, name string) string {
 
 // Files are the paths of all tables that Write makes.
 func Files(c Config, output string) (paths []string) {
-	names, _ := buffers(c.filled())
+	names, _ := buffers(c)
 	for _, name := range names {
 		paths = append(paths, Path(output, name))
 	}
@@ -49,7 +50,7 @@ func Files(c Config, output string) (paths []string) {
 // after half a minute, and a run that was interrupted goes on from there: the state is kept beside the parts. A trace that
 // is finished stays as it is.
 func Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config, output string) error {
-	c = c.filled()
+	c = c.filled(r.Weights.Model)
 	if err := check(r, c, probes); err != nil {
 		return err
 	}
@@ -141,26 +142,19 @@ func (w *writer) restore() (*place, error) {
 	if w.from.sums, err = sums.Float64s(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	w.from.state = lm.State{}
 	for _, s := range w.model.State(1) {
 		t, err := file.Tensor(s.Name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		var value *tensors.Tensor
+		dtype := dtypes.Float32
 		if t.DType == "F64" {
-			v, err := t.Float64s()
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", path, err)
-			}
-			value = tensors.FromFlatDataAndDimensions(v, t.Shape...)
-		} else {
-			v, err := t.Float32s()
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", path, err)
-			}
-			value = tensors.FromFlatDataAndDimensions(v, t.Shape...)
+			dtype = dtypes.Float64
 		}
-		w.from.state = append(w.from.state, value)
+		if w.from.state[s.Name], err = t.ToDevice(shapes.Make(dtype, t.Shape...)); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	return &at, nil
 }
@@ -234,25 +228,13 @@ func (w *writer) store(parts map[string][]*table.Table, p progress) error {
 		if kept["log_retention"], err = checkpoint.FromFloat64([]int{len(p.sums)}, p.sums); err != nil {
 			return err
 		}
-		for i, s := range p.state {
-			if kept[w.model.State(1)[i].Name], err = host(s); err != nil {
+		for name, t := range p.state {
+			if kept[name], err = checkpoint.FromDevice(t); err != nil {
 				return err
 			}
 		}
 	}
 	return checkpoint.WriteSafetensors(placePath(w.output), kept, map[string]string{"place": string(meta)})
-}
-
-func host(t *tensors.Tensor) (*checkpoint.Tensor, error) {
-	shape := t.Shape().Dimensions
-	if v, err := tensors.CopyFlatData[float64](t); err == nil {
-		return checkpoint.FromFloat64(shape, v)
-	}
-	v, err := tensors.CopyFlatData[float32](t)
-	if err != nil {
-		return nil, err
-	}
-	return checkpoint.FromFloat32(shape, v)
 }
 
 // close merges the parts, the states last, and forgets the place.

@@ -22,7 +22,7 @@ func TestInterruptedRunGoesOn(t *testing.T) {
 	r := lm.NewRunner(devices(t)[0], small(t))
 	r.Piece = 16
 	probes := []prompt.Probe{sentence("a", 70), sentence("bb", 70), sentence("c", 33)}
-	c := trace.Config{Bucket: 8, Conv: true, Channels: []int{0}, Entries: []trace.Entry{{Head: 1}}, Batch: 2}
+	c := trace.Config{Bucket: 8, Window: true, Channels: []int{0}, Entries: []trace.Entry{{Head: 1}}, Batch: 2}
 	want, err := trace.Collect(context.Background(), r, probes, c)
 	if err != nil {
 		t.Fatal(err)

@@ -13,14 +13,15 @@ import (
 	"slices"
 	"strings"
 
+	_ "stuffed/pkg/arch" // configurations name architectures
 	"stuffed/pkg/identity"
-	"stuffed/pkg/mamba2"
+	"stuffed/pkg/lm"
 )
 
 // Config is one training run. Lists multiply: every policy with every learning rate with every seed is a replica.
 type Config struct {
-	Model mamba2.Config `json:"model"`
-	Data  DataConfig    `json:"data"`
+	Model lm.Any     `json:"model"`
+	Data  DataConfig `json:"data"`
 
 	TrainLength int      `json:"train_length"` // tokens of a sequence, T_train
 	BatchTokens int      `json:"batch_tokens"` // per step and replica
@@ -94,14 +95,22 @@ type ExportConfig struct {
 
 // DefaultConfig is the recall stream of two layers with the official optimiser settings.
 func DefaultConfig() Config {
-	m := mamba2.Default(256, 2, 0)
 	return Config{
-		Model: m, Data: DataConfig{Kind: "recall", Keys: 3840, Values: 256, Gap: 32, Tokenizer: "bytes", Cache: ".cache/tokens"},
+		Model: defaultModel(), Data: DataConfig{Kind: "recall", Keys: 3840, Values: 256, Gap: 32, Tokenizer: "bytes", Cache: ".cache/tokens"},
 		TrainLength: 64, BatchTokens: 65536, Accumulate: 1, Steps: 2100, Policy: []string{"zero"}, InitStd: 1, Seeds: []int64{0},
 		LR: []float64{2e-3}, Schedule: "wsd", Warmup: 200, Decay: 0.2, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1,
 		Clip: 1, SkipLimit: 10, Compute: "f32", Save: "all", StepsPerCall: 1, Log: LogConfig{Every: 10}, Valid: ValidConfig{Sequences: 8},
 		Snapshots: SnapshotConfig{Keep: 2}, Export: ExportConfig{DType: "F32"}, Output: "out/train",
 	}
+}
+
+// defaultModel is that of the architecture which configurations need not name.
+func defaultModel() lm.Any {
+	a, err := lm.ArchitectureOf("")
+	if err != nil {
+		return lm.Any{}
+	}
+	return lm.Any{Config: a.Default()}
 }
 
 // Replicas lists the models of the run.
@@ -148,6 +157,9 @@ func (c Config) rows(length int) int { return c.BatchTokens / length }
 
 // Validate names the first field out of range.
 func (c Config) Validate() error {
+	if c.Model.Config == nil {
+		return fmt.Errorf("config: model is missing")
+	}
 	if err := c.Model.Validate(); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}

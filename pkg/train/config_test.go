@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"stuffed/pkg/mamba2"
 )
 
 func TestConfigRefuses(t *testing.T) {
@@ -38,7 +40,7 @@ func TestConfigRefuses(t *testing.T) {
 		}
 	}
 	c := tiny(t, "policy=carried")
-	c.Chain, c.Model.Vocab = 0, 16
+	c.Chain, c.Model.Config = 0, c.Model.WithVocab(16)
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "chain") {
 		t.Errorf("a carried recall stream without a chain: %v", err)
 	}
@@ -53,8 +55,8 @@ func TestOverrides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Model.Width != 128 || c.Model.State != 16 || c.Seeds[0] != 4 || len(c.Seeds) != 1 || c.Valid.Every != 7 || c.Valid.Sequences != 8 ||
-		c.Data.Gap != 8 || c.Policy[1] != "passed" || c.Stages[0].Steps != 3 || c.Model.InitA.High != 4 || c.Clip != 0.5 {
+	if c.Model.Sizes().Width != 128 || c.Model.Sizes().State != 16 || c.Seeds[0] != 4 || len(c.Seeds) != 1 || c.Valid.Every != 7 || c.Valid.Sequences != 8 ||
+		c.Data.Gap != 8 || c.Policy[1] != "passed" || c.Stages[0].Steps != 3 || c.Model.Config.(mamba2.Config).InitA.High != 4 || c.Clip != 0.5 {
 		t.Errorf("read %+v", c)
 	}
 	for _, bad := range []string{"gap=8", "data=8", "data.gap=x", "data.gap.x=1", "seeds=a", "novalue", "preset=huge"} {
@@ -79,7 +81,7 @@ func TestShippedConfigs(t *testing.T) {
 	for _, f := range files {
 		c, err := ReadConfig(f)
 		if err == nil {
-			c.Model.Vocab = max(c.Model.Vocab, 2)
+			c.Model.Config = c.Model.WithVocab(max(c.Model.Sizes().Vocab, 2))
 			err = c.Validate()
 		}
 		if err != nil {

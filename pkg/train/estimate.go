@@ -2,12 +2,11 @@ package train
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
-	"stuffed/pkg/mamba2"
+	"stuffed/pkg/lm"
+	"stuffed/xla"
 )
 
 // Estimate is what a dry run finds.
@@ -46,43 +45,16 @@ func (t *Trainer) Estimate() (Estimate, error) {
 		return e, err
 	}
 	e.TokensPerSecond = float64((t.step-before)*int64(t.Config.BatchTokens*e.Replicas)) / time.Since(begin).Seconds()
-	e.Peak = peakMemory()
+	e.Peak = xla.Resident()
 	return e, nil
 }
 
-// activations counts what layers keep, the states between chunks and gates of one layer, and one piece of logits.
+// activations are what forward and backward need: see lm.Estimate, and the gradients.
 func (t *Trainer) activations() int64 {
-	m, ok := t.Model.(mamba2.Model)
-	if !ok {
-		return 0
-	}
 	p := t.program
-	batch := len(p.replicas) * p.rows
-	tokens := int64(batch) * int64(p.T)
-	wide := int64(2*m.Inner() + 2*m.Groups*m.Config.State + m.Heads())
-	products := int64(4)
-	if t.Config.Compute == "bf16" {
-		products = 2
-	}
-	kept := 4 * int64(m.Width)
-	switch t.Config.Save {
-	case "proj":
-		kept += products * wide
-	case "all":
-		kept += products*wide + 4*int64(m.Inner())
-	}
-	q := int64(min(m.Chunk, p.T))
-	chunks := (int64(p.T) + q - 1) / q
-	layer := tokens*(8*wide+4*q*int64(m.Heads())*2) + 3*4*int64(batch)*chunks*int64(m.Inner()*m.Config.State)
-	if t.Config.Unroll {
-		layer *= int64(m.Config.Layers)
-	}
-	n := max(t.Config.LossPieces, 1)
-	if t.Config.LossPieces == 0 {
-		n = pieces(batch, p.T, m.Vocab(), p.logits)
-	}
-	logits := 3 * 4 * tokens / int64(n) * int64(m.Vocab())
-	return int64(m.Config.Layers)*tokens*kept + layer + logits + 4*int64(t.Weights().Count()*len(p.replicas)) // and gradients
+	f := lm.Estimate(t.Model, lm.Load{Batch: len(p.replicas) * p.rows, Tokens: p.T, Train: true, Half: t.Config.Compute == "bf16",
+		Replicas: len(p.replicas), Save: t.Config.Save, Unroll: t.Config.Unroll})
+	return f.Activations + f.Logits + 4*int64(t.Weights().Count()*len(p.replicas))
 }
 
 func (e Estimate) String() string {
@@ -98,23 +70,6 @@ func (e Estimate) String() string {
 	fmt.Fprintf(&s, "time              %s without validation and saving\n", e.Time().Round(time.Second))
 	fmt.Fprintf(&s, "work              %.3g floating-point operations (6 × parameters × tokens)\n", e.Work)
 	return s.String()
-}
-
-// peakMemory is the largest resident size of the process so far, 0 where the system does not tell.
-func peakMemory() int64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	_, after, ok := strings.Cut(string(status), "VmHWM:")
-	if !ok {
-		return 0
-	}
-	kib, err := strconv.ParseInt(strings.Fields(after)[0], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return kib << 10
 }
 
 func gigabytes(n int64) string { return fmt.Sprintf("%.2f GB", float64(n)/1e9) }

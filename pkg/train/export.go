@@ -9,7 +9,6 @@ import (
 	"stuffed/pkg/atomic"
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
 )
 
@@ -27,17 +26,13 @@ func (t *Trainer) exportAll(name string) error {
 	return nil
 }
 
-// Export writes one replica as a Hugging Face folder with training.json, which says how it was trained.
+// Export writes one replica as a model folder with training.json, which says how it was trained.
 func Export(dir string, model lm.Model, w *lm.Weights, replica int, c Config, step int64) error {
-	return export(dir, model, w, replica, "huggingface", c, step)
+	return export(dir, model, w, replica, models.Default, c, step)
 }
 
 func export(dir string, model lm.Model, w *lm.Weights, replica int, layout string, c Config, step int64) error {
-	m, ok := model.(mamba2.Model)
-	if !ok {
-		return fmt.Errorf("export: no file layout is known for %s", model.Name())
-	}
-	if err := models.Save(dir, m, w, replica, layout, c.Export.DType); err != nil {
+	if err := models.Save(dir, model, w, replica, layout, c.Export.DType); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	r := c.Replicas()[replica]

@@ -107,7 +107,7 @@ func TestTrajectoryOfReference(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := fixtureConfig(f)
-			c.Model = m.Config
+			c.Model.Config = m.Configuration()
 			if err := c.Set(variant.set...); err != nil {
 				t.Fatal(err)
 			}

@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"strings"
 
-	"stuffed/pkg/mamba2"
+	"stuffed/pkg/lm"
 	"stuffed/pkg/plaintext"
 )
 
@@ -61,41 +61,61 @@ func (c *Config) Set(assignments ...string) error {
 			return fmt.Errorf("override %q: must be key=value", a)
 		}
 		if key == "preset" {
-			m, err := mamba2.Preset(value)
+			m, err := lm.Preset(value)
 			if err != nil {
 				return err
 			}
-			c.Model = m
+			c.Model = lm.Any{Config: m}
 			continue
 		}
-		field, err := find(reflect.ValueOf(c).Elem(), strings.Split(key, "."), key)
+		if key == "model.architecture" {
+			if err := c.Model.UnmarshalJSON(fmt.Appendf(nil, `{"architecture":%q}`, value)); err != nil {
+				return fmt.Errorf("override %q: %w", a, err)
+			}
+			continue
+		}
+		err := change(reflect.ValueOf(c).Elem(), strings.Split(key, "."), key, func(field reflect.Value) error {
+			if err := assign(field, value); err != nil {
+				return fmt.Errorf("override %q: %w", a, err)
+			}
+			return nil
+		})
 		if err != nil {
 			return err
-		}
-		if err := assign(field, value); err != nil {
-			return fmt.Errorf("override %q: %w", a, err)
 		}
 	}
 	return nil
 }
 
-// find follows JSON names.
-func find(v reflect.Value, path []string, key string) (reflect.Value, error) {
+// change follows JSON names to a field and lets set change it. What an interface holds is changed in a copy.
+func change(v reflect.Value, path []string, key string, set func(field reflect.Value) error) error {
+	if v.Type() == reflect.TypeFor[lm.Any]() {
+		v = v.Field(0)
+	}
+	if v.Kind() == reflect.Interface && !v.IsNil() {
+		own := reflect.New(v.Elem().Type()).Elem()
+		own.Set(v.Elem())
+		if err := change(own, path, key, set); err != nil {
+			return err
+		}
+		v.Set(own)
+		return nil
+	}
 	if v.Kind() != reflect.Struct {
-		return v, fmt.Errorf("override: %q has no field %q", strings.TrimSuffix(key, "."+path[0]), path[0])
+		return fmt.Errorf("override: %q has no field %q", strings.TrimSuffix(key, "."+path[0]), path[0])
 	}
 	var names []string
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		if name == path[0] {
 			if len(path) == 1 {
-				return v.Field(i), nil
+				return set(v.Field(i))
 			}
-			return find(v.Field(i), path[1:], key)
+			return change(v.Field(i), path[1:], key, set)
 		}
 		names = append(names, name)
 	}
-	return v, fmt.Errorf("override: no field %q in %q; there are %s", path[0], key, strings.Join(names, ", "))
+	return fmt.Errorf("override: no field %q in %q; there are %s", path[0], key, strings.Join(names, ", "))
 }
 
 func assign(field reflect.Value, value string) error {

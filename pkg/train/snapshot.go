@@ -11,11 +11,9 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
 )
 
@@ -55,7 +53,7 @@ func (t *Trainer) write(dir string) error {
 	_, names := t.program.shapes()
 	file := map[string]*checkpoint.Tensor{}
 	for i, name := range names {
-		saved, err := toHost(t.memory[i])
+		saved, err := checkpoint.FromDevice(t.memory[i])
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -70,62 +68,6 @@ func (t *Trainer) write(dir string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "training.json"), append(text, '\n'), 0o644)
-}
-
-func toHost(t *tensors.Tensor) (*checkpoint.Tensor, error) {
-	dims := t.Shape().Dimensions
-	switch t.DType() {
-	case dtypes.Float32:
-		v, err := tensors.CopyFlatData[float32](t)
-		if err != nil {
-			return nil, err
-		}
-		return checkpoint.FromFloat32(dims, v)
-	case dtypes.Float64:
-		v, err := tensors.CopyFlatData[float64](t)
-		if err != nil {
-			return nil, err
-		}
-		return checkpoint.FromFloat64(dims, v)
-	}
-	v, err := tensors.CopyFlatData[int32](t)
-	if err != nil {
-		return nil, err
-	}
-	wide := make([]int64, len(v))
-	for i := range v {
-		wide[i] = int64(v[i])
-	}
-	return checkpoint.FromInt64(dims, wide)
-}
-
-func fromHost(c *checkpoint.Tensor, s shapes.Shape) (*tensors.Tensor, error) {
-	if fmt.Sprint(c.Shape) != fmt.Sprint(s.Dimensions) {
-		return nil, fmt.Errorf("shape %v, must be %v", c.Shape, s.Dimensions)
-	}
-	switch s.DType {
-	case dtypes.Float32:
-		v, err := c.Float32s()
-		if err != nil {
-			return nil, err
-		}
-		return tensors.FromFlatDataAndDimensions(v, s.Dimensions...), nil
-	case dtypes.Float64:
-		v, err := c.Float64s()
-		if err != nil {
-			return nil, err
-		}
-		return tensors.FromFlatDataAndDimensions(v, s.Dimensions...), nil
-	}
-	wide, err := c.Int64s()
-	if err != nil {
-		return nil, err
-	}
-	v := make([]int32, len(wide))
-	for i := range v {
-		v[i] = int32(wide[i])
-	}
-	return tensors.FromFlatDataAndDimensions(v, s.Dimensions...), nil
 }
 
 // Resume goes on from the newest valid snapshot in the output folder; damaged ones are passed over and named. Without
@@ -156,7 +98,7 @@ func (t *Trainer) Resume() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
-		if t.memory[i], err = fromHost(saved, all[i]); err != nil {
+		if t.memory[i], err = saved.ToDevice(all[i]); err != nil {
 			return fmt.Errorf("%s: %s: %w", dir, name, err)
 		}
 	}
@@ -228,7 +170,7 @@ func flatten(c Config) map[string]string {
 
 // startWeights draws weights by seed, or reads config.init: a model folder, which starts every replica, or a snapshot,
 // whose replicas start those of the same place (or all, if it has one).
-func startWeights(m mamba2.Model, c Config) (*lm.Weights, error) {
+func startWeights(m lm.Model, c Config) (*lm.Weights, error) {
 	replicas := c.Replicas()
 	if c.Init == "" {
 		seeds := make([]uint64, len(replicas))
@@ -245,7 +187,7 @@ func startWeights(m mamba2.Model, c Config) (*lm.Weights, error) {
 		if old.Replicas != 1 && old.Replicas != len(replicas) {
 			return nil, fmt.Errorf("init: %s holds %d replicas, this run has %d", c.Init, old.Replicas, len(replicas))
 		}
-		if info.Config.Model != c.Model {
+		if !info.Config.Model.Same(c.Model) {
 			return nil, fmt.Errorf("init: %s has another model: %s", c.Init, differences(Config{Model: info.Config.Model}, Config{Model: c.Model}))
 		}
 		return repeat(m, old, len(replicas))
@@ -267,7 +209,7 @@ func startWeights(m mamba2.Model, c Config) (*lm.Weights, error) {
 }
 
 // repeat gives every replica its weights, or those of the only model.
-func repeat(m mamba2.Model, old *lm.Weights, replicas int) (*lm.Weights, error) {
+func repeat(m lm.Model, old *lm.Weights, replicas int) (*lm.Weights, error) {
 	values := make([]map[string][]float32, old.Replicas)
 	for r := range values {
 		v, err := old.Replica(r)
@@ -294,7 +236,7 @@ func snapshotWeights(dir string) (w *lm.Weights, info snapshotInfo, err error) {
 	if err != nil {
 		return nil, info, err
 	}
-	m, err := mamba2.New(info.Config.Model)
+	m, err := info.Config.Model.New()
 	if err != nil {
 		return nil, info, fmt.Errorf("%s: %w", dir, err)
 	}
@@ -305,7 +247,7 @@ func snapshotWeights(dir string) (w *lm.Weights, info snapshotInfo, err error) {
 		if err != nil {
 			return nil, info, fmt.Errorf("%s: %w", dir, err)
 		}
-		v, err := fromHost(saved, shapes.Make(dtypes.Float32, s.Dims...))
+		v, err := saved.ToDevice(shapes.Make(dtypes.Float32, s.Dims...))
 		if err != nil {
 			return nil, info, fmt.Errorf("%s: %s: %w", dir, s.Name, err)
 		}

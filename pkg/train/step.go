@@ -29,8 +29,8 @@ type program struct {
 // memory is what one step leaves to the next.
 type memory struct {
 	params, m, v []*Node
-	state        []*Node // [micro-batches, …] of carried and passed
-	fit          []*Node // mean and mean square of last states, [layers, replicas, heads]
+	state        []*Node // [micro-batches, …] of carried and passed, in the order of Model.State
+	fit          []*Node // mean and mean square of each recurrent state after the last tokens, see program.fitted
 	count        *Node   // [replicas] steps taken
 	bad          *Node   // [replicas] steps skipped in a row
 }
@@ -46,7 +46,7 @@ func (p *program) unlist(n []*Node) (m memory, rest []*Node) {
 		m.state = take(len(p.model.State(1)))
 	}
 	if p.use.fit {
-		m.fit = take(2)
+		m.fit = take(2 * len(p.recurrent()))
 	}
 	last := take(2)
 	m.count, m.bad = last[0], last[1]
@@ -63,15 +63,19 @@ func (p *program) shapes() (all []shapes.Shape, names []string) {
 			add(kind+s.Name, p.dtype, s.Dims...)
 		}
 	}
-	states := p.model.State(len(p.replicas) * p.rows)
 	if p.use.carry {
-		for _, s := range states {
+		for _, s := range p.model.State(len(p.replicas) * p.rows) {
 			add("carry/"+s.Name, p.dtype, append([]int{p.config.Accumulate}, s.Dims...)...)
 		}
 	}
 	if p.use.fit {
-		for _, n := range []string{"fit/mean", "fit/square"} {
-			add(n, p.dtype, states[0].Dims[0], len(p.replicas), states[0].Dims[2])
+		for i, s := range p.recurrent() {
+			for _, n := range []string{"fit/mean", "fit/square"} {
+				if i > 0 {
+					n += "/" + s.Name
+				}
+				add(n, p.dtype, s.Dims[0], len(p.replicas), units(s))
+			}
 		}
 	}
 	add("count", dtypes.Float32, len(p.replicas))
@@ -89,40 +93,94 @@ func (p *program) results() int {
 	return 3
 }
 
-// build is the whole graph: memory, tokens [steps, micro, batch, T], labels, keep, rate, clock, [starts] → memory, results.
-func (p *program) build(in []*Node) []*Node {
-	shapes, _ := p.shapes()
-	carry, xs := in[:len(shapes)], in[len(shapes):]
-	for _, n := range carry {
-		xla.MarkDonor(n)
+// recurrent lists the recurrent states of one row of each replica.
+func (p *program) recurrent() (specs []lm.Spec) {
+	for _, s := range p.model.State(len(p.replicas)) {
+		if s.Role == lm.Recurrent {
+			specs = append(specs, s)
+		}
 	}
-	steps := xs[0].Shape().Dim(0)
+	return specs
+}
+
+// units is the number of parts of a state whose moments are kept apart: heads, or channels where there are none.
+func units(s lm.Spec) int {
+	if s.Along(lm.HeadAxis) >= 0 {
+		return s.Dim(lm.HeadAxis)
+	}
+	return s.Dim(lm.Channel)
+}
+
+// inputs are what a step reads: tokens, labels [steps, micro, batch, T], keep [steps, micro, batch], rate [steps, replicas], clock
+// [steps] and, of packed documents, starts [steps, micro, batch, T]; inside the step without the first axis.
+type inputs struct{ tokens, labels, keep, rate, clock, starts *Node }
+
+// inputs are the names of what a step reads.
+func (p *program) inputs() []string {
+	names := []string{"tokens", "labels", "keep", "rate", "clock"}
+	if p.segmented {
+		names = append(names, "starts")
+	}
+	return names
+}
+
+func (b inputs) list() (all []*Node) {
+	for _, n := range []*Node{b.tokens, b.labels, b.keep, b.rate, b.clock, b.starts} {
+		if n != nil {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+func (p *program) unlistInputs(n []*Node) inputs {
+	b := inputs{n[0], n[1], n[2], n[3], n[4], nil}
+	if p.segmented {
+		b.starts = n[5]
+	}
+	return b
+}
+
+// build is the whole graph: memory and inputs → memory, results.
+func (p *program) build(in lm.In, out *lm.Out) {
+	_, names := p.shapes()
+	var carry []*Node
+	for _, name := range names {
+		carry = append(carry, in.Node(name))
+		xla.MarkDonor(in.Node(name))
+	}
+	all := inputs{in.Node("tokens"), in.Node("labels"), in.Node("keep"), in.Node("rate"), in.Node("clock"), in.Node("starts")}
 	body := func(_ *xla.Iter, carry, xs, _ []*Node) (next, ys []*Node) {
 		m, _ := p.unlist(carry)
-		after, results := p.step(m, xs)
+		after, results := p.step(m, p.unlistInputs(xs))
 		return after.list(), results
 	}
+	xs, steps := all.list(), all.tokens.Shape().Dim(0)
+	var last, ys []*Node
 	if steps > 1 {
-		last, ys := xla.Scan{N: steps, Infer: true, Unroll: !p.loops}.Run(carry, xs, nil, body)
-		return append(last, ys...)
+		last, ys = xla.Scan{N: steps, Infer: true, Unroll: !p.loops}.Run(carry, xs, nil, body)
+	} else {
+		for i, x := range xs {
+			xs[i] = Squeeze(x, 0)
+		}
+		last, ys = body(nil, carry, xs, nil)
+		for i := range ys {
+			ys[i] = InsertAxes(ys[i], 0)
+		}
 	}
-	row := make([]*Node, len(xs))
-	for i, x := range xs {
-		row[i] = Squeeze(x, 0)
+	for i, name := range names {
+		out.Put(name, last[i])
 	}
-	next, ys := body(nil, carry, row, nil)
-	for i := range ys {
-		ys[i] = InsertAxes(ys[i], 0)
+	for i, y := range ys {
+		out.Put(resultNames[i], y)
 	}
-	return append(next, ys...)
 }
 
 // step is one optimiser step.
-func (p *program) step(m memory, xs []*Node) (next memory, results []*Node) {
-	labels, rate := xs[1], xs[3]
-	known := ConvertDType(GreaterOrEqual(labels, ZerosLike(labels)), p.dtype) // [micro, batch, T]
-	count := ReduceSum(p.byReplica(known, 1), 0, 2, 3)                        // [replicas]
-	loss, grads, states, moments := p.accumulate(m, xs, MaxScalar(count, 1))
+func (p *program) step(m memory, b inputs) (next memory, results []*Node) {
+	known := ConvertDType(GreaterOrEqual(b.labels, ZerosLike(b.labels)), p.dtype) // [micro, batch, T]
+	count := ReduceSum(p.byReplica(known, 1), 0, 2, 3)                            // [replicas]
+	loss, grads, states, moments := p.accumulate(m, b, MaxScalar(count, 1))
 
 	norm, byLayer := norms(grads, p.specs)
 	finite := And(IsFinite(norm), IsFinite(loss))
@@ -133,7 +191,7 @@ func (p *program) step(m memory, xs []*Node) (next memory, results []*Node) {
 		scale = MinScalar(Div(Scalar(norm.Graph(), norm.DType(), p.config.Clip), AddScalar(norm, 1e-6)), 1)
 	}
 	for i, s := range p.specs {
-		p1, m1, v1 := p.config.adam(m.params[i], m.m[i], m.v[i], grads[i], s, finite, rate, scale, next.count)
+		p1, m1, v1 := p.config.adam(m.params[i], m.m[i], m.v[i], grads[i], s, finite, b.rate, scale, next.count)
 		next.params, next.m, next.v = append(next.params, p1), append(next.m, m1), append(next.v, v1)
 	}
 	for i, s := range states { // [micro, layers, batch, …]
@@ -175,12 +233,8 @@ func (p *program) overReplicas(x *Node, s shapes.Shape, axis int) *Node {
 }
 
 // accumulate sums loss and gradients over the micro-batches, each token weighted by 1/total of its replica.
-func (p *program) accumulate(m memory, xs []*Node, total *Node) (loss *Node, grads, states, moments []*Node) {
+func (p *program) accumulate(m memory, b inputs, total *Node) (loss *Node, grads, states, moments []*Node) {
 	a := p.config.Accumulate
-	var starts *Node
-	if p.segmented {
-		starts = xs[5]
-	}
 	if a == 1 {
 		one := func(n *Node) *Node {
 			if n == nil {
@@ -192,32 +246,29 @@ func (p *program) accumulate(m memory, xs []*Node, total *Node) (loss *Node, gra
 		for _, s := range m.state {
 			state = append(state, one(s))
 		}
-		loss, grads, states, moments = p.micro(m.params, m.fit, total, one(xs[0]), one(xs[1]), one(xs[2]), xs[4], one(starts), state)
+		own := inputs{tokens: one(b.tokens), labels: one(b.labels), keep: one(b.keep), clock: b.clock, starts: one(b.starts)}
+		loss, grads, states, moments = p.micro(m.params, m.fit, total, own, state)
 		for i := range states {
 			states[i] = InsertAxes(states[i], 0)
 		}
 		return
 	}
 	carry := []*Node{ZerosLike(total)}
-	for _, n := range m.params {
+	for _, n := range slices.Concat(m.params, m.fit) {
 		carry = append(carry, ZerosLike(n))
 	}
-	for _, n := range m.fit {
-		carry = append(carry, ZerosLike(n))
+	rows := slices.Concat([]*Node{b.tokens, b.labels, b.keep}, m.state)
+	if b.starts != nil {
+		rows = append(rows, b.starts)
 	}
-	rows := slices.Concat([]*Node{xs[0], xs[1], xs[2]}, m.state)
-	if starts != nil {
-		rows = append(rows, starts)
-	}
-	consts := slices.Concat([]*Node{total, xs[4]}, m.params, m.fit)
+	consts := slices.Concat([]*Node{total, b.clock}, m.params, m.fit)
 	last, ys := xla.Scan{N: a, Infer: true, Unroll: !p.loops}.Run(carry, rows, consts, func(it *xla.Iter, carry, xs, consts []*Node) (next, ys []*Node) {
-		var starts *Node
-		if p.segmented {
-			starts = xs[len(xs)-1]
-		}
 		params, fit := consts[2:2+len(p.specs)], consts[2+len(p.specs):]
-		clock := Add(MulScalar(consts[1], a), it.I)
-		loss, grads, after, moments := p.micro(params, fit, consts[0], xs[0], xs[1], xs[2], clock, starts, xs[3:3+len(m.state)])
+		own := inputs{tokens: xs[0], labels: xs[1], keep: xs[2], clock: Add(MulScalar(consts[1], a), it.I)}
+		if b.starts != nil {
+			own.starts = xs[len(xs)-1]
+		}
+		loss, grads, after, moments := p.micro(params, fit, consts[0], own, xs[3:3+len(m.state)])
 		for i, n := range slices.Concat([]*Node{loss}, grads, moments) {
 			if i > len(grads) {
 				n = DivScalar(n, a)
@@ -231,22 +282,19 @@ func (p *program) accumulate(m memory, xs []*Node, total *Node) (loss *Node, gra
 
 // micro is forward and backward of one micro-batch: the share of the mean loss [replicas], gradients, last states and
 // the moments of the latter.
-func (p *program) micro(params, fit []*Node, total, tokens, labels, keep, clock, starts *Node, state []*Node) (loss *Node, grads, after, moments []*Node) {
-	call := lm.Call{Params: map[string]*Node{}, Tokens: tokens, Segments: starts, Options: lm.Options{
+func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Node) (loss *Node, grads, after, moments []*Node) {
+	call := lm.Call{Params: lm.ByName(p.specs, params), Tokens: b.tokens, Segments: b.starts, Options: lm.Options{
 		Replicas: len(p.replicas), Unroll: p.config.Unroll, Save: p.config.Save}}
 	if p.config.Compute == "bf16" {
 		call.Compute, call.Narrow = dtypes.BFloat16, true
 	}
-	for i, s := range p.specs {
-		call.Params[s.Name] = params[i]
-	}
 	if call.Fresh = p.use == (uses{}); !call.Fresh {
-		call.State = p.initial(call.Params, fit, keep, clock, state)
+		call.State = p.initial(call.Params, fit, b.keep, b.clock, state)
 	}
 	out := p.model.Forward(call)
-	known := ConvertDType(GreaterOrEqual(labels, ZerosLike(labels)), p.dtype)
-	weight := Div(known, p.overReplicas(total, labels.Shape(), 0))
-	hidden, length := out.Hidden, p.T
+	known := ConvertDType(GreaterOrEqual(b.labels, ZerosLike(b.labels)), p.dtype)
+	weight := Div(known, p.overReplicas(total, b.labels.Shape(), 0))
+	hidden, labels, length := out.Hidden, b.labels, p.T
 	if p.answers > 0 {
 		hidden, labels, weight = gather(hidden, labels, weight, p.answers)
 		length = p.answers
@@ -258,28 +306,44 @@ func (p *program) micro(params, fit []*Node, total, tokens, labels, keep, clock,
 	loss = Loss(p.model, call, hidden, labels, weight, n)
 	grads = Gradient(ReduceAllSum(loss), params...)
 	if p.use.carry {
-		for _, s := range out.State {
+		for _, s := range lm.InOrder(p.model.State(1), out.State) {
 			after = append(after, StopGradient(s))
 		}
 	}
 	if p.use.fit {
-		last := p.byReplica(StopGradient(out.State[0]), 1) // [layers, replicas, rows, heads, …]
-		axes := []int{2}
-		for a := 4; a < last.Rank(); a++ {
-			axes = append(axes, a)
+		for _, s := range p.recurrent() {
+			moments = append(moments, p.fitted(s, out.State[s.Name])...)
 		}
-		moments = []*Node{ReduceMean(last, axes...), ReduceMean(Square(last), axes...)}
 	}
 	return
+}
+
+// fitted are the mean and the mean square of a state [layers, replicas × rows, …] over rows and all but its units: [layers,
+// replicas, units].
+func (p *program) fitted(s lm.Spec, state *Node) []*Node {
+	last := p.byReplica(StopGradient(state), 1) // [layers, replicas, rows, …]
+	axes := []int{2}
+	for a := 2; a < len(s.Axes); a++ {
+		if !isUnit(s, a) {
+			axes = append(axes, a+1)
+		}
+	}
+	shape := []int{s.Dims[0], len(p.replicas), units(s)}
+	return []*Node{Reshape(ReduceMean(last, axes...), shape...), Reshape(ReduceMean(Square(last), axes...), shape...)}
+}
+
+// isUnit tells whether an axis of a state is that of its units.
+func isUnit(s lm.Spec, axis int) bool {
+	return s.Axes[axis] == lm.HeadAxis || s.Axes[axis] == lm.Channel && s.Along(lm.HeadAxis) < 0
 }
 
 // learnedPrefix starts the names of the parameters of the policy learned.
 const learnedPrefix = "initial."
 
 // initial is the state before the first token of every row: kept · keep, plus what the policies add where it starts anew.
-func (p *program) initial(params map[string]*Node, fit []*Node, keep, clock *Node, kept []*Node) (state []*Node) {
+func (p *program) initial(params map[string]*Node, fit []*Node, keep, clock *Node, kept []*Node) map[string]*Node {
 	batch := len(p.replicas) * p.rows
-	g := keep.Graph()
+	g, state, recurrent := keep.Graph(), map[string]*Node{}, 0
 	for i, spec := range p.model.State(batch) {
 		shape := shapes.Make(p.dtype, spec.Dims...)
 		var s *Node
@@ -289,8 +353,9 @@ func (p *program) initial(params map[string]*Node, fit []*Node, keep, clock *Nod
 			on := BroadcastToDims(Reshape(GreaterThan(keep, ZerosLike(keep)), dims...), spec.Dims...)
 			s = Where(on, kept[i], ZerosLike(kept[i])) // a product would spread NaN
 		}
-		if p.use.noise && i == 0 {
-			s = plus(s, p.noise(g, fit, clock, shape))
+		if p.use.noise && spec.Role == lm.Recurrent {
+			s = plus(s, p.noise(g, spec, recurrent, fit, clock))
+			recurrent++
 		}
 		if p.use.learn {
 			own := params[learnedPrefix+spec.Name] // [layers, replicas, …]
@@ -301,32 +366,37 @@ func (p *program) initial(params map[string]*Node, fit []*Node, keep, clock *Nod
 		if s == nil {
 			s = Zeros(g, shape)
 		}
-		state = append(state, s)
+		state[spec.Name] = s
 	}
 	return state
 }
 
-// noise is that of gaussian and fitted.
-func (p *program) noise(g *Graph, fit []*Node, clock *Node, shape shapes.Shape) *Node {
-	seeds := make([]int64, len(p.replicas))
+// noise is that of gaussian and fitted for the recurrent state of a number.
+func (p *program) noise(g *Graph, spec lm.Spec, number int, fit []*Node, clock *Node) *Node {
+	seeds, shape := make([]int64, len(p.replicas)), shapes.Make(p.dtype, spec.Dims...)
 	for i, r := range p.replicas {
-		seeds[i] = r.Seed
+		seeds[i] = r.Seed + int64(number)<<40
 	}
 	n := normal(g, seeds, clock, p.dtype, shape.Dimensions)
 	on := func(policy string) *Node { return ConvertDType(Const(g, flags(p.replicas, policy)), p.dtype) }
 	s := Mul(n, p.overReplicas(MulScalar(on("gaussian"), p.config.InitStd), shape, 1))
 	if p.use.fit {
-		spread := func(x *Node) *Node { // [layers, replicas, heads] over the state
+		mean, square := fit[2*number], fit[2*number+1]
+		spread := func(x *Node) *Node { // [layers, replicas, units] over the state
 			x = Mul(x, Reshape(on("fitted"), 1, len(p.replicas), 1))
 			d := x.Shape().Dimensions
 			x = Reshape(BroadcastToDims(InsertAxes(x, 2), d[0], d[1], p.rows, d[2]), d[0], d[1]*p.rows, d[2])
-			for x.Rank() < shape.Rank() {
-				x = InsertAxes(x, -1)
+			dims := slices.Repeat([]int{1}, shape.Rank())
+			dims[0], dims[1] = d[0], d[1]*p.rows
+			for a := 2; a < len(dims); a++ {
+				if isUnit(spec, a) {
+					dims[a] = d[2]
+				}
 			}
-			return BroadcastToDims(x, shape.Dimensions...)
+			return BroadcastToDims(Reshape(x, dims...), shape.Dimensions...)
 		}
-		std := Sqrt(MaxScalar(Sub(fit[1], Square(fit[0])), 0))
-		s = Add(s, Add(spread(fit[0]), Mul(n, spread(std))))
+		std := Sqrt(MaxScalar(Sub(square, Square(mean)), 0))
+		s = Add(s, Add(spread(mean), Mul(n, spread(std))))
 	}
 	return s
 }

@@ -16,7 +16,6 @@ import (
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/xla"
 )
 
@@ -33,7 +32,7 @@ type Trainer struct {
 	stage   int   // of step
 	program *program
 	feed    *feed
-	exec    *graph.Exec
+	graph   *lm.Program
 	memory  []*tensors.Tensor
 	runner  *lm.Runner
 }
@@ -60,7 +59,7 @@ func Open(d *xla.Device, c Config) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := mamba2.New(c.Model)
+	m, err := c.Model.New()
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +76,14 @@ func Prepare(c Config) (Config, Data, error) {
 	if err != nil {
 		return c, nil, err
 	}
-	if c.Model.Vocab == 0 {
-		c.Model.Vocab = data.Vocab()
+	if c.Model.Config == nil {
+		return c, nil, fmt.Errorf("config: model is missing")
 	}
-	if c.Model.Vocab < data.Vocab() {
-		return c, nil, fmt.Errorf("config: model.vocab = %d is below the %d ids of the data; set it to 0 to take theirs", c.Model.Vocab, data.Vocab())
+	if c.Model.Sizes().Vocab == 0 {
+		c.Model.Config = c.Model.WithVocab(data.Vocab())
+	}
+	if rows := c.Model.Sizes().Vocab; rows < data.Vocab() {
+		return c, nil, fmt.Errorf("config: model.vocab = %d is below the %d ids of the data; set it to 0 to take theirs", rows, data.Vocab())
 	}
 	return c, data, c.Validate()
 }
@@ -143,7 +145,7 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 		}
 	}
 	t.stage, t.feed, t.program = stage, f, p
-	t.exec = executable(t.Device, p)
+	t.graph = executable(t.Device, p)
 	return nil
 }
 
@@ -151,13 +153,13 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 var compiled struct {
 	sync.Mutex
 	keys  []string
-	execs map[string]*graph.Exec
+	execs map[string]*lm.Program
 }
 
 // compiledMost is the number of configurations and lengths kept.
 const compiledMost = 8
 
-func executable(d *xla.Device, p *program) *graph.Exec {
+func executable(d *xla.Device, p *program) *lm.Program {
 	key := fmt.Sprintf("%p %s %s %s %d %v", d.Backend, p.config.Hash(), p.model.Name(), p.model.Hash(), p.T, p.config.Log.Norms) + p.dtype.String()
 	compiled.Lock()
 	defer compiled.Unlock()
@@ -165,13 +167,18 @@ func executable(d *xla.Device, p *program) *graph.Exec {
 		return e
 	}
 	if compiled.execs == nil {
-		compiled.execs = map[string]*graph.Exec{}
+		compiled.execs = map[string]*lm.Program{}
 	}
 	if len(compiled.keys) == compiledMost {
 		delete(compiled.execs, compiled.keys[0])
 		compiled.keys = compiled.keys[1:]
 	}
-	e := graph.MustNewExec(d.Backend, p.build).SetMaxCache(-1).WithName(fmt.Sprintf("train step, length %d", p.T))
+	args := &lm.Args{}
+	_, names := p.shapes()
+	for _, name := range append(names, p.inputs()...) {
+		args.Put(name, nil)
+	}
+	e := lm.NewProgram(d, fmt.Sprintf("train step, length %d", p.T), args, p.build)
 	compiled.keys, compiled.execs[key] = append(compiled.keys, key), e
 	return e
 }
@@ -220,8 +227,7 @@ func (t *Trainer) Compile(steps int) error {
 	if p.segmented {
 		rows = append(rows, rows[0])
 	}
-	_, err := t.exec.Compile(append(args, rows...)...)
-	return err
+	return t.graph.Compile(append(args, rows...)...)
 }
 
 // Step makes one call of config.steps_per_call steps with fresh data and returns its results.
@@ -239,31 +245,34 @@ func (t *Trainer) Step() (Results, error) {
 // call runs a block. The memory is donated to the device: after a failure only a snapshot helps.
 func (t *Trainer) call(b *block) (Results, error) {
 	p := t.program
-	args := make([]any, 0, len(t.memory)+6)
-	for _, m := range t.memory {
+	args := &lm.Args{}
+	_, names := p.shapes()
+	for i, m := range t.memory {
 		buffer, err := graph.DonateTensorBuffer(m, t.Device.Backend, 0)
 		if err != nil {
 			return Results{}, fmt.Errorf("step %d: %w", b.step, err)
 		}
-		args = append(args, buffer)
+		args.Put(names[i], buffer)
 	}
 	a, batch := t.Config.Accumulate, len(p.replicas)*p.rows
-	args = append(args,
-		tensors.FromFlatDataAndDimensions(b.tokens, b.steps, a, batch, p.T), tensors.FromFlatDataAndDimensions(b.labels, b.steps, a, batch, p.T),
-		tensors.FromFlatDataAndDimensions(b.keep, b.steps, a, batch), tensors.FromFlatDataAndDimensions(b.rate, b.steps, len(p.replicas)),
-		tensors.FromFlatDataAndDimensions(b.clock, b.steps))
+	args.Put("tokens", tensors.FromFlatDataAndDimensions(b.tokens, b.steps, a, batch, p.T)).
+		Put("labels", tensors.FromFlatDataAndDimensions(b.labels, b.steps, a, batch, p.T)).
+		Put("keep", tensors.FromFlatDataAndDimensions(b.keep, b.steps, a, batch)).
+		Put("rate", tensors.FromFlatDataAndDimensions(b.rate, b.steps, len(p.replicas))).
+		Put("clock", tensors.FromFlatDataAndDimensions(b.clock, b.steps))
 	if p.segmented {
-		args = append(args, tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, p.T))
+		args.Put("starts", tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, p.T))
 	}
-	outs, err := t.exec.Call(args...)
+	outs, err := t.graph.Call(args)
 	if err != nil {
 		return Results{}, fmt.Errorf("step %d: %w; go on from the last snapshot (--resume)", b.step, err)
 	}
-	n := len(t.memory)
-	copy(t.memory, outs[:n])
+	for i, name := range names {
+		t.memory[i] = outs[name]
+	}
 	r := Results{Step: b.step}
 	for i, to := range []*[][]float32{&r.Loss, &r.GradNorm, &r.Skipped, &r.GradLayer, &r.ParamLayer}[:p.results()] {
-		flat, err := tensors.CopyFlatData[float32](outs[n+i])
+		flat, err := tensors.CopyFlatData[float32](outs[resultNames[i]])
 		if err != nil {
 			return r, fmt.Errorf("step %d: %s: %w", b.step, resultNames[i], err)
 		}
@@ -466,7 +475,7 @@ func (s Status) String() string {
 }
 
 func (t *Trainer) status(r Results) Status {
-	s := Status{Step: t.step, Steps: t.Config.Total(), Tokens: t.step * int64(t.Config.BatchTokens*len(t.program.replicas)), Memory: peakMemory()}
+	s := Status{Step: t.step, Steps: t.Config.Total(), Tokens: t.step * int64(t.Config.BatchTokens*len(t.program.replicas)), Memory: xla.Resident()}
 	for i, l := range r.Loss[len(r.Loss)-1] {
 		s.Loss = append(s.Loss, float64(l))
 		s.GradNorm = append(s.GradNorm, float64(r.GradNorm[len(r.GradNorm)-1][i]))

@@ -9,7 +9,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 )
 
 // The gradient of the second of two carried segments is that of the untruncated graph without the part that flows
@@ -20,7 +19,7 @@ func TestTruncatedGradient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := mamba2.New(c.Model)
+	m, err := c.Model.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,10 +57,10 @@ func TestTruncatedGradient(t *testing.T) {
 		return tensors.FromFlatDataAndDimensions(append(append([]int32{}, rows[0][from:from+8]...), rows[1][from:from+8]...), 2, 8)
 	}
 	outs, err := MustNewExec(device.Backend, func(in []*Node) []*Node {
-		nodes, in := w.Nodes(in)
+		nodes, in := lm.ByName(w.Specs, in[:len(w.Specs)]), in[len(w.Specs):]
 		call := lm.Call{Params: nodes, Tokens: in[0]}
 		first := m.Forward(call)
-		second := func(state []*Node) *Node {
+		second := func(state map[string]*Node) *Node {
 			call := lm.Call{Params: nodes, Tokens: in[1], State: state}
 			return ReduceAllMean(lm.TokenLoss(m.Logits(call, m.Forward(call).Hidden), in[2]))
 		}
@@ -71,12 +70,13 @@ func TestTruncatedGradient(t *testing.T) {
 		}
 		whole := Gradient(second(first.State), all...)
 		var stopped []*Node
-		for _, s := range first.State {
+		carried := lm.InOrder(m.State(1), first.State)
+		for _, s := range carried {
 			stopped = append(stopped, AddScalar(StopGradient(s), 0))
 		}
-		inflow := Gradient(second(stopped), stopped...)
+		inflow := Gradient(second(lm.ByName(m.State(1), stopped)), stopped...)
 		through := ScalarZero(in[0].Graph(), dtypes.Float64)
-		for i, s := range first.State {
+		for i, s := range carried {
 			through = Add(through, ReduceAllSum(Mul(s, StopGradient(inflow[i]))))
 		}
 		return append(whole, Gradient(through, all...)...)

@@ -6,8 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"stuffed/pkg/lm"
 )
 
@@ -121,13 +119,13 @@ func (t *Trainer) HeldLoss(ctx context.Context, tokens [][]int32) ([][]float32, 
 }
 
 // learnedState is the state that validation starts from: nil for zeros.
-func (t *Trainer) learnedState(sequences int) ([]*tensors.Tensor, error) {
+func (t *Trainer) learnedState(sequences int) (lm.State, error) {
 	p := t.program
 	if !p.use.learn {
 		return nil, nil
 	}
 	R, on := len(p.replicas), flags(p.replicas, "learned")
-	var values [][]float64
+	values := map[string][]float64{}
 	for _, s := range t.Model.State(R) {
 		i := slices.IndexFunc(p.specs, func(o lm.Spec) bool { return o.Name == learnedPrefix+s.Name })
 		flat, err := lm.Floats(t.memory[i])
@@ -146,7 +144,7 @@ func (t *Trainer) learnedState(sequences int) ([]*tensors.Tensor, error) {
 				}
 			}
 		}
-		values = append(values, out)
+		values[s.Name] = out
 	}
-	return lm.StateFrom(t.Model, R*sequences, p.dtype, values...)
+	return lm.StateFrom(t.Model, R*sequences, p.dtype, values)
 }

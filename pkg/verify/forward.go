@@ -12,7 +12,6 @@ import (
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
 )
 
@@ -47,7 +46,7 @@ func (m *model) runs() (runs []run) {
 		}
 		r.rows = rows
 		for _, n := range sorted(m.truth) {
-			if base, ok := strings.CutPrefix(n, prefix); ok && computed(base) {
+			if base, ok := strings.CutPrefix(n, prefix); ok && m.computed(base) {
 				r.wanted = append(r.wanted, base)
 				r.gradient = r.gradient || strings.HasPrefix(base, "grad_") && base != "grad_out_state"
 			}
@@ -59,27 +58,30 @@ func (m *model) runs() (runs []run) {
 	return runs
 }
 
-var plainNames = []string{"logits", "hidden.embed", "hidden.layers", "hidden.final_norm", "state.final", "state", "conv_state.final", "conv_state",
-	"loss.per_token", "loss.mean", "stats.mean", "stats.var", "stats.absmax", "stats.delta", "stats.log_decay", "objective", "grad_state0", "grad_conv_state0"}
-
-var layerProbes = []string{"in_proj", "conv_act", "ssd", "gated_norm", "mixer_out"}
+var plainNames = []string{"logits", "hidden.embed", "hidden.layers", "hidden.final_norm", "loss.per_token", "loss.mean", "stats.mean", "stats.var",
+	"stats.absmax", "stats.delta", "stats.log_decay", "objective"}
 
 // computed reports whether a run computes a tensor of this name.
-func computed(base string) bool {
+func (m *model) computed(base string) bool {
 	if slices.Contains(plainNames, base) {
 		return true
 	}
-	_, _, ok := layerProbe(base)
+	for _, s := range m.model32().State(1) {
+		if base == s.Name || base == s.Name+".final" || base == "grad_"+s.Name+"0" {
+			return true
+		}
+	}
+	_, _, ok := m.layerProbe(base)
 	return ok
 }
 
-// layerProbe reads layer3.conv_act as probe conv_act of layer 3.
-func layerProbe(base string) (layer int, probe string, ok bool) {
+// layerProbe reads layer3.NAME as probe NAME of layer 3.
+func (m *model) layerProbe(base string) (layer int, probe string, ok bool) {
 	first, probe, cut := strings.Cut(base, ".")
 	if n, err := fmt.Sscanf(first, "layer%d", &layer); n != 1 || err != nil || !cut {
 		return 0, "", false
 	}
-	return layer, probe, fmt.Sprint("layer", layer) == first && slices.Contains(layerProbes, probe)
+	return layer, probe, fmt.Sprint("layer", layer) == first && lm.HasProbe(m.model32(), probe)
 }
 
 // described reports whether the fixtures describe a tensor, as an input or a result.
@@ -89,8 +91,13 @@ func (m *model) described(name string) bool {
 		prefix = first + "."
 	}
 	base := strings.TrimPrefix(name, prefix)
-	if computed(base) || slices.Contains([]string{"input_ids", "state0", "conv_state0", "cu_seqlens", "grad_out_state"}, base) {
+	if m.computed(base) || slices.Contains([]string{"input_ids", "cu_seqlens", "grad_out_state"}, base) {
 		return true
+	}
+	for _, s := range m.model32().State(1) {
+		if base == s.Name+"0" {
+			return true
+		}
 	}
 	first, _, _ := strings.Cut(name, ".")
 	return special[first+"."]
@@ -149,24 +156,24 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 	}
 	apart := false // the states of all tokens do not fit one pass
 	for _, base := range r.wanted {
-		if _, name, ok := layerProbe(base); ok {
+		if _, name, ok := m.layerProbe(base); ok {
 			probe(name)
 		}
 		switch base {
 		case "hidden.embed", "hidden.layers":
-			probe("hidden", "mixer_out")
+			probe(lm.Residual, "mixer_out")
 		case "stats.delta":
-			probe("delta")
+			probe(lm.Delta)
 		case "stats.log_decay":
-			probe("log_alpha")
+			probe(lm.LogAlpha)
 		case "stats.mean", "stats.var":
-			probe("sum", "squares")
+			probe(lm.Sum, lm.Squares)
 		case "stats.absmax":
 			if r.documents != nil {
 				return outcome{err: fmt.Errorf("largest magnitudes of packed documents are not described")}
 			}
 			if apart = m.stateEntries(r) > 1<<24; !apart {
-				probe("states")
+				probe(lm.States)
 				for t := range r.rows[0] {
 					in.Ends = append(in.Ends, t)
 				}
@@ -187,12 +194,14 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 		}
 	}
 	if r.documents != nil {
-		probe("states", "conv_states")
+		for _, s := range m.model32().State(1) {
+			probe(lm.Of(lm.States, m.model32(), s.Name))
+		}
 		for _, end := range r.documents[1:] {
 			in.Ends = append(in.Ends, end-1)
 		}
 	}
-	out, err := m.pass(dtype, m.config.NormPer).Run(in)
+	out, err := m.pass(dtype, m.config).Run(in)
 	if err != nil {
 		return outcome{err: err}
 	}
@@ -205,7 +214,8 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 
 // stateEntries counts the scalars of the states of all tokens.
 func (m *model) stateEntries(r run) int {
-	return m.config.Layers * len(r.rows) * len(r.rows[0]) * m.config.Inner() * m.config.State
+	heads, values, keys := lm.Matrices(m.model32())
+	return m.model32().Layers() * len(r.rows) * len(r.rows[0]) * heads * values * keys
 }
 
 // name gives the results of a pass the names of the references.
@@ -234,36 +244,36 @@ func (m *model) name(out lm.PassOutput, packed bool) (map[string]value, error) {
 		values["loss.mean"] = value{[]float64{sum / float64(len(loss))}, []int{}}
 	}
 	put("objective", out.Objective)
-	for i, name := range []string{"state", "conv_state"} {
-		last := put(name, out.State[i])
-		if at := out.Probes[name+"s"]; at != nil && packed { // after each document, in place of the batch
+	for _, s := range m.model32().State(1) {
+		name := s.Name
+		last := put(name, out.State[name])
+		if at := out.Probes[lm.Of(lm.States, m.model32(), name)]; at != nil && packed { // after each document, in place of the batch
 			last = put(name, at)
 			last.shape = slices.Delete(last.shape, 2, 3)
 		}
 		values[name], values[name+".final"] = last, last
 		if out.Initial != nil {
-			put("grad_"+name+"0", out.Initial[i])
+			put("grad_"+name+"0", out.Initial[name])
 		}
 	}
-	put("stats.delta", out.Probes["delta"])
-	put("stats.log_decay", out.Probes["log_alpha"])
-	sum, squares := put("stats.mean", out.Probes["sum"]), put("stats.var", out.Probes["squares"])
-	entries := float64(m.config.HeadDim * m.config.State)
+	put("stats.delta", out.Probes[lm.Delta])
+	put("stats.log_decay", out.Probes[lm.LogAlpha])
+	sum, squares := put("stats.mean", out.Probes[lm.Sum]), put("stats.var", out.Probes[lm.Squares])
+	_, rows, columns := lm.Matrices(m.model32())
+	entries := float64(rows * columns)
 	for i := range sum.flat {
 		mean := sum.flat[i] / entries
 		sum.flat[i], squares.flat[i] = mean, squares.flat[i]/entries-mean*mean
 	}
-	if at := out.Probes["states"]; at != nil && !packed {
-		values["stats.absmax"] = m.largest(put("states", at))
+	if at := out.Probes[lm.States]; at != nil && !packed {
+		values["stats.absmax"] = m.largest(put(lm.States, at))
 	}
-	for i, spec := range m.weights[dtypes.Float32].Specs {
-		if out.Gradient != nil {
-			put(gradientOf+spec.Name, out.Gradient[i])
-		}
+	for name, t := range out.Gradient {
+		put(gradientOf+name, t)
 	}
-	residual := put("hidden.layers", out.Probes["hidden"])
+	residual := put("hidden.layers", out.Probes[lm.Residual])
 	for _, probe := range slices.Sorted(maps.Keys(out.Probes)) {
-		if slices.Contains(layerProbes, probe) {
+		if !named[probe] && !lm.AtEnds(probe) {
 			stack := put(probe, out.Probes[probe])
 			delete(values, probe)
 			size := len(stack.flat) / stack.shape[0]
@@ -282,51 +292,60 @@ func (m *model) name(out lm.PassOutput, packed bool) (map[string]value, error) {
 	return values, failure
 }
 
+// named are probes whose results have names of their own.
+var named = map[string]bool{lm.Delta: true, lm.LogAlpha: true, lm.Sum: true, lm.Squares: true, lm.Residual: true}
+
 const gradientOf = "gradient of "
 
-// largest reduces states [layers, tokens, batch, heads, headDim, state] to the largest magnitude of each head's,
-// [layers, batch, tokens, heads].
+// largest reduces states [layers, tokens, batch, heads, …] to the largest magnitude of each head's, [layers, batch, tokens,
+// heads].
 func (m *model) largest(states value) value {
-	s := states.shape
-	shape, size := []int{s[0], s[2], s[1], s[3]}, s[4]*s[5]
+	heads, rows, columns := lm.Matrices(m.model32())
+	s := append(slices.Clone(states.shape[:3]), heads)
+	shape, size := []int{s[0], s[2], s[1], s[3]}, rows*columns
 	out := make([]float64, len(states.flat)/size)
 	for i := range out {
-		at := index(i, s[:4])
+		at := index(i, s)
 		out[((at[0]*s[2]+at[2])*s[1]+at[1])*s[3]+at[3]] = largestOf(states.flat[i*size:][:size])
 	}
 	return value{out, shape}
 }
 
 // absmax is largest piece by piece, for long runs.
-func (m *model) absmax(r run, dtype dtypes.DType, state []*tensors.Tensor) (value, error) {
+func (m *model) absmax(r run, dtype dtypes.DType, state lm.State) (value, error) {
 	const piece = 64
 	tokens := len(r.rows[0])
-	all := value{shape: []int{m.config.Layers, len(r.rows), tokens, m.config.Heads()}}
+	all := value{shape: []int{m.model32().Layers(), len(r.rows), tokens, heads(m.model32())}}
 	all.flat = make([]float64, all.shape[0]*all.shape[1]*all.shape[2]*all.shape[3])
 	for start := 0; start < tokens; start += piece {
 		n := min(piece, tokens-start)
-		in := lm.PassInput{State: state, Probes: []string{"states"}}
+		in := lm.PassInput{State: state, Probes: []string{lm.States}}
 		for _, row := range r.rows {
 			in.Rows = append(in.Rows, row[start:start+n])
 		}
 		for t := range n {
 			in.Ends = append(in.Ends, t)
 		}
-		o, err := m.pass(dtype, m.config.NormPer).Run(in)
+		o, err := m.pass(dtype, m.config).Run(in)
 		if err != nil {
 			return value{}, err
 		}
 		state = o.State
-		h, err := valueOf(o.Probes["states"])
+		h, err := valueOf(o.Probes[lm.States])
 		if err != nil {
 			return value{}, err
 		}
-		part, heads := m.largest(h), all.shape[3]
+		part, perToken := m.largest(h), all.shape[3]
 		for row := range all.shape[0] * all.shape[1] {
-			copy(all.flat[(row*tokens+start)*heads:][:n*heads], part.flat[row*n*heads:])
+			copy(all.flat[(row*tokens+start)*perToken:][:n*perToken], part.flat[row*n*perToken:])
 		}
 	}
 	return all, nil
+}
+
+func heads(m lm.Model) int {
+	n, _, _ := lm.Matrices(m)
+	return n
 }
 
 // checkGradients compares the gradients of the mean loss, parameter by parameter.
@@ -341,7 +360,7 @@ func (m *model) checkGradients(results map[string]value, dtype dtypes.DType) {
 		m.result(m.folder, "gradients", how, fmt.Errorf("input_ids have no next-token loss to take them of"))
 		return
 	}
-	ours, err := models.Split(mamba2.Model{Config: m.config}, stacked)
+	ours, err := models.Split(m.model32(), stacked)
 	if err != nil {
 		m.result(m.folder, "gradients", how, err)
 		return
@@ -411,7 +430,7 @@ func (m *model) pieces(r run, piece int, cuts []int) (map[string]value, error) {
 	}
 	runner := m.runner()
 	runner.Piece = piece
-	batch, tokens, vocab := len(r.rows), len(r.rows[0]), m.config.Vocab
+	batch, tokens, vocab := len(r.rows), len(r.rows[0]), m.model32().Vocab()
 	logits, loss := make([]float64, batch*tokens*vocab), make([]float64, batch*(tokens-1))
 	state, err = runner.Run(m.ctx, r.rows, state, lm.Request{Logits: true, Loss: true, Cuts: cuts}, func(p lm.Piece) error {
 		for b := range batch {
@@ -432,8 +451,8 @@ func (m *model) pieces(r run, piece int, cuts []int) (map[string]value, error) {
 		return nil, err
 	}
 	values := map[string]value{"logits": {logits, []int{batch, tokens, vocab}}, "loss.per_token": {loss, []int{batch, tokens - 1}}}
-	for i, name := range []string{"state", "conv_state"} {
-		v, err := valueOf(state[i])
+	for name, t := range state {
+		v, err := valueOf(t)
 		if err != nil {
 			return nil, err
 		}

@@ -8,11 +8,9 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
 )
 
@@ -21,7 +19,7 @@ type model struct {
 	*verifier
 	folder    string
 	evidence  evidence
-	config    mamba2.Config
+	config    lm.Config
 	weights   map[dtypes.DType]*lm.Weights
 	truth     map[string]*checkpoint.Tensor // references; those computed in float64 where there are any
 	golden    map[string]*checkpoint.Tensor // as another implementation computed them in float32
@@ -42,7 +40,7 @@ func (v *verifier) model(dir string, names []string, ev evidence) {
 			v.result(dir, "weights", "", err)
 			return
 		}
-		m.config, m.weights[dtype] = loaded.Config, w
+		m.config, m.weights[dtype] = loaded.Configuration(), w
 	}
 	v.result(dir, "weights", "", nil)
 	m.configs(names)
@@ -88,15 +86,11 @@ func (m *model) configs(names []string) {
 			if err != nil {
 				return err
 			}
-			keys, err := checkpoint.ParseConfig(text)
+			c, err := models.Like(text, m.model32())
 			if err != nil {
 				return err
 			}
-			c, err := mamba2.FromKeys(keys)
-			if err != nil {
-				return err
-			}
-			if c.Tied = m.config.Tied; c != m.config {
+			if c.Hash() != m.config.Hash() {
 				return fmt.Errorf("means %+v, config.json means %+v", c, m.config)
 			}
 			return nil
@@ -120,7 +114,7 @@ func (m *model) read(dir string, names []string) {
 		case file["grad_norm_truth"] != nil || file["grad_norm"] != nil || file["loss_truth"] != nil:
 			m.training = file
 			continue
-		case onlyParameters(file):
+		case m.onlyParameters(file):
 			if m.gradients == nil || isTruth {
 				m.gradients, m.gradientsTrue = file, isTruth
 			}
@@ -152,14 +146,24 @@ func (m *model) read(dir string, names []string) {
 	}
 }
 
-func onlyParameters(file map[string]*checkpoint.Tensor) bool {
+// onlyParameters tells whether all tensors of a file are named as parameters of the model.
+func (m *model) onlyParameters(file map[string]*checkpoint.Tensor) bool {
+	known := map[string]bool{}
+	for _, s := range m.model32().Parameters(1) {
+		for _, name := range models.Names(m.model32(), s) {
+			known[name] = true
+		}
+	}
 	for n := range file {
-		if !strings.HasPrefix(n, "backbone.") && !strings.HasPrefix(n, "lm_head.") {
+		if !known[n] {
 			return false
 		}
 	}
 	return len(file) > 0
 }
+
+// model32 is the model of the folder.
+func (m *model) model32() lm.Model { return m.weights[dtypes.Float32].Model }
 
 // borrow takes the references of the folder above, if the weights are the same; weights that are the same after
 // rounding to their dtype are a check by themselves.
@@ -204,43 +208,64 @@ func (m *model) borrow() (same bool, err error) {
 	return true, nil
 }
 
-// chooseNorm decides how the gated norm of the references works: as config.json says, but over all channels where references
-// without norm_per_group were made by transformers before 5.23. Those have group_norm.* beside them, or logits that only this fits.
+// chooseNorm decides how the gated norm of the references works, where a configuration knows two ways: as config.json says, but over
+// all channels where references without norm_per_group were made by transformers before 5.23. Those have group_norm.* beside them,
+// or logits that only this fits.
 func (m *model) chooseNorm() {
-	perGroup := false
+	perGroup, err := m.withNorm(true)
+	if err != nil {
+		return // one way only
+	}
+	keep := false
 	logits, ids := m.truth["logits"], m.truth["input_ids"]
-	if m.config.NormPer && m.config.Groups > 1 && logits != nil && ids != nil && m.truth["group_norm.logits"] == nil {
+	if perGroup.Hash() == m.config.Hash() && m.grouped() && logits != nil && ids != nil && m.truth["group_norm.logits"] == nil {
 		want, err := logits.Float64s()
 		rows, err2 := rowsOf(ids)
 		if err == nil && err2 == nil {
-			out, err := m.pass(dtypes.Float64, true).Run(lm.PassInput{Rows: rows})
+			out, err := m.pass(dtypes.Float64, perGroup).Run(lm.PassInput{Rows: rows})
 			if err == nil {
 				got, err := lm.Doubles(out.Logits)
-				perGroup = err == nil && compare(got, logits.Shape, want, logits.Shape, 1e-4*largestOf(want)) == nil
+				keep = err == nil && compare(got, logits.Shape, want, logits.Shape, 1e-4*largestOf(want)) == nil
 			}
 		}
 	}
-	m.setNorm(perGroup)
-}
-
-func (m *model) setNorm(perGroup bool) {
-	m.config.NormPer = perGroup
-	for _, w := range m.weights {
-		w.Model = mamba2.Model{Config: m.config}
+	if c, err := m.withNorm(keep); err == nil {
+		m.use(c)
 	}
 }
 
-// weightsFor gives the weights of a dtype with a kind of gated norm, and a key for what is compiled for them.
-func (m *model) weightsFor(dtype dtypes.DType, perGroup bool) (w *lm.Weights, key string) {
-	c, copied := m.config, *m.weights[dtype]
-	c.NormPer = perGroup
-	copied.Model = mamba2.Model{Config: c}
-	return &copied, fmt.Sprint(dtype, c)
+// grouped tells whether heads share keys in more than one group.
+func (m *model) grouped() bool {
+	c, err := lm.ControlOf(m.model32(), "b_norm")
+	return err == nil && c.Axes[0] == lm.Group && c.Dims[0] > 1
+}
+
+func (m *model) withNorm(perGroup bool) (lm.Config, error) {
+	return lm.Override(m.config, fmt.Sprintf(`{"norm_per_group":%v}`, perGroup))
+}
+
+// use replaces the configuration.
+func (m *model) use(c lm.Config) {
+	m.config = c
+	for _, w := range m.weights {
+		if changed, err := c.New(); err == nil {
+			w.Model = changed
+		}
+	}
+}
+
+// weightsFor gives the weights of a dtype with a configuration, and a key for what is compiled for them.
+func (m *model) weightsFor(dtype dtypes.DType, c lm.Config) (w *lm.Weights, key string) {
+	copied := *m.weights[dtype]
+	if changed, err := c.New(); err == nil {
+		copied.Model = changed
+	}
+	return &copied, fmt.Sprint(dtype, c.Architecture(), c)
 }
 
 // pass applies the model in a dtype; runner runs it in float32.
-func (m *model) pass(dtype dtypes.DType, perGroup bool) *lm.Pass {
-	w, key := m.weightsFor(dtype, perGroup)
+func (m *model) pass(dtype dtypes.DType, c lm.Config) *lm.Pass {
+	w, key := m.weightsFor(dtype, c)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.passes[key] == nil {
@@ -250,7 +275,7 @@ func (m *model) pass(dtype dtypes.DType, perGroup bool) *lm.Pass {
 }
 
 func (m *model) runner() *lm.Runner {
-	w, key := m.weightsFor(dtypes.Float32, m.config.NormPer)
+	w, key := m.weightsFor(dtypes.Float32, m.config)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.runners[key] == nil {
@@ -290,20 +315,21 @@ func (m *model) isTrue(name string) bool {
 			return true
 		}
 	}
-	return name == "packed.state" || name == "packed.conv_state"
+	for _, s := range m.model32().State(1) {
+		if name == "packed."+s.Name {
+			return true
+		}
+	}
+	return false
 }
 
-// state reads an initial state of the references.
-func (m *model) state(prefix string, batch int, dtype dtypes.DType) ([]*tensors.Tensor, error) {
-	if m.truth[prefix+"state0"] == nil && m.truth[prefix+"conv_state0"] == nil {
-		return nil, nil
-	}
-	var values [][]float64
-	for i, spec := range (mamba2.Model{Config: m.config}).State(batch) {
-		name := prefix + []string{"state0", "conv_state0"}[i]
+// state reads an initial state of the references; nil where there is none.
+func (m *model) state(prefix string, batch int, dtype dtypes.DType) (lm.State, error) {
+	values := map[string][]float64{}
+	for _, spec := range m.model32().State(batch) {
+		name := prefix + spec.Name + "0"
 		t := m.truth[name]
 		if t == nil {
-			values = append(values, make([]float64, spec.Size()))
 			continue
 		}
 		if !slices.Equal(t.Shape, spec.Dims) {
@@ -313,9 +339,12 @@ func (m *model) state(prefix string, batch int, dtype dtypes.DType) ([]*tensors.
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		values = append(values, v)
+		values[spec.Name] = v
 	}
-	return lm.StateFrom(mamba2.Model{Config: m.config}, batch, dtype, values...)
+	if len(values) == 0 {
+		return nil, nil
+	}
+	return lm.StateFrom(m.model32(), batch, dtype, values)
 }
 
 func sorted(m map[string]*checkpoint.Tensor) (names []string) {

@@ -17,16 +17,21 @@ func (m *model) verifyGroupNorm() {
 	}
 	var names []string
 	for _, name := range sorted(m.truth) {
-		if len(name) > 11 && name[:11] == "group_norm." && computed(name[11:]) {
+		if len(name) > 11 && name[:11] == "group_norm." && m.computed(name[11:]) {
 			names = append(names, name)
 		}
 	}
 	if len(names) == 0 || ids == nil {
 		return
 	}
-	before := m.config.NormPer
-	m.setNorm(true)
-	defer m.setNorm(before)
+	before := m.config
+	perGroup, err := m.withNorm(true)
+	if err != nil {
+		m.result(m.folder, "group_norm.logits", "", err)
+		return
+	}
+	m.use(perGroup)
+	defer m.use(before)
 	rows, err := rowsOf(ids)
 	if err != nil {
 		m.result(m.folder, "group_norm.input_ids", "", err)
@@ -64,7 +69,7 @@ func (m *model) verifyContinuation() {
 		first, rest = append(first, row[:split]), append(rest, row[split:])
 	}
 	values := map[string]value{}
-	pass := m.pass(dtypes.Float64, m.config.NormPer)
+	pass := m.pass(dtypes.Float64, m.config)
 	a, err := pass.Run(lm.PassInput{Rows: first})
 	var b lm.PassOutput
 	if err == nil {
@@ -72,9 +77,9 @@ func (m *model) verifyContinuation() {
 	}
 	if err == nil {
 		values["cont.logits"], err = valueOf(b.Logits)
-		for i, name := range []string{"cont.state", "cont.conv_state"} {
+		for name, t := range a.State {
 			if err == nil {
-				values[name], err = valueOf(a.State[i])
+				values["cont."+name], err = valueOf(t)
 			}
 		}
 	}
@@ -82,12 +87,12 @@ func (m *model) verifyContinuation() {
 	runner := m.runner()
 	state, err := runner.Run(m.ctx, first, nil, lm.Request{Logits: true, Loss: true}, nil)
 	var logits []float64
-	shape := []int{len(rows), len(rest[0]), m.config.Vocab}
+	shape := []int{len(rows), len(rest[0]), m.model32().Vocab()}
 	values = map[string]value{}
 	if err == nil {
-		for i, name := range []string{"cont.state", "cont.conv_state"} {
+		for name, t := range state {
 			if err == nil {
-				values[name], err = valueOf(state[i])
+				values["cont."+name], err = valueOf(t)
 			}
 		}
 	}

@@ -5,12 +5,12 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 
 	"stuffed/datasets"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
 	"stuffed/pkg/models"
 	"stuffed/pkg/train"
 )
@@ -77,7 +77,7 @@ func (m *model) trajectory() (trajectory, error) {
 	if err != nil {
 		return trajectory{}, err
 	}
-	t := trajectory{sequences: ids.Shape[1], tokens: ids.Shape[2], vocab: m.config.Vocab}
+	t := trajectory{sequences: ids.Shape[1], tokens: ids.Shape[2], vocab: m.model32().Vocab()}
 	for step := range slices.Chunk(flat, ids.Shape[1]*ids.Shape[2]) {
 		var row []int32
 		for _, id := range step {
@@ -95,14 +95,8 @@ func (m *model) trajectory() (trajectory, error) {
 func (m *model) sameDecay(reference []string) error {
 	var ours []string
 	for _, s := range m.weights[dtypes.Float32].Specs {
-		switch {
-		case !s.Decay:
-		case s.Layered:
-			for l := range m.config.Layers {
-				ours = append(ours, mamba2.LayerName(l, s.Name))
-			}
-		default:
-			ours = append(ours, s.Name)
+		if s.Decay {
+			ours = append(ours, models.Names(m.model32(), s)...)
 		}
 	}
 	slices.Sort(ours)
@@ -118,9 +112,11 @@ func (m *model) train(data trajectory, rule trainRecord, dtype dtypes.DType) out
 	if err != nil {
 		return outcome{err: err}
 	}
-	w.Model = mamba2.Model{Config: m.config}
+	if w.Model, err = m.config.New(); err != nil {
+		return outcome{err: err}
+	}
 	c := train.DefaultConfig()
-	c.Model = m.config
+	c.Model = lm.Any{Config: m.config}
 	c.Steps, c.TrainLength, c.BatchTokens = int64(len(data.ids)), data.tokens-1, data.sequences*(data.tokens-1)
 	c.LR, c.Schedule, c.Warmup, c.Output = []float64{rule.LR}, "constant", 0, ""
 	c.Beta1, c.Beta2, c.Eps, c.WeightDecay, c.Clip = rule.Betas[0], rule.Betas[1], rule.Eps, rule.Decay, rule.Clip
@@ -149,7 +145,7 @@ func (m *model) train(data trajectory, rule trainRecord, dtype dtypes.DType) out
 			return outcome{err: err}
 		}
 	}
-	tensors, err := models.Split(mamba2.Model{Config: m.config}, stacked)
+	tensors, err := models.Split(m.model32(), stacked)
 	if err != nil {
 		return outcome{err: err}
 	}
@@ -197,11 +193,16 @@ func (m *model) checkTraining(values map[string]value, rule trainRecord, how str
 	for _, kind := range []string{"loss", "grad_norm"} {
 		check(kind, values[kind], func(want []float64) float64 { return allowed(kind, 5e-6*largestOf(want)) })
 	}
-	finals := map[string]string{"embeddings": "backbone.embeddings.weight"}
-	for l := range m.config.Layers {
-		for short, name := range map[string]string{"A_log": "mixer.A_log", "dt_bias": "mixer.dt_bias", "D": "mixer.D", "in_proj": "mixer.in_proj.weight",
-			"out_proj": "mixer.out_proj.weight", "conv1d": "mixer.conv1d.weight", "norm": "norm.weight"} {
-			finals[fmt.Sprintf("layer%d.%s", l, short)] = mamba2.LayerName(l, name)
+	finals := map[string]string{}
+	for _, s := range m.model32().Parameters(1) {
+		for l, name := range models.Names(m.model32(), s) {
+			short := brief(s)
+			if s.Layered {
+				short = fmt.Sprintf("layer%d.%s", l, short)
+			}
+			if finals[short] == "" { // the norm before the block, not one inside
+				finals[short] = name
+			}
 		}
 	}
 	for _, short := range slices.Sorted(maps.Keys(finals)) {
@@ -218,6 +219,15 @@ func (m *model) checkTraining(values map[string]value, rule trainRecord, how str
 		m.result(m.folder, "training final mean of "+name, how, compare([]float64{mean}, nil, []float64{want.Mean}, nil, allowed("final_mean", 3e-6)))
 		m.result(m.folder, "training final deviation of "+name, how, compare([]float64{std}, nil, []float64{want.Std}, nil, allowed("final_std", 2e-6)))
 	}
+}
+
+// brief is how a training run names a parameter: without "weight" and what stands before the last part of the name.
+func brief(s lm.Spec) string {
+	if s.Role == lm.Embedding {
+		return "embeddings"
+	}
+	parts := strings.Split(strings.TrimSuffix(s.Name, ".weight"), ".")
+	return parts[len(parts)-1]
 }
 
 // moments are the mean and the population standard deviation.

@@ -86,8 +86,8 @@ func runIntervene(ctx context.Context, s suiteFlags, d intervene.Dose, plan, hea
 		if err := p.Validate(m.Model); err != nil {
 			return fmt.Errorf("%s: %w", plan, err)
 		}
-		if causes < 0 || d.Kind == "" && plan == "" && causes < 1 || causes > m.Model.Layers()*m.Model.Heads() {
-			return fmt.Errorf("--causes is %d heads, want 1 … %d", causes, m.Model.Layers()*m.Model.Heads())
+		if causes < 0 || d.Kind == "" && plan == "" && causes < 1 || causes > m.Model.Layers()*m.Model.Configuration().Sizes().Heads {
+			return fmt.Errorf("--causes is %d heads, want 1 … %d", causes, m.Model.Layers()*m.Model.Configuration().Sizes().Heads)
 		}
 		if d.Kind != "" {
 			check := d

@@ -65,7 +65,7 @@ A run that is interrupted goes on when it is started again with the same flags; 
 	f.StringVar(&source.Tokens, "tokens", "", "sequences of token ids instead: JSON lines, each an array or an object with ids (and name)")
 	f.IntVar(&c.Bucket, "bucket", 64, "tokens of a row")
 	f.StringSliceVar(&c.Columns, "columns", nil, "columns of the states: "+strings.Join(trace.Columns, ", ")+" (default all)")
-	f.BoolVar(&c.Conv, "conv", false, "also the statistics of the convolution state")
+	f.BoolVar(&c.Window, "conv", false, "also the statistics of the past inputs that a short convolution or a token shift holds")
 	f.IntSliceVar(&c.Channels, "channels", nil, "layers whose x, B and C are written channel by channel")
 	f.StringSliceVar(&entries, "entries", nil, "single entries of the state as HEAD/CHANNEL/STATE, in every layer")
 	f.IntSliceVar(&positions, "histogram", nil, "tokens (ascending, from 0) after which the entries of the states are counted")

@@ -4,22 +4,42 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
+
+	"stuffed/pkg/lm"
 )
 
-// Columns of the table of the convolution state, whose rows are parts x, B and C of a layer: over the channels of the
-// part and the kernel's taps. Means over the bucket, absmax after its last token.
+// Columns of the table of the window of past inputs, whose rows are its parts in a layer: over the channels of the part and
+// the inputs held. Means over the bucket, absmax after its last token.
 var (
-	convParts   = []string{"x", "B", "C"}
-	convColumns = []string{"mean", "variance", "rms", "norm", "absmax"}
+	written       = []string{lm.Values, lm.Keys, lm.Queries}
+	windowColumns = []string{"mean", "variance", "rms", "norm", "absmax"}
 )
 
-// conv is the statistics of the convolution state [batch, n, parts, columns]. The state after token t is the last kernel
-// inputs of the convolution, so that its sums are sums over a sliding window.
-func (p *plan) conv(probes map[string]*Node, length *Node) *Node {
-	all := wide(probes["conv_inputs"]) // [batch, kernel + tokens, channels]
-	x, b := probes["x"].Shape(), probes["B"].Shape()
-	tokens, ends := x.Dim(1), []int{0, x.Dim(2) * x.Dim(3), x.Dim(2)*x.Dim(3) + b.Dim(2)*b.Dim(3), all.Shape().Dim(-1)}
-	kernel := all.Shape().Dim(1) - tokens
+// threeParts tells whether the window holds values, keys and queries side by side; else it is one part.
+func (p *plan) threeParts() bool { return len(partsOf(p.model)) == 3 }
+
+// partsOf names the parts of the window.
+func partsOf(m lm.Model) []string {
+	w, err := windowOf(m)
+	if err == nil && w.Role == lm.Convolution && lm.CheckNames(m, written, nil) == nil {
+		return written
+	}
+	return []string{w.Name}
+}
+
+// windows are the statistics of the past inputs held [batch, n, parts, columns]. Those after token t are the last kernel
+// inputs, so that their sums are sums over a sliding window.
+func (p *plan) windows(probes map[string]*Node, length *Node) *Node {
+	all := wide(probes[p.named(lm.Inputs)]) // [batch, kernel + tokens, channels]
+	kernel, ends := 1, []int{0, all.Shape().Dim(-1)}
+	if w, err := windowOf(p.model); err == nil {
+		kernel = w.Dim(lm.Tap)
+	}
+	if p.threeParts() {
+		x, b := probes[lm.Values].Shape(), probes[lm.Keys].Shape()
+		ends = []int{0, x.Dim(2) * x.Dim(3), x.Dim(2)*x.Dim(3) + b.Dim(2)*b.Dim(3), all.Shape().Dim(-1)}
+	}
+	tokens := all.Shape().Dim(1) - kernel
 	window := func(v *Node, join func(a, b *Node) *Node) *Node { // over v[t+1] … v[t+kernel] for every token t
 		sum := SliceAxis(v, 1, AxisRange(1, 1+tokens))
 		for i := 2; i <= kernel; i++ {
@@ -28,7 +48,7 @@ func (p *plan) conv(probes map[string]*Node, length *Node) *Node {
 		return sum
 	}
 	var parts []*Node
-	for i := range convParts {
+	for i := range len(ends) - 1 {
 		part := SliceAxis(all, -1, AxisRange(ends[i], ends[i+1]))
 		count := float64(kernel * (ends[i+1] - ends[i]))
 		squares := window(ReduceSum(Square(part), -1), Add)
@@ -57,11 +77,11 @@ func (p *plan) last(x, length *Node) *Node {
 	return ReduceSum(Where(here, values, ZerosLike(values)), -1)
 }
 
-// channels joins x, B and C of every token: [batch, tokens, channels].
-func channels(probes map[string]*Node) *Node {
+// channels joins values, keys and queries of every token: [batch, tokens, channels].
+func (p *plan) channels(probes map[string]*Node) *Node {
 	var all []*Node
-	for _, name := range convParts {
-		v := wide(probes[name])
+	for _, name := range written {
+		v := wide(p.byHead(name, probes))
 		d := v.Shape().Dimensions
 		all = append(all, Reshape(v, d[0], d[1], d[2]*d[3]))
 	}

@@ -1,0 +1,149 @@
+package models
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"stuffed/pkg/atomic"
+	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/lm"
+)
+
+// Layout is a kind of model folder: config.json and tensors, in files that package checkpoint reads.
+type Layout struct {
+	Name         string // as Save takes it
+	Architecture string
+	Reads        func(config checkpoint.Config) bool // tells by config.json whether a folder is of this kind
+	Read         func(dir string) (lm.Config, map[string]*checkpoint.Tensor, error)
+	Config       func(config checkpoint.Config) (lm.Config, error) // of config.json alone; nil where it does not say all
+	Write        func(dir string, c lm.Config, tensors map[string]*checkpoint.Tensor, dtype string) error
+	// Tensor names the tensor of a parameter in one layer (layer is −1 for a parameter without layers) and gives its shape.
+	Tensor func(s lm.Spec, layer int) (name string, dims []int)
+}
+
+var layouts []Layout
+
+// RegisterLayout adds a layout; the first one of an architecture names its gradients and is what export writes by default.
+func RegisterLayout(l Layout) { layouts = append(layouts, l) }
+
+// Own is the layout of architectures without a published one: config.json holds the configuration as training does, with
+// "architecture", and model.safetensors the parameters under their names, those of layer N as layers.N.NAME.
+const Own = "own"
+
+const maxConfig = 1 << 20
+
+var own = Layout{Name: Own, Read: readOwn, Write: writeOwn, Tensor: func(s lm.Spec, layer int) (string, []int) {
+	if layer < 0 {
+		return s.Name, s.Dims[1:]
+	}
+	return fmt.Sprintf("layers.%d.%s", layer, s.Name), s.Dims[2:]
+}}
+
+func readOwn(dir string) (lm.Config, map[string]*checkpoint.Tensor, error) {
+	text, err := atomic.Read(filepath.Join(dir, "config.json"), maxConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	var c lm.Any
+	if err := json.Unmarshal(text, &c); err != nil {
+		return nil, nil, fmt.Errorf("%s: config.json: %w", dir, err)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	file, err := checkpoint.ReadWeights(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Config, file.Tensors, nil
+}
+
+func writeOwn(dir string, c lm.Config, tensors map[string]*checkpoint.Tensor, dtype string) error {
+	text, err := json.MarshalIndent(lm.Any{Config: c}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteFolder(dir, append(text, '\n'), tensors, dtype)
+}
+
+// modelOf is the model that config.json of a folder describes, without its weights.
+func modelOf(dir string) (lm.Model, error) {
+	layout, err := layoutOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	if layout.Config == nil {
+		return nil, fmt.Errorf("config.json does not say all; its weights are needed")
+	}
+	config, err := readConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := layout.Config(config)
+	if err != nil {
+		return nil, err
+	}
+	return c.New()
+}
+
+func readConfig(dir string) (checkpoint.Config, error) {
+	text, err := atomic.Read(filepath.Join(dir, "config.json"), maxConfig)
+	if err != nil {
+		return nil, err
+	}
+	config, err := checkpoint.ParseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
+	}
+	return config, nil
+}
+
+// layoutOf is the layout of a folder.
+func layoutOf(dir string) (Layout, error) {
+	config, err := readConfig(dir)
+	if err != nil {
+		return Layout{}, err
+	}
+	if name, ours := config["architecture"].(string); ours {
+		if _, err := lm.ArchitectureOf(name); err != nil {
+			return Layout{}, fmt.Errorf("%s: %w", dir, err)
+		}
+		return own, nil
+	}
+	for _, l := range layouts {
+		if l.Reads(config) {
+			return l, nil
+		}
+	}
+	var known []string
+	for _, l := range layouts {
+		known = append(known, l.Architecture+" ("+l.Name+")")
+	}
+	return Layout{}, fmt.Errorf("%s: config.json is of no layout that is read: model_type is %v; there are %s, and this program's own", dir, config["model_type"], strings.Join(known, ", "))
+}
+
+// layoutFor is the layout of an architecture by name; the empty name stands for its first. Own is for those without another.
+func layoutFor(architecture, name string) (Layout, error) {
+	var those []Layout
+	for _, l := range layouts {
+		if l.Architecture == architecture {
+			those = append(those, l)
+		}
+	}
+	if those == nil {
+		those = []Layout{own}
+	}
+	var known []string
+	for _, l := range those {
+		if name == "" || name == l.Name || name == Default {
+			return l, nil
+		}
+		known = append(known, l.Name)
+	}
+	return Layout{}, fmt.Errorf("layout is %q, must be one of those of %s: %s", name, architecture, strings.Join(known, ", "))
+}
+
+// Default stands for the first layout of an architecture.
+const Default = "default"
