@@ -23,6 +23,7 @@ import (
 //	claims/HASH.G/        the G-th claim of a row, with the holder's heartbeat
 //	failed/HASH.json      why a row failed
 //	tmp/HASH-TOKEN/       a row being made
+//	jobs/                 what was submitted to Slurm, and its logs
 //
 // Everything becomes visible by one rename or one mkdir, so a folder shared over a network will do.
 type Store struct {
@@ -39,7 +40,37 @@ func OpenStore(dir string) (*Store, error) {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 	}
-	return s, nil
+	return s, s.try()
+}
+
+// try finds out whether the file system does what a store needs: a mkdir that only one can win, and a rename that moves a folder
+// whole and never over another.
+func (s *Store) try() error {
+	one, two := s.path("tmp", ".try-"+token()), s.path("tmp", ".try-"+token())
+	defer os.RemoveAll(one)
+	defer os.RemoveAll(two)
+	cannot := func(what string, err error) error {
+		return fmt.Errorf("store %s: its file system cannot %s (%w); put the store on a local disk, NFS or Lustre with --store", s.Dir, what, err)
+	}
+	if err := os.Mkdir(one, 0o755); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := os.Mkdir(one, 0o755); !errors.Is(err, fs.ErrExist) {
+		return cannot("tell that a folder is there already", err)
+	}
+	if err := os.WriteFile(filepath.Join(one, "file"), nil, 0o644); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := os.Rename(one, two); err != nil {
+		return cannot("rename a folder", err)
+	}
+	if err := os.Mkdir(one, 0o755); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := os.Rename(one, two); err == nil {
+		return cannot("refuse to rename a folder over one that holds files", errors.New("it did so"))
+	}
+	return nil
 }
 
 func (s *Store) path(parts ...string) string {

@@ -46,7 +46,7 @@ of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
 		s, err := study.OpenStore(store)
 		return p, s, rows, err
 	}
-	root.AddCommand(studyPlan(open), studyRun(open), studyStatus(open), studyCollect(open), studyClaims())
+	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyClaims())
 	return root
 }
 
@@ -79,7 +79,7 @@ func studyPlan(open opener) *cobra.Command {
 
 func studyStatus(open opener) *cobra.Command {
 	return &cobra.Command{
-		Use: "status PLAN", Short: "Show which rows are done, running, failed or open", Args: cobra.ExactArgs(1),
+		Use: "status PLAN", Short: "Show which rows are done, running, failed or open, and the jobs of Slurm", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, rows, err := open(args[0])
 			if err != nil {
@@ -90,7 +90,10 @@ func studyStatus(open opener) *cobra.Command {
 				return err
 			}
 			left, _ := study.Estimate(status, study.Speed("cuda"), 1)
-			return study.PrintStatus(cmd.OutOrStdout(), status, left)
+			if err := study.PrintStatus(cmd.OutOrStdout(), status, left); err != nil {
+				return err
+			}
+			return s.PrintJobs(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 }

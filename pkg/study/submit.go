@@ -1,0 +1,188 @@
+package study
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"stuffed/pkg/atomic"
+)
+
+// Job is an array job of Slurm whose tasks are workers on one store. A task works on one row after the other, however small they are;
+// when its time is nearly up it gives up the row in work, and Slurm starts it again.
+type Job struct {
+	Name      string   `json:"name"`
+	Tasks     int      `json:"tasks"`   // of the array
+	AtOnce    int      `json:"at_once"` // at most, 0: no limit
+	Partition string   `json:"partition,omitempty"`
+	GPUs      int      `json:"gpus"`             // of a task
+	CPUs      int      `json:"cpus,omitempty"`   // of a task, 0: Slurm's choice
+	Memory    string   `json:"memory,omitempty"` // of a task, such as 32G
+	Time      string   `json:"time"`             // of a task, in Slurm's form, such as 2:00:00
+	Warn      int      `json:"warn"`             // seconds before the end of its time at which a task stops
+	Restarts  int      `json:"restarts"`         // of a task, at most
+	Extra     []string `json:"extra,omitempty"`  // further options of sbatch, such as --account=mine
+	Dir       string   `json:"-"`                // where the command runs
+	Log       string   `json:"-"`                // folder of the logs
+	Command   []string `json:"-"`                // of a worker
+}
+
+var arrayForm = regexp.MustCompile(`^([1-9][0-9]{0,4})(?:%([1-9][0-9]{0,4}))?$`)
+
+// ParseArray reads the number of tasks and how many may run at once: "8%4", or "8".
+func (j *Job) ParseArray(text string) error {
+	m := arrayForm.FindStringSubmatch(text)
+	if m == nil {
+		return fmt.Errorf("--array is %q; give the number of tasks and how many may run at once, such as 8%%4, or 8", text)
+	}
+	j.Tasks, _ = strconv.Atoi(m[1]) // digits only
+	j.AtOnce, _ = strconv.Atoi(m[2])
+	return nil
+}
+
+// timeForms are those of sbatch: minutes, minutes:seconds, hours:minutes:seconds, days-hours and so on.
+var timeForms = regexp.MustCompile(`^([0-9]+(:[0-9]{2}){0,2}|[0-9]+-[0-9]+(:[0-9]{2}){0,2})$`)
+
+// Validate tells what Slurm would not accept, or would misread.
+func (j *Job) Validate() error {
+	switch {
+	case j.Tasks < 1:
+		return fmt.Errorf("array: %d tasks, want at least 1", j.Tasks)
+	case !timeForms.MatchString(j.Time):
+		return fmt.Errorf("--time is %q; give minutes, hours:minutes:seconds or days-hours, such as 2:00:00", j.Time)
+	case j.GPUs < 0 || j.CPUs < 0:
+		return fmt.Errorf("a task has %d GPUs and %d CPUs; give 0 or more", j.GPUs, j.CPUs)
+	case j.Warn < 0 || j.Warn > 65535:
+		return fmt.Errorf("--warn is %d seconds, want 0 to 65535", j.Warn)
+	case j.Restarts < 0:
+		return fmt.Errorf("--restarts is %d, want 0 or more", j.Restarts)
+	}
+	for _, o := range j.Extra {
+		if !strings.HasPrefix(o, "-") || strings.ContainsAny(o, "\n\r") {
+			return fmt.Errorf("--sbatch is %q; give an option of sbatch, such as --account=mine", o)
+		}
+	}
+	return nil
+}
+
+// Script is the job script. The worker ends with status 3 when rows are left.
+func (j *Job) Script() string {
+	var b strings.Builder
+	b.WriteString("#!/bin/bash\n")
+	option := func(format string, args ...any) { fmt.Fprintf(&b, "#SBATCH "+format+"\n", args...) }
+	option("--job-name=%s", j.Name)
+	array := fmt.Sprintf("0-%d", j.Tasks-1)
+	if j.AtOnce > 0 {
+		array += fmt.Sprintf("%%%d", j.AtOnce)
+	}
+	option("--array=%s", array)
+	if j.Partition != "" {
+		option("--partition=%s", j.Partition)
+	}
+	if j.GPUs > 0 {
+		option("--gres=gpu:%d", j.GPUs)
+	}
+	if j.CPUs > 0 {
+		option("--cpus-per-task=%d", j.CPUs)
+	}
+	if j.Memory != "" {
+		option("--mem=%s", j.Memory)
+	}
+	option("--time=%s", j.Time)
+	option("--signal=B:USR1@%d", j.Warn)
+	option("--requeue")
+	option("--open-mode=append")
+	option("--output=%s", strconv.Quote(filepath.Join(j.Log, "%A_%a.log")))
+	for _, o := range j.Extra {
+		option("%s", o)
+	}
+	fmt.Fprintf(&b, jobBody, quoted(j.Dir), j.Restarts, quoted(j.Command...))
+	return b.String()
+}
+
+const jobBody = `
+# Stopped by USR1 (time is nearly up) or TERM, the worker gives its row back and ends with status 3; so it does when rows are left.
+cd %s || exit 1
+restarts=%d
+task=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
+echo "task $task on $(hostname), restart ${SLURM_RESTART_COUNT:-0}, GPUs ${CUDA_VISIBLE_DEVICES:-none}"
+%s &
+worker=$!
+trap 'kill -TERM $worker 2>/dev/null' USR1 TERM
+wait $worker; status=$?
+while kill -0 $worker 2>/dev/null; do wait $worker; status=$?; done
+[ $status = 3 ] || exit $status
+case $(scontrol show job -o "$task" 2>/dev/null) in
+*JobState=CANCELLED*) exit $status ;;
+esac
+if [ "${SLURM_RESTART_COUNT:-0}" -ge "$restarts" ]; then
+    echo "rows are left after $restarts restarts: a row may need longer than the time of a task"
+    exit $status
+fi
+echo "rows are left: back into the queue"
+scontrol requeue "$task"
+`
+
+// quoted is a command for the shell.
+func quoted(args ...string) string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	return strings.Join(out, " ")
+}
+
+var errNoSlurm = errors.New("sbatch was not found: this machine has no Slurm. Submit from a login node of the cluster (on Debian, " +
+	"apt-get install slurm-client and a slurm.conf), or work on the rows here with stuffed study run --workers N; --dry-run prints the job script")
+
+// Submit hands the script to sbatch and remembers the job in the store; it returns the job's number.
+func (s *Store) Submit(ctx context.Context, j *Job) (string, error) {
+	if err := j.Validate(); err != nil {
+		return "", err
+	}
+	sbatch, err := exec.LookPath("sbatch")
+	if err != nil {
+		return "", errNoSlurm
+	}
+	if err := os.MkdirAll(j.Log, 0o755); err != nil {
+		return "", fmt.Errorf("store: %w", err)
+	}
+	c := exec.CommandContext(ctx, sbatch, "--parsable")
+	c.Stdin = strings.NewReader(j.Script())
+	var out, complaint bytes.Buffer
+	c.Stdout, c.Stderr = &out, &complaint
+	if err := c.Run(); err != nil {
+		return "", fmt.Errorf("sbatch: %w: %s", err, strings.TrimSpace(complaint.String()))
+	}
+	id, _, _ := strings.Cut(strings.TrimSpace(out.String()), ";") // number;cluster
+	data, err := json.Marshal(j)
+	if err != nil {
+		return id, err
+	}
+	return id, atomic.Bytes(s.path("jobs", id+".json"), append(data, '\n'))
+}
+
+// Forgive forgets that rows failed, so that workers try them again, and returns how many.
+func (s *Store) Forgive(rows []Row) (n int, err error) {
+	failed, err := s.failures()
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if failed[row.Hash] {
+			if err := os.Remove(s.path("failed", row.Hash+".json")); err != nil {
+				return n, fmt.Errorf("store: %w", err)
+			}
+			n++
+		}
+	}
+	return n, nil
+}
