@@ -35,6 +35,18 @@ func (m *matcher) insert(text string, id int) bool {
 	return true
 }
 
+// ends reports whether the whole text is a token.
+func (m *matcher) ends(text string) bool {
+	node, ok := int32(0), true
+	for i := range len(text) {
+		if node, ok = m.edges[edge{node, text[i]}]; !ok {
+			return false
+		}
+	}
+	_, ok = m.ids[node]
+	return ok
+}
+
 // cut calls token for each added token of the text and rest for each non-empty piece between them, in order.
 func (m *matcher) cut(text string, token func(id int), rest func(piece string)) {
 	start := 0

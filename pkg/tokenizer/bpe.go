@@ -2,26 +2,33 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
-// bpe is a byte-level BPE tokenizer with added tokens, in the order of the reference library: added tokens that are not normalised
-// are cut out of the raw text, the rest is normalised, the other added tokens are cut out, and what remains is split into words.
+// bpe is a BPE tokenizer with added tokens, in the order of the reference library: added tokens that are not normalised are cut out
+// of the raw text, the rest is normalised, the other added tokens are cut out, and what remains is split into words.
 type bpe struct {
-	name     string
-	nfc      bool
-	raw      *matcher // added tokens matched before normalisation
-	normal   *matcher // and after it
-	bytes    [256]int32
-	merges   map[uint64]merge
-	texts    []string // by id
-	known    []bool   // by id: an id between known ones may be unused
-	eos      int
-	encoders sync.Pool
+	name      string
+	normalize []normalizer
+	raw       *matcher // added tokens matched before normalisation
+	normal    *matcher // and after it
+	split     []splitter
+	byteLevel bool             // words are merged from bytes, not from characters
+	bytes     [256]int32       // of each byte where byteLevel, else of <0x00> … for characters that the vocabulary lacks; −1 for none
+	vocab     map[string]int32 // characters, and whole words where those need no merging
+	whole     bool             // a word that is in the vocabulary is one token, whatever the merges say
+	unknown   int32            // what stands for a character that is not there; −1: it is left out
+	fuse      bool             // several of those become one
+	merges    map[uint64]merge
+	texts     []string // by id
+	known     []bool   // by id: an id between known ones may be unused
+	eos       int
+	before    []int
+	after     []int
+	encoders  sync.Pool
 }
 
 type merge struct{ rank, id int32 }
@@ -32,17 +39,12 @@ func (t *bpe) Vocab() int   { return len(t.texts) }
 func (t *bpe) EOS() int     { return t.eos }
 func (t *bpe) Name() string { return t.name }
 
+// Frame returns what the file's post-processor puts before and after a text.
+func (t *bpe) Frame() (before, after []int) { return slices.Clone(t.before), slices.Clone(t.after) }
+
 func (t *bpe) Encode(text string) ([]int, error) {
-	if !utf8.ValidString(text) {
-		at := 0
-		for at < len(text) {
-			r, size := utf8.DecodeRuneInString(text[at:])
-			if r == utf8.RuneError && size == 1 {
-				break
-			}
-			at += size
-		}
-		return nil, fmt.Errorf("text is not valid UTF-8 at byte %d: convert it, or use the byte tokenizer", at)
+	if err := valid(text); err != nil {
+		return nil, err
 	}
 	e, ok := t.encoders.Get().(*encoder)
 	if !ok {
@@ -50,24 +52,47 @@ func (t *bpe) Encode(text string) ([]int, error) {
 	}
 	defer t.encoders.Put(e)
 	e.out = make([]int, 0, len(text)/3+8)
-	t.raw.cut(text, e.add, func(segment string) {
-		if t.nfc {
-			segment = norm.NFC.String(segment)
+	first := true
+	token := func(id int) {
+		e.add(id)
+		first = false
+	}
+	t.raw.cut(text, token, func(segment string) {
+		for _, n := range t.normalize {
+			segment = n(segment)
 		}
-		t.normal.cut(segment, e.add, e.words)
+		t.normal.cut(segment, token, func(piece string) {
+			e.pieces(piece, first, t.split)
+			first = false
+		})
 	})
 	out := e.out
 	e.out = nil
 	return out, nil
 }
 
-func (t *bpe) Decode(ids []int) (string, error) {
+// valid names the first byte that is not UTF-8.
+func valid(text string) error {
+	for at := 0; at < len(text) && !utf8.ValidString(text); {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		if r == utf8.RuneError && size == 1 {
+			return fmt.Errorf("text is not valid UTF-8 at byte %d: convert it, or use the byte tokenizer", at)
+		}
+		at += size
+	}
+	return nil
+}
+
+func (t *bpe) Decode(ids []int) (string, error) { return decode(ids, t.texts, t.known) }
+
+// decode joins the texts of ids.
+func decode(ids []int, texts []string, known []bool) (string, error) {
 	var text strings.Builder
 	for i, id := range ids {
-		if id < 0 || id >= len(t.texts) || !t.known[id] {
-			return "", fmt.Errorf("ids[%d] is %d, which is not a token: they go from 0 to %d", i, id, len(t.texts)-1)
+		if id < 0 || id >= len(texts) || !known[id] {
+			return "", fmt.Errorf("ids[%d] is %d, which is not a token: they go from 0 to %d", i, id, len(texts)-1)
 		}
-		text.WriteString(t.texts[id])
+		text.WriteString(texts[id])
 	}
 	return text.String(), nil
 }
@@ -88,37 +113,87 @@ const (
 
 func (e *encoder) add(id int) { e.out = append(e.out, id) }
 
-func (e *encoder) words(text string) {
-	for len(text) > 0 {
-		n := nextWord(text)
-		word := text[:n]
-		text = text[n:]
-		if ids, ok := e.cache[word]; ok {
-			e.out = append(e.out, ids...)
-			continue
+// pieces applies the pre-tokenizers one after the other.
+func (e *encoder) pieces(text string, first bool, split []splitter) {
+	if len(split) == 0 {
+		e.word(text)
+		return
+	}
+	split[0](text, first, func(piece string) {
+		e.pieces(piece, first, split[1:])
+		first = false
+	})
+}
+
+// word takes a word from the cache, or merges it.
+func (e *encoder) word(word string) {
+	if ids, ok := e.cache[word]; ok {
+		e.out = append(e.out, ids...)
+		return
+	}
+	start := len(e.out)
+	if id, ok := e.vocab[word]; ok && e.whole {
+		e.out = append(e.out, int(id))
+	} else if e.start(word); len(e.parts) > 0 {
+		e.merge()
+	}
+	if len(word) <= cacheWordBytes {
+		if len(e.cache) >= cacheWords {
+			clear(e.cache)
 		}
-		start := len(e.out)
-		e.word(word)
-		if n <= cacheWordBytes {
-			if len(e.cache) >= cacheWords {
-				clear(e.cache)
-			}
-			e.cache[strings.Clone(word)] = append([]int(nil), e.out[start:]...)
-		}
+		e.cache[strings.Clone(word)] = append([]int(nil), e.out[start:]...)
 	}
 }
 
 // part is a token of the word in work; prev and next link those still standing.
 type part struct{ id, prev, next int32 }
 
-// word merges the bytes of one word, always the pair of lowest rank and of those the leftmost, in O(n log n).
-func (e *encoder) word(word string) {
-	e.parts, e.queue = e.parts[:0], e.queue[:0]
-	for i := range len(word) {
-		e.parts = append(e.parts, part{e.bytes[word[i]], int32(i - 1), int32(i + 1)})
+// start sets the parts of a word: its bytes, or its characters, of which those that the vocabulary lacks become bytes or unknown.
+func (e *encoder) start(word string) {
+	e.parts = e.parts[:0]
+	if e.byteLevel {
+		for i := range len(word) {
+			e.part(e.bytes[word[i]])
+		}
+		return
 	}
-	e.parts[len(word)-1].next = -1
-	for i := range len(word) - 1 {
+	unknown := false
+	for i, r := range word {
+		size := utf8.RuneLen(r)
+		id, ok := e.vocab[word[i:i+size]]
+		if ok {
+			e.part(id)
+		} else if ok = e.spellable(word[i : i+size]); ok {
+			for k := range size {
+				e.part(e.bytes[word[i+k]])
+			}
+		} else if e.unknown >= 0 && !(unknown && e.fuse) {
+			e.part(e.unknown)
+		}
+		unknown = !ok
+	}
+}
+
+// spellable reports whether all bytes of a character are in the vocabulary.
+func (e *encoder) spellable(character string) bool {
+	for i := range len(character) {
+		if e.bytes[character[i]] < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *encoder) part(id int32) {
+	n := int32(len(e.parts))
+	e.parts = append(e.parts, part{id, n - 1, n + 1})
+}
+
+// merge joins the parts of one word, always the pair of lowest rank and of those the leftmost, in O(n log n).
+func (e *encoder) merge() {
+	e.queue = e.queue[:0]
+	e.parts[len(e.parts)-1].next = -1
+	for i := range len(e.parts) - 1 {
 		e.offer(int32(i))
 	}
 	for len(e.queue) > 0 {

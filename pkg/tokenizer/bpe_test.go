@@ -212,7 +212,7 @@ func TestHostileFiles(t *testing.T) {
 	}{
 		"other model":          {model("type", "Unigram"), `"Unigram"`},
 		"dropout":              {model("dropout", 0.1), "dropout"},
-		"byte fallback":        {model("byte_fallback", true), "byte_fallback"},
+		"unknown of nothing":   {func(f map[string]any) { f["pre_tokenizer"] = nil; model("unk_token", "<unk>")(f) }, "unk_token"},
 		"no vocab":             {model("vocab", map[string]any{}), "missing or empty"},
 		"vocab without bytes":  {model("vocab", map[string]any{"a": 0}), "byte-level vocabulary"},
 		"vocab of texts":       {model("vocab", map[string]any{"a": "b"}), "cannot unmarshal"},
@@ -225,17 +225,36 @@ func TestHostileFiles(t *testing.T) {
 		"merge is a number":    {model("merges", []any{1}), "neither"},
 		"merge twice":          {model("merges", []any{"h e", []any{"h", "e"}}), "repeats"},
 		"other normaliser":     {func(f map[string]any) { f["normalizer"] = map[string]any{"type": "Lowercase"} }, "Lowercase"},
-		"no pre-tokenizer":     {func(f map[string]any) { f["pre_tokenizer"] = nil }, "pre_tokenizer"},
-		"prefix space":         {func(f map[string]any) { f["pre_tokenizer"].(map[string]any)["add_prefix_space"] = true }, "pre_tokenizer"},
-		"other decoder":        {func(f map[string]any) { f["decoder"] = map[string]any{"type": "WordPiece"} }, "WordPiece"},
-		"added without id":     {added(map[string]any{"content": "x"}), "id is missing"},
-		"added empty":          {added(map[string]any{"id": 300, "content": ""}), "content"},
-		"added long":           {added(map[string]any{"id": 300, "content": strings.Repeat("x", 5000)}), "content"},
-		"added huge id":        {added(map[string]any{"id": 1 << 30, "content": "x"}), "beyond"},
-		"added negative id":    {added(map[string]any{"id": -5, "content": "x"}), "must be from 0"},
-		"added on other id":    {added(map[string]any{"id": 0, "content": "x?"}), "belongs to another"},
-		"added twice":          {added(map[string]any{"id": 400, "content": "  ", "normalized": true}), "added twice"},
-		"added strips":         {added(map[string]any{"id": 400, "content": "<m>", "lstrip": true}), "lstrip"},
+		"other pre-tokenizer":  {func(f map[string]any) { f["pre_tokenizer"] = map[string]any{"type": "Whitespace"} }, `"Whitespace"`},
+		"other split": {func(f map[string]any) {
+			f["pre_tokenizer"] = map[string]any{"type": "Split", "pattern": map[string]any{"Regex": `\w+`}, "behavior": "Isolated"}
+		}, `\w+`},
+		"split after bytes": {func(f map[string]any) {
+			f["pre_tokenizer"] = map[string]any{"type": "Sequence", "pretokenizers": []any{map[string]any{"type": "ByteLevel"}, map[string]any{"type": "Digits"}}}
+		}, "Digits"},
+		"other replacement": {func(f map[string]any) {
+			f["normalizer"] = map[string]any{"type": "Replace", "pattern": map[string]any{"Regex": "x"}, "content": "y"}
+		}, "Replace"},
+		"other post-processor": {func(f map[string]any) { f["post_processor"] = map[string]any{"type": "BertProcessing"} }, "BertProcessing"},
+		"template of nothing": {func(f map[string]any) {
+			f["post_processor"] = map[string]any{"type": "TemplateProcessing", "single": []any{map[string]any{"SpecialToken": map[string]any{"id": "<s>"}}}}
+		}, "no ids"},
+		"template without text": {func(f map[string]any) {
+			f["post_processor"] = map[string]any{"type": "TemplateProcessing", "single": []any{}}
+		}, "leaves the text out"},
+		"template of no token": {func(f map[string]any) {
+			f["post_processor"] = map[string]any{"type": "TemplateProcessing", "single": []any{map[string]any{"SpecialToken": map[string]any{"id": "<s>"}}, map[string]any{"Sequence": map[string]any{"id": "A"}}},
+				"special_tokens": map[string]any{"<s>": map[string]any{"ids": []any{1 << 30}}}}
+		}, "not a token"},
+		"other decoder":     {func(f map[string]any) { f["decoder"] = map[string]any{"type": "WordPiece"} }, "WordPiece"},
+		"added without id":  {added(map[string]any{"content": "x"}), "id is missing"},
+		"added empty":       {added(map[string]any{"id": 300, "content": ""}), "content"},
+		"added long":        {added(map[string]any{"id": 300, "content": strings.Repeat("x", 5000)}), "content"},
+		"added huge id":     {added(map[string]any{"id": 1 << 30, "content": "x"}), "beyond"},
+		"added negative id": {added(map[string]any{"id": -5, "content": "x"}), "must be from 0"},
+		"added on other id": {added(map[string]any{"id": 0, "content": "x?"}), "belongs to another"},
+		"added twice":       {added(map[string]any{"id": 400, "content": "  ", "normalized": true}), "added twice"},
+		"added strips":      {added(map[string]any{"id": 400, "content": "<m>", "lstrip": true}), "lstrip"},
 	} {
 		if _, err := Parse(smallFile(t, c.change), "x"); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
@@ -347,20 +366,34 @@ func FuzzTokenizer(f *testing.F) {
 	})
 }
 
+// FuzzTokenizerFile: whatever the bytes of a file are, each reader refuses them or gives a tokenizer that works.
 func FuzzTokenizerFile(f *testing.F) {
 	f.Add(smallFile(f, nil))
 	f.Add([]byte(`{"model":{"vocab":{"a":0},"merges":["a a"]}}`))
+	f.Add(worldFile())
+	f.Add(spmFile(spmSmall, 2))
+	f.Add([]byte(`{"config":{"pattern":"x","default_vocab_size":9,"default_num_special_tokens":3},"vocab":[{"rank":0,"token_bytes":"AA=="}]}`))
+	for _, name := range []string{"llama2", "llama3", "metaspace", "unknown", "template", "nfkc", "digits"} {
+		content, err := os.ReadFile("testdata/small/" + name + ".json")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content)
+	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		tok, err := Parse(content, "fuzz")
-		if err != nil {
-			return
-		}
-		ids, err := tok.Encode("the quick  brown\n\nfox's ca\u0301t <|endoftext|>")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tok.Decode(ids); err != nil {
-			t.Fatal(err)
+		for _, parse := range []func([]byte, string) (Tokenizer, error){Parse, ParseWorld, ParseTekken, ParseSentencePiece} {
+			tok, err := parse(content, "fuzz")
+			if err != nil {
+				continue
+			}
+			ids, err := tok.Encode("the quick  brown\n\nfox's ca\u0301t <|endoftext|> 你好")
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, after := Frame(tok)
+			if _, err := tok.Decode(slices.Concat(before, ids, after)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

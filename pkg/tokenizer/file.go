@@ -2,15 +2,12 @@ package tokenizer
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 
 	"stuffed/pkg/atomic"
 )
@@ -21,34 +18,85 @@ const (
 	maxAddedText = 1 << 10  // bytes of an added token
 )
 
-// Open reads a tokenizer.json of the byte-level BPE family with the GPT-2 split and no or NFC normalisation, as that of GPT-NeoX-20B.
-// Anything that would change the ids and is not understood is an error.
+// files of a tokenizer by name, in the order in which they are looked for, with what reads each. A list of RWKV's words has a version
+// in its name.
+var files = []struct {
+	pattern string
+	parse   func(content []byte, name string) (Tokenizer, error)
+}{
+	{"tokenizer.json", Parse}, {"rwkv_vocab*.txt", ParseWorld}, {"tekken.json", ParseTekken}, {"tokenizer.model*", ParseSentencePiece},
+	{"tekken_*.json", ParseTekken}, {"*.model*", ParseSentencePiece}, {"*", Parse},
+}
+
+// Open reads the tokenizer of a file, or of a folder that has one: a tokenizer.json (see [Parse]), RWKV's list of words (see
+// [ParseWorld]), Mistral's tekken.json (see [ParseTekken]) or a sentencepiece model (see [ParseSentencePiece]), known by their names.
+// A tokenizer_config.json beside it says which token ends a document. Anything that would change the ids and is not understood is an
+// error.
 func Open(path string) (Tokenizer, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, "tokenizer.json")
+		if path, err = in(path); err != nil {
+			return nil, err
+		}
 	}
 	content, err := atomic.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
-	t, err := Parse(content, strings.TrimSuffix(filepath.Base(path), ".json"))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	base := filepath.Base(path)
+	for _, f := range files {
+		if match, _ := filepath.Match(f.pattern, base); !match {
+			continue
+		}
+		t, err := f.parse(content, strings.TrimSuffix(strings.TrimSuffix(base, ".json"), ".txt"))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if b, ok := t.(*bpe); ok {
+			b.configure(filepath.Join(filepath.Dir(path), "tokenizer_config.json"))
+		}
+		return t, nil
 	}
-	return t, nil
+	return nil, nil // the last pattern matches everything
 }
 
 // In reports whether a folder has a tokenizer's file.
 func In(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "tokenizer.json"))
-	return !errors.Is(err, fs.ErrNotExist)
+	_, err := in(dir)
+	return err == nil
 }
 
-type stage struct {
-	Type           string  `json:"type"`
-	AddPrefixSpace bool    `json:"add_prefix_space"`
-	UseRegex       *bool   `json:"use_regex"`
-	Normalizers    []stage `json:"normalizers"`
+func in(dir string) (string, error) {
+	for _, f := range files[:4] {
+		found, err := filepath.Glob(filepath.Join(escapeGlob(dir), f.pattern))
+		if err == nil && len(found) > 0 {
+			return found[0], nil
+		}
+	}
+	return "", fmt.Errorf("%s: not a regular file, and as a folder it has no tokenizer.json, rwkv_vocab*.txt, tekken.json or tokenizer.model", dir)
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(path)
+}
+
+// configure takes the token that ends a document from a tokenizer_config.json, if there is one that names a token of the vocabulary.
+func (t *bpe) configure(path string) {
+	content, err := atomic.Read(path, maxFile)
+	if err != nil {
+		return
+	}
+	var config struct {
+		EOS json.RawMessage `json:"eos_token"`
+	}
+	var named struct{ Content string }
+	if json.Unmarshal(content, &config) != nil || json.Unmarshal(config.EOS, &named.Content) != nil && json.Unmarshal(config.EOS, &named) != nil {
+		return
+	}
+	for id, text := range t.texts {
+		if named.Content != "" && text == named.Content && t.known[id] {
+			t.eos = id
+		}
+	}
 }
 
 type addedToken struct {
@@ -61,13 +109,16 @@ type addedToken struct {
 }
 
 type tokenizerFile struct {
-	AddedTokens  []addedToken `json:"added_tokens"`
-	Normalizer   *stage       `json:"normalizer"`
-	PreTokenizer *stage       `json:"pre_tokenizer"`
-	Decoder      *stage       `json:"decoder"`
-	Model        struct {
+	AddedTokens   []addedToken `json:"added_tokens"`
+	Normalizer    *stage       `json:"normalizer"`
+	PreTokenizer  *stage       `json:"pre_tokenizer"`
+	PostProcessor *stage       `json:"post_processor"`
+	Decoder       *stage       `json:"decoder"`
+	Model         struct {
 		Type         string            `json:"type"`
 		Dropout      *float64          `json:"dropout"`
+		Unknown      *string           `json:"unk_token"`
+		Fuse         bool              `json:"fuse_unk"`
 		Prefix       string            `json:"continuing_subword_prefix"`
 		Suffix       string            `json:"end_of_word_suffix"`
 		ByteFallback bool              `json:"byte_fallback"`
@@ -75,45 +126,68 @@ type tokenizerFile struct {
 		Vocab        map[string]int    `json:"vocab"`
 		Merges       []json.RawMessage `json:"merges"`
 	} `json:"model"`
+	spelling spelling
 }
 
-// Parse reads the content of a tokenizer.json; see [Open]. name becomes the tokenizer's name.
+// Parse reads the content of a tokenizer.json whose model is BPE: of bytes, as those of GPT-NeoX and Llama-3, or of characters with
+// bytes for those that the vocabulary lacks, as those of Llama-2 and Mistral. Truncation and padding are left out, as transformers
+// leaves them out unless asked. name becomes the tokenizer's name.
 func Parse(content []byte, name string) (Tokenizer, error) {
+	t, err := parse(content, name)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
+	}
+	return t, nil
+}
+
+func parse(content []byte, name string) (*bpe, error) {
 	var file tokenizerFile
 	if err := json.Unmarshal(content, &file); err != nil {
-		return nil, fmt.Errorf("tokenizer.json: %w", err)
+		return nil, err
 	}
 	if err := file.check(); err != nil {
-		return nil, fmt.Errorf("tokenizer.json: %w", err)
+		return nil, err
 	}
-	t := &bpe{name: name, nfc: file.Normalizer != nil, raw: newMatcher(), normal: newMatcher(), eos: -1}
+	m := file.Model
+	t := &bpe{name: name, raw: newMatcher(), normal: newMatcher(), eos: -1, unknown: -1, fuse: m.Fuse, whole: m.IgnoreMerges}
+	var err error
+	if t.normalize, err = file.Normalizer.normalizers(); err != nil {
+		return nil, err
+	}
+	if t.split, t.byteLevel, err = file.PreTokenizer.splitters(); err != nil {
+		return nil, err
+	}
+	if t.before, t.after, err = file.PostProcessor.frame(); err != nil {
+		return nil, err
+	}
+	if file.spelling, err = file.Decoder.spelling(); err != nil {
+		return nil, err
+	}
+	if file.Decoder == nil && !t.byteLevel {
+		file.spelling = func(entry string) string { return entry }
+	}
 	for _, load := range []func(*tokenizerFile) error{t.loadVocab, t.loadMerges, t.loadAdded} {
 		if err := load(&file); err != nil {
-			return nil, fmt.Errorf("tokenizer.json: %w", err)
+			return nil, err
+		}
+	}
+	for _, id := range append(t.before, t.after...) {
+		if id < 0 || id >= len(t.known) || !t.known[id] {
+			return nil, fmt.Errorf("post_processor adds the id %d, which is not a token", id)
 		}
 	}
 	return t, nil
 }
 
 func (f *tokenizerFile) check() error {
-	n := f.Normalizer
-	if n != nil && n.Type == "Sequence" && len(n.Normalizers) == 1 {
-		n = &n.Normalizers[0]
-	}
-	p, m := f.PreTokenizer, f.Model
+	m := f.Model
 	switch {
-	case n != nil && n.Type != "NFC":
-		return fmt.Errorf("normalizer is %q, only NFC or none is read", n.Type)
-	case p == nil || p.Type != "ByteLevel" || p.AddPrefixSpace || p.UseRegex != nil && !*p.UseRegex:
-		return fmt.Errorf("pre_tokenizer must be ByteLevel with its own split and add_prefix_space false")
-	case f.Decoder != nil && f.Decoder.Type != "ByteLevel":
-		return fmt.Errorf("decoder is %q, only ByteLevel is read", f.Decoder.Type)
 	case m.Type != "BPE" && m.Type != "":
 		return fmt.Errorf("model.type is %q, only BPE is read", m.Type)
 	case m.Dropout != nil && *m.Dropout != 0:
 		return fmt.Errorf("model.dropout is %g, only none is read", *m.Dropout)
-	case m.Prefix != "" || m.Suffix != "" || m.ByteFallback || m.IgnoreMerges:
-		return fmt.Errorf("model: continuing_subword_prefix, end_of_word_suffix, byte_fallback and ignore_merges must be unset")
+	case m.Prefix != "" || m.Suffix != "":
+		return fmt.Errorf("model: continuing_subword_prefix and end_of_word_suffix must be unset")
 	case len(m.Vocab) == 0:
 		return fmt.Errorf("model.vocab is missing or empty")
 	}
@@ -170,8 +244,19 @@ func (t *bpe) loadVocab(f *tokenizerFile) error {
 		if id >= 0 && id < len(t.known) && t.known[id] {
 			return fmt.Errorf("id %d belongs to two tokens, one is %.40q", id, entry)
 		}
-		if err := t.set(id, bytesOf(entry)); err != nil {
+		if err := t.set(id, f.spelling(entry)); err != nil {
 			return err
+		}
+	}
+	if !t.byteLevel {
+		return t.loadCharacters(f)
+	}
+	if t.whole {
+		t.vocab = make(map[string]int32, len(vocab))
+		for entry, id := range vocab {
+			if !strings.ContainsFunc(entry, func(r rune) bool { _, ok := runeBytes[r]; return !ok }) {
+				t.vocab[bytesOf(entry)] = int32(id)
+			}
 		}
 	}
 	for b, r := range byteRunes {
@@ -183,6 +268,28 @@ func (t *bpe) loadVocab(f *tokenizerFile) error {
 			return fmt.Errorf("model.vocab has no token %q for byte %d: not a byte-level vocabulary", string(r), b)
 		}
 		t.bytes[b] = int32(id)
+	}
+	return nil
+}
+
+// loadCharacters sets what a vocabulary of characters needs: itself, its bytes and its unknown token.
+func (t *bpe) loadCharacters(f *tokenizerFile) error {
+	t.vocab = make(map[string]int32, len(f.Model.Vocab))
+	for entry, id := range f.Model.Vocab {
+		t.vocab[entry] = int32(id)
+	}
+	for b := range t.bytes {
+		t.bytes[b] = -1
+		if id, ok := t.vocab[fmt.Sprintf("<0x%02X>", b)]; ok && f.Model.ByteFallback {
+			t.bytes[b] = id
+		}
+	}
+	if u := f.Model.Unknown; u != nil {
+		id, ok := t.vocab[*u]
+		if !ok {
+			return fmt.Errorf("model.unk_token is %.40q, which is not in model.vocab", *u)
+		}
+		t.unknown = id
 	}
 	return nil
 }
@@ -217,6 +324,9 @@ func (t *bpe) loadMerges(f *tokenizerFile) error {
 	return nil
 }
 
+// ends are tokens that end a document, where no tokenizer_config.json says which does.
+var ends = []string{"</s>", "<eos>", "<|end_of_text|>"}
+
 func (t *bpe) loadAdded(f *tokenizerFile) error {
 	limit := 2*(len(f.Model.Vocab)+len(f.AddedTokens)) + 1024
 	for i, a := range f.AddedTokens {
@@ -238,14 +348,17 @@ func (t *bpe) loadAdded(f *tokenizerFile) error {
 		into := t.raw
 		if a.Normalized {
 			into = t.normal
-			if t.nfc {
-				content = norm.NFC.String(content)
+			for _, n := range t.normalize {
+				content = n(content)
+			}
+			if content == "" {
+				return fmt.Errorf("added_tokens[%d]: nothing is left of %.40q once it is normalised", i, a.Content)
 			}
 		}
 		if !into.insert(content, id) {
 			return fmt.Errorf("added_tokens[%d]: %.40q is added twice", i, content)
 		}
-		if content == "<|endoftext|>" || t.eos < 0 && (content == "</s>" || content == "<eos>") {
+		if a.Content == "<|endoftext|>" || t.eos < 0 && slices.Contains(ends, a.Content) {
 			t.eos = id
 		}
 	}

@@ -65,15 +65,7 @@ func nextWord(text string) int {
 	if class != space {
 		return start + size + runLength(text[start+size:], class)
 	}
-	end := runLength(text, space)
-	if end == len(text) {
-		return end
-	}
-	// Something follows, so the last white space of the run is left to it, unless it is the only one.
-	if _, last := utf8.DecodeLastRuneInString(text[:end]); last < end {
-		return end - last
-	}
-	return end
+	return leaveOne(text, runLength(text, space))
 }
 
 // runLength returns the length in bytes of the run of one class that the text begins with.

@@ -1,6 +1,6 @@
-// Package tokenizer turns text into token ids and back: bytes, and byte-level BPE from a tokenizer.json such as that of GPT-NeoX-20B,
-// the tokenizer of the official Mamba-2 models (split pattern: GPT-2, Radford et al. 2019; merges: Sennrich et al. 2016,
-// arXiv 1508.07909).
+// Package tokenizer turns text into token ids and back: bytes; BPE of bytes or characters from a tokenizer.json, a tekken.json or a
+// sentencepiece model (merges: Sennrich et al. 2016, arXiv 1508.07909; split patterns: GPT-2, Radford et al. 2019, and those after it);
+// and the longest words of RWKV's list. Ids are those of the reference libraries.
 package tokenizer
 
 import (
@@ -11,7 +11,7 @@ import (
 
 // Tokenizer converts between text and ids. Implementations may be used from several goroutines at once.
 type Tokenizer interface {
-	// Encode returns the ids of a text, without adding any special token.
+	// Encode returns the ids of a text, without what belongs before and after a whole one; see [Frame].
 	Encode(text string) ([]int, error)
 	// Decode returns the bytes that the ids stand for; cut in the middle of a character they are not valid UTF-8.
 	Decode(ids []int) (string, error)
@@ -21,6 +21,14 @@ type Tokenizer interface {
 	EOS() int
 	// Name tells tokenizers apart in file names and caches.
 	Name() string
+}
+
+// Frame returns what belongs before and after a whole text by the tokenizer's file: the token that begins a document for Llama's, say.
+func Frame(t Tokenizer) (before, after []int) {
+	if f, ok := t.(interface{ Frame() (before, after []int) }); ok {
+		return f.Frame()
+	}
+	return nil, nil
 }
 
 type byteTokenizer struct{}
