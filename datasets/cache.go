@@ -66,7 +66,7 @@ func cacheKey(c *Corpus, f Filter, enc Encoder) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parts, err := json.Marshal([]any{cacheVersion, c.Hash, json.RawMessage(filter), enc.Name(), enc.Vocab(), enc.EOS(), ids})
+	parts, err := json.Marshal([]any{cacheVersion, c.Hash, json.RawMessage(filter), enc.Name(), enc.Vocab(), enc.EOS(), framed(enc, ids)})
 	if err != nil {
 		return "", err
 	}

@@ -15,6 +15,24 @@ type Encoder interface {
 	Name() string
 }
 
+// framed is the ids of a text with what its tokenizer puts before and after a whole text.
+func framed(enc Encoder, ids []int) []int {
+	if f, ok := enc.(interface{ Frame() (before, after []int) }); ok {
+		before, after := f.Frame()
+		ids = slices.Concat(before, ids, after)
+	}
+	return ids
+}
+
+// document is framed, closed by one EOS.
+func document(enc Encoder, ids []int) []int {
+	ids = framed(enc, ids)
+	if n := len(ids); n > 0 && ids[n-1] == enc.EOS() {
+		return ids
+	}
+	return append(ids, enc.EOS())
+}
+
 // Origin says which document a run of tokens is.
 type Origin struct {
 	ID      string `json:"id"`
@@ -119,7 +137,7 @@ func tokenize(c *Corpus, f Filter, enc Encoder, t *Tokens, put func([]uint16) er
 			return nil
 		}
 		ids16 = ids16[:0]
-		for _, id := range append(ids, enc.EOS()) {
+		for _, id := range document(enc, ids) {
 			if id < 0 || id >= enc.Vocab() {
 				return fmt.Errorf("document %s: tokenizer %s gave id %d, allowed is 0 to %d", d.ID, enc.Name(), id, enc.Vocab()-1)
 			}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"stuffed/pkg/lm"
+	"stuffed/pkg/tokenizer"
 )
 
 // Continue writes count continuations of a text by up to n tokens each: the first as it is made, the others after it, with a
@@ -25,6 +26,8 @@ func Continue(ctx context.Context, o *Opened, prompt string, n, count int, s lm.
 	if err != nil {
 		return fmt.Errorf("prompt: %w", err)
 	}
+	before, _ := tokenizer.Frame(t)
+	ids = append(before, ids...)
 	if len(ids) == 0 && t.EOS() >= 0 {
 		ids = []int{t.EOS()} // an empty prompt begins a document
 	}
