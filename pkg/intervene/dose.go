@@ -43,6 +43,9 @@ func (d Dose) plan(heads []Head, dose float64) Plan {
 	return Plan{v}
 }
 
+// Plan is the intervention in the chosen heads at the first dose.
+func (d Dose) Plan() Plan { return d.plan(d.Heads, d.Doses[0]) }
+
 // Steps lists what is to be run: the model as it is, then set by set all doses.
 func (d Dose) Steps(b *Bench) ([]Step, error) {
 	if len(d.Heads) == 0 || len(d.Doses) == 0 {

@@ -16,6 +16,7 @@ func init() { commands = append(commands, interveneCommand) }
 func interveneCommand() *cobra.Command {
 	var s suiteFlags
 	var d intervene.Dose
+	var own ownText
 	var plan, heads, output string
 	var causes int
 	c := &cobra.Command{
@@ -28,20 +29,32 @@ dt_bias exchanged with the heads of the smallest, ablation, and ablation of as m
 multiple of T; norm_ratio is the largest growth of a head's state over its in-window maximum, retention the largest
 exp(T · mean log α). An interrupted run goes on where it stopped.
 
+With --input, a plan or one kind acts on your own text in the model's own tokens: the table has the loss of the model as it is and
+changed, token by token.
+
 A plan:  [{"kind": "alpha_clamp", "heads": [{"layer": 0, "head": 3}], "high": 0.98, "from": 64}, {"kind": "b_scale", "layers": [1], "value": 0.8}]
 
 Kinds (of a dose–response run: those with one value, alpha_clamp_high and alpha_clamp_low):
   ` + strings.Join(intervene.Kinds(), "\n  "),
 		Example: `  stuffed intervene --model datasets/models/recall-n128-t64 --plan plan.json --output out/plan.csv
   stuffed intervene --model out/s0 --kind alpha_clamp_high --doses 0.9,0.95,0.99,0.999,1 --heads top:2 --random 3 --output out/dose.parquet
+  stuffed intervene --model out/my-model --kind ablate --heads 1.3 --input notes.txt --output out/ablated.csv
   stuffed intervene --model out/s0 --model out/s1 --causes 1 --output out/causes.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if own.texts.Corpus != "" {
+				p, err := ownPlan(plan, d, heads)
+				if err != nil {
+					return err
+				}
+				return own.run(c.Context(), s, p, output)
+			}
 			return runIntervene(c.Context(), s, d, plan, heads, causes, output)
 		},
 	}
 	f := c.Flags()
 	s.add(f)
+	own.add(f)
 	f.StringVar(&plan, "plan", "", "JSON file with a list of interventions")
 	f.StringVar(&d.Kind, "kind", "", "dose–response: kind of intervention")
 	f.Float64SliceVar(&d.Doses, "doses", nil, "dose–response: values")

@@ -114,3 +114,24 @@ func TestInterveneAndMitigateWriteTables(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestInterveneOnOwnText(t *testing.T) {
+	model, dir := smallModel(t), t.TempDir()
+	text, output := filepath.Join(dir, "own.txt"), filepath.Join(dir, "i.csv")
+	if err := os.WriteFile(text, []byte(strings.Repeat("All work and no play. ", 4)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	common := []string{"--model", model, "--backend", "go", "--input", text, "--output", output}
+	if err := runCommand(interveneCommand(), append(common, "--kind", "ablate", "--heads", "0.1")...); err != nil {
+		t.Fatal(err)
+	}
+	got, err := table.Read(output)
+	if err != nil || got.Rows() < 80 || got.Require("loss", "changed", "change", "text") != nil {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for name, args := range map[string][]string{"--heads": {"--kind", "ablate", "--heads", "top:1"}, "--doses": {"--kind", "alpha_clamp_high", "--heads", "0.1"}} {
+		if err := runCommand(interveneCommand(), append(common, args...)...); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
