@@ -15,6 +15,16 @@ type Encoder interface {
 	Name() string
 }
 
+// Part encodes what continues a text, or what others will continue: without the space that some tokenizers put before a whole one.
+func Part(enc Encoder, text string) ([]int, error) {
+	if p, ok := enc.(interface {
+		Part(text string) ([]int, error)
+	}); ok {
+		return p.Part(text)
+	}
+	return enc.Encode(text)
+}
+
 // framed is the ids of a text with what its tokenizer puts before and after a whole text.
 func framed(enc Encoder, ids []int) []int {
 	if f, ok := enc.(interface{ Frame() (before, after []int) }); ok {

@@ -132,7 +132,7 @@ func (p *Passkey) Record(seed, index int64, depth float64) (Record, error) {
 	}
 	build.put(p.form.question)
 	delete(p.memo, needle)
-	answer, err := p.enc.Encode(" " + key)
+	answer, err := datasets.Part(p.enc, " "+key)
 	if err != nil {
 		return Record{}, fmt.Errorf("tokenizer %s: %w", p.enc.Name(), err)
 	}

@@ -64,7 +64,7 @@ func Constant(id, length int) (Probe, error) {
 
 // Repeated is a text, over and over, cut at length tokens.
 func Repeated(enc datasets.Encoder, text string, length int) (Probe, error) {
-	ids, err := enc.Encode(text)
+	ids, err := datasets.Part(enc, text)
 	if err != nil {
 		return Probe{}, fmt.Errorf("tokenizer %s: %w", enc.Name(), err)
 	}

@@ -60,7 +60,7 @@ func (p *pieces) tokens(text string) []int {
 	if ids, ok := p.memo[text]; ok {
 		return ids
 	}
-	ids, err := p.enc.Encode(text)
+	ids, err := datasets.Part(p.enc, text)
 	if err != nil {
 		p.err = fmt.Errorf("tokenizer %s: %w", p.enc.Name(), err)
 		return nil

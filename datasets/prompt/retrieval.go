@@ -131,7 +131,7 @@ func (r Retrieval) Record(seed, index int64, depth float64) (Record, error) {
 	build.put(question)
 	rec.Answer = strings.Join(rec.Answers, ", ")
 	var err error
-	if rec.AnswerIDs, err = r.Encoder.Encode(" " + rec.Answer); err != nil {
+	if rec.AnswerIDs, err = datasets.Part(r.Encoder, " "+rec.Answer); err != nil {
 		return Record{}, fmt.Errorf("tokenizer %s: %w", r.Encoder.Name(), err)
 	}
 	return rec, build.finish(&rec)

@@ -46,7 +46,7 @@ func (l lexicon) tokens(text string) ([]int32, error) {
 	if ids, ok := l.kept.Load(text); ok {
 		return ids.([]int32), nil
 	}
-	ids, err := l.enc.Encode(text)
+	ids, err := datasets.Part(l.enc, text)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer %s: %w", l.enc.Name(), err)
 	}

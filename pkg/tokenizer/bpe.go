@@ -12,14 +12,14 @@ import (
 // of the raw text, the rest is normalised, the other added tokens are cut out, and what remains is split into words.
 type bpe struct {
 	name      string
-	normalize []normalizer
-	raw       *matcher // added tokens matched before normalisation
-	normal    *matcher // and after it
-	split     []splitter
+	whole     pipeline         // of a text of its own
+	part      pipeline         // of what continues a text
+	raw       *matcher         // added tokens matched before normalisation
+	normal    *matcher         // and after it
 	byteLevel bool             // words are merged from bytes, not from characters
 	bytes     [256]int32       // of each byte where byteLevel, else of <0x00> … for characters that the vocabulary lacks; −1 for none
 	vocab     map[string]int32 // characters, and whole words where those need no merging
-	whole     bool             // a word that is in the vocabulary is one token, whatever the merges say
+	direct    bool             // a word that is in the vocabulary is one token, whatever the merges say
 	unknown   int32            // what stands for a character that is not there; −1: it is left out
 	fuse      bool             // several of those become one
 	merges    map[uint64]merge
@@ -29,6 +29,12 @@ type bpe struct {
 	before    []int
 	after     []int
 	encoders  sync.Pool
+}
+
+// pipeline is what happens to a text before its words are merged.
+type pipeline struct {
+	normalize []normalizer
+	split     []splitter
 }
 
 type merge struct{ rank, id int32 }
@@ -42,7 +48,12 @@ func (t *bpe) Name() string { return t.name }
 // Frame returns what the file's post-processor puts before and after a text.
 func (t *bpe) Frame() (before, after []int) { return slices.Clone(t.before), slices.Clone(t.after) }
 
-func (t *bpe) Encode(text string) ([]int, error) {
+func (t *bpe) Encode(text string) ([]int, error) { return t.encode(text, t.whole) }
+
+// Part is Encode for what continues a text: nothing is put before it, as some files put a space before a whole text.
+func (t *bpe) Part(text string) ([]int, error) { return t.encode(text, t.part) }
+
+func (t *bpe) encode(text string, p pipeline) ([]int, error) {
 	if err := valid(text); err != nil {
 		return nil, err
 	}
@@ -58,11 +69,11 @@ func (t *bpe) Encode(text string) ([]int, error) {
 		first = false
 	}
 	t.raw.cut(text, token, func(segment string) {
-		for _, n := range t.normalize {
+		for _, n := range p.normalize {
 			segment = n(segment)
 		}
 		t.normal.cut(segment, token, func(piece string) {
-			e.pieces(piece, first, t.split)
+			e.pieces(piece, first, p.split)
 			first = false
 		})
 	})
@@ -132,7 +143,7 @@ func (e *encoder) word(word string) {
 		return
 	}
 	start := len(e.out)
-	if id, ok := e.vocab[word]; ok && e.whole {
+	if id, ok := e.vocab[word]; ok && e.direct {
 		e.out = append(e.out, int(id))
 	} else if e.start(word); len(e.parts) > 0 {
 		e.merge()

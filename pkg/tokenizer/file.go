@@ -149,13 +149,16 @@ func parse(content []byte, name string) (*bpe, error) {
 		return nil, err
 	}
 	m := file.Model
-	t := &bpe{name: name, raw: newMatcher(), normal: newMatcher(), eos: -1, unknown: -1, fuse: m.Fuse, whole: m.IgnoreMerges}
+	t := &bpe{name: name, raw: newMatcher(), normal: newMatcher(), eos: -1, unknown: -1, fuse: m.Fuse, direct: m.IgnoreMerges}
 	var err error
-	if t.normalize, err = file.Normalizer.normalizers(); err != nil {
-		return nil, err
-	}
-	if t.split, t.byteLevel, err = file.PreTokenizer.splitters(); err != nil {
-		return nil, err
+	for _, p := range []*pipeline{&t.whole, &t.part} {
+		prefix := p == &t.whole
+		if p.normalize, err = file.Normalizer.normalizers(prefix); err != nil {
+			return nil, err
+		}
+		if p.split, t.byteLevel, err = file.PreTokenizer.splitters(prefix); err != nil {
+			return nil, err
+		}
 	}
 	if t.before, t.after, err = file.PostProcessor.frame(); err != nil {
 		return nil, err
@@ -251,7 +254,7 @@ func (t *bpe) loadVocab(f *tokenizerFile) error {
 	if !t.byteLevel {
 		return t.loadCharacters(f)
 	}
-	if t.whole {
+	if t.direct {
 		t.vocab = make(map[string]int32, len(vocab))
 		for entry, id := range vocab {
 			if !strings.ContainsFunc(entry, func(r rune) bool { _, ok := runeBytes[r]; return !ok }) {
@@ -348,7 +351,7 @@ func (t *bpe) loadAdded(f *tokenizerFile) error {
 		into := t.raw
 		if a.Normalized {
 			into = t.normal
-			for _, n := range t.normalize {
+			for _, n := range t.whole.normalize {
 				content = n(content)
 			}
 			if content == "" {

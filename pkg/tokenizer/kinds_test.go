@@ -80,6 +80,40 @@ func TestSmallDecode(t *testing.T) {
 	}
 }
 
+// TestParts: what continues a text has no space of the tokenizer's before it, so that parts make the whole again.
+func TestParts(t *testing.T) {
+	spm, err := ParseSentencePiece(spmFile(spmSmall, 2), "small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]Tokenizer{"sentencepiece": spm, "bytes": Bytes()}
+	for _, name := range []string{"llama2", "llama2-first", "metaspace", "prefix", "llama3"} {
+		if all[name], err = Open("testdata/small/" + name + ".json"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tok := range all {
+		var ids []int
+		for _, part := range []string{"a", " abc", "b", " c"} {
+			more, err := Part(tok, part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, more...)
+		}
+		if text, err := tok.Decode(ids); err != nil || text != "a abcb c" {
+			t.Errorf("%s: the parts make %q %v", name, text, err)
+		}
+		whole, err := tok.Encode("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := tok.Decode(whole); err != nil || strings.TrimPrefix(text, " ") != "a" {
+			t.Errorf("%s: a came back as %q %v", name, text, err)
+		}
+	}
+}
+
 // TestPatterns compares the scanners with their regular expressions; Go's lacks the look-ahead alone, which the last alternatives are
 // for.
 func TestPatterns(t *testing.T) {

@@ -58,7 +58,8 @@ func ParseTekken(content []byte, name string) (Tokenizer, error) {
 	case c.Special < 3 || c.Size <= c.Special || c.Size > maxVocab || c.Size-c.Special > len(file.Vocab):
 		return nil, fmt.Errorf("tekken: default_vocab_size %d, default_num_special_tokens %d and %d words do not fit together", c.Size, c.Special, len(file.Vocab))
 	}
-	t := &bpe{name: name, raw: newMatcher(), normal: newMatcher(), split: []splitter{words.splitter()}, byteLevel: true, whole: true,
+	p := pipeline{split: []splitter{words.splitter()}}
+	t := &bpe{name: name, raw: newMatcher(), normal: newMatcher(), whole: p, part: p, byteLevel: true, direct: true,
 		vocab: map[string]int32{}, unknown: -1, eos: 2, before: []int{1}, texts: make([]string, c.Size), known: make([]bool, c.Size)}
 	for i, text := range []string{"<unk>", "<s>", "</s>"} { // the same in every version; the others are those that the file lists
 		t.texts[i], t.known[i] = text, true

@@ -85,15 +85,16 @@ func parseSentencePiece(content []byte, name string) (*bpe, error) {
 	if m.fallback && !(&encoder{bpe: t}).spellable(allBytes) {
 		return nil, fmt.Errorf("byte_fallback is set, but pieces <0x00> to <0xFF> are missing")
 	}
+	mark := func(text string) string { return strings.ReplaceAll(text, " ", spaceMark) }
+	t.whole.normalize, t.part.normalize = []normalizer{mark}, []normalizer{mark}
 	if m.dummyPrefix {
-		t.normalize = append(t.normalize, func(text string) string {
+		t.whole.normalize = []normalizer{func(text string) string {
 			if text == "" {
 				return text
 			}
-			return " " + text
-		})
+			return mark(" " + text)
+		}}
 	}
-	t.normalize = append(t.normalize, func(text string) string { return strings.ReplaceAll(text, " ", spaceMark) })
 	return t, t.scoreMerges(m)
 }
 

@@ -42,7 +42,8 @@ type templateToken struct {
 // normalizer changes a text before it is split.
 type normalizer func(string) string
 
-func (s *stage) normalizers() (all []normalizer, err error) {
+// normalizers returns the steps of a normalizer; without prefix, those that put something before a text are left out.
+func (s *stage) normalizers(prefix bool) (all []normalizer, err error) {
 	if s == nil {
 		return nil, nil
 	}
@@ -52,13 +53,15 @@ func (s *stage) normalizers() (all []normalizer, err error) {
 		return []normalizer{form.String}, nil
 	case s.Type == "Sequence":
 		for i := range s.Normalizers {
-			more, err := s.Normalizers[i].normalizers()
+			more, err := s.Normalizers[i].normalizers(prefix)
 			if err != nil {
 				return nil, err
 			}
 			all = append(all, more...)
 		}
 		return all, nil
+	case s.Type == "Prepend" && !prefix:
+		return nil, nil
 	case s.Type == "Prepend":
 		return []normalizer{func(text string) string {
 			if text == "" {
@@ -77,8 +80,9 @@ func (s *stage) normalizers() (all []normalizer, err error) {
 // splitter cuts a text into words, and may change them; first says that the text begins here.
 type splitter func(text string, first bool, word func(string))
 
-// splitters returns the pre-tokenizers, and whether the last gives words whose bytes stand for themselves.
-func (s *stage) splitters() (all []splitter, byteLevel bool, err error) {
+// splitters returns the pre-tokenizers, and whether the last gives words whose bytes stand for themselves. Without prefix they put no
+// space before a text.
+func (s *stage) splitters(prefix bool) (all []splitter, byteLevel bool, err error) {
 	if s == nil {
 		return nil, false, nil
 	}
@@ -89,14 +93,14 @@ func (s *stage) splitters() (all []splitter, byteLevel bool, err error) {
 				return nil, false, fmt.Errorf("pre_tokenizer %q after ByteLevel: ByteLevel must come last", s.Pretokenizers[i].Type)
 			}
 			var more []splitter
-			if more, byteLevel, err = s.Pretokenizers[i].splitters(); err != nil {
+			if more, byteLevel, err = s.Pretokenizers[i].splitters(prefix); err != nil {
 				return nil, false, err
 			}
 			all = append(all, more...)
 		}
 		return all, byteLevel, nil
 	case "ByteLevel":
-		if s.AddPrefixSpace == nil || *s.AddPrefixSpace {
+		if prefix && (s.AddPrefixSpace == nil || *s.AddPrefixSpace) {
 			all = append(all, func(text string, _ bool, word func(string)) {
 				if !strings.HasPrefix(text, " ") {
 					text = " " + text
@@ -118,7 +122,7 @@ func (s *stage) splitters() (all []splitter, byteLevel bool, err error) {
 	case "Digits":
 		return []splitter{digits(s.Individual).splitter()}, false, nil
 	case "Metaspace":
-		split, err := s.metaspace()
+		split, err := s.metaspace(prefix)
 		return []splitter{split}, false, err
 	}
 	return nil, false, fmt.Errorf("pre_tokenizer is %q; ByteLevel, Split, Digits, Metaspace and Sequence are read", s.Type)
@@ -150,7 +154,7 @@ func digits(single bool) pattern {
 	}
 }
 
-func (s *stage) metaspace() (splitter, error) {
+func (s *stage) metaspace(prefix bool) (splitter, error) {
 	scheme, mark := s.PrependScheme, s.Replacement
 	if scheme == "" { // files before prepend_scheme
 		if scheme = "always"; s.AddPrefixSpace != nil && !*s.AddPrefixSpace {
@@ -159,6 +163,9 @@ func (s *stage) metaspace() (splitter, error) {
 	}
 	if mark == "" || scheme != "always" && scheme != "first" && scheme != "never" {
 		return nil, fmt.Errorf("pre_tokenizer Metaspace with replacement %q and prepend_scheme %q is not known here", mark, scheme)
+	}
+	if !prefix {
+		scheme = "never"
 	}
 	return func(text string, first bool, word func(string)) {
 		text = strings.ReplaceAll(text, " ", mark)

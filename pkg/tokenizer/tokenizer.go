@@ -31,6 +31,16 @@ func Frame(t Tokenizer) (before, after []int) {
 	return nil, nil
 }
 
+// Part encodes what continues a text: without the space that some files put before a whole one.
+func Part(t Tokenizer, text string) ([]int, error) {
+	if p, ok := t.(interface {
+		Part(text string) ([]int, error)
+	}); ok {
+		return p.Part(text)
+	}
+	return t.Encode(text)
+}
+
 type byteTokenizer struct{}
 
 // Bytes returns the tokenizer whose ids are the bytes of the text, and 256 the end of a document, which decodes to nothing.
