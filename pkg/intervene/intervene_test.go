@@ -75,7 +75,7 @@ func TestPlansAreChecked(t *testing.T) {
 		"want 0 ≤ from < until":          {{Kind: "ablate", From: 9, Until: 4}},
 		"name one partner":               {{Kind: "a_swap", Heads: one}},
 		"two exchanges":                  {{Kind: "a_swap", Heads: one, With: one}},
-		"WithNormLimit":                  {{Kind: "norm_limit", Value: 1}},
+		"norm_every":                     {{Kind: "norm_limit", Value: 1}},
 		"ablated head has no output":     {{Kind: "ablate", Heads: one}, {Kind: "delta_scale", Value: 0.5}},
 		"held by one":                    {{Kind: "delta_freeze", Value: 1}, {Kind: "dt_scale", Heads: one, Value: 2}},
 		"different positions":            {{Kind: "a_scale", Value: 2}, {Kind: "a_scale", Heads: one, Value: 2, From: 3}},

@@ -174,6 +174,9 @@ func (v Intervention) validate(m lm.Model) error {
 	}
 	for _, name := range k.controls() {
 		if _, err := lm.ControlOf(m, name); err != nil {
+			if v.Kind == "norm_limit" {
+				return fmt.Errorf("%w; a method with norm_every above 0 limits norms, for models that can", err)
+			}
 			return err
 		}
 	}

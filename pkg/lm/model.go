@@ -82,7 +82,7 @@ type Model interface {
 	Controls() []Control                           // in the order in which they act
 	Probes() []Probe                               //
 	Forward(c Call) Output                         // graph-building: panics on wrong shapes
-	Logits(c Call, hidden *graph.Node) *graph.Node // [batch, tokens, vocab]
+	Logits(c Call, hidden *graph.Node) *graph.Node // [batch, tokens, vocab]; the call may hold parameters without layers alone
 	Initial(seed uint64) map[string][]float32      // one replica, by name, without the replica axis
 }
 

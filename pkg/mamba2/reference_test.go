@@ -123,10 +123,10 @@ func TestReferencePackedDocuments(t *testing.T) {
 			}
 		}
 		got := run(m, func(params map[string]*Node, in []*Node) []*Node {
-			c := lm.Call{Params: params, Tokens: in[0], Segments: in[1], Ends: in[2], Probes: []string{"states", "conv_states"}, Options: lm.Options{Infer: true}}
+			c := lm.Call{Params: params, Tokens: in[0], Segments: in[1], Ends: in[2], Probes: []string{"states", "states/conv_state"}, Options: lm.Options{Infer: true}}
 			out := m.Forward(c)
 			perDocument := func(x *Node) *Node { return Squeeze(x, 2) } // [layers, documents, 1, …]
-			return []*Node{m.Logits(c, out.Hidden), perDocument(out.Probes["states"]), perDocument(out.Probes["conv_states"])}
+			return []*Node{m.Logits(c, out.Hidden), perDocument(out.Probes["states"]), perDocument(out.Probes["states/conv_state"])}
 		}, tensors.FromFlatDataAndDimensions(ids, shape...), tensors.FromFlatDataAndDimensions(segments, shape...), tensors.FromFlatDataAndDimensions(ends, len(ends)))
 		for i, name := range []string{"packed.logits", "packed.state", "packed.conv_state"} {
 			want, _ := r.values(t, name)

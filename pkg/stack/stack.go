@@ -54,6 +54,9 @@ func (s Layers) batch(call lm.Call) *Batch {
 	}
 	for _, spec := range s.Model.Parameters(b.Replica) {
 		p := call.Params[spec.Name]
+		if p == nil && spec.Layered && call.Tokens == nil {
+			continue // the head needs none of the layers'
+		}
 		if p == nil {
 			panic(fmt.Errorf("%s: parameter %s is missing", s.Model.Name(), spec.Name))
 		}

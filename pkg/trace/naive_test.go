@@ -36,7 +36,7 @@ func seen(t *testing.T, r *lm.Runner, ids []int32, names ...string) (map[string]
 // naive is every table of a trace from its definition: the recurrence token by token, states and all.
 func naive(t *testing.T, r *lm.Runner, p prompt.Probe, c trace.Config) map[string]map[string]float64 {
 	t.Helper()
-	v, dims, loss := seen(t, r, p.IDs, "x", "B", "C", "delta", "log_alpha", "conv_inputs")
+	v, dims, loss := seen(t, r, p.IDs, "x", "B", "C", "delta", "log_alpha", "inputs/conv_state")
 	x, b := dims["x"], dims["B"]
 	d := recurrence.Dims{Batch: 1, Tokens: len(p.IDs), Heads: x[3], HeadDim: x[4], Groups: b[3], State: b[4]}
 	layers, padded, size := x[0], x[2], d.HeadDim*d.State
@@ -99,8 +99,8 @@ func naive(t *testing.T, r *lm.Runner, p prompt.Probe, c trace.Config) map[strin
 		})
 		parts := []int{d.Heads * d.HeadDim, d.Groups * d.State, d.Groups * d.State}
 		all := parts[0] + 2*parts[1]
-		kernel := dims["conv_inputs"][2] - padded
-		inputs := v["conv_inputs"][l*(padded+kernel)*all:]
+		kernel := dims["inputs/conv_state"][2] - padded
+		inputs := v["inputs/conv_state"][l*(padded+kernel)*all:]
 		for tok := range d.Tokens {
 			from := 0
 			for q, part := range []string{"x", "B", "C"} {

@@ -6,6 +6,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"stuffed/pkg/lm"
 	"stuffed/pkg/recurrence"
 	"stuffed/xla"
 )
@@ -22,11 +23,19 @@ func TestStatisticsLandInTheirColumns(t *testing.T) {
 	for i := range values {
 		values[i] = float32(i)
 	}
-	p := &plan{means: []string{"variance", "norm", "write_norm"}, ends: true, outputs: []string{perHead, perEnd}}
+	c, err := lm.Preset("byte")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plan{model: m, means: []string{"variance", "norm", "write_norm"}, ends: true, outputs: []string{perHead, perEnd}}
 	if r := p.reduction(); len(r.Statistics) == 0 {
 		t.Error("the reduction takes no statistics of kernels")
 	}
-	if r := (&plan{exact: true}).reduction(); len(r.Statistics) != 0 {
+	if r := (&plan{model: m, exact: true}).reduction(); len(r.Statistics) != 0 {
 		t.Errorf("an exact one takes %v", r.Statistics)
 	}
 	outs := MustExecOnceN(dev.Backend, func(all *Node) []*Node {

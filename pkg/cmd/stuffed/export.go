@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stuffed/pkg/models"
 	"stuffed/pkg/train"
 )
 
@@ -32,7 +33,7 @@ Every replica becomes FOLDER/REPLICA with config.json, model.safetensors and tra
 	f.StringVar(&output, "output", "", "folder to write")
 	f.IntVar(&replica, "replica", -1, "number of one replica, −1 for all")
 	f.StringVar(&dtype, "dtype", "F32", "F32, BF16 or F16")
-	f.StringVar(&layout, "layout", "huggingface", "huggingface or official (mamba_ssm)")
+	f.StringVar(&layout, "layout", models.Default, "of the architecture: default, and for Mamba-2 huggingface or official (mamba_ssm)")
 	cobra.CheckErr(c.MarkFlagRequired("output"))
 	return c
 }
