@@ -47,27 +47,28 @@ func (c Cache) put(k, v, segments, length *Node) Cache {
 	if length != nil {
 		count = length
 	}
+	// Nothing is broadcast explicitly: the Go backend loses such nodes in loops.
 	keep, first := c.Held, Zeros(g, c.Held.Shape()) // tokens kept of the cache, first of the call's that joins them
 	if segments != nil {
 		index := Iota(g, segments.Shape(), 1)
-		real := LessThan(index, BroadcastToShape(count, index.Shape()))
+		real := LessThan(index, count)
 		last := ReduceAndKeep(Where(real, segments, ZerosLike(segments)), ReduceMax, 1) // [batch, 1]
-		other := LogicalAnd(real, NotEqual(segments, BroadcastToShape(last, segments.Shape())))
+		other := LogicalAnd(real, NotEqual(segments, last))
 		first = ReduceSum(ConvertDType(other, dtypes.Int32), 1)
 		keep = Where(Equal(Squeeze(last, 1), ZerosLike(keep)), keep, ZerosLike(keep))
 	}
-	slot := Iota(g, shapes.Make(dtypes.Int32, batch, room), 1)
-	source := Add(Sub(slot, InsertAxes(keep, -1)), InsertAxes(first, -1))
-	isNew := LogicalAnd(GreaterOrEqual(slot, BroadcastToShape(InsertAxes(keep, -1), slot.Shape())),
-		LessThan(source, BroadcastToShape(count, source.Shape())))
+	from := Sub(first, keep) // from a place in the room to the call's token in it
+	source := Add(Iota(g, shapes.Make(dtypes.Int32, batch, room), 1), InsertAxes(from, -1))
 	source = ClipScalar(source, 0, float64(tokens-1))
 	source = Add(source, MulScalar(Iota(g, source.Shape(), 0), tokens)) // row of all rows
 	join := func(old, own *Node) *Node {
 		dims := own.Shape().Dimensions
 		rows := Gather(Reshape(own, batch*tokens, dims[2], dims[3]), InsertAxes(source, -1))
-		return Where(BroadcastToDims(InsertAxes(isNew, -1, -1), old.Shape().Dimensions...), rows, old)
+		slot := Iota(g, shapes.Make(dtypes.Int32, old.Shape().Dimensions...), 1)
+		isNew := LogicalAnd(GreaterOrEqual(slot, InsertAxes(keep, -1, -1, -1)), LessThan(Add(slot, InsertAxes(from, -1, -1, -1)), count))
+		return Where(isNew, rows, old)
 	}
-	return Cache{join(c.Keys, k), join(c.Values, v), Add(keep, Sub(BroadcastToShape(count, keep.Shape()), first))}
+	return Cache{join(c.Keys, k), join(c.Values, v), Add(keep, Sub(count, first))}
 }
 
 func (c Cache) check(k, v *Node) {

@@ -49,9 +49,7 @@ func Chunk(op Operands, q int) Result {
 	block := func(query, row, at *Node, consts []*Node) *Node { // [b,h,r,i,v]
 		scores := Einsum("bhrik,bhjk->bhrij", query, consts[0])
 		index := Add(Iota(g, shapes.Make(dtypes.Int32, 1, q, 1), 1), MulScalar(at, q))
-		mask := seen.mask(row, index, consts[2], consts[3])
-		mask = BroadcastToDims(InsertAxes(mask, 1, 1), scores.Shape().Dimensions...)
-		scores = Where(mask, scores, BroadcastToShape(Scalar(g, scores.DType(), -1e30), scores.Shape()))
+		scores = Add(scores, InsertAxes(seen.mask(row, index, consts[2], consts[3], scores.DType()), 1, 1))
 		weights := Exp(Sub(scores, StopGradient(ReduceAndKeep(scores, ReduceMax, -1))))
 		read := Einsum("bhrij,bhjv->bhriv", weights, consts[1])
 		return Div(read, ReduceAndKeep(weights, ReduceSum, -1))
@@ -88,9 +86,7 @@ func Step(op Operands) Result {
 	query := Reshape(op.Q, d.Batch, d.KVHeads, group, d.Key)
 	scores := Einsum("bhrk,bhjk->bhrj", query, TransposeAllAxes(after.Keys, 0, 2, 1, 3))
 	slot := Iota(op.Q.Graph(), shapes.Make(dtypes.Int32, d.Batch, room), 1)
-	used := LessThan(slot, BroadcastToShape(InsertAxes(after.Held, -1), slot.Shape()))
-	used = BroadcastToDims(InsertAxes(used, 1, 1), scores.Shape().Dimensions...)
-	scores = Where(used, scores, BroadcastToShape(Scalar(op.Q.Graph(), scores.DType(), -1e30), scores.Shape()))
+	scores = Add(scores, InsertAxes(hidden(LessThan(slot, InsertAxes(after.Held, -1)), scores.DType()), 1, 1))
 	weights := Exp(Sub(scores, StopGradient(ReduceAndKeep(scores, ReduceMax, -1))))
 	read := Einsum("bhrj,bhjv->bhrv", weights, TransposeAllAxes(after.Values, 0, 2, 1, 3))
 	y := Reshape(Div(read, ReduceAndKeep(weights, ReduceSum, -1)), d.Batch, 1, d.Heads, d.Value)
@@ -115,16 +111,21 @@ func newSeen(op Operands, d Dims) seen {
 	if op.Cache != nil {
 		room = op.Cache.Keys.Shape().Dim(1)
 		slot := Iota(g, shapes.Make(dtypes.Int32, d.Batch, room), 1)
-		used := LessThan(slot, BroadcastToShape(InsertAxes(op.Cache.Held, -1), slot.Shape()))
+		used := LessThan(slot, InsertAxes(op.Cache.Held, -1))
 		s.column = Concatenate([]*Node{Where(used, ZerosLike(slot), Neg(OnesLike(slot))), s.row}, 1)
 	}
 	s.index = AddScalar(Iota(g, shapes.Make(dtypes.Int32, 1, 1, room+d.Tokens), 2), -room)
 	return s
 }
 
-// mask [batch, i, j] for queries of documents row [batch, i] at index [1, i, 1].
-func (seen) mask(row, index, column, keys *Node) *Node {
-	return LogicalAnd(Equal(InsertAxes(row, -1), InsertAxes(column, 1)), LessOrEqual(keys, index))
+// mask [batch, i, j] for queries of documents row [batch, i] at index [1, i, 1] is what scores get, see hidden.
+func (seen) mask(row, index, column, keys *Node, dtype dtypes.DType) *Node {
+	return hidden(LogicalAnd(Equal(InsertAxes(row, -1), InsertAxes(column, 1)), LessOrEqual(keys, index)), dtype)
+}
+
+// hidden is 0 where a key is seen and so far below any score elsewhere that its weight is 0.
+func hidden(seen *Node, dtype dtypes.DType) *Node {
+	return MulScalar(OneMinus(ConvertDType(seen, dtype)), -1e30)
 }
 
 // pad appends zeros on axis 1. A padded query reads something, which is cut off again.

@@ -27,6 +27,9 @@ type Operands struct {
 type Result struct {
 	Y     *Node // [batch, tokens, heads, value]
 	State *Node // [batch, heads, key, value]
+
+	c        *chunked
+	entering *Node // [z, key, value]
 }
 
 // Chunk computes the operator in pieces of q tokens, a power of two. With U the rows that the tokens of a chunk read by r
@@ -50,7 +53,7 @@ func Chunk(op Operands, q int) Result {
 	y := Add(c.own, Einsum("zik,zkv->ziv", c.query, entering))
 	y = Reshape(y, c.chunks, d.Batch, d.Heads, q, d.Value)
 	y = Reshape(TransposeAllAxes(y, 1, 0, 3, 2, 4), d.Batch, c.chunks*q, d.Heads, d.Value)
-	return Result{Y: SliceAxis(y, 1, AxisRange(0, d.Tokens)), State: last}
+	return Result{SliceAxis(y, 1, AxisRange(0, d.Tokens)), last, c, entering}
 }
 
 // chunked holds a call cut into chunks; z is chunks, batch and heads in one.
@@ -103,16 +106,16 @@ func (c *chunked) solve(p, r, q, e, k, v, total *Node) {
 	dot := Einsum
 	t := inverse(at(0, 0))
 	readState := dot("zij,zjk->zik", t, r) // U = readState S + readOwn
-	readOwn := dot("zij,zjv->ziv", t, dot("zij,zjv->ziv", at(0, keys), v))
 	c.query = Sub(q, dot("zij,zjk->zik", at(1, 0), readState))
 	g, square := v.Graph(), shapes.Make(dtypes.Int32, c.Key, c.Key)
 	diagonal := ConvertDType(Equal(Iota(g, square, 0), Iota(g, square, 1)), v.DType())
 	c.move = Sub(Mul(InsertAxes(diagonal, 0), total), dot("zjk,zjl->zkl", e, readState))
-	if keys == 0 {
-		change := Sub(v, readOwn)
+	if keys == 0 { // V − U = T (V − R̃ S), without the long sums of U where keys repeat
+		change := dot("zij,zjv->ziv", t, v)
 		c.own, c.add = dot("zij,zjv->ziv", at(1, 0), change), dot("zjk,zjv->zkv", k, change)
 		return
 	}
+	readOwn := dot("zij,zjv->ziv", t, dot("zij,zjv->ziv", at(0, keys), v))
 	c.own = Sub(dot("zij,zjv->ziv", at(1, 1), v), dot("zij,zjv->ziv", at(1, 0), readOwn))
 	c.add = Sub(dot("zjk,zjv->zkv", k, v), dot("zjk,zjv->zkv", e, readOwn))
 }
