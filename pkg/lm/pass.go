@@ -38,7 +38,7 @@ type PassInput struct {
 	Cuts      []int // ascending positions where the graph is cut and the state carried over
 	Ends      []int // ascending positions for the probes of states
 	Probes    []string
-	Cotangent *tensors.Tensor // of the last recurrent state, or nil: adds Σ state·cotangent to the objective
+	Cotangent *tensors.Tensor // of the last recurrent state, or of the first positions of a model's first cache, or nil: adds Σ state·cotangent to the objective
 	Gradient  bool            // of the objective, by parameter and by initial state
 }
 
@@ -218,10 +218,14 @@ func (b passBuilder) build(in In, out *Out) {
 	objective := graph.ReduceAllMean(loss)
 	if cotangent := in.Node("cotangent"); cotangent != nil {
 		first, err := StateOf(m, "")
-		if err != nil {
-			panic(err)
+		if err != nil { // a cache
+			first = m.State(1)[0]
 		}
-		objective = graph.Add(objective, graph.ReduceAllSum(graph.Mul(state[first.Name], cotangent)))
+		last := state[first.Name]
+		if at := first.Along(Position); first.Grows {
+			last = graph.SliceAxis(last, at, graph.AxisRange(0, cotangent.Shape().Dim(at)))
+		}
+		objective = graph.Add(objective, graph.ReduceAllSum(graph.Mul(last, cotangent)))
 	}
 	out.Put("loss", loss)
 	out.Put("objective", objective)

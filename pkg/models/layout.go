@@ -19,7 +19,8 @@ type Layout struct {
 	Read         func(dir string) (lm.Config, map[string]*checkpoint.Tensor, error)
 	Config       func(config checkpoint.Config) (lm.Config, error) // of config.json alone; nil where it does not say all
 	Write        func(dir string, c lm.Config, tensors map[string]*checkpoint.Tensor, dtype string) error
-	// Tensor names the tensor of a parameter in one layer (layer is −1 for a parameter without layers) and gives its shape.
+	// Tensor names the tensor of a parameter in one layer (layer is −1 for a parameter without layers) and gives its shape; no name: it
+	// has no effect in that layer and is not in files.
 	Tensor func(s lm.Spec, layer int) (name string, dims []int)
 }
 

@@ -69,6 +69,9 @@ func Like(text []byte, m lm.Model) (lm.Config, error) {
 	for _, s := range m.Parameters(1) {
 		tied = tied && s.Role != lm.Head
 	}
+	if with, err := lm.Override(c, fmt.Sprintf(`{"tie_word_embeddings":%v}`, tied)); err == nil {
+		return with, nil
+	}
 	return lm.Override(c, fmt.Sprintf(`{"tied":%v}`, tied))
 }
 
@@ -88,7 +91,11 @@ func layersOf(s lm.Spec) []int {
 func stacked[T any](layout Layout, tensors map[string]*checkpoint.Tensor, s lm.Spec, read func(*checkpoint.Tensor) ([]T, error)) ([]T, error) {
 	var all []T
 	for _, layer := range layersOf(s) {
-		name, _ := layout.Tensor(s, layer)
+		name, dims := layout.Tensor(s, layer)
+		if name == "" { // without effect, and not in files
+			all = append(all, make([]T, product(dims))...)
+			continue
+		}
 		t := tensors[name]
 		if t == nil {
 			return nil, fmt.Errorf("tensor %s is missing", name)
@@ -100,6 +107,14 @@ func stacked[T any](layout Layout, tensors map[string]*checkpoint.Tensor, s lm.S
 		all = append(all, v...)
 	}
 	return all, nil
+}
+
+func product(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
 }
 
 // Save writes one replica as a model folder: layout Default or one of the architecture's, dtype "F32", "BF16", "F16".
@@ -135,8 +150,9 @@ func Names(m lm.Model, s lm.Spec) (names []string) {
 		return nil
 	}
 	for _, layer := range layersOf(s) {
-		name, _ := layout.Tensor(s, layer)
-		names = append(names, name)
+		if name, _ := layout.Tensor(s, layer); name != "" {
+			names = append(names, name)
+		}
 	}
 	return names
 }
@@ -148,6 +164,9 @@ func split[T float32 | float64](layout Layout, m lm.Model, values map[string][]T
 		for i, layer := range layers {
 			size := len(v) / len(layers)
 			name, dims := layout.Tensor(s, layer)
+			if name == "" {
+				continue
+			}
 			t, err := from(slices.Clone(dims), v[i*size:][:size])
 			if err != nil {
 				return nil, fmt.Errorf("tensor %s: %w", name, err)

@@ -38,11 +38,12 @@ type Batch struct {
 	Params                map[string]*Node // those without layers, outside the loop
 	Rows, Tokens, Replica int              // sequences, tokens of each, replicas
 	Gate, Products        dtypes.DType     // of parameters, norms and states; of products
+	Fresh                 bool             // see lm.Call: states are zeros, and nobody asks for those after the tokens
 }
 
 // batch reads the sizes of a call.
 func (s Layers) batch(call lm.Call) *Batch {
-	b := &Batch{Options: call.Options, Model: s.Model, Params: call.Params, Replica: max(call.Replicas, 1)}
+	b := &Batch{Options: call.Options, Model: s.Model, Params: call.Params, Replica: max(call.Replicas, 1), Fresh: call.Fresh && call.State == nil}
 	if call.Tokens != nil {
 		if call.Tokens.Rank() != 2 || call.Tokens.DType() != dtypes.Int32 {
 			panic(fmt.Errorf("%s: tokens are %s, must be int32 [batch, tokens]", s.Model.Name(), call.Tokens.Shape()))
@@ -184,7 +185,11 @@ func (r *run) states() (all []*Node) {
 		n := r.call.State[s.Name]
 		switch {
 		case r.call.State == nil:
-			n = Zeros(r.call.Tokens.Graph(), shapes.Make(r.batch.Gate, s.Dims...))
+			dims := slices.Clone(s.Dims)
+			if s.Grows && !r.batch.Fresh {
+				dims[s.Along(lm.Position)] = max(r.batch.Tokens, dims[s.Along(lm.Position)])
+			}
+			n = Zeros(r.call.Tokens.Graph(), shapes.Make(r.batch.Gate, dims...))
 		case n == nil:
 			panic(fmt.Errorf("%s: state %s is missing", r.Model.Name(), s.Name))
 		case !s.Fits(n.Shape().Dimensions):
@@ -238,6 +243,7 @@ func (r *run) body(it *xla.Iter, carry, rows, consts []*Node) (next, ys []*Node)
 		l.state[s.Name], l.after[s.Name] = states[i], states[i]
 	}
 	next = []*Node{r.Block(l, carry[0])}
+	l.Probe(lm.Residual, func() *Node { return next[0] })
 	for _, name := range r.passed {
 		next = append(next, l.passed[name])
 	}

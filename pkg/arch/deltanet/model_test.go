@@ -1,0 +1,34 @@
+package deltanet_test
+
+import (
+	"testing"
+
+	"stuffed/pkg/arch/archtest"
+	"stuffed/pkg/arch/deltanet"
+	"stuffed/pkg/arch/fla"
+	"stuffed/xla"
+)
+
+// TestReference recomputes a model whose logits, states and gradients were made by a loop over tokens in float64.
+func TestReference(t *testing.T) {
+	c, err := deltanet.FromKeys(archtest.Keys(t, "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archtest.Fixture{Dir: "testdata", Model: deltanet.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
+}
+
+// TestConsistent holds the model to itself.
+func TestConsistent(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := deltanet.Default(16, 2, 13)
+	c.Width, c.Heads, c.Vocab, c.Intermediate, c.Chunk = 16, 2, 13, 8, 4
+	archtest.Consistent(t, d, c)
+}

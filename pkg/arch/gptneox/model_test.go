@@ -1,0 +1,35 @@
+package gptneox_test
+
+import (
+	"testing"
+
+	"stuffed/pkg/arch/archtest"
+	"stuffed/pkg/arch/gptneox"
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+// TestReference recomputes a model whose logits, caches and gradients were made by a loop over tokens in float64.
+func TestReference(t *testing.T) {
+	c, err := gptneox.FromKeys(archtest.Keys(t, "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archtest.Fixture{Dir: "testdata", Model: gptneox.Model{Config: c}, Tensor: gptneox.Tensor, Device: d,
+		Probes: map[string]string{"hidden.layers": lm.Residual}}.Check(t)
+}
+
+// TestConsistent holds the model to itself.
+func TestConsistent(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := gptneox.Default(16, 2, 13)
+	c.Width, c.Heads, c.Vocab, c.Intermediate = 16, 2, 13, 8
+	archtest.Consistent(t, d, c)
+}
