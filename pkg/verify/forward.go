@@ -26,7 +26,7 @@ type run struct {
 }
 
 // special prefixes are no runs of their own.
-var special = map[string]bool{"cont.": true, "greedy.": true, "group_norm.": true}
+var special = map[string]bool{"cont.": true, "greedy.": true, "group_norm.": true, "pth_eps64.": true}
 
 // runs lists the sets of tokens of the references: prefix.input_ids each, and input_ids alone.
 func (m *model) runs() (runs []run) {
@@ -35,7 +35,7 @@ func (m *model) runs() (runs []run) {
 		if !isIDs || special[prefix] || prefix != "" && !strings.HasSuffix(prefix, ".") {
 			continue
 		}
-		r := run{prefix: prefix, cotangent: m.truth[prefix+"grad_out_state"], gradient: prefix == "" && m.gradients != nil}
+		r := run{prefix: prefix, cotangent: m.truth[prefix+cotangent], gradient: prefix == "" && m.gradients != nil}
 		rows, err := rowsOf(m.truth[name])
 		if err == nil && m.truth[prefix+"cu_seqlens"] != nil {
 			r.documents, err = whole(m.truth[prefix+"cu_seqlens"])
@@ -48,7 +48,7 @@ func (m *model) runs() (runs []run) {
 		for _, n := range sorted(m.truth) {
 			if base, ok := strings.CutPrefix(n, prefix); ok && m.computed(base) {
 				r.wanted = append(r.wanted, base)
-				r.gradient = r.gradient || strings.HasPrefix(base, "grad_") && base != "grad_out_state"
+				r.gradient = r.gradient || strings.HasPrefix(base, "grad_") && base != cotangent
 			}
 		}
 		if len(rows) > 0 && len(rows[0]) > 0 && (len(r.wanted) > 0 || r.gradient) {
@@ -58,7 +58,7 @@ func (m *model) runs() (runs []run) {
 	return runs
 }
 
-var plainNames = []string{"logits", "hidden.embed", "hidden.layers", "hidden.final_norm", "loss.per_token", "loss.mean", "stats.mean", "stats.var",
+var plainNames = []string{"logits", "hidden.embed", "hidden.pre_ln", "hidden.layers", "hidden.final_norm", "loss.per_token", "loss.mean", "stats.mean", "stats.var",
 	"stats.absmax", "stats.delta", "stats.log_decay", "objective"}
 
 // computed reports whether a run computes a tensor of this name.
@@ -91,7 +91,7 @@ func (m *model) described(name string) bool {
 		prefix = first + "."
 	}
 	base := strings.TrimPrefix(name, prefix)
-	if m.computed(base) || slices.Contains([]string{"input_ids", "cu_seqlens", "grad_out_state"}, base) {
+	if m.computed(base) || slices.Contains([]string{"input_ids", "cu_seqlens", cotangent, "position0"}, base) {
 		return true
 	}
 	for _, s := range m.model32().State(1) {
@@ -116,10 +116,10 @@ func (m *model) verifyRun(r run) {
 		for _, base := range r.wanted {
 			v, ok := results[i].values[base]
 			if !ok {
-				m.result(m.folder, r.prefix+base, how, fmt.Errorf("has no value for these inputs"))
+				m.result(m.folder, m.label(r.prefix+base), how, fmt.Errorf("has no value for these inputs"))
 				continue
 			}
-			m.check(r.prefix+base, how, dtype, v.flat, v.shape)
+			m.check(r.prefix+base, how, dtype, v)
 		}
 		if r.prefix == "" && m.gradients != nil {
 			m.checkGradients(results[i].values, dtype)
@@ -160,8 +160,10 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 			probe(name)
 		}
 		switch base {
-		case "hidden.embed", "hidden.layers":
-			probe(lm.Residual, "mixer_out")
+		case "hidden.layers":
+			probe(lm.Residual)
+		case "hidden.pre_ln": // what enters block 0
+			probe(lm.Residual, "mixer_out", "ffn_out")
 		case "stats.delta":
 			probe(lm.Delta)
 		case "stats.log_decay":
@@ -195,7 +197,9 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 	}
 	if r.documents != nil {
 		for _, s := range m.model32().State(1) {
-			probe(lm.Of(lm.States, m.model32(), s.Name))
+			if name := lm.Of(lm.States, m.model32(), s.Name); lm.HasProbe(m.model32(), name) {
+				probe(name)
+			}
 		}
 		for _, end := range r.documents[1:] {
 			in.Ends = append(in.Ends, end-1)
@@ -206,6 +210,9 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 		return outcome{err: err}
 	}
 	values, err := m.name(out, r.documents != nil)
+	if err == nil && slices.Contains(r.wanted, "hidden.embed") {
+		values["hidden.embed"], err = m.embedded(r, m.weights[dtype])
+	}
 	if err == nil && apart {
 		values["stats.absmax"], err = m.absmax(r, dtype, state)
 	}
@@ -282,12 +289,12 @@ func (m *model) name(out lm.PassOutput, packed bool) (map[string]value, error) {
 			}
 		}
 	}
-	if mixed := values["layer0.mixer_out"].flat; mixed != nil && residual.flat != nil { // what enters block 0
-		embedded := slices.Clone(residual.flat[:len(mixed)])
-		for i := range embedded {
-			embedded[i] -= mixed[i]
+	if mixed, ffn := values["layer0.mixer_out"].flat, values["layer0.ffn_out"].flat; ffn != nil && residual.flat != nil {
+		entered := slices.Clone(residual.flat[:len(mixed)])
+		for i := range entered {
+			entered[i] -= mixed[i] + ffn[i]
 		}
-		values["hidden.embed"] = value{embedded, residual.shape[1:]}
+		values["hidden.pre_ln"] = value{entered, residual.shape[1:]}
 	}
 	return values, failure
 }
@@ -417,7 +424,7 @@ func (m *model) verifyPieces(r run) {
 		}
 		for _, base := range r.wanted {
 			if v, ok := values[base]; ok {
-				m.check(r.prefix+base, way.how, dtypes.Float32, v.flat, v.shape)
+				m.check(r.prefix+base, way.how, dtypes.Float32, v)
 			}
 		}
 	}

@@ -37,10 +37,8 @@ type tolerance struct {
 }
 
 type caseRecord struct {
-	Evidence struct {
-		Y, State tolerance
-		Grad     map[string]tolerance
-	} `json:"evidence"`
+	Evidence  map[string]json.RawMessage `json:"evidence"` // tolerance by output, see caseRecord.tolerance
+	Normalise bool                       `json:"qk_l2norm"`
 }
 
 type trainRecord struct {

@@ -26,6 +26,8 @@ type model struct {
 	gradients map[string]*checkpoint.Tensor
 	training  map[string]*checkpoint.Tensor
 
+	called map[string]string // references as files call them, where that is not the model's name, see rename
+
 	gradientsTrue bool // computed in float64
 }
 
@@ -55,6 +57,7 @@ func (v *verifier) model(dir string, names []string, ev evidence) {
 		v.note(dir, "references", "none here or in the folder above: only the loading was checked")
 		return
 	}
+	m.rename()
 	m.chooseNorm()
 	for _, run := range m.runs() {
 		if v.ctx.Err() != nil {
@@ -62,7 +65,7 @@ func (v *verifier) model(dir string, names []string, ev evidence) {
 		}
 		m.verifyRun(run)
 	}
-	for _, step := range []func(*model){(*model).verifyGroupNorm, (*model).verifyContinuation, (*model).verifyGreedy, (*model).verifyTraining} {
+	for _, step := range []func(*model){(*model).verifyGroupNorm, (*model).verifyHeadNorm, (*model).verifyContinuation, (*model).verifyGreedy, (*model).verifyTraining} {
 		if v.ctx.Err() != nil {
 			return
 		}
@@ -70,7 +73,7 @@ func (v *verifier) model(dir string, names []string, ev evidence) {
 	}
 	for _, name := range sorted(m.truth) {
 		if !m.described(name) {
-			v.note(dir, name, "is not a tensor that the fixtures describe; not checked")
+			v.note(dir, m.label(name), "is not a tensor that the fixtures describe; not checked")
 		}
 	}
 }
@@ -286,11 +289,11 @@ func (m *model) runner() *lm.Runner {
 
 // check compares a result with a reference: float32 within the fixture's tolerance, float64 strictly where the
 // reference was computed in float64.
-func (m *model) check(name, how string, dtype dtypes.DType, got []float64, shape []int) {
+func (m *model) check(name, how string, dtype dtypes.DType, got value) {
 	reference := m.truth[name]
 	want, err := reference.Float64s()
 	if err != nil {
-		m.result(m.folder, name, how, err)
+		m.result(m.folder, m.label(name), how, err)
 		return
 	}
 	allowed := strict(reference, want)
@@ -299,9 +302,10 @@ func (m *model) check(name, how string, dtype dtypes.DType, got []float64, shape
 		if g := m.golden[name]; g != nil && g != reference {
 			golden, _ = g.Float64s()
 		}
-		allowed = m.evidence.allowed(name, want, golden)
+		allowed = m.evidence.allowed(m.label(name), want, golden)
 	}
-	m.result(m.folder, name, how, compare(got, shape, want, reference.Shape, allowed))
+	got = m.fit(name, got, reference.Shape)
+	m.result(m.folder, m.label(name), how, compare(got.flat, got.shape, want, reference.Shape, allowed))
 }
 
 // isTrue reports whether a reference is of float64: all of a truth file, and of the others what no other
@@ -325,26 +329,41 @@ func (m *model) isTrue(name string) bool {
 
 // state reads an initial state of the references; nil where there is none.
 func (m *model) state(prefix string, batch int, dtype dtypes.DType) (lm.State, error) {
-	values := map[string][]float64{}
+	state, given, held := lm.ZeroState(m.model32(), batch, dtype), false, 0
 	for _, spec := range m.model32().State(batch) {
 		name := prefix + spec.Name + "0"
 		t := m.truth[name]
 		if t == nil {
 			continue
 		}
-		if !slices.Equal(t.Shape, spec.Dims) {
-			return nil, fmt.Errorf("%s has shape %v, must be %v", name, t.Shape, spec.Dims)
+		if !spec.Fits(t.Shape) {
+			return nil, fmt.Errorf("%s has shape %v, must be %v", m.label(name), t.Shape, spec.Dims)
+		}
+		if spec.Grows {
+			held = t.Shape[spec.Along(lm.Position)]
 		}
 		v, err := t.Float64s()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", m.label(name), err)
 		}
-		values[spec.Name] = v
+		if state[spec.Name], err = lm.FromDoubles(v, dtype, t.Shape...); err != nil {
+			return nil, err
+		}
+		given = true
 	}
-	if len(values) == 0 {
+	if !given {
 		return nil, nil
 	}
-	return lm.StateFrom(m.model32(), batch, dtype, values)
+	for _, spec := range m.model32().State(batch) { // the caches of references are full
+		if spec.Role == lm.Length {
+			counts := slices.Repeat([]float64{float64(held)}, spec.Size())
+			var err error
+			if state[spec.Name], err = lm.FromDoubles(counts, dtype, spec.Dims...); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return state, nil
 }
 
 func sorted(m map[string]*checkpoint.Tensor) (names []string) {

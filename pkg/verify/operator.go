@@ -19,7 +19,7 @@ import (
 // isOperatorCase reports whether a file holds a bare case of the operator.
 func isOperatorCase(path string) bool {
 	file, err := readTensors(path)
-	return err == nil && holdsOperator(file)
+	return err == nil && (holdsOperator(file) || kindOf(file) != nil)
 }
 
 func holdsOperator(file map[string]*checkpoint.Tensor) bool {
@@ -45,6 +45,10 @@ func (v *verifier) operator(dir, name string, ev evidence) {
 		}
 		return
 	}
+	if k := kindOf(file); k != nil {
+		v.opCase(dir, name, *k, file, ev)
+		return
+	}
 	if !holdsOperator(file) {
 		return
 	}
@@ -54,7 +58,7 @@ func (v *verifier) operator(dir, name string, ev evidence) {
 		return
 	}
 	stem := strings.TrimSuffix(name, ".safetensors")
-	known := ev.Cases[stem].Evidence
+	record := ev.Cases[stem]
 	check := func(output, how string, values []float64, shape []int, route string) {
 		reference := file[output]
 		if reference == nil {
@@ -65,10 +69,7 @@ func (v *verifier) operator(dir, name string, ev evidence) {
 			v.result(dir, stem+" "+output, how, err)
 			return
 		}
-		t := map[string]tolerance{"y": known.Y, "state": known.State}[output]
-		if input, ok := strings.CutPrefix(output, "grad."); ok {
-			t = known.Grad[input]
-		}
+		t := record.tolerance(output)
 		allowed := t.Suggested
 		if route == "step" {
 			allowed = max(allowed, t.Sequential)

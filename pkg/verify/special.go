@@ -44,6 +44,29 @@ func (m *model) verifyGroupNorm() {
 	m.verifyRun(r)
 }
 
+// verifyHeadNorm recomputes pth_eps64.logits: RWKV-7 with the ε of its heads' norm that BlinkDL's code fixes.
+func (m *model) verifyHeadNorm() {
+	const prefix = "pth_eps64."
+	ids := m.truth["input_ids"]
+	if m.truth[prefix+"logits"] == nil || ids == nil {
+		return
+	}
+	before := m.config
+	fixed, err := lm.Override(m.config, `{"group_norm_eps":64e-5}`)
+	if err != nil {
+		m.result(m.folder, prefix+"logits", "", err)
+		return
+	}
+	m.use(fixed)
+	defer m.use(before)
+	rows, err := rowsOf(ids)
+	if err != nil {
+		m.result(m.folder, "input_ids", "", err)
+		return
+	}
+	m.verifyRun(run{prefix: prefix, rows: rows, wanted: []string{"logits"}})
+}
+
 // verifyContinuation prefills cont.split tokens, carries both states and feeds the rest.
 func (m *model) verifyContinuation() {
 	ids, at := m.truth["input_ids"], m.truth["cont.split"]
@@ -115,7 +138,7 @@ func (m *model) checkAll(values map[string]value, how string, dtype dtypes.DType
 	}
 	for _, name := range sorted(m.truth) {
 		if v, ok := values[name]; ok {
-			m.check(name, how, dtype, v.flat, v.shape)
+			m.check(name, how, dtype, v)
 		}
 	}
 }
