@@ -237,5 +237,20 @@ func counted(_ *testing.T, r Record) Answer {
 	return Answer{Text: strings.Join(words[:len(r.Parts)], ", ")}
 }
 
-func quoted(*testing.T, Record) Answer { return Answer{} }
-func named(*testing.T, Record) Answer  { return Answer{} }
+// quoted finds the quotation in the text before it.
+func quoted(t *testing.T, r Record) Answer {
+	text, cue, ok := strings.Cut(question(r), "\n\nIt says: ")
+	for more := ok; more; { // the text may hold the phrase itself
+		var next string
+		if _, next, more = strings.Cut(cue, "\n\nIt says: "); more {
+			text, cue = text+cue, next
+		}
+	}
+	at := strings.Index(text, cue)
+	if at < 0 || strings.Count(text, cue) != 1 {
+		t.Fatalf("%q stands %d times in the text", cue, strings.Count(text, cue))
+	}
+	return Answer{Text: text[at+len(cue):][:len(r.Answer)]}
+}
+
+var named = quoted

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"stuffed/datasets"
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/eval"
+	"stuffed/pkg/longtext"
 	"stuffed/pkg/notebook"
 	"stuffed/pkg/task"
 )
@@ -21,7 +23,7 @@ func init() { commands = append(commands, taskCommand) }
 
 func taskCommand() *cobra.Command {
 	c := &cobra.Command{Use: "task", Short: "Tasks that measure what a model remembers"}
-	c.AddCommand(taskList(), taskWrite(), taskRun(), taskScore())
+	c.AddCommand(taskList(), taskWrite(), taskRun(), taskAsk(), taskScore())
 	return c
 }
 
@@ -211,8 +213,62 @@ func runTask(ctx context.Context, m modelFlags, t taskFlags, settings []string, 
 	return notebook.Table(sum.Without("member"), map[string]string{"length": "tokens", "loss": "nats"})
 }
 
+// taskAsk puts the questions of a published benchmark's file to a model.
+func taskAsk() *cobra.Command {
+	var m modelFlags
+	var q eval.LongText
+	var input, format, name, length, output string
+	c := &cobra.Command{
+		Use:   "ask --model DIR --input FILE --format FORMAT --output R.parquet",
+		Short: "Ask a model the questions of a published benchmark of long texts",
+		Long: `Reads a file as its authors distribute it, lets the model go on after context and question, and scores what it wrote as their
+program does. Where a prompt is longer than --length tokens its middle is left out. Columns: format, task, id, tokens (read),
+cut (tokens left out), output, score. Models of the size that this program trains are at the floor of these tasks.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if q.Length, err = prompt.ParseLength(length); err != nil {
+				return err
+			}
+			items, err := longtext.Read(input, format, name)
+			if err != nil {
+				return err
+			}
+			model, err := m.open()
+			if err != nil {
+				return err
+			}
+			rows, err := eval.LongTextFile(c.Context(), model, items, input, q, output)
+			if err != nil {
+				return err
+			}
+			scores, err := rows.Float("score")
+			if err != nil {
+				return err
+			}
+			sum := 0.0
+			for _, s := range scores {
+				sum += s
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%d items, score %.4f\n", len(scores), sum/float64(len(scores)))
+			return err
+		},
+	}
+	m.add(c.Flags())
+	f := c.Flags()
+	f.StringVar(&input, "input", "", "file of the benchmark (JSON lines)")
+	f.StringVar(&format, "format", "", strings.Join(longtext.Formats(), ", "))
+	f.StringVar(&name, "name", "", "task within the benchmark (default: the file's name)")
+	f.StringVar(&length, "length", "32K", "tokens of a prompt at most")
+	f.IntVar(&q.Generate, "generate", 64, "tokens that the model writes")
+	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
+	for _, name := range []string{"model", "input", "format", "output"} {
+		cobra.CheckErr(c.MarkFlagRequired(name))
+	}
+	return c
+}
+
 func taskScore() *cobra.Command {
-	var input, answers string
+	var input, answers, format, name string
 	c := &cobra.Command{
 		Use:   "score --input T.jsonl --answers A.jsonl",
 		Short: "Score a file of answers",
@@ -221,7 +277,13 @@ and by group as JSON. Accuracy is the share of right ids, or of the parts of the
 case; exact is the share of records that are right as a whole.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := task.ScoreFiles(input, answers)
+			var s any
+			var err error
+			if format == "" {
+				s, err = task.ScoreFiles(input, answers)
+			} else {
+				s, err = longtext.ScoreFiles(input, format, name, answers)
+			}
 			if err != nil {
 				return err
 			}
@@ -230,6 +292,8 @@ case; exact is the share of records that are right as a whole.`,
 			return e.Encode(s)
 		},
 	}
+	c.Flags().StringVar(&format, "format", "", "of a published benchmark's file instead: "+strings.Join(longtext.Formats(), ", ")+"; scored as its program does")
+	c.Flags().StringVar(&name, "name", "", "with --format: the task within the benchmark (default: the file's name)")
 	c.Flags().StringVar(&input, "input", "", "records, as stuffed task write makes them")
 	c.Flags().StringVar(&answers, "answers", "", "answers, one line per record")
 	for _, name := range []string{"input", "answers"} {

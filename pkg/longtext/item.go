@@ -1,0 +1,298 @@
+// Package longtext reads the files of published benchmarks of long texts, as their authors distribute them, and scores
+// answers as their programs do: InfiniteBench (arXiv 2402.13718), LooGLE (arXiv 2311.04939), LongBench (arXiv 2308.14508)
+// and what RULER's own program writes (arXiv 2404.06654). Nothing of them is shipped.
+//
+// Where a prompt is longer than a model may read, the middle of it is left out: the first and the last half of the tokens
+// allowed stay, as all four do.
+package longtext
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Item is one question about one text.
+type Item struct {
+	Format   string   `json:"format"`
+	Task     string   `json:"task"` // name of the task within its benchmark
+	ID       string   `json:"id"`
+	Context  string   `json:"context"`
+	Question string   `json:"question"` // empty where the context ends with it
+	Answers  []string `json:"answers"`  // any of them, or all under RULER's rule
+	Options  []string `json:"options,omitempty"`
+}
+
+// Prompt is the text that a model continues.
+func (i Item) Prompt() string {
+	if i.Question == "" {
+		return i.Context
+	}
+	return i.Context + "\n\n" + i.Question
+}
+
+// Formats are the names that Read knows.
+func Formats() []string { return []string{"infinitebench", "longbench", "loogle", "ruler"} }
+
+// readers turn one line into items.
+var readers = map[string]func(line []byte, task string, number int) ([]Item, error){
+	"infinitebench": infiniteBench, "longbench": longBench, "loogle": looGLE, "ruler": ruler,
+}
+
+// Read reads a file of JSON lines. Task names the task within the benchmark; empty: the file's name without its extension, or
+// what the lines say.
+func Read(path, format, task string) ([]Item, error) {
+	read := readers[format]
+	if read == nil {
+		return nil, fmt.Errorf("format %q is not one of %s", format, strings.Join(Formats(), ", "))
+	}
+	if task == "" {
+		task = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	}
+	var all []Item
+	err := lines(path, func(line []byte, number int) error {
+		items, err := read(line, task, number)
+		all = append(all, items...)
+		return err
+	})
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("%s: no items", filepath.Base(path))
+	}
+	return all, err
+}
+
+// lines hands out the JSON values of a file, numbered from 1.
+func lines(path string, each func(line []byte, number int) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d := json.NewDecoder(bufio.NewReaderSize(f, 1<<20))
+	for n := 1; ; n++ {
+		var raw json.RawMessage
+		if err := d.Decode(&raw); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("%s, line %d: %w", filepath.Base(path), n, err)
+		}
+		if err := each(raw, n); err != nil {
+			return fmt.Errorf("%s, line %d: %w", filepath.Base(path), n, err)
+		}
+	}
+}
+
+// texts is a JSON value that is a text, a number, or a list of such.
+type texts []string
+
+func (t *texts) UnmarshalJSON(data []byte) error {
+	var list []any
+	if err := json.Unmarshal(data, &list); err != nil {
+		var one any
+		if err := json.Unmarshal(data, &one); err != nil {
+			return err
+		}
+		list = []any{one}
+	}
+	for _, v := range list {
+		switch v := v.(type) {
+		case nil:
+		case string:
+			*t = append(*t, v)
+		case float64:
+			*t = append(*t, strconv.FormatFloat(v, 'f', -1, 64))
+		default:
+			return fmt.Errorf("%v is neither text nor number", v)
+		}
+	}
+	return nil
+}
+
+func infiniteBench(line []byte, task string, number int) ([]Item, error) {
+	var l struct {
+		ID      texts  `json:"id"`
+		Context string `json:"context"`
+		Input   string `json:"input"`
+		Answer  texts  `json:"answer"`
+		Options texts  `json:"options"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	if l.Context == "" && l.Input == "" || len(l.Answer) == 0 {
+		return nil, fmt.Errorf("wants context, input and answer")
+	}
+	i := Item{"infinitebench", task, name(l.ID, number), l.Context, l.Input, l.Answer, l.Options}
+	if choice := slices.Index(l.Options, first(l.Answer)); choice >= 0 && len(l.Answer) == 1 {
+		i.Answers = append(i.Answers, string(rune('A'+choice)))
+	}
+	return []Item{i}, nil
+}
+
+func longBench(line []byte, task string, number int) ([]Item, error) {
+	var l struct {
+		ID      string `json:"_id"`
+		Dataset string `json:"dataset"`
+		Context string `json:"context"`
+		Input   string `json:"input"`
+		Answers texts  `json:"answers"`
+		Classes texts  `json:"all_classes"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	if l.Context == "" || len(l.Answers) == 0 {
+		return nil, fmt.Errorf("wants context and answers")
+	}
+	if l.Dataset != "" {
+		task = strings.TrimSuffix(l.Dataset, "_e")
+	}
+	return []Item{{"longbench", task, name(texts{l.ID}, number), l.Context, l.Input, l.Answers, l.Classes}}, nil
+}
+
+// looGLE has all questions about a text in one line, as a list or as the text of a Python list.
+func looGLE(line []byte, task string, number int) ([]Item, error) {
+	var l struct {
+		Input  string          `json:"input"`
+		Title  string          `json:"title"`
+		Pairs  json.RawMessage `json:"qa_pairs"`
+		Output texts           `json:"output"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	if l.Input == "" {
+		return nil, fmt.Errorf("wants input")
+	}
+	pairs := l.Pairs
+	var text string
+	if json.Unmarshal(l.Pairs, &text) == nil {
+		pairs = nil
+		if text != "" && text != "none" {
+			var err error
+			if pairs, err = pythonJSON(text); err != nil {
+				return nil, fmt.Errorf("qa_pairs: %w", err)
+			}
+		}
+	}
+	if pairs == nil {
+		if len(l.Output) == 0 {
+			return nil, fmt.Errorf("wants qa_pairs or output")
+		}
+		return []Item{{"loogle", task, name(texts{l.Title}, number), l.Input, "", l.Output, nil}}, nil
+	}
+	var questions []struct {
+		Q string          `json:"Q"`
+		A json.RawMessage `json:"A"`
+	}
+	if err := json.Unmarshal(pairs, &questions); err != nil {
+		return nil, fmt.Errorf("qa_pairs: %w", err)
+	}
+	var items []Item
+	for k, q := range questions {
+		answer := string(q.A) // of the cloze an object
+		var plain string
+		if json.Unmarshal(q.A, &plain) == nil {
+			answer = plain
+		}
+		items = append(items, Item{"loogle", task, fmt.Sprintf("%s %d", name(texts{l.Title}, number), k), l.Input, q.Q, []string{answer}, nil})
+	}
+	return items, nil
+}
+
+// pythonJSON rewrites the literals of Python (quotes of either kind, True, False, None) as JSON.
+func pythonJSON(text string) (json.RawMessage, error) {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c == '\'' || c == '"':
+			end := i + 1
+			for end < len(text) && text[end] != c {
+				if text[end] == '\\' {
+					end++
+				}
+				end++
+			}
+			if end >= len(text) {
+				return nil, fmt.Errorf("a text that begins at byte %d has no end", i)
+			}
+			body := strings.NewReplacer(`\'`, `'`, `\"`, `\"`, `"`, `\"`, `\x`, `\u00`, "\n", `\n`, "\t", `\t`).Replace(text[i+1 : end])
+			b.WriteString(`"` + body + `"`)
+			i = end + 1
+		default:
+			literal := false
+			for python, js := range map[string]string{"True": "true", "False": "false", "None": "null"} {
+				if strings.HasPrefix(text[i:], python) {
+					b.WriteString(js)
+					i, literal = i+len(python), true
+					break
+				}
+			}
+			if !literal {
+				b.WriteByte(c)
+				i++
+			}
+		}
+	}
+	raw := json.RawMessage(b.String())
+	if !json.Valid(raw) {
+		return nil, fmt.Errorf("it is neither JSON nor a Python list of literals")
+	}
+	return raw, nil
+}
+
+func ruler(line []byte, task string, number int) ([]Item, error) {
+	var l struct {
+		Index   texts  `json:"index"`
+		Input   string `json:"input"`
+		Outputs texts  `json:"outputs"`
+		Prefix  string `json:"answer_prefix"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	if l.Input == "" || len(l.Outputs) == 0 {
+		return nil, fmt.Errorf("wants input and outputs")
+	}
+	return []Item{{"ruler", task, name(l.Index, number), l.Input + l.Prefix, "", l.Outputs, nil}}, nil
+}
+
+func name(id texts, number int) string {
+	if len(id) == 0 || id[0] == "" {
+		return fmt.Sprint("line ", number)
+	}
+	return id[0]
+}
+
+func first(t texts) string { return t[0] }
+
+// Encoder turns text into ids.
+type Encoder interface {
+	Encode(text string) ([]int, error)
+}
+
+// Tokens encodes a prompt and, where it has more than most tokens, leaves out its middle.
+func Tokens(enc Encoder, prompt string, most int) ([]int32, error) {
+	if most < 2 {
+		return nil, fmt.Errorf("length is %d tokens, want 2 or more", most)
+	}
+	ids, err := enc.Encode(prompt)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) > most {
+		ids = slices.Concat(ids[:most/2], ids[len(ids)-(most-most/2):])
+	}
+	out := make([]int32, len(ids))
+	for i, id := range ids {
+		out[i] = int32(id)
+	}
+	return out, nil
+}

@@ -1,0 +1,48 @@
+package longtext
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+)
+
+// Result is the mean score of a file.
+type Result struct {
+	Format string    `json:"format"`
+	Task   string    `json:"task"`
+	Items  int       `json:"items"`
+	Score  float64   `json:"score"`
+	Scores []float64 `json:"scores"` // by item
+}
+
+// ScoreFiles holds answers against the items of a file, one JSON line per item: {"text": "…"}, or the field prediction or pred, as
+// the benchmarks' programs write it.
+func ScoreFiles(input, format, task, answers string) (Result, error) {
+	items, err := Read(input, format, task)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{Format: format, Task: items[0].Task, Items: len(items)}
+	err = lines(answers, func(line []byte, number int) error {
+		var a struct{ Text, Prediction, Pred *string }
+		if err := json.Unmarshal(line, &a); err != nil {
+			return err
+		}
+		if number > len(items) {
+			return fmt.Errorf("%s has only %d items", filepath.Base(input), len(items))
+		}
+		for _, said := range []*string{a.Text, a.Prediction, a.Pred} {
+			if said == nil {
+				continue
+			}
+			s, err := Score(items[number-1], *said)
+			r.Scores, r.Score = append(r.Scores, s), r.Score+s/float64(len(items))
+			return err
+		}
+		return fmt.Errorf("wants text, prediction or pred")
+	})
+	if err == nil && len(r.Scores) != len(items) {
+		err = fmt.Errorf("%s has %d answers to the %d items of %s", filepath.Base(answers), len(r.Scores), len(items), filepath.Base(input))
+	}
+	return r, err
+}
