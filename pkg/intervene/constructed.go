@@ -13,7 +13,7 @@ import (
 
 // Constructed is a model whose state is known in advance, to hold the instruments against. Δ is the same for every token;
 // heads in Never keep everything (log α = 0 to the last bit of float32), the others forget with log α = −Δ·A; nothing is
-// read from the state, so that the loss cannot degrade. On a constant prompt, once the convolution has seen Kernel tokens,
+// read from the state, so that the loss cannot degrade. On a constant prompt, once the window of past inputs is full,
 // with u = Δ x Bᵀ the same for all tokens,
 //
 //	‖h_t‖ = t ‖u‖ for heads in Never,   ‖h_t‖ = ‖u‖ (1 − α^t)/(1 − α) for the others

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/fit"
-	"stuffed/pkg/mamba2"
+	"stuffed/pkg/lm"
 )
 
 func (e evidence) forgetLaw() (Claim, error) {
@@ -144,15 +144,26 @@ var printed = []struct {
 	millions      float64
 }{{"36.4M", 6, 512, 0.8}, {"47.0M", 12, 512, 1.6}, {"84.6M", 12, 768, 2.4}, {"130M", 24, 768, 4.8}, {"370M", 48, 1024, 12.9}, {"780M", 48, 1536, 19.3}}
 
+// shape is the paper's architecture with some fields changed.
+func shape(fields string) (lm.Config, error) {
+	a, err := lm.ArchitectureOf("")
+	if err != nil {
+		return nil, err
+	}
+	return lm.Override(a.Default(), fields)
+}
+
 func (e evidence) sizes() (Claim, error) {
 	c := Claim{ID: "state sizes", Where: "v2 Table 2", Claim: "scalars of state by model", Paper: "0.8M … 19.3M",
 		Rule: "all printed numbers, cut to one digit, are those of the recurrent and the convolution state together; the paper's text says that the latter is ignored, which none of them bears out"}
 	var said []string
 	alone, together := 0, 0
 	for _, p := range printed {
-		m := mamba2.Default(p.width, p.layers, 16)
-		m.State = 128
-		recurrent, whole := m.StateSize()
+		m, err := shape(fmt.Sprintf(`{"width": %d, "layers": %d, "vocab": 16, "state": 128}`, p.width, p.layers))
+		if err != nil {
+			return c, err
+		}
+		recurrent, whole := m.Sizes().Recurrent, m.Sizes().Carried
 		cut := func(n int) float64 { return math.Floor(float64(n)/1e5) / 10 }
 		if cut(recurrent) == p.millions {
 			alone++

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stuffed/pkg/mamba2"
+	"stuffed/pkg/lm"
 	"stuffed/pkg/models"
 	"stuffed/xla"
 )
@@ -17,7 +17,7 @@ func infoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "info DIR|PRESET|NAME",
 		Short: "Configuration, size, state, memory and time of a model",
-		Long: `Describes a model folder, whose weights it loads and checks, or a preset: ` + strings.Join(mamba2.Presets(), ", ") + `.
+		Long: `Describes a model folder, whose weights it loads and checks, or a preset: ` + strings.Join(lm.Presets(), ", ") + `.
 Of a model on the Hugging Face hub, by its name, the configuration is enough; its weights are checked where they are in the cache.
 
 Memory is estimated: parameters (in training also gradients and moments), states, activations and logits. Times are what products
