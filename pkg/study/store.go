@@ -105,6 +105,8 @@ type rowManifest struct {
 	Seconds float64           `json:"seconds"`
 	Run     any               `json:"run,omitempty"` // device and versions, from the runner
 	Files   map[string]string `json:"files"`         // path → SHA-256
+
+	Dropped map[string]string `json:"dropped,omitempty"` // weights that were there and are kept no longer, see DropWeights
 }
 
 // publish completes the folder dir and makes it the row's. Where the row exists already, the first one stays.
@@ -196,6 +198,9 @@ func (s *Store) Verify(hash string) error {
 	if err != nil {
 		return err
 	}
+	for name := range m.Dropped { // one that an interrupted DropWeights left is no damage
+		delete(have, name)
+	}
 	for name, want := range m.Files {
 		if have[name] != want {
 			return fmt.Errorf("%s: %s is not what the manifest says; %s", dir, name, again)
@@ -205,6 +210,52 @@ func (s *Store) Verify(hash string) error {
 		return fmt.Errorf("%s: the manifest is of row %s with %d files, the folder has %d; %s", dir, m.Hash, len(m.Files), len(have), again)
 	}
 	return nil
+}
+
+// DropWeights removes the kept weights of a finished row, those whose folder is named in except excepted, so that a store can
+// be shipped without them. The manifest keeps their names and hashes.
+func (s *Store) DropWeights(hash string, except ...string) (dropped int, err error) {
+	if err := s.Verify(hash); err != nil {
+		return 0, err
+	}
+	file := filepath.Join(s.RowDir(hash), "manifest.json")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	var m rowManifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return 0, err
+	}
+	for name, sum := range m.Files {
+		parts := strings.Split(name, "/")
+		if len(parts) != 3 || parts[0] != "models" || slices.Contains(except, parts[1]) {
+			continue
+		}
+		if m.Dropped == nil {
+			m.Dropped = map[string]string{}
+		}
+		m.Dropped[name] = sum
+		delete(m.Files, name)
+		dropped++
+	}
+	if dropped == 0 {
+		return 0, nil
+	}
+	if data, err = json.MarshalIndent(m, "", "  "); err != nil {
+		return 0, err
+	}
+	if err := atomic.Bytes(file, append(data, '\n')); err != nil { // from here on the files below are strays, which a second call removes
+		return 0, err
+	}
+	for name := range m.Dropped {
+		if err := os.RemoveAll(filepath.Join(s.RowDir(hash), filepath.FromSlash(name))); err != nil {
+			return 0, err
+		}
+		_ = os.Remove(filepath.Dir(filepath.Join(s.RowDir(hash), filepath.FromSlash(name)))) // the folder, once empty
+	}
+	_ = os.Remove(filepath.Join(s.RowDir(hash), "models"))
+	return dropped, nil
 }
 
 func (s *Store) seconds(hash string) (float64, error) {

@@ -148,3 +148,44 @@ func TestEstimate(t *testing.T) {
 		t.Errorf("%v measured %v", left, measured)
 	}
 }
+
+// weighed leaves the weights of two models beside its tables.
+type weighed struct{ slow }
+
+func (w weighed) Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
+	for _, name := range []string{"zero-0", "zero-1"} {
+		if err := os.MkdirAll(filepath.Join(dir, "models", name), 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "models", name, "model.safetensors"), []byte(name), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return w.slow.Run(ctx, row, dir, report)
+}
+
+func TestDropWeights(t *testing.T) {
+	s, rows := testStore(t, t.TempDir()), testRows(t, 1)
+	if _, err := (&Worker{Store: s, Runner: weighed{}}).Run(context.Background(), rows); err != nil {
+		t.Fatal(err)
+	}
+	hash := rows[0].Hash
+	for i, want := range []int{1, 0} {
+		if n, err := s.DropWeights(hash, "zero-1"); err != nil || n != want {
+			t.Fatalf("call %d removed %d files, want %d: %v", i+1, n, want, err)
+		}
+	}
+	if err := s.Verify(hash); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(s.RowDir(hash), "models", "*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "zero-1" {
+		t.Errorf("%v are left, want zero-1: %v", left, err)
+	}
+	if err := os.Remove(filepath.Join(left[0], "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Verify(hash); err == nil {
+		t.Error("weights that are gone without a word pass")
+	}
+}

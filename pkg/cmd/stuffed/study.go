@@ -46,7 +46,7 @@ of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
 		s, err := study.OpenStore(store)
 		return p, s, rows, err
 	}
-	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyClaims())
+	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyDrop(open), studyClaims())
 	return root
 }
 
@@ -127,6 +127,46 @@ func studyCollect(open opener) *cobra.Command {
 	}
 	c.Flags().StringVar(&output, "output", "", "folder of the tables (default STORE/tables)")
 	c.Flags().StringVar(&models, "models", "", "also copy the weights that rows kept to this folder")
+	return c
+}
+
+func studyDrop(open opener) *cobra.Command {
+	var except []string
+	c := &cobra.Command{
+		Use: "drop PLAN", Short: "Remove kept weights from the finished rows of a store", Args: cobra.ExactArgs(1),
+		Long: `Removes the weights that rows kept, so that tables ship without them; manifests keep their names and hashes.
+--except ROW/MODEL leaves one, for example --except 018b9fc03882/zero-0.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, s, rows, err := open(args[0])
+			if err != nil {
+				return err
+			}
+			status, err := s.Status(rows)
+			if err != nil {
+				return err
+			}
+			files := 0
+			for _, r := range status {
+				if r.State != "done" {
+					continue
+				}
+				var stay []string
+				for _, e := range except {
+					if row, model, _ := strings.Cut(e, "/"); row == r.Hash {
+						stay = append(stay, model)
+					}
+				}
+				n, err := s.DropWeights(r.Hash, stay...)
+				if err != nil {
+					return err
+				}
+				files += n
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d files removed\n", files)
+			return err
+		},
+	}
+	c.Flags().StringSliceVar(&except, "except", nil, "weights that stay, as ROW/MODEL")
 	return c
 }
 
