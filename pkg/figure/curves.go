@@ -28,6 +28,7 @@ type Curves struct {
 	PanelName string `json:"panel_name,omitempty"` // title of a panel with one %s
 	Across    int    `json:"across,omitempty"`     // panels side by side; 0 = 1 in single, 3 or 4 in double width
 	FreeY     bool   `json:"free_y,omitempty"`     // every panel with its own y range
+	Scatter   bool   `json:"scatter,omitempty"`    // every row a point, without lines and bands
 }
 
 func (s Curves) kind() string { return "curves" }
@@ -74,7 +75,7 @@ func (s Curves) sheet(t *table.Table) (*sheet, error) {
 	for i, sr := range series {
 		l := lookOf(i, len(series))
 		looks[sr.key] = l
-		g.legend.entries = append(g.legend.entries, entry{name: sr.name, look: l})
+		g.legend.entries = append(g.legend.entries, entry{sr.name, l, s.Scatter})
 	}
 	g.legend.addMarks(s.Marks)
 	panels := []group{{rows: allRows(t)}}
@@ -118,9 +119,16 @@ func (s Curves) sheet(t *table.Table) (*sheet, error) {
 		}
 		pn.paint = func(a area) {
 			for _, sr := range inPanel {
+				if s.Scatter {
+					a.glyphs(pick(x, sr.rows), pick(y, sr.rows), looks[sr.key])
+					continue
+				}
 				a.band(pick(x, sr.rows), pick(lo, sr.rows), pick(hi, sr.rows), looks[sr.key])
 			}
 			for k, sr := range inPanel {
+				if s.Scatter {
+					continue
+				}
 				a.curve(pick(x, sr.rows), pick(y, sr.rows), looks[sr.key], k)
 			}
 		}

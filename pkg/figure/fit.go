@@ -34,8 +34,11 @@ func (s Fit) check() error {
 	return checkAxes(x, y)
 }
 
-// Point is a measurement with its interval; NaN where an end is not known.
-type Point struct{ X, Y, Lo, Hi float64 }
+// Point is a measurement with its interval; NaN where an end is not known. A bracket, known by its ends alone, has no Y.
+type Point struct {
+	X, Y, Lo, Hi float64
+	Name         string // in the legend; empty: measured, or bracket without Y
+}
 
 // Curve is a fitted law; At returns its value and interval at x, NaN for an interval that is not known.
 type Curve struct {
@@ -43,7 +46,7 @@ type Curve struct {
 	At   func(x float64) (y, lo, hi float64)
 }
 
-// FitData makes the table of a [Fit]: the points, under the name measured, and every curve at 121 places between
+// FitData makes the table of a [Fit]: the points, under their names, and every curve at 121 places between
 // from and to, evenly spaced on the scale of the x axis. Residuals are those of the first curve; a censored
 // point has none.
 func FitData(points []Point, curves []Curve, from, to float64, scale string) (*table.Table, error) {
@@ -66,7 +69,14 @@ func FitData(points []Point, curves []Curve, from, to float64, scale string) (*t
 			y, _, _ := curves[0].At(p.X)
 			rest = p.Y - y
 		}
-		add("point", "measured", p.X, p.Y, p.Lo, p.Hi, rest)
+		named := p.Name
+		if named == "" {
+			named = "measured"
+			if math.IsNaN(p.Y) {
+				named = "bars: brackets"
+			}
+		}
+		add("point", named, p.X, p.Y, p.Lo, p.Hi, rest)
 	}
 	for _, c := range curves {
 		for i := range 121 {

@@ -2,6 +2,7 @@ package figure
 
 import (
 	"fmt"
+	"image/color"
 	"math"
 	"slices"
 
@@ -18,11 +19,13 @@ type HeatMap struct {
 	X     Axis `json:"x"` // categories: numbers are sorted, text is kept in order of appearance; Scale tokens or log2 writes 16K
 	Y     Axis `json:"y"`
 	Value Axis `json:"value"` // scale linear, log2 or log10
+
+	Cell string `json:"cell,omitempty"` // column of short texts that stand in the cells
 }
 
 func (s HeatMap) kind() string { return "heat_map" }
 
-func (s HeatMap) columns() []string { return []string{s.X.Column, s.Y.Column, s.Value.Column} }
+func (s HeatMap) columns() []string { return []string{s.X.Column, s.Y.Column, s.Value.Column, s.Cell} }
 
 func (s HeatMap) check() error {
 	if err := s.Size.check(); err != nil {
@@ -57,12 +60,21 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 	if err != nil {
 		return nil, err
 	}
-	cells := map[string]float64{}
+	cells, written := map[string]float64{}, map[string]string{}
+	var texts []string
+	if s.Cell != "" {
+		if texts, err = t.Text(s.Cell); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range pairs {
 		if len(p.rows) > 1 {
 			return nil, fmt.Errorf("%d rows have the same %s and %s; average them first", len(p.rows), s.Y.Column, s.X.Column)
 		}
 		cells[p.key] = value[p.rows[0]]
+		if texts != nil {
+			written[p.key] = texts[p.rows[0]]
+		}
 	}
 	width := s.width()
 	style := textStyle(smallSize, draw.XRight, draw.YCenter)
@@ -103,6 +115,9 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 				v, known := cells[r+"\x00"+col]
 				at := vg.Point{X: in.Min.X + pitchX*vg.Length(j), Y: in.Max.Y - pitchY*vg.Length(i+1)}
 				drawCell(in, at, pitchX, pitchY, v, known && bar.shows(v), &bar)
+				if text := written[r+"\x00"+col]; text != "" {
+					inCell(in, at, pitchX, pitchY, text, bar.at(v))
+				}
 			}
 		}
 		frameOf(in)
@@ -112,6 +127,15 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 			Min: vg.Point{X: in.Max.X + 8, Y: in.Min.Y}, Max: vg.Point{X: in.Max.X + 8 + 9, Y: in.Max.Y},
 		}}, bar, barTitle)
 	}}, nil
+}
+
+// inCell writes a short text in the middle of a cell whose colour is that of share v.
+func inCell(in draw.Canvas, at vg.Point, w, h vg.Length, text string, v float64) {
+	style := textStyle(smallSize, draw.XCenter, draw.YCenter)
+	if c := sequential(v); 299*int(c.R)+587*int(c.G)+114*int(c.B) < 140000 {
+		style.Color = color.White
+	}
+	in.FillText(style, vg.Point{X: at.X + w/2, Y: at.Y + h/2}, text)
 }
 
 // drawCell fills one cell; it reaches a little below its neighbours, drawn later, so that no seam shows.

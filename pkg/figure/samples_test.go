@@ -141,7 +141,7 @@ func lawFigure() (*Figure, error) {
 	var points []Point
 	for i, x := range []float64{0.8, 1.6, 3.1, 6.3, 12.6, 25} {
 		y := 5.2*x - 4 + 3*r.NormFloat64()
-		p := Point{x, y, y - 4, y + 4}
+		p := Point{X: x, Y: y, Lo: y - 4, Hi: y + 4}
 		if i == 5 {
 			p.Hi = math.NaN()
 		}

@@ -45,13 +45,25 @@ func claims(root string, resamples int) ([]Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := judged(
-		e.failsBeyond, e.paperRule, e.largerIsWorse, e.threshold, e.forgetLaw, e.recallLaw,
-		e.explodes, e.order, e.growth, e.retains, e.retentionGrows, e.overTraining,
-		e.longerCures, e.shortPrice, e.passing, e.carrying, e.suppressed, e.causal, e.publishedForget, e.publishedRecall, e.sizes, e.documents,
-		e.newlines, e.components, e.convolution,
-	)
+	out, err := judged(e, registry)
 	return append(out, beyondReach...), err
+}
+
+// test is how a claim is judged.
+type test struct {
+	id    string
+	judge func(evidence) (Claim, error)
+}
+
+var registry = []test{
+	{"fails beyond T", evidence.failsBeyond}, {"the paper's rule", evidence.paperRule}, {"larger is worse", evidence.largerIsWorse},
+	{"forget threshold", evidence.threshold}, {"forget law", evidence.forgetLaw}, {"recall law", evidence.recallLaw},
+	{"explosion", evidence.explodes}, {"explosion first", evidence.order}, {"growth means failure", evidence.growth},
+	{"retention", evidence.retains}, {"retention and growth", evidence.retentionGrows}, {"over-training", evidence.overTraining},
+	{"longer training", evidence.longerCures}, {"price in short contexts", evidence.shortPrice}, {"state passing", evidence.passing},
+	{"carried states", evidence.carrying}, {"mitigations", evidence.suppressed}, {"over-retention as cause", evidence.causal},
+	{"forget law, its R²", evidence.publishedForget}, {"recall law, its R²", evidence.publishedRecall}, {"state sizes", evidence.sizes},
+	{"text", evidence.documents}, {"newlines", evidence.newlines}, {"components", evidence.components}, {"convolution state", evidence.convolution},
 }
 
 func evidenceOf(root string, resamples int) (evidence, error) {
@@ -62,10 +74,10 @@ func evidenceOf(root string, resamples int) (evidence, error) {
 	return evidence{root, resamples, of(all, Model.Learned)}, nil
 }
 
-// judged runs the functions of claims. A missing study is a verdict of its own.
-func judged(tests ...func() (Claim, error)) (out []Claim, err error) {
-	for _, test := range tests {
-		c, err := test()
+// judged judges claims. A missing study is a verdict of its own.
+func judged(e evidence, tests []test) (out []Claim, err error) {
+	for _, t := range tests {
+		c, err := t.judge(e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			c.Ours, c.Verdict = "–", NoResult

@@ -21,14 +21,14 @@ const (
 )
 
 // LawData is the table of a figure.Fit, in scalars and tokens: thresholds with their brackets, and the best form, the
-// expected one and the others asked for, between the smallest and the largest n_s. A point stands in the geometric middle of
-// its bracket.
+// expected one and the others asked for, between the smallest and the largest n_s. Points of equal n_s
+// stand side by side.
 func LawData(points []fit.Point, r *fit.Result, forms ...string) (*table.Table, error) {
 	var shown []figure.Point
 	from, to := math.Inf(1), math.Inf(-1)
-	for _, p := range points {
+	for i, p := range points {
 		from, to = min(from, p.N), max(to, p.N)
-		shown = append(shown, figure.Point{X: p.N * million, Y: middle(p) * kilo, Lo: known(p.Low) * kilo, Hi: known(p.High) * kilo})
+		shown = append(shown, figure.Point{X: p.N * million * aside(points, i), Y: math.NaN(), Lo: known(p.Low) * kilo, Hi: known(p.High) * kilo})
 	}
 	var curves []figure.Curve
 	for _, name := range append([]string{r.Best}, forms...) {
@@ -41,14 +41,17 @@ func LawData(points []fit.Point, r *fit.Result, forms ...string) (*table.Table, 
 	return figure.FitData(shown, curves, from*million, to*million, figure.Log2)
 }
 
-func middle(p fit.Point) float64 {
-	switch {
-	case math.IsInf(p.High, 1):
-		return p.Low
-	case math.IsInf(p.Low, -1):
-		return p.High
+// aside moves the points of one size apart, so that equal brackets are seen as many as they are.
+func aside(points []fit.Point, i int) float64 {
+	nth, n := 0, 0
+	for k, p := range points {
+		if p.N == points[i].N {
+			if n++; k < i {
+				nth++
+			}
+		}
 	}
-	return math.Sqrt(p.Low * p.High)
+	return math.Pow(1.05, float64(nth)-float64(n-1)/2)
 }
 
 // Comparison lists the forms of fits side by side: source, form, AIC above the best, leave-one-out error, parameters with
@@ -137,7 +140,11 @@ func PublishedData(law string) (*table.Table, *fit.Published, error) {
 	var points []figure.Point
 	most := 0.0
 	for _, t := range thresholds {
-		points = append(points, figure.Point{X: t.N, Y: t.T, Lo: t.T / 2, Hi: t.T})
+		if t.T == 0 {
+			points = append(points, figure.Point{X: t.N, Y: t.T, Lo: math.NaN(), Hi: math.NaN(), Name: "origin, added by the paper"})
+		} else {
+			points = append(points, figure.Point{X: t.N, Y: t.T, Lo: t.T / 2, Hi: t.T, Name: "read off the figure; bar: down to half"})
+		}
 		most = max(most, t.N)
 	}
 	curve := func(name string, at func(float64) float64) figure.Curve {

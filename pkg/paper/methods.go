@@ -102,7 +102,7 @@ func (e evidence) suppressed() (Claim, error) {
 // fail, raised in models that hold, against other heads whose log α is changed by as much.
 func (e evidence) causal() (Claim, error) {
 	c := Claim{ID: "over-retention as cause", Where: "v2 §4 (asked by reviewers)", Claim: "the heads that retain most cause the failure", Paper: "not tested", Figure: "07_matched",
-		Rule: "change of the excess loss when log α of the two most retentive heads is changed, less the mean change under other pairs of heads of the same layers whose log α is changed by as much, paired by model, at the strongest dose that costs less than 0.05 nat within the window on average; each direction (lowered in models that fail, raised in models that hold) decides by its 95 % interval over models"}
+		Rule: "change of the excess loss when log α of the two most retentive heads is changed, less the mean change under other pairs of heads of the same layers whose log α is changed by as much, paired by model, at the strongest dose that costs less than 0.05 nat within the window on average; each direction (lowered in models that fail, raised in models that hold) of at least three models decides by its 95 % interval over models"}
 	t, err := table.Read(filepath.Join(e.root, "interventions", "matched.csv"))
 	if err != nil {
 		return c, err
@@ -120,10 +120,11 @@ func (e evidence) causal() (Claim, error) {
 		}
 		d := meanOf(e.differences())
 		chosen, control := meanOf(e.chosen), meanOf(e.control)
-		switch direction {
-		case "lower":
+		switch {
+		case len(e.chosen) < fewest: // reported, but no side
+		case direction == "lower":
 			sides = append(sides, decided(d.High < 0, d.Low > 0))
-		case "raise":
+		default:
 			sides = append(sides, decided(d.Low > 0, d.High < 0))
 		}
 		said = append(said, fmt.Sprintf("%s, T·Δlog α %.2g, %d models: excess changes by %v nat in the chosen heads, %v in matched others, difference %v",
@@ -131,6 +132,9 @@ func (e evidence) causal() (Claim, error) {
 	}
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
+	if e, found := reference(effects, "lower"); found {
+		c.Plain = fmt.Sprintf("lowering α in the two most retentive heads changes the excess loss of %d failing models by %v nat, an equal change in other heads by %v", len(e.chosen), meanOf(e.chosen), meanOf(e.control))
+	}
 	return c, nil
 }
 

@@ -158,7 +158,7 @@ func logFar(m Model) float64 { return math.Log(far(m)) }
 const cureRule = "the far loss, mean logarithm with a 95 % interval over seeds (Welch), is one side for each state size, the excess loss over all sizes (permutation test within sizes, two-sided, below 0.05) another"
 
 func (e evidence) longerCures() (Claim, error) {
-	c := Claim{ID: "longer training", Where: "v2 Fig. 10, v1 method 4", Claim: "training on longer sequences cures it", Paper: "370M at 64K: flat to 126K", Figure: "09_training_length",
+	c := Claim{ID: "longer training", Where: "v2 Fig. 10, v1 method 4", Claim: "training on longer sequences cures it", Paper: "370M at 64K: flat to 126K", Figure: "09_cure",
 		Rule: "T 256 against T 64 on the same stream with a gap of 64 tokens; " + cureRule}
 	models, err := e.needs(ForgetPlan)
 	if err != nil {
@@ -244,7 +244,7 @@ func shortLosses(root string) (s shortLoss, err error) {
 }
 
 func (e evidence) passing() (Claim, error) {
-	c := Claim{ID: "state passing", Where: "2507.02782", Claim: "starting from another sequence's state cures it without longer training", Paper: "2K → 128K (2507.02782)", Figure: "09_training_length",
+	c := Claim{ID: "state passing", Where: "2507.02782", Claim: "starting from another sequence's state cures it without longer training", Paper: "2K → 128K (2507.02782)", Figure: "09_cure",
 		Rule: "passed against zero states at T 64, equal tokens; the far loss, mean logarithm with a 95 % interval over seeds (Welch), is one side for each state size and budget; the excess is no measure here, for a sequence that starts from zeros is not what these models were trained on"}
 	models, err := e.needs(LongPlan)
 	if err != nil {
@@ -269,7 +269,7 @@ func (e evidence) passing() (Claim, error) {
 }
 
 func (e evidence) carrying() (Claim, error) {
-	c := Claim{ID: "carried states", Where: "v2 trains with carried states", Claim: "carrying states through a stream cures it without longer windows", Paper: "used, not compared", Figure: "09_training_length",
+	c := Claim{ID: "carried states", Where: "v2 trains with carried states", Claim: "carrying states through a stream cures it without longer windows", Paper: "used, not compared", Figure: "09_cure",
 		Rule: "carried against zero states at T 64, gap 64; " + cureRule}
 	models, err := e.needs(ForgetPlan)
 	if err != nil {

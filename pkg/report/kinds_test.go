@@ -19,7 +19,8 @@ import (
 	"stuffed/pkg/trace"
 )
 
-// TestKindsSeeTheSameLossesAsLoss joins trace and detector for two kinds and compares their mean losses with CompareLoss.
+// TestKindsSeeTheSameLossesAsLoss joins trace and detector for two kinds and compares their mean losses with CompareLoss, and
+// those of the recall stream with eval.Recall.
 func TestKindsSeeTheSameLossesAsLoss(t *testing.T) {
 	c := mamba2.Default(16, 2, 8)
 	c.HeadDim, c.State, c.Chunk = 8, 4, 8
@@ -62,6 +63,7 @@ func TestKindsSeeTheSameLossesAsLoss(t *testing.T) {
 		}
 		losses[k][ints(t, want, "position")[i]] = floats(t, want, "loss")[i]
 	}
+	losses["a recall stream"] = ofRepeats(t, m, kinds[0].Texts, 8)
 	inside := map[string]float64{}
 	for i, k := range texts(t, got.Curves, "kind") {
 		at := ints(t, got.Curves, "position")[i]
@@ -80,6 +82,31 @@ func TestKindsSeeTheSameLossesAsLoss(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "a recall stream") {
 		t.Errorf("a trace within the training length: %v", err)
 	}
+}
+
+// ofRepeats is the loss at values of repeated pairs by bucket, mean over sequences.
+func ofRepeats(t *testing.T, m *models.Opened, texts prompt.Texts, bucket int) map[int64]float64 {
+	t.Helper()
+	var edges []int
+	for at := 0; at < texts.Length-1; at += bucket {
+		edges = append(edges, at)
+	}
+	out, n := map[int64]float64{}, map[int64]float64{}
+	for i := range texts.Count {
+		r, err := eval.Recall{Stream: texts.Recall, Sequences: 1, Length: texts.Length, TrainLength: 16, Edges: edges, First: eval.HeldOut + int64(i)}.Run(context.Background(), m.Runner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, at := range ints(t, r.ByPosition, "position") {
+			if v := floats(t, r.ByPosition, "loss")[k]; !math.IsNaN(v) {
+				out[at], n[at] = out[at]+v, n[at]+1
+			}
+		}
+	}
+	for at := range out {
+		out[at] /= n[at]
+	}
+	return out
 }
 
 func floats(t testing.TB, tab *table.Table, name string) []float64 {

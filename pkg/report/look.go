@@ -27,11 +27,19 @@ type Question struct {
 // Seen is the answer: tables, verdict and how they came to be.
 type Seen struct {
 	TrainLength      int
-	States, Losses   *table.Table
+	States, Losses   *table.Table // losses of the recall stream are those at values of repeated pairs
 	Channels, Counts *table.Table // nil unless asked for
 	Conv             *table.Table // nil unless asked for
 	Verdict          *collapse.Verdict
 	About            *manifest.Manifest
+}
+
+// opened is the model on the device that reads.
+func (q Question) opened() (*models.Opened, error) {
+	if q.open != nil {
+		return q.open()
+	}
+	return models.Open(q.Model, q.Backend, "")
 }
 
 // Look traces a model, once for every question, keeps the trace in a folder of root, and judges it.
@@ -55,11 +63,7 @@ func Look(ctx context.Context, q Question, root string) (*Seen, error) {
 		return nil, err
 	}
 	if !done {
-		open := q.open
-		if open == nil {
-			open = func() (*models.Opened, error) { return models.Open(q.Model, q.Backend, "") }
-		}
-		if m, err = open(); err != nil {
+		if m, err = q.opened(); err != nil {
 			return nil, err
 		}
 		if err := trace.File(ctx, m, q.Source, c, q.Histogram, q.Bins, output); err != nil {
@@ -78,6 +82,11 @@ func Look(ctx context.Context, q Question, root string) (*Seen, error) {
 			continue
 		}
 		if *part.to, err = table.Read(trace.Path(output, part.name)); err != nil {
+			return nil, err
+		}
+	}
+	if q.Source.Texts.Kind == "recall" {
+		if s.Losses, err = repeated(ctx, q, output); err != nil {
 			return nil, err
 		}
 	}

@@ -196,7 +196,8 @@ func SweepMap(sweep *table.Table, verdict, x, y string) (Figure, error) {
 		table.New().AddFloat(x, xs).AddFloat(y, ys).AddFloat("share", share)}, nil
 }
 
-// Outcomes are verdicts side by side: model, explosion and degradation (0/1), share of exploding heads, onsets in tokens
+// Outcomes are verdicts side by side: model, excess loss far beyond T (nats) with its 95 % interval over prompts, the largest
+// growth of a head over what filling up explains, explosion (growth by the rule's factor alone) and degradation (0/1), share of exploding heads, onsets in tokens
 // (NaN: not seen), what comes first, and the rank correlation of retention with explosion over the heads.
 func Outcomes(names []string, seen []*Seen) *table.Table {
 	flag := map[bool]int64{true: 1}
@@ -207,10 +208,12 @@ func Outcomes(names []string, seen []*Seen) *table.Table {
 		return float64(*onset)
 	}
 	var trained, explosion, paper, perplexity, strict []int64
-	var share, state, loss, rho []float64
+	var share, state, loss, rho, excess, low, high, beyond []float64
 	var first []string
 	for _, s := range seen {
 		v := s.Verdict
+		e := s.Excess()
+		excess, low, high, beyond = append(excess, e.Mean), append(low, e.Low), append(high, e.High), append(beyond, s.BeyondFilling())
 		trained, explosion, share, state = append(trained, int64(s.TrainLength)), append(explosion, flag[v.Explosion]), append(share, v.Details.HeadsShare), append(state, at(v.ExplosionAt))
 		paper, perplexity, strict = append(paper, flag[v.Paper]), append(perplexity, flag[v.Perplexity]), append(strict, flag[v.Strict])
 		loss, first = append(loss, at(v.DegradationAt)), append(first, v.First)
@@ -220,7 +223,8 @@ func Outcomes(names []string, seen []*Seen) *table.Table {
 			rho = append(rho, nan)
 		}
 	}
-	return table.New().AddText("model", names).AddInt("train_length", trained).AddInt("explosion", explosion).AddFloat("heads_share", share).
+	return table.New().AddText("model", names).AddInt("train_length", trained).AddFloat("excess", excess).AddFloat("excess_low", low).AddFloat("excess_high", high).
+		AddFloat("beyond_filling", beyond).AddInt("explosion", explosion).AddFloat("heads_share", share).
 		AddFloat("explosion_onset", state).AddInt("paper", paper).AddInt("perplexity", perplexity).AddInt("strict", strict).
 		AddFloat("degradation_onset", loss).AddText("first", first).AddFloat("retention_rho", rho)
 }

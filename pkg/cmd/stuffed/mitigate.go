@@ -53,7 +53,12 @@ func (s *suiteFlags) note(all []intervene.Named, output string, options any, inp
 	}
 	out.Model = strings.Join(names, ", ")
 	out.Device(all[0].Runner.Device)
-	for _, path := range append(append([]string{}, s.dirs...), inputs...) {
+	for _, dir := range s.dirs {
+		if err := inputModel(out, dir); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range inputs {
 		if err := out.Input(path); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/intervene"
+	"stuffed/pkg/manifest"
+	"stuffed/pkg/models"
+	"stuffed/pkg/notebook"
+	"stuffed/pkg/paper"
+	"stuffed/pkg/table"
+)
+
+func init() { commands = append(commands, matchedCommand, probesCommand) }
+
+// inputModel records a model's files under the name that it was asked for by.
+func inputModel(m *manifest.Manifest, dir string) error {
+	folder, err := checkpoint.Folder(dir)
+	if err != nil {
+		return err
+	}
+	return m.InputAs(filepath.Base(dir), folder)
+}
+
+func matchedCommand() *cobra.Command {
+	var lower, raise []string
+	var backend, output string
+	q := intervene.Matched{Times: 32, Sequences: 8, Heads: 2, Controls: 4, Shifts: []float64{0.1, 0.3, 0.7}}
+	c := &cobra.Command{
+		Use:   "matched [--lower DIR …] [--raise DIR …] --output M.csv",
+		Short: "Change log α of the heads that retain most, and by as much that of other heads",
+		Long: `Asks whether the heads that retain most carry a failure beyond T. In models under --lower (that fail) log α of these heads is
+lowered, in models under --raise (that hold) it is raised, by --shifts summed over T tokens; as controls the same is done to other
+heads of the same layers, each set drawn once. One row per model, set and shift: loss and recall inside the window and far beyond
+it, the excess with its interval over sequences, the onset, and the growth of the norms of the heads concerned.`,
+		Example: "  stuffed matched --lower datasets/models/recall-n128-t64 --raise datasets/models/recall-n128-t256 --output out/matched.csv",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if len(lower)+len(raise) == 0 {
+				return fmt.Errorf("--lower and --raise: name at least one model")
+			}
+			note, err := manifest.New(q, int64(q.Seed))
+			if err != nil {
+				return err
+			}
+			out := table.New()
+			for _, side := range []struct {
+				direction string
+				dirs      []string
+			}{{"lower", lower}, {"raise", raise}} {
+				for _, dir := range side.dirs {
+					all, err := intervene.Open([]string{dir}, backend, 0)
+					if err != nil {
+						return err
+					}
+					note.Device(all[0].Runner.Device)
+					if err := inputModel(note, dir); err != nil {
+						return err
+					}
+					run := q
+					run.Direction = side.direction
+					if run.TrainLength, err = models.TrainLength(dir, 0); err != nil {
+						return err
+					}
+					if run.Stream, err = models.RecallStream(dir, 0); err != nil {
+						return err
+					}
+					progress := notebook.NewProgress(side.direction+" "+filepath.Base(dir), 0, "runs")
+					rows, err := run.Run(c.Context(), all[0].Bench, filepath.Base(dir), func(done, total int) { progress.Of(int64(done), int64(total)) })
+					if err != nil {
+						return fmt.Errorf("%s: %w", dir, err)
+					}
+					progress.Done()
+					if err := out.Append(rows); err != nil {
+						return err
+					}
+					if err := out.Write(output); err != nil {
+						return err
+					}
+				}
+			}
+			return note.Finish(output)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&lower, "lower", nil, "folder of a model in which log α is lowered; repeat")
+	f.StringArrayVar(&raise, "raise", nil, "folder of a model in which log α is raised; repeat")
+	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go, or a GoMLX string")
+	f.IntVar(&q.Times, "times", q.Times, "length of the sequences in training lengths")
+	f.IntVar(&q.Sequences, "sequences", q.Sequences, "sequences of the test split")
+	f.IntVar(&q.Heads, "heads", q.Heads, "heads that retain most")
+	f.IntVar(&q.Controls, "controls", q.Controls, "sets of other heads")
+	f.Float64SliceVar(&q.Shifts, "shifts", q.Shifts, "changes of log α, summed over T tokens")
+	f.Uint64Var(&q.Seed, "draw-seed", 0, "seed of the control sets")
+	f.StringVar(&output, "output", "", "table to write (.csv or .parquet)")
+	cobra.CheckErr(c.MarkFlagRequired("output"))
+	return c
+}
+
+func probesCommand() *cobra.Command {
+	p := paper.Probes{Times: 64, Sequences: 8, Keep: "out/trace"}
+	var output string
+	c := &cobra.Command{
+		Use:   "probes --model DIR [--model DIR …] --output DIR",
+		Short: "Read several prompts far beyond T and look for drift in Δ, B, x and the convolution state",
+		Long: `Two tables for trained models. prompts.csv: loss within the window and far beyond it on the kind of text that the model was trained
+on, and on constant tokens, shuffled and repeated text, with the verdict on states and losses. components.csv: Δ, the norms of B, x
+and of the write, and of the convolution state, far beyond T over those within, by head, with the onset of a lasting rise.`,
+		Example: "  stuffed probes --model datasets/models/text-t64 --output out/probes",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			note, err := manifest.New([]any{p.Times, p.Sequences})
+			if err != nil {
+				return err
+			}
+			for _, dir := range p.Models {
+				if err := inputModel(note, dir); err != nil {
+					return err
+				}
+			}
+			p.Progress = func(label string) func(done, total int64) { return notebook.NewProgress(label, 0, "tokens").Of }
+			prompts, components, err := p.Run(c.Context())
+			if err != nil {
+				return err
+			}
+			if err := prompts.Write(filepath.Join(output, "prompts.csv")); err != nil {
+				return err
+			}
+			path := filepath.Join(output, "components.csv")
+			if err := components.Write(path); err != nil {
+				return err
+			}
+			return note.Finish(path)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&p.Models, "model", nil, "folder of a model of text or of the recall stream; repeat")
+	f.StringVar(&p.Backend, "backend", "auto", "auto, cuda, cpu, go, or a GoMLX string")
+	f.IntVar(&p.Times, "times", p.Times, "length of the sequences in training lengths")
+	f.IntVar(&p.Sequences, "sequences", p.Sequences, "sequences of prompts that differ from one to the next")
+	f.StringVar(&p.Keep, "keep", p.Keep, "folder in which traces are kept")
+	f.StringVar(&output, "output", "", "folder of the tables")
+	for _, name := range []string{"model", "output"} {
+		cobra.CheckErr(c.MarkFlagRequired(name))
+	}
+	return c
+}

@@ -1,0 +1,95 @@
+package eval
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/xla"
+)
+
+// Gaps and EffRem beside runs of one prefix after the other.
+func TestMemoryIsThatOfPrefixes(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := mamba2.Default(16, 1, 12)
+	c.HeadDim, c.State, c.Chunk = 8, 4, 4
+	m, err := mamba2.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := lm.InitialWeights(m, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, random := lm.NewRunner(d, w), rand.New(rand.NewPCG(1, 1))
+	rows := make([][]int32, 2)
+	for i := range rows {
+		for range 32 {
+			rows[i] = append(rows[i], int32(random.IntN(12)))
+		}
+	}
+	ctx, T := context.Background(), 8
+	got, err := Memory{T: T}.Gaps(ctx, runner, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := func(row []int32) []float64 { // the loss of the token after row[:n−1], the state started at its first
+		l, err := losses(ctx, runner, [][]int32{row})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l[0]
+	}
+	sum, n := map[int]float64{}, map[int]float64{}
+	for _, row := range rows {
+		for at := T / 2; at < 31; at++ {
+			if at%4 == 3 {
+				continue
+			}
+			from := (at/4 - 1) * 4
+			gap := last(row[:at+2])[at] - last(row[from : at+2])[at-from]
+			b := 0
+			for edge, k := T, 1; edge <= at; edge, k = edge*2, k+1 {
+				b = k
+			}
+			sum[b], n[b] = sum[b]+gap, n[b]+1
+		}
+	}
+	gap, _ := got.Float("gap")
+	for b := range gap {
+		if want := sum[b] / n[b]; math.Abs(gap[b]-want) > 1e-5 {
+			t.Errorf("bucket %d: gap %g, want %g", b, gap[b], want)
+		}
+	}
+	if math.Abs(gap[0]) > 1e-6 && len(gap) != 3 {
+		t.Errorf("gaps %v", gap)
+	}
+	if _, err := Slope(got); err != nil {
+		t.Error(err)
+	}
+	eff, err := Memory{Starts: []int{1, 30, 31}}.EffRem(ctx, runner, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	distance, _ := eff.Float("distance")
+	for _, v := range distance {
+		if !(v >= 0 && v <= 1) {
+			t.Errorf("distances %v", distance)
+		}
+	}
+	if !(distance[0] < distance[2]) {
+		t.Errorf("leaving out one token moves the prediction by %g, leaving out all but one by %g", distance[0], distance[2])
+	}
+	if _, err := (Memory{T: 64}).Gaps(ctx, runner, rows); err == nil {
+		t.Error("rows shorter than 2 T pass")
+	}
+	if _, err := (Memory{Starts: []int{40}}).EffRem(ctx, runner, rows); err == nil {
+		t.Error("a start beyond the rows passes")
+	}
+}

@@ -1,0 +1,84 @@
+package intervene
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"stuffed/datasets"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/mamba2"
+	"stuffed/xla"
+)
+
+func TestControlSetsAreDifferent(t *testing.T) {
+	chosen := []Head{{0, 1}, {1, 3}}
+	sets := Sets(2, 5, chosen, func(Head) bool { return true }, 1)
+	if len(sets) != 16 {
+		t.Fatalf("%d sets, want 4 × 4", len(sets))
+	}
+	seen := map[string]bool{}
+	for _, s := range sets {
+		if seen[fmt.Sprint(s)] {
+			t.Errorf("set %v comes twice", s)
+		}
+		seen[fmt.Sprint(s)] = true
+		if s[0].Layer != 0 || s[1].Layer != 1 || slices.Contains(s, chosen[0]) || slices.Contains(s, chosen[1]) {
+			t.Errorf("set %v is not matched by layer or holds a chosen head", s)
+		}
+	}
+	if n := len(Sets(1, 6, []Head{{0, 0}, {0, 1}}, func(h Head) bool { return h.Head != 5 }, 1)); n != 3 {
+		t.Errorf("%d pairs of three heads, want 3", n)
+	}
+}
+
+// Every set's log α is changed by as much, in both directions.
+func TestShiftsAreMatched(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := mamba2.Default(16, 2, 24)
+	c.HeadDim, c.State, c.Chunk = 8, 4, 8
+	m, err := mamba2.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := lm.InitialWeights(m, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewBench(lm.NewRunner(d, w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, direction := range []string{"lower", "raise"} {
+		q := Matched{Stream: datasets.RecallStream{Keys: 16, Values: 8, Gap: 4}, TrainLength: 16, Times: 4, Sequences: 2, Direction: direction,
+			Shifts: []float64{0.01}, Heads: 2, Controls: 3, Seed: 1}
+		rows, err := q.Run(context.Background(), b, "m", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows.Rows() < 3 {
+			t.Fatalf("%s: %d rows", direction, rows.Rows())
+		}
+		achieved, _ := rows.Float("achieved")
+		excess, _ := rows.Float("excess")
+		low, _ := rows.Float("excess_low")
+		want := map[string]float64{"lower": -0.01, "raise": 0.01}[direction]
+		for i := 1; i < rows.Rows(); i++ {
+			// A change of a head in the first layer moves Δ of those above a little.
+			if math.Abs(achieved[i]-want) > 0.1*math.Abs(want) {
+				t.Errorf("%s: row %d changes log α by %g, want %g", direction, i, achieved[i], want)
+			}
+			if !(low[i] <= excess[i]) {
+				t.Errorf("%s: row %d: excess %g, low %g", direction, i, excess[i], low[i])
+			}
+		}
+	}
+	if err := (Matched{Direction: "sideways"}).Validate(); err == nil {
+		t.Error("an unknown direction passes")
+	}
+}

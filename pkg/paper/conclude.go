@@ -1,0 +1,85 @@
+package paper
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/study"
+)
+
+// conclusion of a notebook: the claims that it speaks to, and what it does not show.
+type conclusion struct {
+	claims []string
+	not    string
+}
+
+// conclusions by the number of the notebook.
+var conclusions = map[string]conclusion{
+	"01": {[]string{"fails beyond T", "text"}, "One small model on one kind of text is a demonstration of the instruments, not evidence: no seeds, no other training lengths."},
+	"02": {[]string{"fails beyond T"}, "The run here is as long as two cores allow in a minute; the models of the studies saw 40M to 300M tokens."},
+	"03": {[]string{"growth means failure", "explosion"}, "One model. Whether a growing norm has anything to do with the loss is a question for many models (notebook 11)."},
+	"04": {[]string{"explosion"}, "One model at two or three moments. Outlier channels are shown where they are, not that they matter for what is predicted."},
+	"05": {[]string{"components", "convolution state", "retention", "retention and growth"}, "Which quantity drifts says nothing about which one matters; notebook 07 changes them. The models have two layers (four on text), not 48."},
+	"06": {[]string{"explosion", "explosion first", "the paper's rule"}, "Three models show what the words mean; how often each case occurs is counted over all studies above. The strict rule depends on its margin, see the maps."},
+	"07": {[]string{"over-retention as cause"}, "Few models, of two state sizes, on one stream; α is changed, not how it depends on the input. Holding Δ, B or x at their means ruins the loss whatever it is, so that it cannot tell them apart."},
+	"08": {[]string{"mitigations"}, "Three models of one configuration, one stream. Methods whose chosen parameter is the neutral one are the model as it is. No text, no passkey: these models know neither."},
+	"09": {[]string{"fails beyond T", "the paper's rule", "larger is worse", "forget threshold", "longer training", "price in short contexts", "carried states", "state passing", "text"},
+		"20 of the 35 rows of the study forget have run, 11 of the 20 of capacity; width and budget differ between the two. The gap of 64 tokens is the shortest window of the grid, so that windows and gap are confounded there. Models have at most 0.26M scalars of state."},
+	"10": {[]string{"over-training"}, "Two state sizes with 300M tokens, five with 150M, three seeds each, one training length. The last fifth of every run is the decay of the learning rate: what changes there may be annealing."},
+	"11": {[]string{"larger is worse", "forget threshold", "explosion", "growth means failure", "retention"}, "State size varies by N alone (heads have not run). 24 of 25 models that fail by the ratio have T 64: what goes with failing and what goes with T cannot be told apart across T, only within."},
+	"12": {[]string{"recall law"}, "The reach is the age of a pair within the window at one budget, not the longest context from which a passkey is retrieved; 0.008M to 0.131M scalars are too narrow a range to tell an exponential from a line."},
+	"13": {[]string{"forget law", "recall law", "forget law, its R²", "recall law, its R²", "state sizes"}, "The published points were read off a figure. Our brackets are too few and lie too close together for a form of either law."},
+	"14": {[]string{"passkey 256K"}, "The models that ship know no passkeys: uniform digits give −11.5 nats for a key of five, and they lie far below. Two trials a cell show that the instrument works, nothing more."},
+	"15": {[]string{"newlines", "text"}, "Two small byte models of one training length. A constant token is hardly ever seen in training, so that what it shows need not hold for text."},
+	"17": {nil, "What one model shows is about that model. Seeds, sizes and training lengths are needed for a claim: `stuffed study`."},
+}
+
+// Conclude is the end of a notebook as markdown: what was found, what it means for the paper's claims, and what was not
+// shown. Findings and verdicts are computed from the collected studies in root.
+func Conclude(root, notebook string) (string, error) {
+	c, known := conclusions[notebook]
+	if !known {
+		return "", fmt.Errorf("notebook %q has no conclusion; list it in package paper", notebook)
+	}
+	e, err := evidenceOf(root, 100)
+	if err != nil {
+		return "", err
+	}
+	all, err := judged(e, slices.DeleteFunc(slices.Clone(registry), func(t test) bool { return !slices.Contains(c.claims, t.id) }))
+	if err != nil {
+		return "", err
+	}
+	all = append(all, beyondReach...)
+	var found, means strings.Builder
+	for _, id := range c.claims {
+		i := slices.IndexFunc(all, func(x Claim) bool { return x.ID == id })
+		if i < 0 {
+			return "", fmt.Errorf("notebook %s: claim %q is unknown", notebook, id)
+		}
+		fmt.Fprintf(&found, "- *%s*: %s\n", id, strings.ReplaceAll(all[i].Ours, "\n", " "))
+		fmt.Fprintf(&means, "- “%s” (%s): **%s**", all[i].Claim, all[i].Where, all[i].Verdict)
+		if f := all[i].Figure; f != "" {
+			fmt.Fprintf(&means, ", figure `%s`", f)
+		}
+		means.WriteString("\n")
+	}
+	var b strings.Builder
+	if found.Len() > 0 {
+		fmt.Fprintf(&b, "**What was found** (over all studies in `datasets/study`)\n\n%s\n**What it means for the paper's claims**\n\n%s\n", found.String(), means.String())
+	}
+	fmt.Fprintf(&b, "**What was not shown**\n\n%s\n\nWords: [glossary](GLOSSARY.md). How each verdict follows: [RESULTS.md](../RESULTS.md). Neighbouring work: [RELATED.md](RELATED.md).\n", c.not)
+	return b.String(), nil
+}
+
+// Sources are the manifests of the studies that claims are judged by, for the manifests of figures; a study that is not
+// there is left out.
+func Sources(root string) any {
+	out := map[string]any{}
+	for _, plan := range AllPlans {
+		if source, err := study.Source(root, plan); err == nil {
+			out[plan] = source
+		}
+	}
+	return out
+}

@@ -1,0 +1,79 @@
+package paper
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stuffed/pkg/study"
+)
+
+// Every figure that a claim points to is drawn by a notebook, and those of this package can be drawn from what ships.
+func TestClaimsPointToFigures(t *testing.T) {
+	notebooks, err := filepath.Glob("../../notebooks/[0-9]*.ipynb")
+	if err != nil || len(notebooks) == 0 {
+		t.Fatal("no notebooks", err)
+	}
+	var text strings.Builder
+	for _, path := range notebooks {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n struct{ Cells []struct{ Source []string } }
+		if err := json.Unmarshal(data, &n); err != nil {
+			t.Fatal(path, err)
+		}
+		for _, c := range n.Cells {
+			text.WriteString(strings.Join(c.Source, ""))
+		}
+		if number := filepath.Base(path)[:2]; number != "16" {
+			if _, known := conclusions[number]; !known {
+				t.Errorf("%s has no conclusion", path)
+			}
+			if !strings.Contains(text.String(), `paper.Conclude(study.Shipped, "`+number+`")`) {
+				t.Errorf("%s does not end with its conclusion", path)
+			}
+		}
+	}
+	list, err := claims(t.TempDir(), 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		if c.Figure != "" && !strings.Contains(text.String(), `"`+c.Figure+`"`) {
+			t.Errorf("claim %q points to %s, which no notebook draws", c.ID, c.Figure)
+		}
+	}
+	for id := range Figures {
+		if _, err := Draw(id, "../../"+study.Shipped); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	}
+	if _, err := Draw("99_none", ""); err == nil || !strings.Contains(err.Error(), "09_excess") {
+		t.Errorf("an unknown figure: %v", err)
+	}
+}
+
+func TestConclusionsFollowTheTables(t *testing.T) {
+	said := map[bool]string{}
+	for _, right := range []bool{true, false} {
+		root := t.TempDir()
+		world(t, root, right)
+		text, err := Conclude(root, "08")
+		if err != nil {
+			t.Fatal(err)
+		}
+		said[right] = text
+	}
+	if !strings.Contains(said[true], "**reproduced**") || !strings.Contains(said[false], "**contradicted**") {
+		t.Errorf("%s\n%s", said[true], said[false])
+	}
+	if _, err := Conclude("", "99"); err == nil {
+		t.Error("a notebook without a conclusion passes")
+	}
+}

@@ -1,0 +1,69 @@
+package report
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"stuffed/pkg/collapse"
+)
+
+// Excess is the mean loss over the last half of the sequences less that over ½T … T, with its 95 % interval over prompts
+// (Student); of one prompt it has none.
+func (s *Seen) Excess() collapse.Estimate {
+	prompts, err := s.Losses.Text("prompt")
+	if err != nil {
+		return collapse.Estimate{Mean: nan, Low: nan, High: nan}
+	}
+	position, _ := s.Losses.Float("position")
+	loss, _ := s.Losses.Float("loss")
+	length, sums, order := 0.0, map[string]*[4]float64{}, []string(nil)
+	for _, p := range position {
+		length = max(length, p)
+	}
+	for i, p := range prompts {
+		if math.IsNaN(loss[i]) {
+			continue
+		}
+		if sums[p] == nil {
+			sums[p], order = &[4]float64{}, append(order, p)
+		}
+		switch at := position[i]; {
+		case at >= float64(s.TrainLength)/2 && at < float64(s.TrainLength):
+			sums[p][0], sums[p][1] = sums[p][0]+loss[i], sums[p][1]+1
+		case at >= length/2:
+			sums[p][2], sums[p][3] = sums[p][2]+loss[i], sums[p][3]+1
+		}
+	}
+	var excess []float64
+	for _, p := range order {
+		if v := sums[p]; v[1] > 0 && v[3] > 0 {
+			excess = append(excess, v[2]/v[3]-v[0]/v[1])
+		}
+	}
+	mean, std := stat.MeanStdDev(excess, nil)
+	out := collapse.Estimate{Mean: mean, Low: nan, High: nan, Values: int64(len(excess))}
+	if n := float64(len(excess)); n > 1 {
+		half := distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(0.975) * std / math.Sqrt(n)
+		out.Low, out.High = mean-half, mean+half
+	}
+	return out
+}
+
+// BeyondFilling is the largest growth of a head over what filling up explains (collapse.Filling), NaN where the trace does
+// not tell retention.
+func (s *Seen) BeyondFilling() float64 {
+	t, err := Ratios(s.States, s.Verdict)
+	if err != nil {
+		return nan
+	}
+	ratio, _ := t.Float("ratio")
+	retained, _ := t.Float("retention")
+	most := math.Inf(-1)
+	for i := range ratio {
+		_, coherent := collapse.Filling(retained[i], float64(s.Verdict.Details.StateEnd+1)/float64(s.TrainLength))
+		most = max(most, ratio[i]/coherent)
+	}
+	return most
+}
