@@ -76,18 +76,18 @@ func ArchitectureOf(name string) (Architecture, error) {
 	return Architecture{}, fmt.Errorf("architecture %q: unknown; choose one of %s", name, strings.Join(names, ", "))
 }
 
-// Preset finds a configuration by name among all architectures: NAME, or ARCHITECTURE/NAME.
+// Preset finds a configuration by name: ARCHITECTURE/NAME, or NAME alone among all architectures, the unnamed one first.
 func Preset(name string) (Config, error) {
 	of, short, qualified := strings.Cut(name, "/")
 	if !qualified {
 		of, short = "", name
 	}
-	for _, a := range Architectures() {
-		if qualified && a.Name != of {
-			continue
-		}
-		if slices.Contains(a.Presets, strings.ToLower(short)) {
-			return a.Preset(strings.ToLower(short))
+	short = strings.ToLower(short)
+	for _, unnamed := range []bool{true, false} {
+		for _, a := range Architectures() {
+			if a.Unnamed == unnamed && (!qualified || a.Name == of) && slices.Contains(a.Presets, short) {
+				return a.Preset(short)
+			}
 		}
 	}
 	return nil, fmt.Errorf("preset %q: unknown; choose one of %s", name, strings.Join(Presets(), ", "))
