@@ -34,9 +34,10 @@ lint: setup  ## gofmt, vet, staticcheck, what may be published
 # What fits a quarter of an hour on two cores, set-up and build included; 15 and 17 are left to make notebooks.
 FIGURES := 01 02 03 04 05 06 07 08 09 10 11 12 13 14 16
 
-figures: setup build ## runs the notebooks that draw the figures in minutes, and checks what they drew
+figures: setup build ## draws the figures in minutes, in out, and says of each how it compares with the shipped one
 	bin/stuffed notebooks run --scale $(SCALE) $(or $(NB),$(FIGURES))
-	bin/stuffed figures check
+	bin/stuffed figures check --dir out/$(SCALE)/figures
+	bin/stuffed figures report out/$(SCALE)/figures
 
 notebooks: setup build ## all notebooks, or NB="01 07"; SCALE=smoke, small or full
 	bin/stuffed notebooks run --scale $(SCALE) $(NB)

@@ -158,8 +158,10 @@ func TestFigureGoesWhereTheScaleSays(t *testing.T) {
 	t.Chdir(t.TempDir())
 	points := table.New().AddFloat("x", []float64{1, 2}).AddFloat("y", []float64{1, 2})
 	spec := figure.Curves{X: figure.Axis{Column: "x", Label: "Position", Unit: "tokens"}, Y: figure.Axis{Column: "y", Label: "Loss", Unit: "nat/token"}}
-	for scale, dir := range map[string]string{"small": "figures", "smoke": "out/smoke/figures", "full": "out/full/figures"} {
-		t.Setenv(ScaleVariable, scale)
+	for _, c := range [][3]string{{"small", "", "out/small/figures"}, {"smoke", "1", "out/smoke/figures"}, {"full", publish, "out/full/figures"}, {"small", publish, "figures"}} {
+		dir := c[2]
+		t.Setenv(ScaleVariable, c[0])
+		t.Setenv(HeadlessVariable, c[1])
 		if err := Figure("01_loss", spec, points, map[string]any{"command": "x"}); err != nil {
 			t.Fatal(err)
 		}

@@ -12,11 +12,11 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Figures is the folder of the figures of a run: figures at scale small, which are those that the project ships, and
-// out/SCALE/figures otherwise.
+// Figures is the folder of the figures of a run: out/SCALE/figures, so that using a notebook changes nothing that ships. Authors who run
+// notebooks in place at scale small draw figures, those that ship.
 func Figures() (string, error) {
 	scale, err := Scale()
-	if err != nil || scale == "small" {
+	if err != nil || scale == "small" && os.Getenv(HeadlessVariable) == publish {
 		return "figures", err
 	}
 	return filepath.Join("out", scale, "figures"), nil

@@ -48,7 +48,7 @@ func figuresCommand() *cobra.Command {
 		},
 	}
 	compare.Flags().Float64Var(&tolerance, "tolerance", 1e-6, "allowed difference as a part of the largest magnitude of a column")
-	root.AddCommand(compare,
+	root.AddCommand(compare, figuresReport(&dir),
 		&cobra.Command{
 			Use: "list", Short: "Name the figures", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
