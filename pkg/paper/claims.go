@@ -63,7 +63,8 @@ var registry = []test{
 	{"longer training", evidence.longerCures}, {"price in short contexts", evidence.shortPrice}, {"state passing", evidence.passing},
 	{"carried states", evidence.carrying}, {"mitigations", evidence.suppressed}, {"over-retention as cause", evidence.causal},
 	{"forget law, its R²", evidence.publishedForget}, {"recall law, its R²", evidence.publishedRecall}, {"state sizes", evidence.sizes},
-	{"text", evidence.documents}, {"newlines", evidence.newlines}, {"components", evidence.components}, {"convolution state", evidence.convolution},
+	{"text", evidence.documents}, {"newlines", evidence.newlines}, {"text law", evidence.textLaw}, {"text documents", evidence.textDocuments},
+	{"text tokens", evidence.textTokens}, {"text explosion", evidence.textExplosion}, {"components", evidence.components}, {"convolution state", evidence.convolution},
 }
 
 func evidenceOf(root string, resamples int) (evidence, error) {

@@ -150,6 +150,26 @@ type pair struct {
 // association is the one-sided exact p-value that a and b coincide at least as often as seen, were they independent within
 // each stratum (Fisher's test over strata).
 func association(pairs []pair) (both, expected, p float64) {
+	seen, expected, chance := coincidences(pairs)
+	for i := seen; i < len(chance); i++ {
+		p += chance[i]
+	}
+	return float64(seen), expected, min(p, 1)
+}
+
+// coincide is association with the two-sided p-value: of all numbers of coincidences that are no likelier than that seen.
+func coincide(pairs []pair) (both, expected, p float64) {
+	seen, expected, chance := coincidences(pairs)
+	for _, c := range chance {
+		if c <= chance[seen]*(1+1e-9) {
+			p += c
+		}
+	}
+	return float64(seen), expected, min(p, 1)
+}
+
+// coincidences counts how often a and b are both true, and gives the chance of every such number under independence.
+func coincidences(pairs []pair) (seen int, expected float64, chance []float64) {
 	type margins struct{ n, a, b, both int }
 	strata, order := map[string]*margins{}, []string(nil)
 	for _, q := range pairs {
@@ -170,7 +190,7 @@ func association(pairs []pair) (both, expected, p float64) {
 		}
 	}
 	slices.Sort(order)
-	chance, seen := []float64{1}, 0
+	chance = []float64{1}
 	for _, name := range order {
 		m := strata[name]
 		seen += m.both
@@ -184,8 +204,5 @@ func association(pairs []pair) (both, expected, p float64) {
 		}
 		chance = next
 	}
-	for i := seen; i < len(chance); i++ {
-		p += chance[i]
-	}
-	return float64(seen), expected, min(p, 1)
+	return seen, expected, chance
 }

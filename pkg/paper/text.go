@@ -1,0 +1,220 @@
+package paper
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"stuffed/pkg/collapse"
+	"stuffed/pkg/fit"
+	"stuffed/pkg/study"
+	"stuffed/pkg/table"
+)
+
+// TextLawPlan is the study of models of real text on several prompts; datasets/study/text-law/RULES.md says how it is judged.
+const TextLawPlan = "text-law"
+
+// TextPrompts are the kinds of prompt of the study in the order in which they are shown.
+var TextPrompts = []string{"newlines", "constant:32", "constant:95", "constant:112", "constant:54", "repeated", "shuffled", "documents"}
+
+// farFrom is the first position that counts as far, of sequences of twice as many tokens.
+const farFrom = 32768
+
+// TextModel is one model of the study at the end of its training, on one kind of prompt.
+type TextModel struct {
+	Row, Kind, Policy     string
+	Replica               int
+	Seed, State, Heads, T int
+	NS                    float64 // millions of scalars
+	collapse.Failure              // Excess is paired by sequence, with a percentile bootstrap over sequences
+	Bare                  float64 // nats, excess of the first sequence, which has no beginning of another kind
+	Ratio                 float64 // the paper's quantity: largest bucket beyond T over the largest within
+	All                   []HeadGrowth
+}
+
+// Fails is the rule of the study: an excess of at least 0.1 nat whose interval lies above 0.
+func (m TextModel) Fails() bool { return limits.ByExcess(m.Failure) == collapse.Yes }
+
+// Holds: the interval of the excess lies below 0.1 nat.
+func (m TextModel) Holds() bool { return m.Excess.High < limits.Excess }
+
+func (m TextModel) explodes() bool {
+	return slices.ContainsFunc(m.All, HeadGrowth.Explodes)
+}
+
+// growth is that of the head that grows most; NaN without heads.
+func (m TextModel) growth() float64 {
+	if len(m.All) == 0 {
+		return math.NaN()
+	}
+	return slices.MaxFunc(m.All, func(a, b HeadGrowth) int { return cmp.Compare(a.Growth, b.Growth) }).Growth
+}
+
+// TextModels are the models of the grid of text-law: zero states, equal heads. A kind that was not traced has no heads.
+func TextModels(root string) ([]TextModel, error) {
+	t, err := study.Read(root, TextLawPlan, "prompt_loss")
+	if err != nil {
+		return nil, err
+	}
+	c, err := readOf(t, []string{"row", "kind", "policy", "group"}, []string{"replica", "seed", "state", "heads", "n_s", "train_length", "sequence", "position", "end", "loss"})
+	if err != nil {
+		return nil, err
+	}
+	type name struct {
+		row, kind string
+		replica   int
+	}
+	type sums struct{ inside, far, insideN, farN float64 }
+	var out []*TextModel
+	at, bySequence, peaks := map[name]*TextModel{}, map[name][]sums{}, map[name][2]float64{}
+	for i, row := range c.text["row"] {
+		if c.text["policy"][i] != "zero" || !isGrid(c.text["group"][i]) {
+			continue
+		}
+		f := func(column string) float64 { return c.float[column][i] }
+		k := name{row, c.text["kind"][i], int(f("replica"))}
+		if at[k] == nil {
+			at[k] = &TextModel{Row: row, Kind: k.kind, Policy: c.text["policy"][i], Replica: k.replica, Seed: int(f("seed")), State: int(f("state")),
+				Heads: int(f("heads")), T: int(f("train_length")), NS: f("n_s")}
+			out = append(out, at[k])
+		}
+		s, q := bySequence[k], int(f("sequence"))
+		for len(s) <= q {
+			s = append(s, sums{})
+		}
+		T, middle, tokens := f("train_length"), (f("position")+f("end"))/2, f("end")-f("position")
+		switch {
+		case middle >= T/2 && middle < T:
+			s[q].inside, s[q].insideN = s[q].inside+tokens*f("loss"), s[q].insideN+tokens
+		case middle >= farFrom:
+			s[q].far, s[q].farN = s[q].far+tokens*f("loss"), s[q].farN+tokens
+		}
+		bySequence[k] = s
+		p := peaks[k]
+		if middle < T {
+			p[0] = max(p[0], f("loss"))
+		} else {
+			p[1] = max(p[1], f("loss"))
+		}
+		peaks[k] = p
+	}
+	grown, err := textHeads(root)
+	if err != nil {
+		return nil, err
+	}
+	models := make([]TextModel, 0, len(out))
+	for _, m := range out {
+		k := name{m.Row, m.Kind, m.Replica}
+		var inside, far, excess []float64
+		for _, s := range bySequence[k] {
+			inside, far = append(inside, s.inside/s.insideN), append(far, s.far/s.farN)
+			excess = append(excess, far[len(far)-1]-inside[len(inside)-1])
+		}
+		m.Inside, m.Far, m.Excess, m.Bare = bootstrapped(inside), bootstrapped(far), bootstrapped(excess), excess[0]
+		m.Ratio = peaks[k][1] / peaks[k][0]
+		for _, h := range grown[textKey{m.Row, m.Kind, m.Replica}] {
+			h.Incoherent, h.Coherent = collapse.Filling(h.Retained, float64(min(64*m.T, 2*farFrom))/float64(m.T))
+			m.All = append(m.All, h)
+		}
+		models = append(models, *m)
+	}
+	slices.SortStableFunc(models, func(a, b TextModel) int {
+		return cmp.Or(cmp.Compare(slices.Index(TextPrompts, a.Kind), slices.Index(TextPrompts, b.Kind)), cmp.Compare(a.State, b.State), cmp.Compare(a.T, b.T), cmp.Compare(a.Seed, b.Seed))
+	})
+	return models, nil
+}
+
+// isGrid tells the rows of equal width and heads from those of the sub-grids.
+func isGrid(group string) bool { return group == "grid" || group == "pilot" || group == "pilot-fail" }
+
+type textKey struct {
+	row, kind string
+	replica   int
+}
+
+func textHeads(root string) (map[textKey][]HeadGrowth, error) {
+	t, err := study.Read(root, TextLawPlan, "prompt_heads")
+	if err != nil {
+		return nil, err
+	}
+	c, err := readOf(t, []string{"row", "kind"}, []string{"replica", "layer", "head", "retention_window", "ratio", "onset"})
+	if err != nil {
+		return nil, err
+	}
+	out := map[textKey][]HeadGrowth{}
+	for i, row := range c.text["row"] {
+		k := textKey{row, c.text["kind"][i], int(c.float["replica"][i])}
+		out[k] = append(out[k], HeadGrowth{Layer: int(c.float["layer"][i]), Head: int(c.float["head"][i]), Retained: c.float["retention_window"][i],
+			Growth: c.float["ratio"][i], Onset: c.float["onset"][i]})
+	}
+	return out, nil
+}
+
+const resamples = 2000
+
+// bootstrapped is a mean with its percentile interval over the values.
+func bootstrapped(v []float64) collapse.Estimate {
+	random := rand.New(rand.NewPCG(1, 0x7e87))
+	mean := func(pick func(i int) float64) (sum float64) {
+		for i := range v {
+			sum += pick(i) / float64(len(v))
+		}
+		return sum
+	}
+	means := make([]float64, resamples)
+	for r := range means {
+		means[r] = mean(func(int) float64 { return v[random.IntN(len(v))] })
+	}
+	slices.Sort(means)
+	return collapse.Estimate{Mean: mean(func(i int) float64 { return v[i] }), Low: means[resamples/40], High: means[resamples-1-resamples/40], Values: int64(len(v))}
+}
+
+// ofKind keeps the models on one kind of prompt.
+func ofKind(models []TextModel, kind string) (out []TextModel) {
+	for _, m := range models {
+		if m.Kind == kind {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func failingText(models []TextModel) (n int) {
+	for _, m := range models {
+		if m.Fails() {
+			n++
+		}
+	}
+	return n
+}
+
+// TextPoints brackets T_forget on a kind of prompt, one for each N and seed.
+func TextPoints(models []TextModel, kind string) (points []fit.Point, warnings []string) {
+	var outcomes []fit.Outcome
+	for _, m := range ofKind(models, kind) {
+		outcomes = append(outcomes, fit.Outcome{N: m.NS, T: float64(m.T) / kilo, Run: fmt.Sprint("seed ", m.Seed), Fails: m.Fails()})
+	}
+	return fit.Brackets(outcomes)
+}
+
+// TextTable is one line for each model and kind of prompt: kind, state, heads, train_length, seed, inside, far, excess,
+// excess_low, excess_high, bare (nats), fails, holds, explodes (0 or 1), growth (of the head that grows most, NaN if not traced).
+func TextTable(models []TextModel) *table.Table {
+	var kind []string
+	var state, heads, length, seed, fails, holds, explodes []int64
+	var inside, far, excess, low, high, bare, growth []float64
+	flag := map[bool]int64{true: 1}
+	for _, m := range models {
+		kind, state, heads = append(kind, m.Kind), append(state, int64(m.State)), append(heads, int64(m.Heads))
+		length, seed = append(length, int64(m.T)), append(seed, int64(m.Seed))
+		inside, far, bare = append(inside, m.Inside.Mean), append(far, m.Far.Mean), append(bare, m.Bare)
+		excess, low, high = append(excess, m.Excess.Mean), append(low, m.Excess.Low), append(high, m.Excess.High)
+		fails, holds, explodes = append(fails, flag[m.Fails()]), append(holds, flag[m.Holds()]), append(explodes, flag[m.explodes()])
+		growth = append(growth, m.growth())
+	}
+	return table.New().AddText("kind", kind).AddInt("state", state).AddInt("heads", heads).AddInt("train_length", length).AddInt("seed", seed).
+		AddFloat("inside", inside).AddFloat("far", far).AddFloat("excess", excess).AddFloat("excess_low", low).AddFloat("excess_high", high).
+		AddFloat("bare", bare).AddInt("fails", fails).AddInt("holds", holds).AddInt("explodes", explodes).AddFloat("growth", growth)
+}

@@ -1,0 +1,299 @@
+package paper
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/fit"
+)
+
+// textLaw is question 1 of RULES.md.
+func (e evidence) textLaw() (Claim, error) {
+	c := Claim{ID: "text law", Where: "v2 §5, Fig. 11; v1 §5", Claim: "on real text, the length that a model must be trained on to forget grows with its state (newlines)", Paper: "5.172·N_S − 4.469, 6 sizes, 1 seed", Figure: "22_matrix",
+		Rule: "fixed before the study ran (datasets/study/text-law/RULES.md): thresholds of each N and seed as brackets; for the claim when the best form that grows is 2 AIC or more ahead of a constant and Kendall's τ between N and T_forget is positive with a two-sided permutation p below 0.05, against it when τ is negative with p below 0.05; not testable when fewer than a tenth or more than nine tenths of the models fail"}
+	all, err := TextModels(e.root)
+	if err != nil {
+		return c, err
+	}
+	models := ofKind(all, "newlines")
+	failing := failingText(models)
+	points, _ := TextPoints(all, "newlines")
+	var n, low []float64
+	for _, p := range points {
+		n, low = append(n, p.N), append(low, max(p.Low, 0)) // −∞, fails nowhere, is the smallest
+	}
+	tau, p := kendall(n, low)
+	c.Ours = fmt.Sprintf("%d of %d models of width 256 fail on newlines, N 16 … 256, T 256 … 2,048 (%s); %d thresholds, τ = %.2f, p %.2g", failing, len(models), byLength(models), len(points), tau, p)
+	c.Plain = fmt.Sprintf("byte models of 465 MB of source text, 16-fold N, 8-fold T: %d of %d fail on newlines, no order by N (τ %.2f, p %.2g)", failing, len(models), tau, p)
+	r, err := fit.Fit(points, fit.Options{Law: "forget", Resamples: e.resamples, Seed: 1})
+	lead := math.Inf(-1)
+	if err != nil {
+		c.Ours += "; " + err.Error()
+	} else {
+		flat := r.Form("constant").AIC
+		for _, f := range r.Forms {
+			if f.Name != "constant" && f.At(points[len(points)-1].N) > f.At(points[0].N) {
+				lead = max(lead, flat-f.AIC)
+			}
+		}
+		c.Ours += fmt.Sprintf("; best form %s, the best that grows is %.1f AIC ahead of a constant", r.Best, lead)
+	}
+	c.Ours += "; slope of the excess per doubling of N: " + slopes(models)
+	share := float64(failing) / float64(len(models))
+	switch {
+	case share < 0.1 || share > 0.9:
+		c.Verdict = NotTestable
+	case tau > 0 && p < 0.05 && lead >= 2:
+		c.Verdict = Reproduced
+	case tau < 0 && p < 0.05:
+		c.Verdict = Contradicted
+	default:
+		c.Verdict = Undecided
+	}
+	return c, nil
+}
+
+// byLength counts failing models at each training length.
+func byLength(models []TextModel) string {
+	var lengths []int
+	for _, m := range models {
+		if !slices.Contains(lengths, m.T) {
+			lengths = append(lengths, m.T)
+		}
+	}
+	slices.Sort(lengths)
+	var parts []string
+	for _, T := range lengths {
+		some := slices.DeleteFunc(slices.Clone(models), func(m TextModel) bool { return m.T != T })
+		parts = append(parts, fmt.Sprintf("T %d: %d of %d", T, failingText(some), len(some)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// slopes of the excess against log2 N at each T, with bootstrap intervals over models.
+func slopes(models []TextModel) string {
+	by := map[int][][2]float64{}
+	var lengths []int
+	for _, m := range models {
+		if by[m.T] == nil {
+			lengths = append(lengths, m.T)
+		}
+		by[m.T] = append(by[m.T], [2]float64{math.Log2(float64(m.State)), m.Excess.Mean})
+	}
+	slices.Sort(lengths)
+	var parts []string
+	random := rand.New(rand.NewPCG(2, 0x7e87))
+	for _, T := range lengths {
+		v := by[T]
+		var drawn []float64
+		for len(drawn) < resamples {
+			some := make([][2]float64, len(v))
+			for i := range some {
+				some[i] = v[random.IntN(len(v))]
+			}
+			if s := slope(some); !math.IsNaN(s) {
+				drawn = append(drawn, s)
+			}
+		}
+		slices.Sort(drawn)
+		parts = append(parts, fmt.Sprintf("T %d %.2g [%.2g, %.2g] nat", T, slope(v), drawn[resamples/40], drawn[resamples-1-resamples/40]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// slope of least squares; NaN for a single abscissa.
+func slope(v [][2]float64) float64 {
+	var x, y, xx, xy float64
+	n := float64(len(v))
+	for _, p := range v {
+		x, y, xx, xy = x+p[0], y+p[1], xx+p[0]*p[0], xy+p[0]*p[1]
+	}
+	if d := n*xx - x*x; d > 1e-9 {
+		return (n*xy - x*y) / d
+	}
+	return math.NaN()
+}
+
+// kendall is τ-a, concordant less discordant pairs over all pairs, and the two-sided p-value of permutations of y.
+func kendall(x, y []float64) (tau, p float64) {
+	score := func(y []float64) (s int) {
+		for i := range x {
+			for j := range i {
+				s += sign(x[i]-x[j]) * sign(y[i]-y[j])
+			}
+		}
+		return s
+	}
+	seen, reached := score(y), 1
+	random, shuffled := rand.New(rand.NewPCG(3, 0x7e87)), slices.Clone(y)
+	for range permutations {
+		random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		if s := score(shuffled); max(s, -s) >= max(seen, -seen) {
+			reached++
+		}
+	}
+	return float64(seen) / (float64(len(x)*(len(x)-1)) / 2), float64(reached) / (permutations + 1)
+}
+
+func sign(x float64) int {
+	switch {
+	case x > 0:
+		return 1
+	case x < 0:
+		return -1
+	}
+	return 0
+}
+
+// textDocuments is question 3.
+func (e evidence) textDocuments() (Claim, error) {
+	c := Claim{ID: "text documents", Where: "v1 Fig. 1b, v2 Fig. 1", Claim: "models of real text fail beyond T on real documents (465 MB, T 256 to 2,048)", Paper: "from 130M parameters on", Figure: "22_prompts",
+		Rule: "fixed before the study ran: share of the grid's models that fail on documents with its 95 % interval of Wilson; for the claim above 5 % throughout, against it below 5 % throughout"}
+	all, err := TextModels(e.root)
+	if err != nil {
+		return c, err
+	}
+	models := ofKind(all, "documents")
+	if len(models) == 0 {
+		return c, orMissing(nil, "documents among the prompts")
+	}
+	n := failingText(models)
+	low, high, err := prompt.Wilson(n, len(models), 1.96)
+	if err != nil {
+		return c, err
+	}
+	newlines := ofKind(all, "newlines")
+	c.Ours = fmt.Sprintf("%d of %d fail [%.3f, %.3f], beside %d of %d on newlines", n, len(models), low, high, failingText(newlines), len(newlines))
+	c.Plain = fmt.Sprintf("on real documents to 64K tokens %d of %d byte models fail, on newlines %d of %d", n, len(models), failingText(newlines), len(newlines))
+	c.Verdict = Verdict(decided(low > 0.05, high < 0.05))
+	return c, nil
+}
+
+// textTokens is question 4.
+func (e evidence) textTokens() (Claim, error) {
+	c := Claim{ID: "text tokens", Where: "v1 F.2", Claim: "on real text, other constant prompts behave as newlines do", Paper: "same behaviour claimed", Figure: "22_prompts",
+		Rule: "fixed before the study ran: Cochran's Q over the five constant tokens, each model a block, permutations within models; p below 0.05 contradicts the claim, otherwise it stays undecided, since a test of difference cannot show sameness"}
+	all, err := TextModels(e.root)
+	if err != nil {
+		return c, err
+	}
+	var said []string
+	blocks := map[[2]int64][]bool{}
+	var order [][2]int64
+	for _, kind := range TextPrompts {
+		some := ofKind(all, kind)
+		if len(some) == 0 {
+			continue
+		}
+		said = append(said, fmt.Sprintf("%s %d of %d", kind, failingText(some), len(some)))
+		if kind != "newlines" && !strings.HasPrefix(kind, "constant:") {
+			continue
+		}
+		for _, m := range some {
+			k := [2]int64{int64(m.State)<<32 | int64(m.T), int64(m.Seed)}
+			if blocks[k] == nil {
+				order = append(order, k)
+			}
+			blocks[k] = append(blocks[k], m.Fails())
+		}
+	}
+	var rows [][]bool
+	for _, k := range order {
+		if len(blocks[k]) == len(blocks[order[0]]) {
+			rows = append(rows, blocks[k])
+		}
+	}
+	q, p := cochran(rows)
+	c.Ours = fmt.Sprintf("models that fail: %s; over the constant tokens Q = %.2f, p %.2g", strings.Join(said, ", "), q, p)
+	c.Verdict = Verdict(decided(false, p < 0.05))
+	return c, nil
+}
+
+// cochran is Q of yes and no, [block][treatment], with the p-value of permutations within blocks.
+func cochran(rows [][]bool) (q, p float64) {
+	if len(rows) == 0 {
+		return math.NaN(), 1
+	}
+	k := float64(len(rows[0]))
+	score := func() float64 {
+		columns, total, squares := make([]float64, len(rows[0])), 0.0, 0.0
+		for _, row := range rows {
+			n := 0.0
+			for j, yes := range row {
+				if yes {
+					columns[j]++
+					n++
+				}
+			}
+			total, squares = total+n, squares+n*n
+		}
+		sum := 0.0
+		for _, x := range columns {
+			sum += (x - total/k) * (x - total/k)
+		}
+		if d := k*total - squares; d > 0 {
+			return k * (k - 1) * sum / d
+		}
+		return 0
+	}
+	q = score()
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i] = slices.Clone(rows[i])
+	}
+	random, reached := rand.New(rand.NewPCG(4, 0x7e87)), 1
+	for range permutations {
+		for _, row := range rows {
+			random.Shuffle(len(row), func(i, j int) { row[i], row[j] = row[j], row[i] })
+		}
+		if score() >= q-1e-9 {
+			reached++
+		}
+	}
+	return q, float64(reached) / (permutations + 1)
+}
+
+// textExplosion is the first half of question 5.
+func (e evidence) textExplosion() (Claim, error) {
+	c := Claim{ID: "text explosion", Where: "v1 Fig. 4, v2 Fig. 5", Claim: "on real text, exploding states and failure go together (newlines)", Paper: "3 heads of 8 shown", Figure: "22_growth",
+		Rule: "fixed before the study ran: a head explodes when its norm grows beyond what its retention over T and its writes within T allow; explosion against failure over the models of the grid, Fisher's exact test within each T, two-sided: for the claim when they coincide more often than expected with p below 0.05, against it when less often with p below 0.05"}
+	all, err := TextModels(e.root)
+	if err != nil {
+		return c, err
+	}
+	models := ofKind(all, "newlines")
+	var exploding, growing []pair
+	failing, both, others, alone := 0, 0, 0, 0
+	for _, m := range models {
+		if len(m.All) == 0 {
+			continue
+		}
+		stratum := fmt.Sprint(m.T)
+		exploding = append(exploding, pair{stratum, m.explodes(), m.Fails()})
+		growing = append(growing, pair{stratum, slices.ContainsFunc(m.All, HeadGrowth.Grows), m.Fails()})
+		if m.Fails() {
+			failing++
+			if m.explodes() {
+				both++
+			}
+		} else {
+			others++
+			if m.explodes() {
+				alone++
+			}
+		}
+	}
+	if len(exploding) == 0 {
+		return c, orMissing(nil, "newlines among the traced prompts")
+	}
+	seen, expected, p := coincide(exploding)
+	seenGrow, expectedGrow, pGrow := coincide(growing)
+	c.Ours = fmt.Sprintf("explode: %d of %d failing models, %d of %d others; %.0f coincide, %.1f expected (p %.2g); growth by 2: %.0f coincide, %.1f expected (p %.2g)",
+		both, failing, alone, others, seen, expected, p, seenGrow, expectedGrow, pGrow)
+	c.Verdict = Verdict(decided(p < 0.05 && seen > expected, p < 0.05 && seen < expected))
+	return c, nil
+}
