@@ -116,7 +116,8 @@ func (c Matched) Run(ctx context.Context, b *Bench, model string, progress func(
 	kept := base.logAlpha
 	chosen := Top(kept, c.Heads)
 	slices.SortFunc(chosen, func(a, b Head) int { return (a.Layer-b.Layer)*1000 + a.Head - b.Head })
-	sets := Sets(b.Model.Layers(), b.Model.Heads(), chosen, func(h Head) bool {
+	perLayer, _, _ := lm.Matrices(b.Model)
+	sets := Sets(b.Model.Layers(), perLayer, chosen, func(h Head) bool {
 		return c.Direction == "lower" || -kept[h.Layer][h.Head] > slices.Max(append([]float64{0}, c.Shifts...))
 	}, c.Seed)
 	sets = sets[:min(c.Controls, len(sets))]
@@ -170,15 +171,16 @@ func (c Matched) measure(ctx context.Context, b *Bench, plan Plan) (*seen, error
 	for range int(4*math.Log2(float64(c.Times))) + 1 {
 		s.byQuarter = append(s.byQuarter, newTally(c.Sequences))
 	}
-	layers, heads := b.Model.Layers(), b.Model.Heads()
+	layers := b.Model.Layers()
+	heads, _, _ := lm.Matrices(b.Model)
 	within, beyond := make([]float64, layers*heads), make([]float64, layers*heads)
 	sums := make([]float64, layers*heads)
 	err = a.run(ctx, rows, nil, lm.Request{Loss: true, Hits: true, Probes: []string{"squares", "log_alpha"}}, func(p lm.Piece) error {
-		squares, err := wideFloats(p.Probes["squares"])
+		squares, err := lm.Doubles(p.Probes["squares"])
 		if err != nil {
 			return err
 		}
-		logAlpha, err := wideFloats(p.Probes["log_alpha"])
+		logAlpha, err := lm.Doubles(p.Probes["log_alpha"])
 		if err != nil {
 			return err
 		}
