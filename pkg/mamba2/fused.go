@@ -10,6 +10,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
 	"stuffed/pkg/lm"
+	"stuffed/pkg/recurrence"
 	"stuffed/xla"
 )
 
@@ -34,6 +35,54 @@ func (b *block) fuses(l layerOf) bool {
 	return b.suitsKernels() && b.tokens >= c.Kernel && max(c.Inner(), c.Width) <= widest && c.Width%16 == 0 && c.Channels()%16 == 0 &&
 		l.segments == nil && (len(b.probes) == 0 || b.Infer && !b.watchesInside()) && len(l.controls) == 0 &&
 		xla.HasKernels(l.params[conv].Graph().Backend())
+}
+
+// fusedReading is plain with kernels for convolution and gated norm, without gradients.
+type fusedReading struct{ plain }
+
+func (f fusedReading) enter(l layerOf, r, window *Node) entered {
+	in := entered{r: r}
+	u := rmsNorm(r, f.perRow(l.params[norm], 1), f.Eps)
+	in.proj, in.z, in.raw, in.dt = f.project(l, u)
+	w := f.window(l, in.raw, window)
+	in.conv = f.convKernel(l, in.proj, f.Inner(), window)
+	in.after, in.windowsAt = w.after(), w.atEnds
+	return f.split(in)
+}
+
+func (f fusedReading) operands(l layerOf, op *recurrence.Operands) { op.D = l.params[skip] }
+
+func (f fusedReading) leave(l layerOf, in entered, _, y *Node) (_, normed *Node) {
+	y = Reshape(ConvertDType(y, f.compute), f.batch, f.tokens, f.Inner())
+	return nil, f.gateKernel(y, in.proj, l.params[gateNorm])
+}
+
+// fusedTraining is plain with kernels for norms, convolution and gate and their gradients. As these give the gradients of the parts of
+// W_in u, each is a product of its own and there is no whole.
+type fusedTraining struct{ plain }
+
+func (f fusedTraining) enter(l layerOf, r, window *Node) entered {
+	var in entered
+	var u *Node
+	u, in.r = f.normTrained(r, l.params[norm])
+	u = ConvertDType(u, f.compute)
+	inner, wide := f.Inner(), f.Inner()+f.Channels()
+	in.z, in.raw = f.columns(l, u, 0, inner, f.compute), f.columns(l, u, inner, wide, f.compute)
+	in.dt = f.columns(l, u, wide, f.projection(), f.gate)
+	in.conv, in.after = f.convTrained(l, in.raw, window)
+	return f.split(in)
+}
+
+func (f fusedTraining) operands(l layerOf, op *recurrence.Operands) {
+	op.D = l.params[skip]
+	if op.Fresh = f.fresh; f.fresh {
+		op.Initial = nil
+	}
+}
+
+func (f fusedTraining) leave(l layerOf, in entered, _, y *Node) (_, normed *Node) {
+	y = Reshape(ConvertDType(y, f.compute), f.batch, f.tokens, f.Inner())
+	return nil, f.gateTrained(y, in.z, l.params[gateNorm])
 }
 
 // suitsKernels tells whether shapes, dtypes and options are those that the kernels of a sequence and of a step know.

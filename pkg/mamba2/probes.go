@@ -12,12 +12,12 @@ import (
 
 // seen is what a block computed for one layer and the probes read.
 type seen struct {
-	layer                       layerOf
-	op                          recurrence.Operands
-	mixed                       recurred
-	window, proj, dt, raw, conv *Node // carried window; in-projection and its last part; input and output of the convolution
-	windowsAt                   func() *Node
-	y, normed, out, residual    *Node // y with D x, [batch, tokens, inner]
+	layer                    layerOf
+	op                       recurrence.Operands
+	mixed                    recurred
+	window                   *Node // carried
+	in                       entered
+	y, normed, out, residual *Node // y with D x, [batch, tokens, inner]
 }
 
 // watch builds the probes of the call, or what the call's reduction makes of them; each is stacked over the layers. Where
@@ -98,18 +98,18 @@ func (b *block) probe(name string, s seen) *Node {
 		}
 		return s.mixed.at(s.layer.ends)
 	case windowsProbe:
-		return s.windowsAt()
+		return s.in.windowsAt()
 	case inputsProbe: // of the convolution, those of the carried window first, [layers, batch, kernel + tokens, channels]
-		return Concatenate([]*Node{ConvertDType(TransposeAllAxes(s.window, 0, 2, 1), s.raw.DType()), s.raw}, 1)
+		return Concatenate([]*Node{ConvertDType(TransposeAllAxes(s.window, 0, 2, 1), s.in.raw.DType()), s.in.raw}, 1)
 	case "hidden": // residual stream after the block
 		return s.residual
 	case "in_proj":
 		if b.compute == b.gate {
-			return s.proj
+			return s.in.proj
 		}
-		return Concatenate([]*Node{ConvertDType(s.proj, b.gate), s.dt}, -1)
+		return Concatenate([]*Node{ConvertDType(s.in.proj, b.gate), s.in.dt}, -1)
 	case "conv_act":
-		return s.conv
+		return s.in.conv
 	case "ssd": // y with D x, [layers, batch, tokens, heads, headDim]
 		return Reshape(s.y, b.batch, b.tokens, b.Heads(), b.HeadDim)
 	case "gated_norm":
