@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+
 	"stuffed/pkg/lm"
 	"stuffed/pkg/models"
 )
@@ -54,5 +56,12 @@ func TestContinueWritesTheText(t *testing.T) {
 	}
 	if err := models.Continue(context.Background(), o, "ab", 5, 0, lm.Sampling{}, &b); err == nil || !strings.Contains(err.Error(), "count = 0") {
 		t.Errorf("count 0: %v", err)
+	}
+}
+
+func TestLoadsShippedModelsByName(t *testing.T) {
+	m, w, err := models.Load("../../datasets/models/recall-n128-t64", dtypes.Float32)
+	if err != nil || m.Name() != "mamba2" || w.Count() == 0 {
+		t.Fatalf("%v, %v", m, err)
 	}
 }

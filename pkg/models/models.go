@@ -19,6 +19,9 @@ func Load(dir string, dtype dtypes.DType) (lm.Model, *lm.Weights, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if dir, err = checkpoint.Folder(dir); err != nil { // of a name in an index
+		return nil, nil, err
+	}
 	layout, err := layoutOf(dir)
 	if err != nil {
 		return nil, nil, err
