@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -150,7 +151,9 @@ func cleaned(data []byte, strip bool) ([]byte, error) {
 	}
 	nb["metadata"] = map[string]any{
 		"kernelspec":    map[string]any{"name": "gonb", "display_name": "Go (gonb)", "language": "go"},
-		"language_info": map[string]any{"name": "go", "file_extension": ".go", "mimetype": "text/x-go"},
+		// As the kernel says it, or JupyterLab changes the file when it is opened.
+		"language_info": map[string]any{"name": "go", "file_extension": ".go", "mimetype": "text/x-go", "version": runtime.Version(),
+			"codemirror_mode": "", "nbconvert_exporter": "", "pygments_lexer": ""},
 	}
 	cells, _ := nb["cells"].([]any)
 	for i, c := range cells {
