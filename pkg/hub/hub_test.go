@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -362,6 +363,37 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	<-waiting
 	close(s.Hold)
+	group.Wait()
+	n := 0
+	for _, r := range s.Requests() {
+		if strings.HasPrefix(r, "store GET") {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("the weights were asked for %d times", n)
+	}
+}
+
+// TestTwoProcesses: of several processes that want the same model one fetches it, and all have it whole.
+func TestTwoProcesses(t *testing.T) {
+	if name, _ := ParseName(os.Getenv("STUFFED_TEST_FETCH")); name.Repo != "" { // this is one of those processes
+		path := fetch(t, client(t), name)
+		same(t, filepath.Join(path, "model.safetensors"), weightBytes)
+		return
+	}
+	s, _, _ := tiny(t)
+	s.Hold = make(chan struct{})
+	t.Setenv("STUFFED_TEST_FETCH", "org/tiny")
+	var group sync.WaitGroup
+	for range 3 {
+		group.Go(func() {
+			if out, err := exec.Command(os.Args[0], "-test.run=^TestTwoProcesses$").CombinedOutput(); err != nil {
+				t.Errorf("%v %s", err, out)
+			}
+		})
+	}
+	time.AfterFunc(500*time.Millisecond, func() { close(s.Hold) })
 	group.Wait()
 	n := 0
 	for _, r := range s.Requests() {
