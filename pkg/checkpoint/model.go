@@ -137,27 +137,6 @@ func (m *Model) tie(saysTied *bool) error {
 	return nil
 }
 
-// ReadWeights reads all tensors of a folder: model.safetensors, its shards, pytorch_model.bin or its shards.
-func ReadWeights(dir string) (*File, error) {
-	for _, source := range []struct {
-		name string
-		read func(string) (*File, error)
-	}{
-		{singleName, ReadSafetensors},
-		{indexName, ReadSharded},
-		{"pytorch_model.bin", ReadTorch},
-		{"pytorch_model.bin.index.json", func(path string) (*File, error) { return readSharded(path, ReadTorch) }},
-	} {
-		path := filepath.Join(dir, source.name)
-		if _, err := os.Stat(path); err == nil {
-			return source.read(path)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("%s: no weights: want %s, %s or pytorch_model.bin", dir, singleName, indexName)
-}
-
 // Check compares the tensors with what the config asks for and names every missing, extra or wrong one (the first ten).
 func (m *Model) Check() error {
 	want, err := expectedShapes(m.Config, m.Tensors)
