@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -38,9 +37,6 @@ const executed = "out/notebooks"
 
 // quickLink leaves out debugging tables, which take most of the time that linking a cell takes.
 const quickLink = " -ldflags=-w"
-
-// linked matches a link from one notebook to another.
-var linked = regexp.MustCompile(`href="(\w+)\.ipynb"`)
 
 // Run executes the notebooks one after the other, each from a fresh kernel and all of its cells, and writes the
 // results. A failing notebook does not stop the others. The last line counts; the error names the failures.
@@ -122,41 +118,6 @@ func (r Runner) one(ctx context.Context, path string) error {
 		}
 	}
 	return atomic.Bytes(filepath.Join(r.Root, executed, name), data)
-}
-
-// HTML exports executed notebooks as pages that need nothing from the network.
-func (r Runner) HTML(ctx context.Context) error {
-	paths, err := List(r.Folder(), r.Names...)
-	if err != nil {
-		return err
-	}
-	if err := r.ready(); err != nil {
-		return err
-	}
-	to := filepath.Join(r.Root, "out", "html")
-	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".ipynb")
-		source := filepath.Join(r.Root, executed, name+".ipynb")
-		if _, err := os.Stat(source); err != nil {
-			return fmt.Errorf("%s has not been run: make notebooks NB=%s", name, name)
-		}
-		log, err := r.convert(ctx, source, "--to", "html", "--output-dir", to, "--output", name+".html",
-			"--HTMLExporter.mathjax_url=", "--HTMLExporter.require_js_url=", "--HTMLExporter.jquery_url=",
-			"--HTMLExporter.widget_renderer_url=", "--HTMLExporter.mermaid_js_url=")
-		if err != nil {
-			return fmt.Errorf("%s: %s\n(%w)", name, failure(log), err)
-		}
-		page := filepath.Join(to, name+".html")
-		data, err := os.ReadFile(page)
-		if err != nil {
-			return err
-		}
-		if err := atomic.Bytes(page, linked.ReplaceAll(data, []byte(`href="$1.html"`))); err != nil {
-			return err
-		}
-		fmt.Fprintln(r.Out, filepath.Join("out", "html", name+".html"))
-	}
-	return nil
 }
 
 func (r Runner) scratch() (string, error) {
