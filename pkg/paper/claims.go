@@ -26,7 +26,7 @@ type Claim struct {
 	Rule    string // how the verdict follows from it
 	Verdict string
 	Figure  string // id of the one that shows the number, empty for none
-	Plain   string // one sentence for the front page; empty: not among its rows
+	Plain   string // one sentence for the front page, whose list has ten rows at most; empty: not among them
 }
 
 // evidence is what claims are judged by.

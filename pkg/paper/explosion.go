@@ -148,10 +148,6 @@ func (e evidence) retains() (Claim, error) {
 	c.Ours = fmt.Sprintf("%d of %d models have a head above %g, %d above %g; the most retentive: %v, %.3f (excess %.2g nat); %s",
 		n, len(e.all), keptV1, count(e.all, func(m Model) bool { return kept(m) >= keptV2 }), keptV2, best, kept(best), excess(best), strings.Join(said, "; "))
 	c.Verdict = Verdict(sides...)
-	c.Plain = fmt.Sprintf("%d of %d models have a head that keeps more than %g over T (at most %.3f), and most of these do not fail", n, len(e.all), keptV1, kept(best))
-	if keepers := of(e.all, func(m Model) bool { return kept(m) > keptV1 }); 2*count(keepers, Model.failing) > len(keepers) {
-		c.Plain = strings.TrimSuffix(c.Plain, ", and most of these do not fail")
-	}
 	return c, nil
 }
 

@@ -84,17 +84,6 @@ func (e evidence) newlines() (Claim, error) {
 	}
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
-	var plain []string
-	for _, p := range order {
-		failing := 0
-		for _, s := range by[p] {
-			if limits.ByExcess(s.Failure) == collapse.Yes {
-				failing++
-			}
-		}
-		plain = append(plain, fmt.Sprintf("%s %d of %d", p, failing, len(by[p])))
-	}
-	c.Plain = "small byte models that fail, by prompt: " + strings.Join(plain, ", ")
 	return c, nil
 }
 

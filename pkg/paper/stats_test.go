@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"os"
+	"strings"
 	"testing"
 
 	"stuffed/pkg/collapse"
@@ -73,6 +75,25 @@ func TestIntervals(t *testing.T) {
 	}
 	if one := meanOf([]float64{4}); !math.IsInf(one.Low, -1) {
 		t.Errorf("one model has the interval %+v", one)
+	}
+}
+
+func TestFrontPageHasTenRows(t *testing.T) {
+	list, err := claims("../../"+study.Shipped, 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := strings.Count(ShortMarkdown(list), "\n") - 2; rows > 10 || rows < 5 {
+		t.Errorf("%d rows, want at most ten", rows)
+	}
+	ships, err := os.ReadFile("../../RESULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list { // intervals of fits depend on the resamples; verdicts and rules do not
+		if !strings.Contains(string(ships), cell.Replace(c.Claim)) || !strings.Contains(string(ships), "**"+c.Verdict+"**") {
+			t.Errorf("RESULTS.md lacks %q, %s; run stuffed study claims --results RESULTS.md --readme README.md", c.Claim, c.Verdict)
+		}
 	}
 }
 

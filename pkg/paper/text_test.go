@@ -148,8 +148,12 @@ func TestTextLawFollowsItsTable(t *testing.T) {
 		excess func(n, T, seed int) float64
 		want   string
 	}{
-		"grows": {func(n, T, seed int) float64 { return map[bool]float64{true: 0.5}[T < map[int]int{16: 300, 64: 600, 256: 1100}[n]] }, Reproduced},
-		"falls": {func(n, T, seed int) float64 { return map[bool]float64{true: 0.5}[T < map[int]int{256: 300, 64: 600, 16: 1100}[n]] }, Contradicted},
+		"grows": {func(n, T, seed int) float64 {
+			return map[bool]float64{true: 0.5}[T < map[int]int{16: 300, 64: 600, 256: 1100}[n]]
+		}, Reproduced},
+		"falls": {func(n, T, seed int) float64 {
+			return map[bool]float64{true: 0.5}[T < map[int]int{256: 300, 64: 600, 16: 1100}[n]]
+		}, Contradicted},
 		"flat":  {func(n, T, seed int) float64 { return map[bool]float64{true: 0.5}[T == 256 || seed == 1] }, Undecided},
 		"never": {func(n, T, seed int) float64 { return 0 }, NotTestable},
 		"small": {func(n, T, seed int) float64 { return 0.09 }, NotTestable},
