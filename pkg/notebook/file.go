@@ -150,7 +150,7 @@ func cleaned(data []byte, strip bool) ([]byte, error) {
 		return nil, fmt.Errorf("not a notebook: %w", err)
 	}
 	nb["metadata"] = map[string]any{
-		"kernelspec":    map[string]any{"name": "gonb", "display_name": "Go (gonb)", "language": "go"},
+		"kernelspec": map[string]any{"name": "gonb", "display_name": "Go (gonb)", "language": "go"},
 		// As the kernel says it, or JupyterLab changes the file when it is opened.
 		"language_info": map[string]any{"name": "go", "file_extension": ".go", "mimetype": "text/x-go", "version": runtime.Version(),
 			"codemirror_mode": "", "nbconvert_exporter": "", "pygments_lexer": ""},

@@ -16,13 +16,15 @@ import (
 
 // Runner executes notebooks without a browser, with the tools that make setup installs.
 type Runner struct {
-	Root    string        // the project's folder
-	Dir     string        // folder of the notebooks; a relative one lies in Root
-	Names   []string      // beginnings of names; none means all
-	Scale   string        // smoke, small or full
-	Cell    time.Duration // how long one cell may take
-	InPlace bool          // keep the results in the notebooks themselves too, not in out/notebooks alone
-	Out     io.Writer     // one line for each notebook
+	Root    string            // the project's folder
+	Dir     string            // folder of the notebooks; a relative one lies in Root
+	Names   []string          // beginnings of names; none means all
+	Scale   string            // smoke, small or full
+	Cell    time.Duration     // how long one cell may take
+	Values  map[string]string // of parameters, see ParseParameters
+	Output  string            // folder of the executed notebooks; empty: out/notebooks
+	InPlace bool              // keep the results in the notebooks themselves too, not in out/notebooks alone
+	Out     io.Writer         // one line for each notebook
 }
 
 // Folder is where the notebooks lie.
@@ -43,6 +45,9 @@ const quickLink = " -ldflags=-w"
 func (r Runner) Run(ctx context.Context) error {
 	if err := checkScale(r.Scale); err != nil {
 		return err
+	}
+	if r.InPlace && len(r.Values) > 0 {
+		return fmt.Errorf("results in the notebooks themselves are those of their own parameters: leave out either")
 	}
 	if r.Cell < time.Second {
 		return fmt.Errorf("time for a cell %v: give at least 1s", r.Cell)
@@ -99,7 +104,21 @@ func (r Runner) one(ctx context.Context, path string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	log, err := r.convert(ctx, path, "--to", "notebook", "--execute", "--output-dir", tmp, "--output", name,
+	source := path
+	if len(r.Values) > 0 { // a copy of its own
+		data, err := os.ReadFile(path)
+		if err == nil {
+			data, err = withParameters(data, r.Values)
+		}
+		if err != nil {
+			return err
+		}
+		source = filepath.Join(tmp, "in", name)
+		if err := atomic.Bytes(source, data); err != nil {
+			return err
+		}
+	}
+	log, err := r.convert(ctx, source, "--to", "notebook", "--execute", "--output-dir", tmp, "--output", name,
 		"--ExecutePreprocessor.kernel_name=gonb-plain", "--ExecutePreprocessor.startup_timeout=300",
 		fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(r.Cell.Seconds())))
 	if err != nil {
@@ -116,6 +135,9 @@ func (r Runner) one(ctx context.Context, path string) error {
 		if err := atomic.Bytes(path, data); err != nil {
 			return err
 		}
+	}
+	if r.Output != "" {
+		return atomic.Bytes(filepath.Join(r.Output, name), data)
 	}
 	return atomic.Bytes(filepath.Join(r.Root, executed, name), data)
 }

@@ -25,13 +25,20 @@ func notebooksCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVar(&r.Dir, "dir", "notebooks", "folder of the notebooks; a relative one lies in the project")
+	var pairs []string
 	run := &cobra.Command{
 		Use:   "run [NB…]",
 		Short: "Execute notebooks, all or those whose names begin with NB",
-		RunE: func(c *cobra.Command, _ []string) error {
+		Example: "  stuffed notebooks run 01 --scale small\n  stuffed notebooks run 17 -p folder=out/my-model -p length=65536 --output out/my-model/pages",
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if r.Values, err = notebook.ParseParameters(pairs); err != nil {
+				return err
+			}
 			return r.Run(c.Context())
 		},
 	}
+	run.Flags().StringArrayVarP(&pairs, "parameter", "p", nil, "NAME=VALUE of the cell with the tag parameters; repeat for several")
+	run.Flags().StringVar(&r.Output, "output", "", "folder of the executed notebooks (default out/notebooks)")
 	run.Flags().StringVar(&r.Scale, "scale", "small", "smoke (cells work), small (minutes on two cores) or full (GPU)")
 	run.Flags().DurationVar(&r.Cell, "cell-timeout", 20*time.Minute, "how long one cell may take")
 	run.Flags().BoolVar(&r.InPlace, "in-place", false, "also keep the results in the notebooks, without times and rates and with small pictures")
