@@ -161,6 +161,16 @@ func TestBrokenOffGoesOn(t *testing.T) {
 	}
 }
 
+// TestEndsTooSoon: a transfer that ends in good order, but before the file does, goes on from there too.
+func TestEndsTooSoon(t *testing.T) {
+	s, c, name := tiny(t)
+	s.Short = 123_456
+	same(t, filepath.Join(fetch(t, c, name), "model.safetensors"), weightBytes)
+	if r := s.Requests(); !slices.ContainsFunc(r, func(r string) bool { return strings.HasSuffix(r, "bytes=123456-") }) {
+		t.Errorf("asked %v", r)
+	}
+}
+
 // TestBrokenOffForGood: the partial file is never taken for the whole one, and the next call goes on from it.
 func TestBrokenOffForGood(t *testing.T) {
 	s, c, name := tiny(t)

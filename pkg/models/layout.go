@@ -3,6 +3,7 @@ package models
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -90,6 +91,9 @@ func modelOf(dir string) (lm.Model, error) {
 }
 
 func readConfig(dir string) (checkpoint.Config, error) {
+	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is a file: a model is a folder with config.json and weights", dir)
+	}
 	text, err := atomic.Read(filepath.Join(dir, "config.json"), maxConfig)
 	if err != nil {
 		return nil, err

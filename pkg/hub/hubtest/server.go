@@ -31,6 +31,8 @@ type Server struct {
 	Moved map[string]string
 	// BreakAfter this many bytes of a large file the connection is cut, Breaks times.
 	BreakAfter, Breaks int
+	// Short ends the next large file in good order after so many bytes, as a proxy does that lost its source.
+	Short int
 	// Damaged flips a bit of every large file that is sent.
 	Damaged bool
 	// NoRanges makes the store send files from the start whatever is asked for.
@@ -292,11 +294,18 @@ func (s *Server) stored(w http.ResponseWriter, r *http.Request) {
 		s.Breaks--
 		cut = s.BreakAfter
 	}
+	short := s.Short
+	s.Short = 0
 	hold := s.Hold
 	ranges := !s.NoRanges
 	s.Unlock()
 	if hold != nil {
 		<-hold
+	}
+	if short > 0 {
+		w.(http.Flusher).Flush() // no length then
+		w.Write(content[:short])
+		return
 	}
 	w.Header().Set("ETag", `"of the store"`)
 	if !ranges {
