@@ -86,6 +86,12 @@ type Model interface {
 	Initial(seed uint64) map[string][]float32      // one replica, by name, without the replica axis
 }
 
+// Summarised is a model whose recurrent state is a means to something else, such as numerator and denominator of an average. Sums,
+// squares and objectives are of that, and the probe Summary shows it.
+type Summarised interface {
+	Summary(state map[string]*graph.Node) *graph.Node
+}
+
 // Variant is a way to keep a trained model's state other than its own.
 type Variant struct {
 	Window    int  // the layers see what so many last tokens wrote, 0 for all

@@ -44,6 +44,7 @@ const (
 	Values   = "x"         // what is written, [layers, batch, tokens, heads, values]
 	Keys     = "B"         // where it is written, [layers, batch, tokens, groups, keys]
 	Queries  = "C"         // what is read with, [layers, batch, tokens, groups, keys]
+	Summary  = "summary"   // of a Summarised model: what its recurrent state means after every token, [layers, batch, tokens, channels]
 	Residual = "hidden"    // residual stream after the layer, [layers, batch, tokens, width]
 )
 

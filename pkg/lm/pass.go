@@ -222,6 +222,9 @@ func (b passBuilder) build(in In, out *Out) {
 			first = m.State(1)[0]
 		}
 		last := state[first.Name]
+		if s, is := m.(Summarised); is {
+			last = s.Summary(state)
+		}
 		if at := first.Along(Position); first.Grows {
 			last = graph.SliceAxis(last, at, graph.AxisRange(0, cotangent.Shape().Dim(at)))
 		}

@@ -23,6 +23,11 @@ type published struct {
 	buffers      []string                                             // ends of names that older files have and nobody needs
 }
 
+// fromShapes is a configuration of which config.json does not say all: tensors show the rest.
+type fromShapes interface {
+	FromShapes(shape func(name string) []int) lm.Config
+}
+
 func (p published) register() {
 	RegisterLayout(Layout{Name: checkpoint.LayoutHuggingFace, Architecture: p.architecture, Tensor: p.tensor, Read: p.read, Write: p.write,
 		Reads:  func(config checkpoint.Config) bool { return config["model_type"] == p.kind },
@@ -47,6 +52,14 @@ func (p published) read(dir string) (lm.Config, map[string]*checkpoint.Tensor, e
 	file, err := checkpoint.ReadWeights(dir)
 	if err != nil {
 		return nil, nil, err
+	}
+	if some, is := c.(fromShapes); is {
+		c = some.FromShapes(func(name string) []int {
+			if t := file.Tensors[name]; t != nil {
+				return t.Shape
+			}
+			return nil
+		})
 	}
 	if c, err = p.fit(c, file.Tensors); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", dir, err)

@@ -30,7 +30,7 @@ type kind struct {
 }
 
 // kinds are the operators beside that of Mamba-2.
-var kinds = []kind{deltaKind}
+var kinds = []kind{deltaKind, gatedKind, retentionKind}
 
 // opCase is one file.
 type opCase struct {

@@ -59,7 +59,7 @@ func (m *model) runs() (runs []run) {
 }
 
 var plainNames = []string{"logits", "hidden.embed", "hidden.pre_ln", "hidden.layers", "hidden.final_norm", "loss.per_token", "loss.mean", "stats.mean", "stats.var",
-	"stats.absmax", "stats.delta", "stats.log_decay", "objective"}
+	"stats.absmax", "stats.channel.absmax", "stats.delta", "stats.log_decay", "objective"}
 
 // computed reports whether a run computes a tensor of this name.
 func (m *model) computed(base string) bool {
@@ -170,7 +170,11 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 			probe(lm.LogAlpha)
 		case "stats.mean", "stats.var":
 			probe(lm.Sum, lm.Squares)
-		case "stats.absmax":
+		case "stats.absmax", "stats.channel.absmax":
+			if lm.HasProbe(m.model32(), lm.Summary) {
+				probe(lm.Summary)
+				continue
+			}
 			if r.documents != nil {
 				return outcome{err: fmt.Errorf("largest magnitudes of packed documents are not described")}
 			}
@@ -273,7 +277,20 @@ func (m *model) name(out lm.PassOutput, packed bool) (map[string]value, error) {
 		sum.flat[i], squares.flat[i] = mean, squares.flat[i]/entries-mean*mean
 	}
 	if at := out.Probes[lm.States]; at != nil && !packed {
-		values["stats.absmax"] = m.largest(put(lm.States, at))
+		states := put(lm.States, at)
+		values["stats.absmax"] = m.largest(states, 1)
+		if first, err := lm.StateOf(m.model32(), ""); err == nil && first.Along(lm.Channel) >= 0 {
+			values["stats.channel.absmax"] = m.largest(states, first.Dim(lm.Channel))
+		}
+	}
+	if summary := out.Probes[lm.Summary]; summary != nil {
+		v := put(lm.Summary, summary)
+		channels := v.shape[3]
+		largest := value{shape: append(slices.Clone(v.shape[:3]), 1)}
+		for i := 0; i < len(v.flat); i += channels {
+			largest.flat = append(largest.flat, largestOf(v.flat[i:i+channels]))
+		}
+		values["stats.absmax"] = largest
 	}
 	for name, t := range out.Gradient {
 		put(gradientOf+name, t)
@@ -304,10 +321,11 @@ var named = map[string]bool{lm.Delta: true, lm.LogAlpha: true, lm.Sum: true, lm.
 
 const gradientOf = "gradient of "
 
-// largest reduces states [layers, tokens, batch, heads, …] to the largest magnitude of each head's, [layers, batch, tokens,
-// heads].
-func (m *model) largest(states value) value {
+// largest reduces states [layers, tokens, batch, heads, …] to the largest magnitude of each head's, or of so many equal parts of
+// each, [layers, batch, tokens, heads · parts].
+func (m *model) largest(states value, parts int) value {
 	heads, rows, columns := lm.Matrices(m.model32())
+	heads, rows = heads*parts, rows/parts
 	s := append(slices.Clone(states.shape[:3]), heads)
 	shape, size := []int{s[0], s[2], s[1], s[3]}, rows*columns
 	out := make([]float64, len(states.flat)/size)
@@ -342,7 +360,7 @@ func (m *model) absmax(r run, dtype dtypes.DType, state lm.State) (value, error)
 		if err != nil {
 			return value{}, err
 		}
-		part, perToken := m.largest(h), all.shape[3]
+		part, perToken := m.largest(h, 1), all.shape[3]
 		for row := range all.shape[0] * all.shape[1] {
 			copy(all.flat[(row*tokens+start)*perToken:][:n*perToken], part.flat[row*n*perToken:])
 		}

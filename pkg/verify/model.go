@@ -336,6 +336,16 @@ func (m *model) state(prefix string, batch int, dtype dtypes.DType) (lm.State, e
 		if t == nil {
 			continue
 		}
+		if len(t.Shape) == 0 { // the same everywhere, such as a position
+			v, err := whole(t)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.label(name), err)
+			}
+			if state[spec.Name], err = lm.FromDoubles(slices.Repeat([]float64{float64(v[0])}, spec.Size()), dtype, spec.Dims...); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if !spec.Fits(t.Shape) {
 			return nil, fmt.Errorf("%s has shape %v, must be %v", m.label(name), t.Shape, spec.Dims)
 		}

@@ -291,6 +291,10 @@ func (k checker) probes() {
 		if s.Role != lm.Recurrent || out.Probes[sum] == nil || out.Probes[at] == nil {
 			continue
 		}
+		if summary := out.Probes[lm.Summary]; summary != nil {
+			k.summary(summary, out.Probes[sum])
+			continue
+		}
 		k.sums(s, out.Probes[at], out.Probes[sum], out.Probes[lm.Of(lm.Squares, k.model, s.Name)])
 	}
 }
@@ -336,6 +340,24 @@ func (k checker) sums(s lm.Spec, states, sum, squares *tensors.Tensor) {
 		}
 		nearly(k.t, fmt.Sprint(s.Name, " moment ", i+1), got, want, 1e-9)
 	}
+}
+
+// summary compares [layers, batch, tokens, 1] with the sums of a summary [layers, batch, tokens, channels].
+func (k checker) summary(summary, sum *tensors.Tensor) {
+	k.t.Helper()
+	v, err := lm.Doubles(summary)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	got, err := lm.Doubles(sum)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	want := make([]float64, len(got))
+	for i, x := range v {
+		want[i/(len(v)/len(want))] += x
+	}
+	nearly(k.t, "sum of the summary", got, want, 1e-9)
 }
 
 // controls gives every one its neutral value.

@@ -148,7 +148,9 @@ func (f Fixture) initial(t *testing.T, prefix string, batch int) lm.State {
 	for _, s := range f.Model.State(batch) {
 		dims, v := s.Dims, make([]float64, s.Size())
 		if reference := f.truth[prefix+stateName(s.Name, "0")]; reference != nil {
-			dims, v = reference.Shape, f.values(t, prefix+stateName(s.Name, "0"))
+			if dims, v = reference.Shape, f.values(t, prefix+stateName(s.Name, "0")); len(dims) == 0 { // the same everywhere
+				dims, v = s.Dims, slices.Repeat(v, s.Size())
+			}
 			if s.Grows {
 				room = float64(dims[s.Along(lm.Position)])
 			}
@@ -301,8 +303,18 @@ func (f Fixture) statistics(t *testing.T, prefix string, out lm.PassOutput) {
 	}
 }
 
-func (f Fixture) values(t *testing.T, name string) []float64 {
+func (f Fixture) values(t *testing.T, name string) (values []float64) {
 	t.Helper()
+	if f.truth[name].DType == "I64" {
+		whole, err := f.truth[name].Int64s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range whole {
+			values = append(values, float64(v))
+		}
+		return values
+	}
 	v, err := f.truth[name].Float64s()
 	if err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func (c *call) pass(first State, infer bool) State {
 	tokens := SliceAxis(c.left, 1, AxisElem(0)) // [n,1], one less than the live tokens of the chunk
 	weight := Add(c.k, c.times(c.left))         // [b,n,j,c]
 	weight = keep(BroadcastToDims(Reshape(GreaterOrEqual(c.left, ZerosLike(c.left)), 1, c.chunks, c.q, 1), weight.Shape().Dimensions...), weight)
-	whole := BroadcastToDims(c.times(OnePlus(tokens)), c.Batch, c.chunks, 1, c.Channels)
+	whole := Add(c.times(OnePlus(tokens)), Zeros(c.k.Graph(), shapes.Make(c.k.DType(), c.Batch, c.chunks, 1, c.Channels)))
 	if c.segments != nil {
 		same := Equal(c.segments, BroadcastToDims(c.end, c.Batch, c.chunks, c.q))
 		weight = keep(BroadcastToDims(InsertAxes(same, -1), weight.Shape().Dimensions...), weight)
@@ -102,7 +102,7 @@ func (c *call) pass(first State, infer bool) State {
 func (c *call) read() *Node {
 	row := func(x *Node) *Node { return InsertAxes(x, 2) } // [b,n,c] -> [b,n,1,c]
 	dims := []int{c.Batch, c.chunks, c.q, c.Channels}
-	state := Add(BroadcastToDims(row(c.entering.Max), dims...), c.times(c.i))
+	state := Add(row(c.entering.Max), c.times(c.i))
 	own := Add(c.k, InsertAxes(c.u, 1, 1))
 	square := shapes.Make(c.k.DType(), c.q, c.q)
 	apart := AddScalar(Sub(Iota(c.k.Graph(), square, 0), Iota(c.k.Graph(), square, 1)), -1) // i − 1 − j

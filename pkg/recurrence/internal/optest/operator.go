@@ -171,6 +171,7 @@ func (o Operator) All(t *testing.T) {
 	t.Run("differences", o.Differences)
 	t.Run("extremes", o.Extremes)
 	t.Run("padding", o.Padding)
+	t.Run("loop", o.Loop)
 }
 
 func label(parts ...any) string { return fmt.Sprint(parts...) }

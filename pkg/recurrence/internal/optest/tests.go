@@ -9,6 +9,8 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"stuffed/xla"
 )
 
 // Lengths compares every form with Naive on both sides of every chunk's end, in float64 and float32.
@@ -271,5 +273,32 @@ func Shown(t *testing.T, in []Input, show func(in []*Node, segments *Node) []*No
 		got := Run(t, d, func(in []*Node) []*Node { return show(in[:len(in)-1], in[len(in)-1]) },
 			append(arguments(dtypes.Float64, in), tensors.FromFlatDataAndDimensions(ids, 1, tokens))...)
 		near(t, "shown", got, want(segments), 1e-12)
+	}
+}
+
+// Loop runs every form inside a loop, as the layers of a model do: the Go backend loses some explicit broadcasts there.
+func (o Operator) Loop(t *testing.T) {
+	const tokens = 20
+	for _, batch := range []int{1, 2} {
+		in := o.Random(rand.New(rand.NewPCG(7, 3)), batch, tokens)
+		want := o.views(o.Naive(in, nil))
+		for _, f := range o.forms() {
+			got := Run(t, Devices(t)[0], func(in []*Node) []*Node {
+				var outs []*Node
+				xs := make([]*Node, len(in))
+				for i, x := range in {
+					xs[i] = InsertAxes(x, 0)
+				}
+				_, ys := xla.Scan{N: 1, Infer: true}.Run([]*Node{ScalarZero(in[0].Graph(), dtypes.Int32)}, xs, nil,
+					func(_ *xla.Iter, carry, x, _ []*Node) (next, ys []*Node) {
+						return carry, f.run(x, nil, o.Chunks[0], true)
+					})
+				for _, y := range ys {
+					outs = append(outs, Squeeze(y, 0))
+				}
+				return outs
+			}, arguments(dtypes.Float64, in)...)
+			near(t, label("inside a loop, ", f.name, ", batch ", batch), got, want, 1e-12)
+		}
 	}
 }

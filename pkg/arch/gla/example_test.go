@@ -1,0 +1,14 @@
+package gla_test
+
+import (
+	"fmt"
+
+	"stuffed/pkg/arch/gla"
+)
+
+// The state of a small Gated Linear Attention: what the recurrence carries for a sequence, and all that is carried.
+func ExampleConfig_Sizes() {
+	s := gla.Default(128, 2, 272).Sizes()
+	fmt.Println(s.Heads, s.Recurrent, s.Carried)
+	// Output: 2 8192 8192
+}

@@ -1,0 +1,34 @@
+package gla_test
+
+import (
+	"testing"
+
+	"stuffed/pkg/arch/archtest"
+	"stuffed/pkg/arch/fla"
+	"stuffed/pkg/arch/gla"
+	"stuffed/xla"
+)
+
+// TestReference recomputes a model whose logits, states and gradients were made by a loop over tokens in float64.
+func TestReference(t *testing.T) {
+	c, err := gla.FromKeys(archtest.Keys(t, "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archtest.Fixture{Dir: "testdata", Model: gla.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
+}
+
+// TestConsistent holds the model to itself.
+func TestConsistent(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := gla.Default(16, 2, 13)
+	c.Heads, c.KVHeads, c.Intermediate, c.Chunk, c.Convolve = 4, 2, 8, 4, true
+	archtest.Consistent(t, d, c)
+}

@@ -1,0 +1,34 @@
+package hgrn2_test
+
+import (
+	"testing"
+
+	"stuffed/pkg/arch/archtest"
+	"stuffed/pkg/arch/fla"
+	"stuffed/pkg/arch/hgrn2"
+	"stuffed/xla"
+)
+
+// TestReference recomputes a model whose logits, states and gradients were made by a loop over tokens in float64.
+func TestReference(t *testing.T) {
+	c, err := hgrn2.FromKeys(archtest.Keys(t, "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archtest.Fixture{Dir: "testdata", Model: hgrn2.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
+}
+
+// TestConsistent holds the model to itself.
+func TestConsistent(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := hgrn2.Default(16, 3, 13)
+	c.Expand, c.Intermediate, c.Chunk, c.Convolve = 4, 8, 4, true
+	archtest.Consistent(t, d, c)
+}

@@ -1,0 +1,24 @@
+package mamba1_test
+
+import (
+	"testing"
+
+	"stuffed/pkg/arch/archtest"
+	"stuffed/pkg/arch/mamba1"
+	"stuffed/pkg/lm"
+	"stuffed/xla"
+)
+
+// TestReference recomputes a model whose logits, states and gradients were made by a loop over tokens in float64.
+func TestReference(t *testing.T) {
+	c, err := mamba1.FromKeys(archtest.Keys(t, "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archtest.Fixture{Dir: "testdata", Model: mamba1.Model{Config: c}, Tensor: mamba1.Tensor, Device: d, Probes: map[string]string{
+		"stats.mean": lm.Sum, "stats.var": lm.Squares, "stats.log_decay": lm.LogAlpha, "stats.delta": lm.Delta}}.Check(t)
+}

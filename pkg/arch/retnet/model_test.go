@@ -1,0 +1,34 @@
+package retnet_test
+
+import (
+	"testing"
+
+	"stuffed/pkg/arch/archtest"
+	"stuffed/pkg/arch/fla"
+	"stuffed/pkg/arch/retnet"
+	"stuffed/xla"
+)
+
+// TestReference recomputes a model whose logits, states and gradients were made by a loop over tokens in float64.
+func TestReference(t *testing.T) {
+	c, err := retnet.FromKeys(archtest.Keys(t, "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archtest.Fixture{Dir: "testdata", Model: retnet.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
+}
+
+// TestConsistent holds the model to itself.
+func TestConsistent(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := retnet.Default(16, 2, 13)
+	c.Heads, c.KVHeads, c.Intermediate, c.Chunk = 4, 2, 8, 4
+	archtest.Consistent(t, d, c)
+}
