@@ -105,13 +105,16 @@ func change(v reflect.Value, path []string, key string, set func(field reflect.V
 		return fmt.Errorf("override: %q has no field %q", strings.TrimSuffix(key, "."+path[0]), path[0])
 	}
 	var names []string
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" { // its own fields are among the visible ones
+			continue
+		}
 		if name == path[0] {
 			if len(path) == 1 {
-				return set(v.Field(i))
+				return set(v.FieldByIndex(f.Index))
 			}
-			return change(v.Field(i), path[1:], key, set)
+			return change(v.FieldByIndex(f.Index), path[1:], key, set)
 		}
 		names = append(names, name)
 	}

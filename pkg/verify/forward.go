@@ -165,7 +165,7 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 		case "hidden.pre_ln": // what enters block 0
 			probe(lm.Residual, "mixer_out", "ffn_out")
 		case "stats.delta":
-			probe(lm.Delta)
+			probe(m.delta())
 		case "stats.log_decay":
 			probe(lm.LogAlpha)
 		case "stats.mean", "stats.var":
@@ -223,6 +223,14 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 	return outcome{values, err}
 }
 
+// delta is the probe of the strength of the write, by channel where it is so fine.
+func (m *model) delta() string {
+	if fine := lm.Delta + "/channel"; lm.HasProbe(m.model32(), fine) {
+		return fine
+	}
+	return lm.Delta
+}
+
 // stateEntries counts the scalars of the states of all tokens.
 func (m *model) stateEntries(r run) int {
 	heads, values, keys := lm.Matrices(m.model32())
@@ -267,7 +275,7 @@ func (m *model) name(out lm.PassOutput, packed bool) (map[string]value, error) {
 			put("grad_"+name+"0", out.Initial[name])
 		}
 	}
-	put("stats.delta", out.Probes[lm.Delta])
+	put("stats.delta", out.Probes[m.delta()])
 	put("stats.log_decay", out.Probes[lm.LogAlpha])
 	sum, squares := put("stats.mean", out.Probes[lm.Sum]), put("stats.var", out.Probes[lm.Squares])
 	_, rows, columns := lm.Matrices(m.model32())
@@ -317,7 +325,7 @@ func (m *model) name(out lm.PassOutput, packed bool) (map[string]value, error) {
 }
 
 // named are probes whose results have names of their own.
-var named = map[string]bool{lm.Delta: true, lm.LogAlpha: true, lm.Sum: true, lm.Squares: true, lm.Residual: true}
+var named = map[string]bool{lm.Delta: true, lm.Delta + "/channel": true, lm.LogAlpha: true, lm.Sum: true, lm.Squares: true, lm.Residual: true}
 
 const gradientOf = "gradient of "
 

@@ -88,7 +88,8 @@ func (m Model) show(l *stack.Layer, op selectivescan.Operands) {
 		}
 	}
 	l.ProbeState(stateName, moment(0), moment(1), op.StatesAt)
-	l.Probe(lm.Delta, func() *Node { return op.Write })
+	l.Probe(lm.Delta, func() *Node { return ReduceAndKeep(op.Write, ReduceMean, -1) })
+	l.Probe(byChannel, func() *Node { return op.Write })
 	l.Probe(lm.LogAlpha, func() *Node {
 		a := op.A
 		if a.Rank() == 2 {

@@ -15,6 +15,7 @@ const (
 	head       = "lm_head.weight"
 	stateName  = "state"
 	windowName = "conv_state"
+	byChannel  = lm.Delta + "/channel" // probe of Δ
 )
 
 // Parameters lists the tensors under their published names, without the prefix of the layer. Weight decay is the official
@@ -96,7 +97,8 @@ func (m Model) Probes() []lm.Probe {
 	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}
 	key := []lm.Axis{lm.Batch, lm.Token, lm.Group, lm.Key}
 	return []lm.Probe{
-		{Name: lm.Delta, Axes: wide, Does: "Δ of each channel"},
+		{Name: lm.Delta, Axes: one, Does: "Δ, mean over the channels"},
+		{Name: byChannel, Axes: wide, Does: "Δ of each channel"},
 		{Name: lm.LogAlpha, Axes: one, Does: "log of the decay Δ A, mean over channels and states"},
 		{Name: lm.Sum, Axes: one, Does: "sum of the entries of the state of all channels"},
 		{Name: lm.Squares, Axes: one, Does: "sum of their squares"},
