@@ -59,7 +59,7 @@ func (m *model) runs() (runs []run) {
 }
 
 var plainNames = []string{"logits", "hidden.embed", "hidden.pre_ln", "hidden.layers", "hidden.final_norm", "loss.per_token", "loss.mean", "stats.mean", "stats.var",
-	"stats.absmax", "stats.channel.absmax", "stats.delta", "stats.log_decay", "objective"}
+	"stats.absmax", "stats.channel.absmax", "stats.delta", "stats.log_decay", "static.log_decay", "objective"}
 
 // computed reports whether a run computes a tensor of this name.
 func (m *model) computed(base string) bool {
@@ -166,7 +166,7 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 			probe(lm.Residual, "mixer_out", "ffn_out")
 		case "stats.delta":
 			probe(m.delta())
-		case "stats.log_decay":
+		case "stats.log_decay", "static.log_decay":
 			probe(lm.LogAlpha)
 		case "stats.mean", "stats.var":
 			probe(lm.Sum, lm.Squares)
@@ -180,6 +180,7 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 			}
 			if apart = m.stateEntries(r) > 1<<24; !apart {
 				probe(lm.States)
+				in.Ends = nil
 				for t := range r.rows[0] {
 					in.Ends = append(in.Ends, t)
 				}
@@ -276,7 +277,14 @@ func (m *model) name(out lm.PassOutput, packed bool) (map[string]value, error) {
 		}
 	}
 	put("stats.delta", out.Probes[m.delta()])
-	put("stats.log_decay", out.Probes[lm.LogAlpha])
+	if decay := put("stats.log_decay", out.Probes[lm.LogAlpha]); len(decay.shape) > 3 { // of the first token, where it never changes
+		layers, size := decay.shape[0], len(decay.flat)/(decay.shape[0]*decay.shape[1]*decay.shape[2])
+		static := value{shape: []int{layers, size}}
+		for l := range layers {
+			static.flat = append(static.flat, decay.flat[l*len(decay.flat)/layers:][:size]...)
+		}
+		values["static.log_decay"] = static
+	}
 	sum, squares := put("stats.mean", out.Probes[lm.Sum]), put("stats.var", out.Probes[lm.Squares])
 	_, rows, columns := lm.Matrices(m.model32())
 	entries := float64(rows * columns)
