@@ -119,6 +119,11 @@ func Open(name string, length int, params map[string]any, enc datasets.Encoder) 
 	return t, nil
 }
 
+// Textual tells whether a task of a name is made of text.
+func Textual(name string) bool {
+	return slices.ContainsFunc(kinds, func(k Kind) bool { return k.Name == name && k.Text })
+}
+
 // Names lists the names of all tasks.
 func Names() (names []string) {
 	for _, k := range kinds {

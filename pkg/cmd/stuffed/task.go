@@ -23,7 +23,7 @@ func init() { commands = append(commands, taskCommand) }
 
 func taskCommand() *cobra.Command {
 	c := &cobra.Command{Use: "task", Short: "Tasks that measure what a model remembers"}
-	c.AddCommand(taskList(), taskWrite(), taskRun(), taskAsk(), taskScore())
+	c.AddCommand(taskList(), taskWrite(), taskRun(), taskAsk(), taskNoise(), taskScore())
 	return c
 }
 
@@ -188,11 +188,9 @@ func runTask(ctx context.Context, m modelFlags, t taskFlags, settings []string, 
 		return err
 	}
 	var enc datasets.Encoder
-	for _, k := range task.Kinds() {
-		if k.Name == t.name && k.Text {
-			if enc, err = model.Encoder(); err != nil {
-				return err
-			}
+	if task.Textual(t.name) {
+		if enc, err = model.Encoder(); err != nil {
+			return err
 		}
 	}
 	if test.Tasks, err = task.Sweep(t.name, lengths, settings, enc); err != nil {

@@ -1,0 +1,187 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+	"stuffed/pkg/task"
+)
+
+// Noise asks how many bits a state really holds: sequences of a task are read up to the first question, noise is added to
+// every number of the recurrent state, and the questions follow. A number with noise of σ times the root mean square of
+// its head carries at most
+//
+//	b(σ) = ½ log₂(1 + 1/σ²)
+//
+// bits (the capacity of a Gaussian channel), so that the largest σ at which recall holds says how many bits it needs.
+type Noise struct {
+	Task   *task.Task
+	Count  int       // sequences
+	Levels []float64 // σ, 0 or more
+	Seed   int64     // of the sequences; the noise has its own
+}
+
+// BitsUnder is b(σ), infinite without noise.
+func BitsUnder(sigma float64) float64 { return 0.5 * math.Log2(1+1/(sigma*sigma)) }
+
+// Run returns for each member and level: member, sigma, bits (b(σ); NaN at 0), answers, accuracy (mean over sequences),
+// accuracy_low, accuracy_high (95 % bootstrap intervals over sequences), loss (nats per answer).
+func (n Noise) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
+	if n.Task == nil || n.Count < 1 || len(n.Levels) == 0 {
+		return nil, fmt.Errorf("noise: count is %d and there are %d levels, want a task and 1 or more of each", n.Count, len(n.Levels))
+	}
+	for _, sigma := range n.Levels {
+		if !(sigma >= 0) || math.IsInf(sigma, 1) {
+			return nil, fmt.Errorf("noise: level %g, want 0 or more", sigma)
+		}
+	}
+	asked, cut, err := n.records()
+	if err != nil {
+		return nil, err
+	}
+	members := max(r.Weights.Replicas, 1)
+	var head, tail, labels [][]int32
+	for range members {
+		for _, q := range asked {
+			head, tail = append(head, q.IDs[:cut]), append(tail, q.IDs[cut:])
+			line := make([]int32, len(q.IDs))
+			for i, at := range q.Positions {
+				line[at] = q.Answers[i]
+			}
+			labels = append(labels, line[cut:])
+		}
+	}
+	state, err := r.Run(ctx, head, nil, lm.Request{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := table.New()
+	for level, sigma := range n.Levels {
+		noisy, err := disturbed(r.Weights.Model, state, len(head), sigma, uint64(level))
+		if err != nil {
+			return nil, err
+		}
+		loss, hit := make([]*cells, members), make([]*cells, members)
+		for k := range members {
+			loss[k], hit[k] = newCells(len(asked), 1), newCells(len(asked), 1)
+		}
+		_, err = r.Run(ctx, tail, noisy, lm.Request{Loss: true, Hits: true, Labels: labels, Offset: cut}, func(p lm.Piece) error {
+			for row := range tail {
+				k, s := row/len(asked), row%len(asked)
+				for _, at := range asked[s].Positions {
+					if i := at - cut - p.Start; i >= 0 && i < p.Tokens {
+						l, h := float64(p.Loss[row*p.Tokens+i]), float64(p.Hits[row*p.Tokens+i])
+						if l != l {
+							h = 0
+						}
+						loss[k].add(s, 0, l)
+						hit[k].add(s, 0, h)
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("noise of %g: %w", sigma, err)
+		}
+		if err := out.Append(noiseRows(sigma, loss, hit)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// records are the sequences, and the place before the first question of any of them.
+func (n Noise) records() (asked []task.Record, cut int, err error) {
+	cut = n.Task.Length
+	for i := range n.Count {
+		q, err := n.Task.Record(n.Seed, int64(i))
+		if err != nil {
+			return nil, 0, err
+		}
+		asked, cut = append(asked, q), min(cut, q.Positions[0])
+	}
+	if cut == 0 {
+		return nil, 0, fmt.Errorf("noise: task %s asks from its first token on; choose one that is read before it is asked", n.Task.Name)
+	}
+	return asked, cut, nil
+}
+
+func noiseRows(sigma float64, loss, hit []*cells) *table.Table {
+	var member, answers []int64
+	var sigmas, bits, accuracy, low, high, losses []float64
+	for k := range loss {
+		mean, count := loss[k].of(0)
+		share, _ := hit[k].of(0)
+		l, h := hit[k].intervals()
+		b := BitsUnder(sigma)
+		if sigma == 0 {
+			b = math.NaN()
+		}
+		member, answers = append(member, int64(k)), append(answers, count)
+		sigmas, bits = append(sigmas, sigma), append(bits, b)
+		accuracy, low, high, losses = append(accuracy, share), append(low, l[0]), append(high, h[0]), append(losses, mean)
+	}
+	return table.New().AddInt("member", member).AddFloat("sigma", sigmas).AddFloat("bits", bits).AddInt("answers", answers).
+		AddFloat("accuracy", accuracy).AddFloat("accuracy_low", low).AddFloat("accuracy_high", high).AddFloat("loss", losses)
+}
+
+// disturbed is a state of rows sequences with noise on its recurrent parts.
+func disturbed(m lm.Model, state lm.State, rows int, sigma float64, stream uint64) (lm.State, error) {
+	if sigma == 0 {
+		return state, nil
+	}
+	out := lm.State{}
+	for _, spec := range m.State(rows) {
+		out[spec.Name] = state[spec.Name]
+		if spec.Role != lm.Recurrent {
+			continue
+		}
+		values, err := lm.Doubles(state[spec.Name])
+		if err != nil {
+			return nil, err
+		}
+		heads, _, _ := spec.Matrices()
+		random := rand.New(rand.NewPCG(resampling, stream))
+		size := len(values) / (spec.Dim(lm.Layer) * rows * heads)
+		for one := range slices.Chunk(values, size) {
+			squares := 0.0
+			for _, v := range one {
+				squares += v * v
+			}
+			scale := sigma * math.Sqrt(squares/float64(size))
+			for i := range one {
+				one[i] += scale * random.NormFloat64()
+			}
+		}
+		if out[spec.Name], err = lm.FromDoubles(values, state[spec.Name].DType(), state[spec.Name].Shape().Dimensions...); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// BitsNeeded interpolates the bits of a number at which accuracy falls to a share of what it is without noise, from the rows
+// of one member of Noise.Run; 0 where it never falls so far, NaN where the first level is too noisy already.
+func BitsNeeded(sigma, accuracy []float64, share float64) float64 {
+	if len(sigma) == 0 || sigma[0] != 0 {
+		return math.NaN()
+	}
+	want := share * accuracy[0]
+	for i := 1; i < len(sigma); i++ {
+		if accuracy[i] > want {
+			continue
+		}
+		if i == 1 {
+			return math.NaN()
+		}
+		a, b := BitsUnder(sigma[i-1]), BitsUnder(sigma[i])
+		return a + (b-a)*(accuracy[i-1]-want)/(accuracy[i-1]-accuracy[i])
+	}
+	return 0
+}

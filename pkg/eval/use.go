@@ -1,0 +1,208 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+)
+
+// Use measures how much of its state a model uses after each of some positions, head by head:
+//
+//	state_rank      effective rank of the state itself, a matrix of values × keys
+//	memory_rank     effective rank of what the past can still do: the map from everything written before the position to
+//	                everything read after it (effective state size, arXiv 2504.19561)
+//
+// The effective rank of singular values σ_i is exp(−Σ p_i ln p_i) with p_i = σ_i/Σσ (Roy and Vetterli 2007): 1 for
+// rank one, the size for equal ones. The map is known from keys B, queries C and decays α where these are probes and the
+// decay is one number per head: (C_i Π_{t<k≤i} α_k)ᵀ (Δ_j B_j Π_{j<k≤t} α_k); elsewhere memory_rank is NaN.
+type Use struct {
+	Positions []int // ascending: tokens read
+}
+
+// Run reads one sequence with each member: member, position, layer, head, size (of the keys), state_rank, memory_rank.
+func (u Use) Run(ctx context.Context, r *lm.Runner, tokens []int32) (*table.Table, error) {
+	m := r.Weights.Model
+	spec, err := lm.StateOf(m, "")
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range u.Positions {
+		if p < 1 || p >= len(tokens) || i > 0 && p <= u.Positions[i-1] {
+			return nil, fmt.Errorf("use: positions are %v, want ascending ones from 1 to %d", u.Positions, len(tokens)-1)
+		}
+	}
+	members := max(r.Weights.Replicas, 1)
+	rows := make([][]int32, members)
+	for k := range rows {
+		rows[k] = tokens
+	}
+	gates := newGates(m, members)
+	req := lm.Request{Cuts: u.Positions, Probes: gates.names}
+	c := &useRows{}
+	_, err = r.Run(ctx, rows, nil, req, func(p lm.Piece) error {
+		if err := gates.add(p); err != nil {
+			return err
+		}
+		end := p.Start + p.Tokens
+		if len(u.Positions) <= c.seen || u.Positions[c.seen] != end {
+			return nil
+		}
+		c.seen++
+		return c.states(spec, p.State, members, end)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range c.member {
+		c.memory[i] = math.NaN()
+		if gates.known() {
+			c.memory[i] = gates.rank(int(c.member[i]), int(c.layer[i]), int(c.head[i]), int(c.position[i]))
+		}
+	}
+	return table.New().AddInt("member", c.member).AddInt("position", c.position).AddInt("layer", c.layer).AddInt("head", c.head).
+		AddInt("size", c.size).AddFloat("state_rank", c.state).AddFloat("memory_rank", c.memory), nil
+}
+
+type useRows struct {
+	seen                                int // positions
+	member, position, layer, head, size []int64
+	state, memory                       []float64
+}
+
+// states adds the ranks of all heads' states.
+func (c *useRows) states(spec lm.Spec, state lm.State, members, position int) error {
+	v, err := spec.OnHost(state[spec.Name]) // [layers, members, heads, values, keys]
+	if err != nil {
+		return err
+	}
+	heads, values, keys := spec.Matrices()
+	size := values * keys
+	for i := range len(v) / size {
+		var svd mat.SVD
+		if !svd.Factorize(mat.NewDense(values, keys, v[i*size:][:size]), mat.SVDNone) {
+			return fmt.Errorf("use: the state after %d tokens has no singular values; it is not finite", position)
+		}
+		c.member, c.position, c.layer = append(c.member, int64(i/heads%members)), append(c.position, int64(position)), append(c.layer, int64(i/heads/members))
+		c.head, c.size = append(c.head, int64(i%heads)), append(c.size, int64(keys))
+		c.state, c.memory = append(c.state, effective(svd.Values(nil))), append(c.memory, 0)
+	}
+	return nil
+}
+
+// effective is the effective rank of singular values, 0 where all are.
+func effective(singular []float64) float64 {
+	sum, entropy := 0.0, 0.0
+	for _, s := range singular {
+		sum += s
+	}
+	if sum == 0 {
+		return 0
+	}
+	for _, s := range singular {
+		if p := s / sum; p > 0 {
+			entropy -= p * math.Log(p)
+		}
+	}
+	return math.Exp(entropy)
+}
+
+// gates collects keys, queries, decays and strengths of a sequence.
+type gates struct {
+	names                          []string
+	layers, members                int
+	heads, groups, size            int
+	keys, queries, logAlpha, delta [][]float64 // [layers × members], token after token
+}
+
+func newGates(m lm.Model, members int) *gates {
+	g := &gates{members: members, layers: m.Layers()}
+	for _, name := range []string{lm.Keys, lm.Queries, lm.LogAlpha, lm.Delta} {
+		if !lm.HasProbe(m, name) {
+			g.names = nil
+			break
+		}
+		g.names = append(g.names, name)
+	}
+	n := g.layers * members
+	g.keys, g.queries, g.logAlpha, g.delta = make([][]float64, n), make([][]float64, n), make([][]float64, n), make([][]float64, n)
+	return g
+}
+
+func (g *gates) add(p lm.Piece) error {
+	for _, name := range g.names {
+		t := p.Probes[name]
+		v, err := lm.Doubles(t)
+		if err != nil {
+			return err
+		}
+		dims := t.Shape().Dimensions // [layers, batch, padded, …]
+		width := len(v) / (dims[0] * dims[1] * dims[2])
+		to := g.logAlpha
+		switch name {
+		case lm.LogAlpha:
+			if len(dims) != 4 {
+				g.names = nil // a finer decay
+				return nil
+			}
+			g.heads = dims[3]
+		case lm.Keys:
+			to, g.groups, g.size = g.keys, dims[3], dims[4]
+		case lm.Queries:
+			to = g.queries
+		case lm.Delta:
+			to = g.delta
+		}
+		for i := range to {
+			to[i] = append(to[i], v[i*dims[2]*width:][:p.Tokens*width]...)
+		}
+	}
+	return nil
+}
+
+func (g *gates) known() bool { return len(g.names) > 0 }
+
+// rank is the effective rank of the map over a position for one head. With Q the queries after it and K the keys before it, each
+// with its decay to the position, the singular values of Q Kᵀ are the roots of the eigenvalues of
+// R_Q R_Kᵀ R_K R_Qᵀ, where Q = · R_Q and K = · R_K.
+func (g *gates) rank(member, layer, head, position int) float64 {
+	at := layer*g.members + member
+	alpha, tokens := g.logAlpha[at], len(g.logAlpha[at])/g.heads
+	group := head * g.groups / g.heads
+	side := func(from, strength []float64, first, last, step int) *mat.Dense { // rows first, first + step, … before last
+		m := mat.NewDense(max((last-first)*step, g.size), g.size, nil) // zero rows change nothing
+		decay := 0.0
+		for i, row := first, 0; i != last; i, row = i+step, row+1 {
+			if step > 0 {
+				decay += alpha[i*g.heads+head]
+			}
+			scale := math.Exp(decay)
+			if strength != nil {
+				scale *= strength[i*g.heads+head]
+			}
+			for k := range g.size {
+				m.Set(row, k, from[(i*g.groups+group)*g.size+k]*scale)
+			}
+			if step < 0 {
+				decay += alpha[i*g.heads+head]
+			}
+		}
+		var qr mat.QR
+		qr.Factorize(m)
+		var upper mat.Dense
+		qr.RTo(&upper)
+		return mat.DenseCopyOf(upper.Slice(0, g.size, 0, g.size))
+	}
+	after, before := side(g.queries[at], nil, position, tokens, 1), side(g.keys[at], g.delta[at], position-1, -1, -1)
+	var product mat.Dense
+	product.Mul(after, before.T())
+	var svd mat.SVD
+	if !svd.Factorize(&product, mat.SVDNone) {
+		return math.NaN()
+	}
+	return effective(svd.Values(nil))
+}
