@@ -139,3 +139,11 @@ func TestExportLadder(t *testing.T) {
 		}
 	}
 }
+
+// An empty list is none, not one empty name.
+func TestEmptyListsAreNone(t *testing.T) {
+	c, err := ReadConfig("", "data.domains=a,b", "data.domains=")
+	if err != nil || len(c.Data.Domains) != 0 {
+		t.Errorf("%q, %v", c.Data.Domains, err)
+	}
+}

@@ -132,6 +132,10 @@ func assign(field reflect.Value, value string) error {
 			return fmt.Errorf("name one of its fields, or give JSON")
 		}
 	case reflect.Slice:
+		if strings.TrimSpace(value) == "" { // none
+			field.SetZero()
+			return nil
+		}
 		if !strings.HasPrefix(strings.TrimSpace(value), "[") {
 			parts := strings.Split(value, ",")
 			if field.Type().Elem().Kind() == reflect.String {
