@@ -10,7 +10,6 @@ import (
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/fit"
 	"stuffed/pkg/study"
-	"stuffed/pkg/table"
 )
 
 // TextLawPlan is the study of models of real text on several prompts; datasets/study/text-law/RULES.md says how it is judged.
@@ -197,24 +196,4 @@ func TextPoints(models []TextModel, kind string) (points []fit.Point, warnings [
 		outcomes = append(outcomes, fit.Outcome{N: m.NS, T: float64(m.T) / kilo, Run: fmt.Sprint("seed ", m.Seed), Fails: m.Fails()})
 	}
 	return fit.Brackets(outcomes)
-}
-
-// TextTable is one line for each model and kind of prompt: kind, state, heads, train_length, seed, inside, far, excess,
-// excess_low, excess_high, bare (nats), fails, holds, explodes (0 or 1), growth (of the head that grows most, NaN if not traced).
-func TextTable(models []TextModel) *table.Table {
-	var kind []string
-	var state, heads, length, seed, fails, holds, explodes []int64
-	var inside, far, excess, low, high, bare, growth []float64
-	flag := map[bool]int64{true: 1}
-	for _, m := range models {
-		kind, state, heads = append(kind, m.Kind), append(state, int64(m.State)), append(heads, int64(m.Heads))
-		length, seed = append(length, int64(m.T)), append(seed, int64(m.Seed))
-		inside, far, bare = append(inside, m.Inside.Mean), append(far, m.Far.Mean), append(bare, m.Bare)
-		excess, low, high = append(excess, m.Excess.Mean), append(low, m.Excess.Low), append(high, m.Excess.High)
-		fails, holds, explodes = append(fails, flag[m.Fails()]), append(holds, flag[m.Holds()]), append(explodes, flag[m.explodes()])
-		growth = append(growth, m.growth())
-	}
-	return table.New().AddText("kind", kind).AddInt("state", state).AddInt("heads", heads).AddInt("train_length", length).AddInt("seed", seed).
-		AddFloat("inside", inside).AddFloat("far", far).AddFloat("excess", excess).AddFloat("excess_low", low).AddFloat("excess_high", high).
-		AddFloat("bare", bare).AddInt("fails", fails).AddInt("holds", holds).AddInt("explodes", explodes).AddFloat("growth", growth)
 }

@@ -1,0 +1,187 @@
+package paper
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/figure"
+	"stuffed/pkg/report"
+	"stuffed/pkg/study"
+	"stuffed/pkg/table"
+)
+
+func init() {
+	Figures["22_matrix"], Figures["22_excess"], Figures["22_threshold"] = textMatrixFigure, textExcessFigure, textThresholdFigure
+	Figures["22_prompts"], Figures["22_loss"], Figures["22_growth"] = textPromptsFigure, textLossFigure, textGrowthFigure
+}
+
+// promptNames are the kinds in words; constant tokens are bytes.
+var promptNames = map[string]string{"newlines": "newlines", "constant:32": "spaces", "constant:95": "“_”", "constant:112": "“p”", "constant:54": "“6”",
+	"repeated": "a sentence, repeated", "shuffled": "shuffled documents", "documents": "documents"}
+
+func textNewlines(root string) ([]TextModel, error) {
+	all, err := TextModels(root)
+	return ofKind(all, "newlines"), err
+}
+
+// textMatrixFigure is the grid of N and T on newlines: mean excess and how many seeds fail.
+func textMatrixFigure(root string) (report.Figure, error) {
+	models, err := textNewlines(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	type cell struct{ N, T int }
+	by, order := map[cell][]TextModel{}, []cell(nil)
+	for _, m := range models {
+		k := cell{m.State, m.T}
+		if by[k] == nil {
+			order = append(order, k)
+		}
+		by[k] = append(by[k], m)
+	}
+	var state, length []int64
+	var mean []float64
+	var cells []string
+	for _, k := range order {
+		sum := 0.0
+		for _, m := range by[k] {
+			sum += m.Excess.Mean / float64(len(by[k]))
+		}
+		state, length, mean = append(state, int64(k.N)), append(length, int64(k.T)), append(mean, sum)
+		cells = append(cells, fmt.Sprintf("%.2f · %d/%d", sum, failingText(by[k]), len(by[k])))
+	}
+	return report.Figure{Spec: figure.HeatMap{
+		Size: figure.Size{Width: "double", Note: fmt.Sprintf("In each cell: mean over seeds · models that fail / models (excess of %g nat or more, interval above 0). Hatched: not run.", limits.Excess)},
+		X:    figure.Axis{Column: "train_length", Label: "Training length", Unit: "tokens", Scale: figure.Tokens}, Y: figure.Axis{Column: "state", Label: "State size N", Unit: "1"},
+		Value: figure.Axis{Column: "excess", Label: "Mean excess loss on newlines", Unit: "nat"}, Cell: "cell",
+	}, Table: table.New().AddInt("state", state).AddInt("train_length", length).AddFloat("excess", mean).AddText("cell", cells)}, nil
+}
+
+// textExcessFigure shows every model on newlines with its interval over sequences.
+func textExcessFigure(root string) (report.Figure, error) {
+	models, err := textNewlines(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	slices.SortStableFunc(models, func(a, b TextModel) int { return a.T - b.T })
+	var panel, seed []string
+	var x, y, low, high []float64
+	for _, m := range models {
+		panel, seed = append(panel, "T = "+figure.Length(float64(m.T))), append(seed, fmt.Sprint("seed ", m.Seed))
+		x = append(x, float64(m.State)*math.Pow(2, 0.12*float64(m.Seed-1))) // seeds side by side
+		y, low, high = append(y, m.Excess.Mean), append(low, m.Excess.Low), append(high, m.Excess.High)
+	}
+	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Every model a point, with the bootstrap interval over its eight sequences; seeds stand side by side."},
+		X: figure.Axis{Column: "state", Label: "State size N", Unit: "1", Scale: figure.Log2}, Y: excessAxis, Lo: "low", Hi: "high", Series: []string{"seed"},
+		Panel: "panel", PanelName: "%s", Across: 4, Scatter: true, Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}},
+		Table: table.New().AddText("panel", panel).AddText("seed", seed).AddFloat("state", x).AddFloat("excess", y).AddFloat("low", low).AddFloat("high", high)}, nil
+}
+
+// textThresholdFigure shows one bracket for each N and seed, the best form and the published one.
+func textThresholdFigure(root string) (report.Figure, error) {
+	models, err := textNewlines(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	points, _ := TextPoints(models, "newlines")
+	t, _, err := FitOrPoints("forget", points)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	return report.Figure{Spec: figure.Fit{Size: figure.Size{Note: "One bracket for each N and seed; the form of the smallest AIC and the published one."}, X: figure.Axis{Label: "State size", Unit: "scalars", Scale: figure.Log2},
+		Y: figure.Axis{Label: "Forget threshold on newlines", Unit: "tokens", Scale: figure.Log2}}, Table: t}, nil
+}
+
+// textPromptsFigure is the share of models that fail, by kind of prompt.
+func textPromptsFigure(root string) (report.Figure, error) {
+	all, err := TextModels(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	var kind []string
+	var share, low, high []float64
+	for _, k := range TextPrompts {
+		some := ofKind(all, k)
+		if len(some) == 0 {
+			continue
+		}
+		n := failingText(some)
+		l, h, err := prompt.Wilson(n, len(some), 1.96)
+		if err != nil {
+			return report.Figure{}, err
+		}
+		kind, share, low, high = append(kind, promptNames[k]), append(share, float64(n)/float64(len(some))), append(low, l), append(high, h)
+	}
+	zero := 0.0
+	return report.Figure{Spec: figure.Dots{Size: figure.Size{Note: fmt.Sprintf("%d models; intervals of Wilson.", len(ofKind(all, TextPrompts[0])))}, Category: "prompt",
+		X: figure.Axis{Column: "share", Label: "Models that fail", Unit: "share", Min: &zero}, Lo: "low", Hi: "high"},
+		Table: table.New().AddText("prompt", kind).AddFloat("share", share).AddFloat("low", low).AddFloat("high", high)}, nil
+}
+
+// textLossFigure is the loss by position on newlines, mean over sequences, of every model.
+func textLossFigure(root string) (report.Figure, error) {
+	t, err := study.Read(root, TextLawPlan, "prompt_loss")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	if t, err = Where(t, "kind", "newlines"); err != nil {
+		return report.Figure{}, err
+	}
+	if t, err = Where(t, "policy", "zero"); err != nil {
+		return report.Figure{}, err
+	}
+	if t, err = OverSeeds(t, []string{"state", "train_length", "seed", "position", "end"}, "loss"); err != nil { // over sequences
+		return report.Figure{}, err
+	}
+	if t, err = Times(t); err != nil {
+		return report.Figure{}, err
+	}
+	if t, err = Sorted(t, "train_length", "state", "seed", "position"); err != nil {
+		return report.Figure{}, err
+	}
+	length, err := t.Float("train_length")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	seed, err := t.Text("seed")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	panel, name := make([]string, len(length)), make([]string, len(length))
+	for i, T := range length {
+		panel[i], name[i] = "T = "+figure.Length(T), "seed "+seed[i]
+	}
+	if t, err = Only(t, "state", "times", "loss"); err != nil {
+		return report.Figure{}, err
+	}
+	t.AddText("panel", panel).AddText("seeds", name)
+	shown := []any{16, 256}
+	if t, err = Where(t, "state", shown...); err != nil {
+		return report.Figure{}, err
+	}
+	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Newlines; mean over eight sequences; every seed of the smallest and the largest state a line."},
+		X: figure.Axis{Column: "times", Label: "Position / training length", Unit: "1", Scale: figure.Log2}, Y: figure.Axis{Column: "loss", Label: "Loss", Unit: "nat", Scale: figure.Log10},
+		Series: []string{"state", "seeds"}, Name: "N %s, %s", Panel: "panel", PanelName: "%s", Across: 4, Marks: []figure.Mark{{At: 1, Label: "T"}}}, Table: t}, nil
+}
+
+// textGrowthFigure is growth of states against excess on newlines.
+func textGrowthFigure(root string) (report.Figure, error) {
+	models, err := textNewlines(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	slices.SortStableFunc(models, func(a, b TextModel) int { return a.T - b.T })
+	var length []string
+	var x, y []float64
+	for _, m := range models {
+		if len(m.All) > 0 {
+			length, x, y = append(length, figure.Length(float64(m.T))), append(x, m.growth()), append(y, m.Excess.Mean)
+		}
+	}
+	return report.Figure{Spec: figure.Curves{Size: figure.Size{Note: "Every model a point: its head of the largest growth on newlines."},
+		X: figure.Axis{Column: "growth", Label: "Largest growth of a head", Unit: "1", Scale: figure.Log2}, Y: excessAxis, Series: []string{"train_length"}, Name: "T = %s", Scatter: true,
+		Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}},
+		Table: table.New().AddText("train_length", length).AddFloat("growth", x).AddFloat("excess", y)}, nil
+}
