@@ -32,7 +32,7 @@ lint: setup  ## gofmt, vet, staticcheck, what may be published
 	@.ci/lint
 
 # What fits a quarter of an hour on two cores, set-up and build included; 15 and 17 are left to make notebooks.
-FIGURES := 01 02 03 04 05 06 07 08 09 10 11 12 13 14 16
+FIGURES := 01 02 03 04 05 06 07 08 09 10 11 12 13 14 16 22
 
 figures: setup build ## draws the figures in minutes, in out, and says of each how it compares with the shipped one
 	bin/stuffed notebooks run --scale $(SCALE) $(or $(NB),$(FIGURES))

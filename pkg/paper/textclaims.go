@@ -28,7 +28,7 @@ func (e evidence) textLaw() (Claim, error) {
 	}
 	tau, p := kendall(n, low)
 	c.Ours = fmt.Sprintf("%d of %d models of width 256 fail on newlines, N 16 … 256, T 256 … 2,048 (%s); %d thresholds, τ = %.2f, p %.2g", failing, len(models), byLength(models), len(points), tau, p)
-	c.Plain = fmt.Sprintf("byte models of 465 MB of source text, 16-fold N, 8-fold T: %d of %d fail on newlines, no order by N (τ %.2f, p %.2g)", failing, len(models), tau, p)
+	c.Plain = fmt.Sprintf("byte models of 465 MB of source text, 16-fold N, 8-fold T: %d of %d fail on newlines, no order by N (τ %.2f, p %.2g); on documents %d do", failing, len(models), tau, p, failingText(ofKind(all, "documents")))
 	r, err := fit.Fit(points, fit.Options{Law: "forget", Resamples: e.resamples, Seed: 1})
 	lead := math.Inf(-1)
 	if err != nil {
@@ -168,7 +168,6 @@ func (e evidence) textDocuments() (Claim, error) {
 	}
 	newlines := ofKind(all, "newlines")
 	c.Ours = fmt.Sprintf("%d of %d fail [%.3f, %.3f], beside %d of %d on newlines", n, len(models), low, high, failingText(newlines), len(newlines))
-	c.Plain = fmt.Sprintf("on real documents to 64K tokens %d of %d byte models fail, on newlines %d of %d", n, len(models), failingText(newlines), len(newlines))
 	c.Verdict = Verdict(decided(low > 0.05, high < 0.05))
 	return c, nil
 }
