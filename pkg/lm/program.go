@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -160,6 +161,41 @@ func (p *Program) Call(args *Args) (Results, error) {
 		r[p.outs[i]] = t
 	}
 	return r, nil
+}
+
+// Spread makes the graph run on the first n devices at once, each with its own arguments (SPMD), before its first call.
+func (p *Program) Spread(n int) error {
+	mesh, err := distributed.NewDeviceMesh([]int{n}, []string{"rows"})
+	if err != nil {
+		return fmt.Errorf("graph: %d devices: %w", n, err)
+	}
+	p.exec.SPMD(mesh)
+	return nil
+}
+
+// CallAll runs the graph with the arguments of each device; results lie on the devices, too.
+func (p *Program) CallAll(all []*Args) ([]Results, error) {
+	var values []any
+	for _, args := range all {
+		if !slices.Equal(args.names, p.args) {
+			return nil, fmt.Errorf("graph: arguments %v, it takes %v", args.names, p.args)
+		}
+		values = append(values, args.values...)
+	}
+	outs, err := p.exec.Call(values...)
+	if err != nil {
+		return nil, err
+	}
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	results := make([]Results, len(all))
+	for i, t := range outs {
+		if i%len(p.outs) == 0 {
+			results[i/len(p.outs)] = Results{}
+		}
+		results[i/len(p.outs)][p.outs[i%len(p.outs)]] = t
+	}
+	return results, nil
 }
 
 // Compile builds the graph for shapes in the order of the arguments without running it.

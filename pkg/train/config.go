@@ -53,6 +53,8 @@ type Config struct {
 	LossPieces   int    `json:"loss_pieces"`    // pieces of the sequence in which logits exist, 0 to choose
 	StepsPerCall int    `json:"steps_per_call"` // optimiser steps in one call of the device
 
+	Devices int `json:"devices,omitempty" hash:"unless-default"` // that share the sequences of a step, 0 for one
+
 	Log       LogConfig      `json:"log"`
 	Valid     ValidConfig    `json:"valid"`
 	Snapshots SnapshotConfig `json:"snapshots"`
@@ -220,6 +222,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("config: train_length = %d of stage %d is outside 2 … %d", s.TrainLength, i, 1<<24)
 		case s.Steps < 1:
 			return fmt.Errorf("config: steps = %d of stage %d must be at least 1", s.Steps, i)
+		case rows > 0 && c.Devices > 1 && rows%(c.Accumulate*c.Devices) != 0:
+			return fmt.Errorf("config: devices = %d does not divide the %d sequences of a micro-batch (batch_tokens = %d, train_length = %d, accumulate = %d); "+
+				"choose a divisor, or another batch_tokens", c.Devices, rows/c.Accumulate, c.BatchTokens, s.TrainLength, c.Accumulate)
 		case rows < 1 || c.BatchTokens%s.TrainLength != 0:
 			return fmt.Errorf("config: batch_tokens = %d must be a multiple of train_length = %d", c.BatchTokens, s.TrainLength)
 		case rows%c.Accumulate != 0:
@@ -234,7 +239,7 @@ func (c Config) Validate() error {
 // essence is the configuration without the fields that only say what is written down, and where.
 func (c Config) essence() Config {
 	c.Output, c.Log, c.Valid, c.Snapshots, c.Export, c.StepsPerCall = "", LogConfig{}, ValidConfig{}, SnapshotConfig{}, ExportConfig{}, 0
-	c.Data.Cache = ""
+	c.Data.Cache, c.Devices = "", 0
 	return c
 }
 

@@ -16,8 +16,9 @@ func mix(x *Node) *Node {
 }
 
 // normal is standard normal noise (Box and Muller) of shape [layers, replicas × rows, rest…]: a pure function of the
-// replica's seed, the clock (int32 scalar) and the place inside the replica, so that it is the same alone and among others.
-func normal(g *Graph, seeds []int64, clock *Node, dtype dtypes.DType, dims []int) *Node {
+// replica's seed, the clock (int32 scalar) and the place inside the replica, so that it is the same alone and among others. Of all rows
+// of a replica those from first (uint32 scalar, nil for 0) on are made, so that it is the same on one device and on several.
+func normal(g *Graph, seeds []int64, clock *Node, dtype dtypes.DType, dims []int, first *Node, all int) *Node {
 	layers, rest := dims[0], dims[2:]
 	rows, size := dims[1]/len(seeds), 1
 	for _, d := range rest {
@@ -32,7 +33,10 @@ func normal(g *Graph, seeds []int64, clock *Node, dtype dtypes.DType, dims []int
 	axis := func(i, scale int) *Node {
 		return Mul(Iota(g, shapes.Make(dtypes.Uint32, layers, len(seeds), rows, size), i), Scalar(g, dtypes.Uint32, uint32(scale)))
 	}
-	place := Add(Add(axis(0, rows*size), axis(2, size)), axis(3, 1))
+	place := Add(Add(axis(0, all*size), axis(2, size)), axis(3, 1))
+	if first != nil {
+		place = Add(place, MulScalar(first, size))
+	}
 	uniform := func(salt uint32) *Node { // (0, 1)
 		u := mix(Add(mix(BitwiseXor(place, BroadcastToShape(mix(AddScalar(key, float64(salt))), place.Shape()))), BroadcastToShape(key, place.Shape())))
 		u = ConvertDType(BitwiseShiftRightLogicalScalar(u, 8), dtypes.Float32) // 24 bits: exact

@@ -12,7 +12,7 @@ import (
 func TestNoise(t *testing.T) {
 	draw := func(seeds []int64, clock int32) []float32 {
 		out, err := MustNewExec(open(t, "go").Backend, func(in []*Node) []*Node {
-			return []*Node{normal(in[0].Graph(), seeds, in[0], dtypes.Float32, []int{2, len(seeds) * 3, 4, 8, 16})}
+			return []*Node{normal(in[0].Graph(), seeds, in[0], dtypes.Float32, []int{2, len(seeds) * 3, 4, 8, 16}, nil, 3)}
 		}).Call(tensors.FromScalar(clock))
 		if err != nil {
 			t.Fatal(err)

@@ -50,6 +50,9 @@ func (t *Trainer) Save() error {
 }
 
 func (t *Trainer) write(dir string) error {
+	if err := t.gather(); err != nil {
+		return err
+	}
 	_, names := t.program.shapes()
 	file := map[string]*checkpoint.Tensor{}
 	for i, name := range names {
@@ -92,7 +95,8 @@ func (t *Trainer) Resume() error {
 	if err := t.advance(); err != nil {
 		return err
 	}
-	all, names := t.program.shapes()
+	all, names := t.program.whole().shapes()
+	t.shards = nil
 	for i, name := range names {
 		saved, err := file.Tensor(name)
 		if err != nil {

@@ -18,7 +18,8 @@ type program struct {
 	replicas  []Replica
 	use       uses
 	specs     []lm.Spec // of the model, then the learned state
-	rows, T   int       // of a replica in a micro-batch
+	rows, T   int       // of a replica in a micro-batch, on one device
+	devices   int       // that share the rows
 	segmented bool
 	dtype     dtypes.DType
 	logits    int  // bytes that the logits of one piece may take
@@ -112,8 +113,9 @@ func units(s lm.Spec) int {
 }
 
 // inputs are what a step reads: tokens, labels [steps, micro, batch, T], keep [steps, micro, batch], rate [steps, replicas], clock
-// [steps] and, of packed documents, starts [steps, micro, batch, T]; inside the step without the first axis.
-type inputs struct{ tokens, labels, keep, rate, clock, starts *Node }
+// [steps]; of packed documents, starts [steps, micro, batch, T]; where several devices share the rows, the number of the device [steps].
+// Inside the step without the first axis.
+type inputs struct{ tokens, labels, keep, rate, clock, starts, device *Node }
 
 // inputs are the names of what a step reads.
 func (p *program) inputs() []string {
@@ -121,11 +123,14 @@ func (p *program) inputs() []string {
 	if p.segmented {
 		names = append(names, "starts")
 	}
+	if p.devices > 1 {
+		names = append(names, "device")
+	}
 	return names
 }
 
 func (b inputs) list() (all []*Node) {
-	for _, n := range []*Node{b.tokens, b.labels, b.keep, b.rate, b.clock, b.starts} {
+	for _, n := range []*Node{b.tokens, b.labels, b.keep, b.rate, b.clock, b.starts, b.device} {
 		if n != nil {
 			all = append(all, n)
 		}
@@ -134,9 +139,12 @@ func (b inputs) list() (all []*Node) {
 }
 
 func (p *program) unlistInputs(n []*Node) inputs {
-	b := inputs{n[0], n[1], n[2], n[3], n[4], nil}
+	b := inputs{n[0], n[1], n[2], n[3], n[4], nil, nil}
 	if p.segmented {
 		b.starts = n[5]
+	}
+	if p.devices > 1 {
+		b.device = n[len(n)-1]
 	}
 	return b
 }
@@ -149,7 +157,7 @@ func (p *program) build(in lm.In, out *lm.Out) {
 		carry = append(carry, in.Node(name))
 		xla.MarkDonor(in.Node(name))
 	}
-	all := inputs{in.Node("tokens"), in.Node("labels"), in.Node("keep"), in.Node("rate"), in.Node("clock"), in.Node("starts")}
+	all := inputs{in.Node("tokens"), in.Node("labels"), in.Node("keep"), in.Node("rate"), in.Node("clock"), in.Node("starts"), in.Node("device")}
 	body := func(_ *xla.Iter, carry, xs, _ []*Node) (next, ys []*Node) {
 		m, _ := p.unlist(carry)
 		after, results := p.step(m, p.unlistInputs(xs))
@@ -180,7 +188,9 @@ func (p *program) build(in lm.In, out *lm.Out) {
 func (p *program) step(m memory, b inputs) (next memory, results []*Node) {
 	known := ConvertDType(GreaterOrEqual(b.labels, ZerosLike(b.labels)), p.dtype) // [micro, batch, T]
 	count := ReduceSum(p.byReplica(known, 1), 0, 2, 3)                            // [replicas]
+	count = p.sum(count)[0]
 	loss, grads, states, moments := p.accumulate(m, b, MaxScalar(count, 1))
+	loss, grads, moments = p.shared(loss, grads, moments)
 
 	norm, byLayer := norms(grads, p.specs)
 	finite := And(IsFinite(norm), IsFinite(loss))
@@ -246,7 +256,7 @@ func (p *program) accumulate(m memory, b inputs, total *Node) (loss *Node, grads
 		for _, s := range m.state {
 			state = append(state, one(s))
 		}
-		own := inputs{tokens: one(b.tokens), labels: one(b.labels), keep: one(b.keep), clock: b.clock, starts: one(b.starts)}
+		own := inputs{tokens: one(b.tokens), labels: one(b.labels), keep: one(b.keep), clock: b.clock, starts: one(b.starts), device: b.device}
 		loss, grads, states, moments = p.micro(m.params, m.fit, total, own, state)
 		for i := range states {
 			states[i] = InsertAxes(states[i], 0)
@@ -262,11 +272,17 @@ func (p *program) accumulate(m memory, b inputs, total *Node) (loss *Node, grads
 		rows = append(rows, b.starts)
 	}
 	consts := slices.Concat([]*Node{total, b.clock}, m.params, m.fit)
+	if b.device != nil {
+		consts = append(consts, b.device)
+	}
 	last, ys := xla.Scan{N: a, Infer: true, Unroll: !p.loops}.Run(carry, rows, consts, func(it *xla.Iter, carry, xs, consts []*Node) (next, ys []*Node) {
-		params, fit := consts[2:2+len(p.specs)], consts[2+len(p.specs):]
+		params, fit := consts[2:2+len(p.specs)], consts[2+len(p.specs):][:len(m.fit)]
 		own := inputs{tokens: xs[0], labels: xs[1], keep: xs[2], clock: Add(MulScalar(consts[1], a), it.I)}
 		if b.starts != nil {
 			own.starts = xs[len(xs)-1]
+		}
+		if b.device != nil {
+			own.device = consts[len(consts)-1]
 		}
 		loss, grads, after, moments := p.micro(params, fit, consts[0], own, xs[3:3+len(m.state)])
 		for i, n := range slices.Concat([]*Node{loss}, grads, moments) {
@@ -289,7 +305,7 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 		call.Compute, call.Narrow = dtypes.BFloat16, true
 	}
 	if call.Fresh = p.use == (uses{}); !call.Fresh {
-		call.State = p.initial(call.Params, fit, b.keep, b.clock, state)
+		call.State = p.initial(call.Params, fit, b, state)
 	}
 	out := p.model.Forward(call)
 	known := ConvertDType(GreaterOrEqual(b.labels, ZerosLike(b.labels)), p.dtype)
@@ -341,8 +357,9 @@ func isUnit(s lm.Spec, axis int) bool {
 const learnedPrefix = "initial."
 
 // initial is the state before the first token of every row: kept · keep, plus what the policies add where it starts anew.
-func (p *program) initial(params map[string]*Node, fit []*Node, keep, clock *Node, kept []*Node) map[string]*Node {
+func (p *program) initial(params map[string]*Node, fit []*Node, b inputs, kept []*Node) map[string]*Node {
 	batch := len(p.replicas) * p.rows
+	keep := b.keep
 	g, state, recurrent := keep.Graph(), map[string]*Node{}, 0
 	for i, spec := range p.model.State(batch) {
 		shape := shapes.Make(p.dtype, spec.Dims...)
@@ -354,7 +371,7 @@ func (p *program) initial(params map[string]*Node, fit []*Node, keep, clock *Nod
 			s = Where(on, kept[i], ZerosLike(kept[i])) // a product would spread NaN
 		}
 		if p.use.noise && spec.Role == lm.Recurrent {
-			s = plus(s, p.noise(g, spec, recurrent, fit, clock))
+			s = plus(s, p.noise(g, spec, recurrent, fit, b))
 			recurrent++
 		}
 		if p.use.learn {
@@ -372,12 +389,12 @@ func (p *program) initial(params map[string]*Node, fit []*Node, keep, clock *Nod
 }
 
 // noise is that of gaussian and fitted for the recurrent state of a number.
-func (p *program) noise(g *Graph, spec lm.Spec, number int, fit []*Node, clock *Node) *Node {
+func (p *program) noise(g *Graph, spec lm.Spec, number int, fit []*Node, b inputs) *Node {
 	seeds, shape := make([]int64, len(p.replicas)), shapes.Make(p.dtype, spec.Dims...)
 	for i, r := range p.replicas {
 		seeds[i] = r.Seed + int64(number)<<40
 	}
-	n := normal(g, seeds, clock, p.dtype, shape.Dimensions)
+	n := normal(g, seeds, b.clock, p.dtype, shape.Dimensions, p.firstRow(b.device), p.rows*p.devices)
 	on := func(policy string) *Node { return ConvertDType(Const(g, flags(p.replicas, policy)), p.dtype) }
 	s := Mul(n, p.overReplicas(MulScalar(on("gaussian"), p.config.InitStd), shape, 1))
 	if p.use.fit {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -33,7 +35,8 @@ type Trainer struct {
 	program *program
 	feed    *feed
 	graph   *lm.Program
-	memory  []*tensors.Tensor
+	memory  []*tensors.Tensor   // of all rows; what is carried from sequence to sequence is out of date while shards are there
+	shards  [][]*tensors.Tensor // memory by device, where several share the rows
 	runner  *lm.Runner
 }
 
@@ -101,7 +104,7 @@ func New(d *xla.Device, m lm.Model, w *lm.Weights, c Config, data Data) (*Traine
 	if err := t.enter(0, w.Values[0].DType()); err != nil {
 		return nil, err
 	}
-	all, _ := t.program.shapes()
+	all, _ := t.program.whole().shapes()
 	t.memory = make([]*tensors.Tensor, len(all))
 	copy(t.memory, w.Values)
 	for i := range all {
@@ -123,8 +126,12 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 		return err
 	}
 	replicas := t.Config.Replicas()
-	p := &program{config: t.Config, model: t.Model, replicas: replicas, use: usesOf(replicas), T: f.T,
-		rows: f.rows / t.Config.Accumulate, segmented: f.segmented, dtype: dtype, loops: t.Device.HasLoops(), logits: 256 << 20}
+	devices := max(t.Config.Devices, 1)
+	if have := int(t.Device.NumDevices()); devices > have {
+		return fmt.Errorf("config: devices = %d, but %s has %d; lower devices, or run independent models with stuffed study run --workers", devices, t.Device.Kind, have)
+	}
+	p := &program{config: t.Config, model: t.Model, replicas: replicas, use: usesOf(replicas), T: f.T, devices: devices,
+		rows: f.rows / t.Config.Accumulate / devices, segmented: f.segmented, dtype: dtype, loops: t.Device.HasLoops(), logits: 256 << 20}
 	if t.Device.Kind == "cuda" {
 		p.logits = 2 << 30
 	}
@@ -145,8 +152,8 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 		}
 	}
 	t.stage, t.feed, t.program = stage, f, p
-	t.graph = executable(t.Device, p)
-	return nil
+	t.graph, err = executable(t.Device, p)
+	return err
 }
 
 // compiled keeps the graphs of the last configurations, so that a run that goes on in the same process starts at once.
@@ -159,12 +166,12 @@ var compiled struct {
 // compiledMost is the number of configurations and lengths kept.
 const compiledMost = 8
 
-func executable(d *xla.Device, p *program) *lm.Program {
-	key := fmt.Sprintf("%p %s %s %s %d %v", d.Backend, p.config.Hash(), p.model.Name(), p.model.Hash(), p.T, p.config.Log.Norms) + p.dtype.String()
+func executable(d *xla.Device, p *program) (*lm.Program, error) {
+	key := fmt.Sprintf("%p %d %s %s %s %d %v", d.Backend, p.devices, p.config.Hash(), p.model.Name(), p.model.Hash(), p.T, p.config.Log.Norms) + p.dtype.String()
 	compiled.Lock()
 	defer compiled.Unlock()
 	if e := compiled.execs[key]; e != nil {
-		return e
+		return e, nil
 	}
 	if compiled.execs == nil {
 		compiled.execs = map[string]*lm.Program{}
@@ -179,8 +186,13 @@ func executable(d *xla.Device, p *program) *lm.Program {
 		args.Put(name, nil)
 	}
 	e := lm.NewProgram(d, fmt.Sprintf("train step, length %d", p.T), args, p.build)
+	if p.devices > 1 {
+		if err := e.Spread(p.devices); err != nil {
+			return nil, err
+		}
+	}
 	compiled.keys, compiled.execs[key] = append(compiled.keys, key), e
-	return e
+	return e, nil
 }
 
 // advance enters the stage of the current step; states that are carried start anew in it.
@@ -198,12 +210,13 @@ func (t *Trainer) advance() error {
 	if err := t.enter(stage, t.program.dtype); err != nil {
 		return err
 	}
-	all, _ := t.program.shapes()
+	all, _ := t.program.whole().shapes()
 	for i, s := range all {
-		if !t.memory[i].Shape().Equal(s) {
+		if t.memory[i] == nil || !t.memory[i].Shape().Equal(s) {
 			t.memory[i] = tensors.FromShape(s)
 		}
 	}
+	t.shards = nil
 	return nil
 }
 
@@ -227,7 +240,10 @@ func (t *Trainer) Compile(steps int) error {
 	if p.segmented {
 		rows = append(rows, rows[0])
 	}
-	return t.graph.Compile(append(args, rows...)...)
+	if p.devices > 1 {
+		rows = append(rows, rows[4])
+	}
+	return t.graph.Compile(slices.Repeat(append(args, rows...), p.devices)...)
 }
 
 // Step makes one call of config.steps_per_call steps with fresh data and returns its results.
@@ -245,30 +261,9 @@ func (t *Trainer) Step() (Results, error) {
 // call runs a block. The memory is donated to the device: after a failure only a snapshot helps.
 func (t *Trainer) call(b *block) (Results, error) {
 	p := t.program
-	args := &lm.Args{}
-	_, names := p.shapes()
-	for i, m := range t.memory {
-		buffer, err := graph.DonateTensorBuffer(m, t.Device.Backend, 0)
-		if err != nil {
-			return Results{}, fmt.Errorf("step %d: %w", b.step, err)
-		}
-		args.Put(names[i], buffer)
-	}
-	a, batch := t.Config.Accumulate, len(p.replicas)*p.rows
-	args.Put("tokens", tensors.FromFlatDataAndDimensions(b.tokens, b.steps, a, batch, p.T)).
-		Put("labels", tensors.FromFlatDataAndDimensions(b.labels, b.steps, a, batch, p.T)).
-		Put("keep", tensors.FromFlatDataAndDimensions(b.keep, b.steps, a, batch)).
-		Put("rate", tensors.FromFlatDataAndDimensions(b.rate, b.steps, len(p.replicas))).
-		Put("clock", tensors.FromFlatDataAndDimensions(b.clock, b.steps))
-	if p.segmented {
-		args.Put("starts", tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, p.T))
-	}
-	outs, err := t.graph.Call(args)
+	outs, err := t.run(b)
 	if err != nil {
 		return Results{}, fmt.Errorf("step %d: %w; go on from the last snapshot (--resume)", b.step, err)
-	}
-	for i, name := range names {
-		t.memory[i] = outs[name]
 	}
 	r := Results{Step: b.step}
 	for i, to := range []*[][]float32{&r.Loss, &r.GradNorm, &r.Skipped, &r.GradLayer, &r.ParamLayer}[:p.results()] {
@@ -283,6 +278,52 @@ func (t *Trainer) call(b *block) (Results, error) {
 	}
 	t.step = b.step + int64(b.steps)
 	return r, t.checkSkips(r)
+}
+
+// run runs a block; the memory is what it leaves.
+func (t *Trainer) run(b *block) (lm.Results, error) {
+	if t.program.devices > 1 {
+		return t.runAll(b)
+	}
+	args, err := t.arguments(t.memory, 0, b)
+	if err != nil {
+		return nil, err
+	}
+	outs, err := t.graph.Call(args)
+	if err != nil {
+		return nil, err
+	}
+	_, names := t.program.shapes()
+	for i, name := range names {
+		t.memory[i] = outs[name]
+	}
+	return outs, nil
+}
+
+// arguments of the graph on a device.
+func (t *Trainer) arguments(memory []*tensors.Tensor, device compute.DeviceNum, b *block) (*lm.Args, error) {
+	p, args := t.program, &lm.Args{}
+	_, names := p.shapes()
+	for i, m := range memory {
+		buffer, err := graph.DonateTensorBuffer(m, t.Device.Backend, device)
+		if err != nil {
+			return nil, err
+		}
+		args.Put(names[i], buffer)
+	}
+	a, batch := t.Config.Accumulate, len(p.replicas)*p.rows
+	args.Put("tokens", tensors.FromFlatDataAndDimensions(b.tokens, b.steps, a, batch, p.T)).
+		Put("labels", tensors.FromFlatDataAndDimensions(b.labels, b.steps, a, batch, p.T)).
+		Put("keep", tensors.FromFlatDataAndDimensions(b.keep, b.steps, a, batch)).
+		Put("rate", tensors.FromFlatDataAndDimensions(b.rate, b.steps, len(p.replicas))).
+		Put("clock", tensors.FromFlatDataAndDimensions(b.clock, b.steps))
+	if p.segmented {
+		args.Put("starts", tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, p.T))
+	}
+	if p.devices > 1 {
+		args.Put("device", tensors.FromFlatDataAndDimensions(slices.Repeat([]int32{int32(device)}, b.steps), b.steps))
+	}
+	return args, nil
 }
 
 // checkSkips stops a run whose gradients stay NaN or infinite.
