@@ -15,7 +15,7 @@ import (
 
 // TestPublishedFoldersComeBack: what is written of a published folder holds the same tensors and means the same configuration.
 func TestPublishedFoldersComeBack(t *testing.T) {
-	for _, name := range []string{"gla", "hgrn2", "retnet", "rwkv4", "rwkv6", "mamba1", "rwkv7", "deltanet"} {
+	for _, name := range []string{"gla", "hgrn2", "retnet", "rwkv4", "rwkv6", "mamba1", "rwkv7", "deltanet", "gateddeltanet", "kda", "llama", "gptneox"} {
 		from, to := filepath.Join("../arch", name, "testdata"), filepath.Join(t.TempDir(), name)
 		m, w, err := models.Load(from, dtypes.Float32)
 		if err != nil {

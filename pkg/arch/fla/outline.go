@@ -202,8 +202,10 @@ func Keys(c any, kind, class string) (map[string]any, error) {
 		return nil, err
 	}
 	delete(keys, "chunk")
-	if keys["intermediate_size"] == 0.0 {
-		keys["intermediate_size"] = nil
+	for _, name := range []string{"intermediate_size", "num_v_heads", "lower_bound"} { // 0 here is null there
+		if keys[name] == 0.0 {
+			keys[name] = nil
+		}
 	}
 	keys["model_type"], keys["architectures"], keys["hidden_act"], keys["dtype"] = kind, []string{class}, "swish", "float32"
 	return keys, nil

@@ -46,7 +46,7 @@ func (m Model) timeMix(l *stack.Layer, x *Node) *Node {
 	a = l.Change("delta_scale", a, stack.PerHead(Mul))
 	a = l.Change("delta_max", a, stack.PerHead(Min))
 	op := delta.Operands{Q: r, K: l.Real(k), V: v, LogDecay: deltarule.Decay(l, heads(logW)), Erase: l.Real(Mul(kappa, a)), Read: kappa}
-	for name, n := range map[string]*Node{lm.Queries: r, lm.Keys: k, lm.Values: v, lm.Delta: a, "a": a, "kk": kappa, "g": g} {
+	for name, n := range map[string]*Node{lm.Queries: r, lm.Keys: k, lm.Values: v, "a": a, "kk": kappa, "g": g} {
 		l.Probe(name, func() *Node { return n })
 	}
 
@@ -127,8 +127,8 @@ func (m Model) Probes() []lm.Probe {
 	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
 	key, wide := append(head, lm.Key), []lm.Axis{lm.Batch, lm.Token, lm.Channel}
 	list := deltarule.Probes(lm.Key)
-	list[0] = lm.Probe{Name: lm.Delta, Axes: key, Does: "a, the strength of the erasure"}
-	list = append(list, lm.Probe{Name: "a", Axes: key, Does: list[0].Does}, lm.Probe{Name: "kk", Axes: key, Does: "κ, the direction that is erased"}, lm.Probe{Name: "g", Axes: wide, Does: "output gate"},
+	list[0] = lm.Probe{Name: "a", Axes: key, Does: "strength of the erasure"}
+	list = append(list, lm.Probe{Name: "kk", Axes: key, Does: "κ, the direction that is erased"}, lm.Probe{Name: "g", Axes: wide, Does: "output gate"},
 		lm.Probe{Name: "ffn_out", Axes: wide, Does: "what the channel mix adds to the residual stream"})
 	for _, s := range m.State(1)[1:] {
 		list = append(list, lm.Probe{Name: lm.States + "/" + s.Name, Axes: []lm.Axis{lm.Position, lm.Batch, lm.Channel}, Does: "input of a mix at some tokens"})
