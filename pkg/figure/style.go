@@ -3,6 +3,7 @@ package figure
 import (
 	"bytes"
 	"image/color"
+	"slices"
 	"strings"
 
 	"codeberg.org/go-fonts/dejavu/dejavusans"
@@ -160,7 +161,7 @@ func wrap(s string, style text.Style, width vg.Length) []string {
 	words := strings.Split(s, " ")
 	for i := len(words) - 1; i > 0; i-- {
 		if strings.HasSuffix(words[i], ")") && !strings.Contains(words[i], "(") {
-			words = append(words[:i-1], words[i-1]+" "+words[i])
+			words = slices.Replace(words, i-1, i+1, words[i-1]+" "+words[i])
 		}
 	}
 	for _, word := range words {

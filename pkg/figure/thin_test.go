@@ -6,9 +6,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 
 	"stuffed/pkg/table"
 )
@@ -85,5 +87,15 @@ func TestBandsReachTheFrame(t *testing.T) {
 	spec.Lo, spec.Hi = "lo", "hi"
 	if with := filled(spec); with < bare+2000 {
 		t.Errorf("%d pixels of a band, without it %d", with, bare)
+	}
+}
+
+// A bracket in the middle of a text keeps what follows it.
+func TestWrapKeepsAllWords(t *testing.T) {
+	style := textStyle(smallSize, draw.XLeft, draw.YTop)
+	for _, s := range []string{"every head (of the state every layer) a point", "Loss (nat)", "a (b c) d (e f) g"} {
+		if got := strings.Join(wrap(s, style, 40), " "); got != s {
+			t.Errorf("%q became %q", s, got)
+		}
 	}
 }

@@ -279,6 +279,7 @@ func driftFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
+	half, double := 0.5, 2.0
 	titles := map[string]string{"delta": "Δ", "b_norm": "norm of B", "x_norm": "norm of x", "write_norm": "norm of Δ x Bᵀ"}
 	var name, kind []string
 	var change []float64
@@ -292,5 +293,5 @@ func driftFigure(root string) (report.Figure, error) {
 	}
 	t := table.New().AddText("quantity", name).AddText("models", kind).AddFloat("change", change)
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Every head (of the convolution state every layer) a point: mean over the last half of the sequence over that in ½T … T."}, Category: "quantity", Series: []string{"models"},
-		X: figure.Axis{Column: "change", Label: "Far beyond T / within", Unit: "1", Scale: figure.Log2}, Marks: []figure.Mark{limitMark("", 1/drift), limitMark("a quarter more", drift)}}, Table: t}, nil
+		X: figure.Axis{Column: "change", Label: "Far beyond T / within", Unit: "1", Scale: figure.Log2, Min: &half, Max: &double}, Marks: []figure.Mark{limitMark("", 1/drift), limitMark("a quarter more", drift)}}, Table: t}, nil
 }
