@@ -98,8 +98,11 @@ const Kind = "hgrn2"
 // Architecture is the name in the registry.
 func (Config) Architecture() string { return Kind }
 
-// Hash identifies the configuration.
-func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
+// Hash identifies the configuration; sizes that follow from others count as given.
+func (c Config) Hash() string {
+	c.Heads, c.Expand = c.Count(), c.Key()
+	return identity.Hash(c, Default(0, 0, 0))
+}
 
 // Sizes are what tables and reports say of the model.
 func (c Config) Sizes() lm.Sizes {

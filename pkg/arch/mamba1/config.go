@@ -160,8 +160,11 @@ const Kind = "mamba"
 // Architecture is the name in the registry.
 func (Config) Architecture() string { return "mamba1" }
 
-// Hash identifies the configuration.
-func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
+// Hash identifies the configuration; a rank that is left to its rule counts as given.
+func (c Config) Hash() string {
+	c.Rank = c.DeltaRank()
+	return identity.Hash(c, Default(0, 0, 0))
+}
 
 // Sizes are what tables and reports say of the model; all channels of a layer count as one head.
 func (c Config) Sizes() lm.Sizes {

@@ -72,8 +72,11 @@ const Kind = "rwkv"
 // Architecture is the name in the registry.
 func (Config) Architecture() string { return "rwkv4" }
 
-// Hash identifies the configuration.
-func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
+// Hash identifies the configuration; sizes that are left to their rule count as given.
+func (c Config) Hash() string {
+	c.Attention, c.Intermediate = c.Mix(), c.Inner()
+	return identity.Hash(c, Default(0, 0, 0))
+}
 
 // Sizes are what tables and reports say of the model; all channels of a layer count as one head.
 func (c Config) Sizes() lm.Sizes {

@@ -87,8 +87,11 @@ const Kind = "rwkv5"
 // Architecture is the name in the registry.
 func (Config) Architecture() string { return Kind }
 
-// Hash identifies the configuration.
-func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
+// Hash identifies the configuration; sizes that are left to their rule count as given.
+func (c Config) Hash() string {
+	c.Attention, c.Intermediate = c.Mix(), c.Inner()
+	return identity.Hash(c, Default(0, 0, 0))
+}
 
 // Sizes are what tables and reports say of the model.
 func (c Config) Sizes() lm.Sizes {
