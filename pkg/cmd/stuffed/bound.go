@@ -6,6 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/bound"
+	"stuffed/pkg/notebook"
+	"stuffed/pkg/paper"
+	"stuffed/pkg/study"
 )
 
 func init() { commands = append(commands, boundCommand) }
@@ -56,5 +59,26 @@ min_error, accuracy and possible the bound speaks of.
 	for _, name := range []string{"items", "values", "scalars"} {
 		cobra.CheckErr(c.MarkFlagRequired(name))
 	}
+	c.AddCommand(boundStudy())
+	return c
+}
+
+// boundStudy holds a study's models against the bound.
+func boundStudy() *cobra.Command {
+	var root, policy string
+	c := &cobra.Command{
+		Use: "study PLAN", Short: "What the models of a study of the recall stream hold, beside what their states could", Args: cobra.ExactArgs(1),
+		Long: `One row per model: how many keys of the last window come back (recalled of items), the bits that this takes at least (held_bits,
+Fano), those of the state (bound_bits, 32 per number), and the factor between them.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			held, err := paper.Held(root, args[0], policy)
+			if err != nil {
+				return err
+			}
+			return notebook.Table(held, nil)
+		},
+	}
+	c.Flags().StringVar(&root, "root", study.Shipped, "folder of the collected studies")
+	c.Flags().StringVar(&policy, "policy", "zero", "initial states of the models in training")
 	return c
 }

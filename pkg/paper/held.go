@@ -1,0 +1,161 @@
+package paper
+
+import (
+	"fmt"
+
+	"stuffed/datasets"
+	"stuffed/pkg/bound"
+	"stuffed/pkg/study"
+	"stuffed/pkg/table"
+)
+
+// Bits of a number of the state at most: states are float32.
+const stateBits = 32
+
+// Held compares what the models of a study of the recall stream hold at the end of a window with what their states could.
+// One row per model: state, seed, train_length, gap, scalars, items (keys met in the last gap pairs, in the mean), recalled
+// (those of them that come back), held_bits (Fano's inequality, summed over the items: the bits that the measured accuracy
+// takes at least), bound_bits (32 per number), factor (how often the held bits go into the bound), bits_per_scalar, and
+// rank_keys (keys that the heads of one layer tell apart exactly, see bound.Rank).
+//
+// The items of an age are right with the accuracy that was measured at repeats of that age, within positions ½T … T.
+func Held(root, plan, policy string) (*table.Table, error) {
+	age, err := chosen(root, plan, "age", "policy", policy)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ageColumns(age)
+	if err != nil {
+		return nil, err
+	}
+	values, err := valuesOf(root, plan)
+	if err != nil {
+		return nil, err
+	}
+	type model struct {
+		row     string
+		replica int64
+	}
+	var order []model
+	sums := map[model]*heldModel{}
+	for i := range age.Rows() {
+		if c.position[i] < c.length[i]/2 || c.position[i] >= c.length[i] {
+			continue
+		}
+		id := model{c.row[i], c.replica[i]}
+		if sums[id] == nil {
+			order = append(order, id)
+			sums[id] = &heldModel{at: i, right: map[int64]float64{}, asked: map[int64]float64{}, end: map[int64]int64{}}
+		}
+		m := sums[id]
+		m.right[c.age[i]] += c.accuracy[i] * c.repeats[i]
+		m.asked[c.age[i]] += c.repeats[i]
+		m.end[c.age[i]] = c.end[i]
+	}
+	var state, seed, length, gap, scalars, rank []int64
+	var items, recalled, held, limit, factor, each []float64
+	for _, id := range order {
+		m := sums[id]
+		i := m.at
+		n, right, bits := m.hold(c, values)
+		numbers := c.scalars[i] * 1e6
+		state, seed, length, gap = append(state, c.state[i]), append(seed, c.seed[i]), append(length, c.length[i]), append(gap, c.gap[i])
+		scalars, items, recalled, held = append(scalars, int64(numbers+0.5)), append(items, n), append(recalled, right), append(held, bits)
+		limit, factor, each = append(limit, numbers*stateBits), append(factor, numbers*stateBits/bits), append(each, bits/numbers)
+		rank = append(rank, c.heads[i]*c.state[i])
+	}
+	return Sorted(table.New().AddInt("state", state).AddInt("seed", seed).AddInt("train_length", length).AddInt("gap", gap).AddInt("scalars", scalars).
+		AddFloat("items", items).AddFloat("recalled", recalled).AddFloat("held_bits", held).AddFloat("bound_bits", limit).AddFloat("factor", factor).
+		AddFloat("bits_per_scalar", each).AddInt("rank_keys", rank), "train_length", "state", "seed")
+}
+
+// heldModel sums up what is known of one model, by the first age of each bucket.
+type heldModel struct {
+	at           int // its first line
+	right, asked map[int64]float64
+	end          map[int64]int64 // age after each bucket, 0 for none
+}
+
+// hold is the number of items, how many come back, and their bits.
+func (m *heldModel) hold(c *ageTable, values int) (items, recalled, bits float64) {
+	gap := c.gap[m.at]
+	counts := keysByAge(datasets.RecallStream{Keys: 2 << 20, Values: values, Gap: int(gap), Seed: -1}, int(c.length[m.at]))
+	for age, asked := range m.asked {
+		end := m.end[age]
+		if end == 0 || end > gap {
+			end = gap + 1
+		}
+		n := 0.0
+		for a := age; a < end && int(a) < len(counts); a++ {
+			n += counts[a]
+		}
+		share := m.right[age] / asked
+		items, recalled = items+n, recalled+n*share
+		bits += n * bound.Information(1, values, 1-share)
+	}
+	return items, recalled, bits
+}
+
+// keysByAge is the mean number of keys, 0 or 1, that were met last so many pairs ago, at the end of a window. A key met again by
+// chance would only lower it, so that the stream may have more keys than the study's.
+func keysByAge(stream datasets.RecallStream, tokens int) []float64 {
+	const sequences = 32
+	counts := make([]float64, tokens/2+1)
+	for s := range int64(sequences) {
+		ids, _, _ := stream.Sequence(s, tokens)
+		seen := map[int32]bool{}
+		for pair := tokens/2 - 1; pair >= 0; pair-- {
+			if k := ids[2*pair]; !seen[k] {
+				seen[k] = true
+				counts[tokens/2-pair] += 1.0 / sequences
+			}
+		}
+	}
+	return counts
+}
+
+// ageTable are the columns that Held reads.
+type ageTable struct {
+	row                                                          []string
+	replica, state, seed, length, gap, heads, position, age, end []int64
+	accuracy, repeats, scalars                                   []float64
+}
+
+func ageColumns(t *table.Table) (*ageTable, error) {
+	c := &ageTable{}
+	var err error
+	if c.row, err = t.Text("row"); err != nil {
+		return nil, err
+	}
+	for name, into := range map[string]*[]int64{"replica": &c.replica, "state": &c.state, "seed": &c.seed, "train_length": &c.length, "gap": &c.gap,
+		"heads": &c.heads, "position": &c.position, "age": &c.age, "age_end": &c.end} {
+		if *into, err = t.Int(name); err != nil {
+			return nil, err
+		}
+	}
+	for name, into := range map[string]*[]float64{"accuracy": &c.accuracy, "repeats": &c.repeats, "n_s": &c.scalars} {
+		if *into, err = t.Float(name); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// valuesOf is the number of values of a plan's stream.
+func valuesOf(root, plan string) (int, error) {
+	p, err := study.ReadPlan(plan)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := p.Rows()
+	if err != nil {
+		return 0, err
+	}
+	values := rows[0].Config.Train.Data.Values
+	for _, r := range rows {
+		if r.Config.Train.Data.Values != values {
+			return 0, fmt.Errorf("plan %s in %s: rows have %d and %d values; ask for a plan with one number of them", plan, root, values, r.Config.Train.Data.Values)
+		}
+	}
+	return values, nil
+}
