@@ -32,7 +32,7 @@ type Texts struct {
 	Token   int                   `json:"token,omitempty"`
 	Vocab   int                   `json:"vocab,omitempty"` // of random; 0: the tokenizer's ids without EOS
 	Text    string                `json:"text,omitempty"`
-	Seed    int64                 `json:"seed"` // of shuffled and random and random
+	Seed    int64                 `json:"seed"` // of shuffled and random
 	Recall  datasets.RecallStream `json:"recall,omitzero"`
 }
 

@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// CheckFinite names the first weight that is no finite number. A_log may be −∞, which is a head that forgets nothing.
+// CheckFinite names the first weight that is not finite. A_log may be −∞, which is a head that forgets nothing.
 func (m *Model) CheckFinite() error {
 	names := slices.Sorted(maps.Keys(m.Tensors))
 	faults := make([]error, len(names))

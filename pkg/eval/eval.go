@@ -66,7 +66,7 @@ func newCells(units, buckets int) *cells {
 	return &cells{units, buckets, make([]float64, units*buckets), make([]float64, units*buckets)}
 }
 
-// add counts a loss that is no number as infinite, so that it cannot pass for one that is missing.
+// add counts a loss that is not a number as infinite, so that it cannot pass for one that is missing.
 func (c *cells) add(unit, bucket int, value float64) {
 	if math.IsNaN(value) {
 		value = math.Inf(1)

@@ -10,7 +10,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Causes are the interventions that tell what a failure beyond the training length hangs on, each from position T on: Δ, B or
+// Causes are the interventions that tell what causes a failure beyond the training length, each from position T on: Δ, B or
 // x held at their in-window means, B or x at their in-window mean norms; and in all positions: A or dt_bias of the n heads of
 // the largest retention exchanged with those of the smallest, these heads ablated, and as many random others ablated.
 func Causes(ctx context.Context, b *Bench, s Suite, n int, seed uint64) ([]Method, error) {

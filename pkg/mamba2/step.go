@@ -26,7 +26,7 @@ var small = []string{norm, conv, convBias, dtBias, aLog, skip, gateNorm}
 
 // Step is the model for one token, its layers unrolled, with nothing changed or watched: on an NVIDIA GPU through the kernels
 // of kernels/step.py, three per layer for few sequences, where the shapes are official and products bfloat16; on other
-// processors as the graph of Forward. Else nil.
+// processors as the graph of Forward. It is nil otherwise.
 func (m Model) Step(call lm.Call) *lm.Step {
 	b := m.newBlock(call)
 	c := m.Config

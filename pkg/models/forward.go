@@ -35,7 +35,7 @@ type forwardInput struct {
 func ForwardFile(ctx context.Context, r *lm.Runner, input, output string, o ForwardOptions) error {
 	folder := filepath.Dir(output)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return fmt.Errorf("output %s: %s is no folder; make it first", output, folder)
+		return fmt.Errorf("output %s: %s is not a folder; create it first", output, folder)
 	}
 	file, err := checkpoint.ReadSafetensors(input)
 	if err != nil {

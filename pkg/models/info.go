@@ -119,7 +119,7 @@ func describe(name string) (m lm.Model, kind string, err error) {
 	}
 	c, err := lm.Preset(strings.TrimPrefix(name, untrained))
 	if err != nil {
-		return m, "", fmt.Errorf("%s is no folder; as a %w", name, err)
+		return m, "", fmt.Errorf("%s is not a folder; as a %w", name, err)
 	}
 	m, err = c.New()
 	return m, "preset", err

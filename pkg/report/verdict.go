@@ -158,7 +158,7 @@ func threshold(column string) figure.Axis {
 	return a
 }
 
-// SweepMap is how a verdict of collapse.Sweep hangs on two of its thresholds, as the share of the settings of the others
+// SweepMap is how a verdict of collapse.Sweep depends on two of its thresholds, as the share of the settings of the others
 // under which it is yes.
 func SweepMap(sweep *table.Table, verdict, x, y string) (Figure, error) {
 	if err := sweep.Require(verdict, x, y); err != nil {

@@ -45,7 +45,7 @@ func (s *Store) PrintJobs(ctx context.Context, w io.Writer) error {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[state], strings.ToLower(state)))
 		}
 		if len(parts) == 0 {
-			parts = []string{"Slurm knows it no more"}
+			parts = []string{"no longer known to Slurm"}
 		}
 		if _, err := fmt.Fprintf(w, "Slurm job %s: %s\n", id, strings.Join(parts, ", ")); err != nil {
 			return err

@@ -131,7 +131,7 @@ func (t Test) ask(ctx context.Context, r *lm.Runner, one *Task, asked []Record, 
 	return nil
 }
 
-// grades sums up one sequence. A loss that is no number counts as infinite and as wrong.
+// grades sums up one sequence. A loss that is not a number counts as infinite and as wrong.
 type grades struct{ loss, right, n float64 }
 
 func (g *grades) add(loss, hit float32) {

@@ -106,7 +106,7 @@ func (t *Trainer) Resume() error {
 			return fmt.Errorf("%s: %s: %w", dir, name, err)
 		}
 	}
-	t.say("goes on after step %d", t.step)
+	t.say("resuming after step %d", t.step)
 	return nil
 }
 

@@ -17,7 +17,7 @@ func fetchCommand() *cobra.Command {
 	parts := map[string]hub.Part{"": hub.Whole, "config": hub.Config, "tokenizer": hub.Tokenizer}
 	c := &cobra.Command{
 		Use:   "fetch NAME…",
-		Short: "Bring models from the Hugging Face hub into the cache",
+		Short: "Fetch models from the Hugging Face hub into the cache",
 		Long: `Fetches what running a model needs and prints the folder. Commands that take --model do so by themselves; this is for
 preparing a machine that will have no network. NAME is OWNER/MODEL, with @REVISION for a branch, a tag or a commit, and with /FILE where
 a model has several weight files.

@@ -23,7 +23,7 @@ func interveneCommand() *cobra.Command {
 		Use:   "intervene --model DIR (--plan P.json | --kind K --doses D,… --heads H | --causes N) --output I.parquet",
 		Short: "Change chosen heads of a model and see what it does to loss and states",
 		Long: `Three ways: a plan (a JSON list of interventions) against the model as it is; a dose–response run of one kind in chosen heads, with
-random sets of as many other heads as control; or --causes N, what a failure beyond T hangs on: from T on Δ, B or x held at their
+random sets of as many other heads as control; or --causes N, what causes a failure beyond T: from T on Δ, B or x held at their
 in-window means, B or x at their in-window mean norms, and in all positions, for the N heads of the largest retention over T, A or
 dt_bias exchanged with the heads of the smallest, ablation, and ablation of as many random others. Loss and recall are those of the recall stream, in the half window before each
 multiple of T; norm_ratio is the largest growth of a head's state over its in-window maximum, retention the largest
@@ -62,7 +62,7 @@ Kinds (of a dose–response run: those with one value, alpha_clamp_high and alph
 	f.IntVar(&d.Random, "random", 3, "dose–response: random sets of as many other heads")
 	f.IntVar(&d.From, "from", 0, "dose–response: first position that is changed")
 	f.Uint64Var(&d.Seed, "draw-seed", 0, "dose–response: seed of the random sets")
-	f.IntVar(&causes, "causes", 0, "what a failure hangs on: heads that are exchanged and ablated")
+	f.IntVar(&causes, "causes", 0, "what causes a failure: number of heads to exchange and ablate")
 	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
 	for _, name := range []string{"model", "output"} {
 		cobra.CheckErr(c.MarkFlagRequired(name))

@@ -19,7 +19,7 @@ func taskNoise() *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:   "noise --model DIR --task NAME --length N [--set key=value …] --output R.parquet",
-		Short: "How many bits of every number of the state a task needs",
+		Short: "How many bits per state entry a task needs",
 		Long: `Reads sequences up to the first question, adds noise of --sigma times the root mean square of its head to every number of the
 recurrent state, and asks. Noise of sigma leaves a number ½·log2(1 + 1/sigma²) bits; the largest noise at which recall holds says
 how many it needs. Columns: member, sigma, bits, answers, accuracy, accuracy_low, accuracy_high, loss.`,

@@ -72,7 +72,7 @@ func notebooksCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return r.HTML(c.Context()) },
 		},
 		&cobra.Command{
-			Use: "check [NB…]", Short: "Tell what keeps notebooks from being published",
+			Use: "check [NB…]", Short: "Report what keeps notebooks from being published",
 			RunE: each(notebook.Check),
 		},
 		&cobra.Command{

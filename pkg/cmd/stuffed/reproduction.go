@@ -24,7 +24,7 @@ func figuresReport(shipped *string) *cobra.Command {
 	var output string
 	var tolerance float64
 	c := &cobra.Command{
-		Use: "report [DRAWN]", Short: "Say of every figure drawn anew whether it equals the shipped one, and how far it is", Args: cobra.MaximumNArgs(1),
+		Use: "report [DRAWN]", Short: "Report how each redrawn figure differs from the shipped one", Args: cobra.MaximumNArgs(1),
 		Long: `Compares the figures in DRAWN (out/small/figures, where make figures puts them) with those in --dir by their points and specs: equal,
 within tolerance (how far), or different (where), and what changed in the manifest. Writes a page and JSON beside the terminal's table.`,
 		RunE: func(c *cobra.Command, args []string) error {

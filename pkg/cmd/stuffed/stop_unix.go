@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// stopSignals end a command in good order. Slurm and other schedulers send USR1 or TERM before a time limit.
+// stopSignals end a command cleanly. Slurm and other schedulers send USR1 or TERM before a time limit.
 var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1}

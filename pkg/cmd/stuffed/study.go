@@ -176,7 +176,7 @@ func studyRun(open opener) *cobra.Command {
 	var limit time.Duration
 	var retry, worker, fast bool
 	c := &cobra.Command{
-		Use: "run PLAN", Short: "Work on the rows that are not done", Args: cobra.ExactArgs(1),
+		Use: "run PLAN", Short: "Train and measure the unfinished rows", Args: cobra.ExactArgs(1),
 		Long: `Trains and measures rows until none is left. With --workers N, N processes work side by side: each on a
 GPU of its own where there are several, in turn where there are more workers than GPUs, so that some compile while others compute
 (CUDA_VISIBLE_DEVICES chooses the GPUs). Ctrl-C, TERM, USR1 or --time-limit gives up the rows in work in order and exits with status 3;
@@ -217,8 +217,8 @@ the same command goes on later.`,
 	f := c.Flags()
 	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go or a GoMLX string")
 	f.IntVar(&workers, "workers", 1, "processes side by side on this device")
-	f.DurationVar(&limit, "time-limit", 0, "stop in good order after this time, such as 8m")
-	f.BoolVar(&retry, "retry", false, "also rows that failed before")
+	f.DurationVar(&limit, "time-limit", 0, "stop cleanly after this time, such as 8m")
+	f.BoolVar(&retry, "retry", false, "also retry rows that failed before")
 	f.BoolVar(&fast, "fast", false, "TF32 for float32 products on CUDA")
 	f.BoolVar(&worker, "worker", false, "")
 	cobra.CheckErr(f.MarkHidden("worker"))
@@ -238,7 +238,7 @@ func kindOf(backend string) string {
 func studyClaims() *cobra.Command {
 	var root, output, readme, results string
 	c := &cobra.Command{
-		Use: "claims", Short: "Hold every claim of the paper against the collected studies", Args: cobra.NoArgs,
+		Use: "claims", Short: "Check every claim of the paper against the collected studies", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			claims, err := paper.Claims(root)
 			if err != nil {

@@ -16,7 +16,7 @@ func studySubmit(open opener) *cobra.Command {
 	var workers int
 	j := &study.Job{}
 	c := &cobra.Command{
-		Use: "submit PLAN", Short: "Hand the rows that are not done to Slurm", Args: cobra.ExactArgs(1),
+		Use: "submit PLAN", Short: "Submit the unfinished rows to Slurm", Args: cobra.ExactArgs(1),
 		Long: `Writes and submits a job script whose array tasks all work on the rows of one store, which must be on a file system that the
 nodes share. A task takes one row after the other until none is left, so rows may be many and small. Before its time is up
 (--warn) or when it is told to stop it gives its row back and goes into the queue again, at most --restarts times. Submitting again, also
@@ -99,7 +99,7 @@ shows rows and jobs. Without Slurm, "stuffed study run PLAN --workers N" does th
 	f.StringArrayVar(&j.Extra, "sbatch", nil, "a further option of sbatch, such as --account=mine; may be repeated")
 	f.IntVar(&workers, "workers", 0, "processes of a task side by side (default one for each GPU)")
 	f.StringVar(&backend, "backend", "auto", "auto (cuda where a task has GPUs), cuda, cpu, go or a GoMLX string")
-	f.BoolVar(&retry, "retry", false, "also rows that failed before")
+	f.BoolVar(&retry, "retry", false, "also retry rows that failed before")
 	f.BoolVar(&fast, "fast", false, "TF32 for float32 products on CUDA")
 	f.BoolVar(&dry, "dry-run", false, "print the job script only")
 	return c

@@ -55,7 +55,7 @@ XLA_FLAGS=--xla_gpu_deterministic_ops=true in the environment, which turns off a
 	f.BoolVar(&fast, "fast", false, "TF32 for float32 products on CUDA")
 	f.BoolVar(&resume, "resume", false, "go on from the newest whole snapshot in the output folder")
 	f.BoolVar(&restart, "restart", false, "start from the beginning although the output folder holds snapshots")
-	f.BoolVar(&show, "show", false, "print the whole configuration and end")
+	f.BoolVar(&show, "show", false, "print the whole configuration and exit")
 	f.BoolVar(&dry, "dry-run", false, "time two calls, print estimates of memory, time and cost, and end")
 	f.Float64Var(&price, "price", 0, "dry run: price of an hour of this machine")
 	return c
