@@ -2,7 +2,9 @@ package models
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +18,8 @@ import (
 type Layout struct {
 	Name         string // as Save takes it
 	Architecture string
-	Reads        func(config checkpoint.Config) bool // tells by config.json whether a folder is of this kind
+	Reads        func(config checkpoint.Config) bool              // tells by config.json whether a folder is of this kind
+	Bare         func(tensors map[string]*checkpoint.Tensor) bool // tells by tensors, where there is no config.json; or nil
 	Read         func(dir string) (lm.Config, map[string]*checkpoint.Tensor, error)
 	Config       func(config checkpoint.Config) (lm.Config, error) // of config.json alone; nil where it does not say all
 	Write        func(dir string, c lm.Config, tensors map[string]*checkpoint.Tensor, dtype string) error
@@ -105,9 +108,28 @@ func readConfig(dir string) (checkpoint.Config, error) {
 	return config, nil
 }
 
+// bareLayout is the layout of a folder without config.json.
+func bareLayout(dir string) (Layout, bool) {
+	file, err := checkpoint.ReadWeights(dir)
+	if err != nil {
+		return Layout{}, false
+	}
+	for _, l := range layouts {
+		if l.Bare != nil && l.Bare(file.Tensors) {
+			return l, true
+		}
+	}
+	return Layout{}, false
+}
+
 // layoutOf is the layout of a folder.
 func layoutOf(dir string) (Layout, error) {
 	config, err := readConfig(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if l, is := bareLayout(dir); is {
+			return l, nil
+		}
+	}
 	if err != nil {
 		return Layout{}, err
 	}
