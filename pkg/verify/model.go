@@ -172,6 +172,10 @@ func (m *model) model32() lm.Model { return m.weights[dtypes.Float32].Model }
 // rounding to their dtype are a check by themselves.
 func (m *model) borrow() (same bool, err error) {
 	above := filepath.Join(m.folder, "..")
+	if m.sameModel(above) { // in another layout
+		m.result(m.folder, "weights against those of the folder above", "", nil)
+		return true, m.readFolder(above)
+	}
 	theirs, err := checkpoint.LoadModel(above)
 	if err != nil {
 		return true, nil // nothing to compare with
@@ -199,16 +203,37 @@ func (m *model) borrow() (same bool, err error) {
 		return false, nil
 	}
 	m.result(m.folder, "weights against those of the folder above", "", nil)
-	entries, err := os.ReadDir(above)
+	return true, m.readFolder(above)
+}
+
+// sameModel tells whether a folder holds the same configuration and the same numbers.
+func (m *model) sameModel(dir string) bool {
+	theirs, w, err := models.Load(dir, dtypes.Float64)
+	if err != nil || theirs.Name() != m.model32().Name() || theirs.Hash() != m.config.Hash() {
+		return false
+	}
+	for i, own := range m.weights[dtypes.Float64].Values {
+		a, err := lm.Doubles(own)
+		b, other := lm.Doubles(w.Values[i])
+		if err != nil || other != nil || !slices.Equal(a, b) {
+			return false
+		}
+	}
+	return true
+}
+
+// readFolder reads the references of a folder.
+func (m *model) readFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return false, err
+		return err
 	}
 	var names []string
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	m.read(above, names)
-	return true, nil
+	m.read(dir, names)
+	return nil
 }
 
 // chooseNorm decides how the gated norm of the references works, where a configuration knows two ways: as config.json says, but over
