@@ -18,7 +18,7 @@ func Walk(states, xs, consts []*Node, step func(states, x, consts []*Node) (next
 	_, ys := xla.Scan{N: byToken[0].Shape().Dim(0), Infer: true}.Run(stopped(states), byToken, stopped(consts),
 		func(_ *xla.Iter, carry, x, consts []*Node) (next, ys []*Node) { return step(carry, x, consts) })
 	for i, y := range ys {
-		ys[i] = swap(y)
+		ys[i] = StopGradient(swap(y))
 	}
 	return ys
 }
