@@ -129,8 +129,6 @@ func (c *call) times(count *Node) *Node {
 	return Mul(InsertAxes(count, 0, -1), InsertAxes(c.decay, 1, 1))
 }
 
-func (c *call) u0() *Node { return InsertAxes(c.u, 1, 1) }
-
 // keep is x where mask holds and log 0 elsewhere.
 func keep(mask, x *Node) *Node {
 	return Where(mask, x, BroadcastToShape(Scalar(x.Graph(), x.DType(), chunking.Cut), x.Shape()))
