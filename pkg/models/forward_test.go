@@ -269,7 +269,7 @@ func TestForwardFileIsWrittenWholeOrNotAtAll(t *testing.T) {
 	if names, _ := os.ReadDir(dir); len(names) != 2 {
 		t.Errorf("files left: %v", names)
 	}
-	if err := models.ForwardFile(context.Background(), r, in, filepath.Join(dir, "none", "out.safetensors"), models.ForwardOptions{}); err == nil || !strings.Contains(err.Error(), "no folder") {
+	if err := models.ForwardFile(context.Background(), r, in, filepath.Join(dir, "none", "out.safetensors"), models.ForwardOptions{}); err == nil || !strings.Contains(err.Error(), "is not a folder") {
 		t.Errorf("output in a missing folder: %v", err)
 	}
 }
