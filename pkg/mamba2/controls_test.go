@@ -3,7 +3,6 @@ package mamba2_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -100,8 +99,8 @@ func outcome(t testing.TB, d *xla.Device, w *lm.Weights, row []int32, piece int,
 	return all
 }
 
-// On XLA x_norm is left out: it adds a sum over x to the graph, for which XLA computes x in another fusion, on some
-// processors with another rounding; TestNeutralNormIsARounding bounds it.
+// On XLA the graph with controls is another program, whose fusions round x and y otherwise on some processors: there no value
+// may differ by more than a unit in the last place of the largest.
 func TestNeutralControlsChangeNoBit(t *testing.T) {
 	m, _ := small(t)
 	row := tokens(19, m.Vocab())
@@ -121,13 +120,15 @@ func TestNeutralControlsChangeNoBit(t *testing.T) {
 				if name == "cpu" && positions == (piece == 1) {
 					continue
 				}
-				controls := neutral(m, positions)
-				if name == "cpu" {
-					maps.DeleteFunc(controls, func(name string, _ *tensors.Tensor) bool { return strings.HasPrefix(name, "x_norm") })
+				got := outcome(t, d, w, row, piece, neutral(m, positions))
+				bad, worst, largest := 0, 0.0, 0.0
+				for _, v := range want {
+					largest = max(largest, math.Abs(float64(v)))
 				}
-				got := outcome(t, d, w, row, piece, controls)
-				bad, worst := 0, 0.0
 				for i := range want {
+					if name == "cpu" && math.Abs(float64(got[i]-want[i])) <= largest*0x1p-23 {
+						continue
+					}
 					if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
 						bad++
 						worst = max(worst, math.Abs(float64(got[i]-want[i])))
@@ -137,28 +138,6 @@ func TestNeutralControlsChangeNoBit(t *testing.T) {
 					t.Errorf("%s, pieces of %d, positions %v: %d of %d values differ, by up to %g", name, piece, positions, bad, len(want), worst)
 				}
 			}
-		}
-	}
-}
-
-// The neutral x_norm changes no value on XLA by more than a unit in the last place of the largest.
-func TestNeutralNormIsARounding(t *testing.T) {
-	m, _ := small(t)
-	row := tokens(16, m.Vocab())
-	d, err := xla.Open("cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, w := small(t)
-	want := outcome(t, d, w, row, 16, nil)
-	got := outcome(t, d, w, row, 16, map[string]*tensors.Tensor{"x_norm": neutral(m, false)["x_norm"]})
-	largest := 0.0
-	for _, v := range want {
-		largest = max(largest, math.Abs(float64(v)))
-	}
-	for i := range want {
-		if math.Abs(float64(got[i]-want[i])) > largest*0x1p-23 {
-			t.Fatalf("value %d is %g, without the control %g", i, got[i], want[i])
 		}
 	}
 }
