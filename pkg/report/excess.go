@@ -51,8 +51,8 @@ func (s *Seen) Excess() collapse.Estimate {
 	return out
 }
 
-// BeyondFilling is the largest growth of a head over what filling up explains (collapse.Filling), NaN where the trace does
-// not tell retention.
+// BeyondFilling is the largest growth of a head over what filling up explains (collapse.Filling), of the heads that stay above
+// twice their norm within the window; 0 where none does, NaN where the trace does not tell retention.
 func (s *Seen) BeyondFilling() float64 {
 	t, err := Ratios(s.States, s.Verdict)
 	if err != nil {
@@ -60,8 +60,12 @@ func (s *Seen) BeyondFilling() float64 {
 	}
 	ratio, _ := t.Float("ratio")
 	retained, _ := t.Float("retention")
-	most := math.Inf(-1)
+	onset, _ := t.Float("onset")
+	most := 0.0
 	for i := range ratio {
+		if math.IsNaN(onset[i]) {
+			continue
+		}
 		_, coherent := collapse.Filling(retained[i], float64(s.Verdict.Details.StateEnd+1)/float64(s.TrainLength))
 		most = max(most, ratio[i]/coherent)
 	}
