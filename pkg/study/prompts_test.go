@@ -21,6 +21,9 @@ const tinyText = `{"name": "tiny", "about": "a test", "base": {
 
 // TestPromptLosses holds the tables of prompts against the loss of single tokens.
 func TestPromptLosses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains a model")
+	}
 	p, err := ParsePlan([]byte(strings.Replace(tinyText, "CACHE", filepath.ToSlash(t.TempDir()), 1)))
 	if err != nil {
 		t.Fatal(err)
