@@ -1,3 +1,7 @@
+//go:build !race
+
+// Trains on the pure-Go backend: see train_test.go.
+
 package study
 
 import (
@@ -21,9 +25,6 @@ const tinyText = `{"name": "tiny", "about": "a test", "base": {
 
 // TestPromptLosses holds the tables of prompts against the loss of single tokens.
 func TestPromptLosses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("trains a model")
-	}
 	p, err := ParsePlan([]byte(strings.Replace(tinyText, "CACHE", filepath.ToSlash(t.TempDir()), 1)))
 	if err != nil {
 		t.Fatal(err)
