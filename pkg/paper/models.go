@@ -270,16 +270,23 @@ func (c curve) allRatio(T float64) (ratio, inside float64) {
 	return beyond / within, within
 }
 
+// head is line i of a table with the columns of headColumns.
+func (c columnsOf) head(i int) HeadGrowth {
+	return HeadGrowth{Layer: int(c.float["layer"][i]), Head: int(c.float["head"][i]), Retained: c.float["retention_window"][i],
+		Growth: c.float["ratio"][i], Onset: c.float["onset"][i]}
+}
+
+var headColumns = []string{"replica", "layer", "head", "retention_window", "ratio", "onset"}
+
 func headsOf(t *table.Table) (map[replicaKey][]HeadGrowth, error) {
-	c, err := readOf(t, []string{"row"}, []string{"replica", "layer", "head", "retention_window", "ratio", "onset"})
+	c, err := readOf(t, []string{"row"}, headColumns)
 	if err != nil {
 		return nil, err
 	}
 	out := map[replicaKey][]HeadGrowth{}
 	for i, row := range c.text["row"] {
 		k := replicaKey{row, int(c.float["replica"][i])}
-		out[k] = append(out[k], HeadGrowth{Layer: int(c.float["layer"][i]), Head: int(c.float["head"][i]), Retained: c.float["retention_window"][i],
-			Growth: c.float["ratio"][i], Onset: c.float["onset"][i]})
+		out[k] = append(out[k], c.head(i))
 	}
 	return out, nil
 }

@@ -138,15 +138,14 @@ func textHeads(root string) (map[textKey][]HeadGrowth, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := readOf(t, []string{"row", "kind"}, []string{"replica", "layer", "head", "retention_window", "ratio", "onset"})
+	c, err := readOf(t, []string{"row", "kind"}, headColumns)
 	if err != nil {
 		return nil, err
 	}
 	out := map[textKey][]HeadGrowth{}
 	for i, row := range c.text["row"] {
 		k := textKey{row, c.text["kind"][i], int(c.float["replica"][i])}
-		out[k] = append(out[k], HeadGrowth{Layer: int(c.float["layer"][i]), Head: int(c.float["head"][i]), Retained: c.float["retention_window"][i],
-			Growth: c.float["ratio"][i], Onset: c.float["onset"][i]})
+		out[k] = append(out[k], c.head(i))
 	}
 	return out, nil
 }

@@ -109,9 +109,9 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 func (m Model) State(batch int) []lm.Spec {
 	specs := []lm.Spec{deltarule.StateSpec(m.Config.Layers, batch, m.Heads, m.Key(), m.Value())}
 	if m.Convolve {
-		specs = append(specs, deltarule.Window("conv_state.q", m.Config.Layers, batch, m.Heads*m.Key(), m.Kernel),
-			deltarule.Window("conv_state.k", m.Config.Layers, batch, m.Heads*m.Key(), m.Kernel),
-			deltarule.Window("conv_state.v", m.Config.Layers, batch, m.Heads*m.Value(), m.Kernel))
+		specs = append(specs, stack.WindowSpec("conv_state.q", m.Config.Layers, batch, m.Heads*m.Key(), m.Kernel),
+			stack.WindowSpec("conv_state.k", m.Config.Layers, batch, m.Heads*m.Key(), m.Kernel),
+			stack.WindowSpec("conv_state.v", m.Config.Layers, batch, m.Heads*m.Value(), m.Kernel))
 	}
 	return specs
 }
@@ -121,11 +121,7 @@ func (m Model) Controls() []lm.Control { return deltarule.Controls(m.Heads, fals
 
 // Probes lists what can be watched.
 func (m Model) Probes() []lm.Probe {
-	list := deltarule.Probes()
-	for _, s := range m.State(1)[1:] {
-		list = append(list, deltarule.WindowProbes(s.Name)...)
-	}
-	return list
+	return append(deltarule.Probes(), stack.WindowProbes(m.State(1)[1:])...)
 }
 
 func (m Model) layers() stack.Layers { return m.Outline.Stack(m, m.Block) }

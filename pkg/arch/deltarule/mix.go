@@ -23,12 +23,6 @@ func StateSpec(layers, batch, heads, key, value int) lm.Spec {
 		Axes: []lm.Axis{lm.Layer, lm.Batch, lm.HeadAxis, lm.Key, lm.Value}}
 }
 
-// Window is the spec of the last inputs of a short convolution, [layers, batch, channels, taps].
-func Window(name string, layers, batch, channels, taps int) lm.Spec {
-	return lm.Spec{Name: name, Role: lm.Convolution, Layered: true, Dims: []int{layers, batch, channels, taps},
-		Axes: []lm.Axis{lm.Layer, lm.Batch, lm.Channel, lm.Tap}}
-}
-
 // Probes of a layer with the operator; decay are the axes of log α after the heads.
 func Probes(decay ...lm.Axis) []lm.Probe {
 	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
@@ -45,15 +39,6 @@ func Probes(decay ...lm.Axis) []lm.Probe {
 		{Name: "y", Axes: value, Does: "what the operator reads"},
 		{Name: "mixer_out", Axes: []lm.Axis{lm.Batch, lm.Token, lm.Channel}, Does: "what the mixer adds to the residual stream"},
 		{Name: lm.Residual, Axes: []lm.Axis{lm.Batch, lm.Token, lm.Channel}, Does: "residual stream after the block"},
-	}
-}
-
-// WindowProbes are those of the window of a convolution.
-func WindowProbes(state string) []lm.Probe {
-	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}
-	return []lm.Probe{
-		{Name: lm.States + "/" + state, Axes: []lm.Axis{lm.Position, lm.Batch, lm.Channel, lm.Tap}, Does: "window of the convolution after some tokens"},
-		{Name: lm.Inputs + "/" + state, Axes: wide, Does: "inputs of the convolution, those of the carried window first"},
 	}
 }
 

@@ -154,18 +154,3 @@ func once(f func() (a, b *Node)) func() [2]*Node {
 		return *both
 	}
 }
-
-// Window is the spec of the inputs of a short convolution.
-func Window(name string, layers, batch, channels, taps int) lm.Spec {
-	return lm.Spec{Name: name, Role: lm.Convolution, Layered: true, Dims: []int{layers, batch, channels, taps},
-		Axes: []lm.Axis{lm.Layer, lm.Batch, lm.Channel, lm.Tap}}
-}
-
-// WindowProbes are those of windows.
-func WindowProbes(specs []lm.Spec) (list []lm.Probe) {
-	for _, s := range specs {
-		list = append(list, lm.Probe{Name: lm.States + "/" + s.Name, Axes: []lm.Axis{lm.Position, lm.Batch, lm.Channel, lm.Tap}, Does: "window of the convolution after some tokens"},
-			lm.Probe{Name: lm.Inputs + "/" + s.Name, Axes: []lm.Axis{lm.Batch, lm.Token, lm.Channel}, Does: "inputs of the convolution, those of the carried window first"})
-	}
-	return list
-}

@@ -96,7 +96,7 @@ func (m Model) State(batch int) []lm.Spec {
 	specs := []lm.Spec{gated.StateSpec(m.Config.Layers, batch, m.Heads, m.Key(), m.Value())}
 	for _, name := range []string{"q", "k", "v"} {
 		if m.Convolve {
-			specs = append(specs, gated.Window("conv_state."+name, m.Config.Layers, batch, m.widths()[name], m.Kernel))
+			specs = append(specs, stack.WindowSpec("conv_state."+name, m.Config.Layers, batch, m.widths()[name], m.Kernel))
 		}
 	}
 	return specs
@@ -107,7 +107,7 @@ func (m Model) Controls() []lm.Control { return gated.Controls(m.Heads, false) }
 
 // Probes lists what can be watched.
 func (m Model) Probes() []lm.Probe {
-	return append(gated.Probes(lm.Key), gated.WindowProbes(m.State(1)[1:])...)
+	return append(gated.Probes(lm.Key), stack.WindowProbes(m.State(1)[1:])...)
 }
 
 // Initial draws the parameters, see fla.Initial.
