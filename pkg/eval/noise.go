@@ -142,7 +142,7 @@ func disturbed(m lm.Model, state lm.State, rows int, sigma float64, stream uint6
 		if spec.Role != lm.Recurrent {
 			continue
 		}
-		values, err := lm.Doubles(state[spec.Name])
+		values, err := lm.Float64s(state[spec.Name])
 		if err != nil {
 			return nil, err
 		}
@@ -159,7 +159,7 @@ func disturbed(m lm.Model, state lm.State, rows int, sigma float64, stream uint6
 				one[i] += scale * random.NormFloat64()
 			}
 		}
-		if out[spec.Name], err = lm.FromDoubles(values, state[spec.Name].DType(), state[spec.Name].Shape().Dimensions...); err != nil {
+		if out[spec.Name], err = lm.FromFloat64s(values, state[spec.Name].DType(), state[spec.Name].Shape().Dimensions...); err != nil {
 			return nil, err
 		}
 	}

@@ -136,7 +136,7 @@ func newGates(m lm.Model, members int) *gates {
 func (g *gates) add(p lm.Piece) error {
 	for _, name := range g.names {
 		t := p.Probes[name]
-		v, err := lm.Doubles(t)
+		v, err := lm.Float64s(t)
 		if err != nil {
 			return err
 		}

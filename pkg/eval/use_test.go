@@ -57,7 +57,7 @@ func TestUseAgainstTheWholeMap(t *testing.T) {
 		probes := map[string][]float64{}
 		_, err = own.Run(context.Background(), [][]int32{tokens}, nil, lm.Request{Probes: []string{lm.Keys, lm.Queries, lm.LogAlpha, lm.Delta}}, func(p lm.Piece) error {
 			for name, v := range p.Probes {
-				all, err := lm.Doubles(v)
+				all, err := lm.Float64s(v)
 				if err != nil {
 					return err
 				}

@@ -110,7 +110,7 @@ func (c Calibration) call(b *Bench, rows [][]int32, logs []float64) (loss float6
 	for _, row := range rows {
 		tokens, labels = append(tokens, row[:n]...), append(labels, row[1:]...)
 	}
-	at, err := lm.FromDoubles(logs, b.weights.Values[0].DType(), len(logs))
+	at, err := lm.FromFloat64s(logs, b.weights.Values[0].DType(), len(logs))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -120,11 +120,11 @@ func (c Calibration) call(b *Bench, rows [][]int32, logs []float64) (loss float6
 	if err != nil {
 		return 0, nil, err
 	}
-	value, err := lm.Doubles(r["loss"])
+	value, err := lm.Float64s(r["loss"])
 	if err != nil {
 		return 0, nil, err
 	}
-	gradient, err = lm.Doubles(r["gradient"])
+	gradient, err = lm.Float64s(r["gradient"])
 	return value[0], gradient, err
 }
 

@@ -92,7 +92,7 @@ func (c Constructed) Check(ctx context.Context, d *xla.Device, trainLength, leng
 			if err != nil {
 				return err
 			}
-			if all[i], err = lm.Doubles(p.Probes[name]); err != nil {
+			if all[i], err = lm.Float64s(p.Probes[name]); err != nil {
 				return err
 			}
 			units[i], _ = probe.Units(p.Probes[name].Shape().Dimensions)

@@ -176,11 +176,11 @@ func (c Matched) measure(ctx context.Context, b *Bench, plan Plan) (*seen, error
 	within, beyond := make([]float64, layers*heads), make([]float64, layers*heads)
 	sums := make([]float64, layers*heads)
 	err = a.run(ctx, rows, nil, lm.Request{Loss: true, Hits: true, Probes: []string{"squares", "log_alpha"}}, func(p lm.Piece) error {
-		squares, err := lm.Doubles(p.Probes["squares"])
+		squares, err := lm.Float64s(p.Probes["squares"])
 		if err != nil {
 			return err
 		}
-		logAlpha, err := lm.Doubles(p.Probes["log_alpha"])
+		logAlpha, err := lm.Float64s(p.Probes["log_alpha"])
 		if err != nil {
 			return err
 		}

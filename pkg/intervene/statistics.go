@@ -45,7 +45,7 @@ func InWindow(ctx context.Context, r *lm.Runner, rows [][]int32) (*Statistics, e
 			if err != nil {
 				return err
 			}
-			v, err := lm.Doubles(t)
+			v, err := lm.Float64s(t)
 			if err != nil {
 				return err
 			}

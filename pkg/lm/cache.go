@@ -22,7 +22,7 @@ func grown(d *xla.Device, compiled *Programs, m Model, state State, n int) (Stat
 			caches = append(caches, s)
 		}
 		if s.Role == Length {
-			counts, err := Doubles(state[s.Name])
+			counts, err := Float64s(state[s.Name])
 			if err != nil {
 				return nil, err
 			}

@@ -286,8 +286,8 @@ func join(parts []*graph.Node, axis int) *graph.Node {
 	return graph.Concatenate(parts, axis)
 }
 
-// Doubles copies a float tensor to the host as float64.
-func Doubles(t *tensors.Tensor) ([]float64, error) {
+// Float64s copies a float tensor to the host as float64.
+func Float64s(t *tensors.Tensor) ([]float64, error) {
 	if t.DType() == dtypes.Float64 {
 		return tensors.CopyFlatData[float64](t)
 	}
@@ -299,8 +299,8 @@ func Doubles(t *tensors.Tensor) ([]float64, error) {
 	return out, err
 }
 
-// FromDoubles makes a float32 or float64 tensor of host values.
-func FromDoubles(values []float64, dtype dtypes.DType, dims ...int) (*tensors.Tensor, error) {
+// FromFloat64s makes a float32 or float64 tensor of host values.
+func FromFloat64s(values []float64, dtype dtypes.DType, dims ...int) (*tensors.Tensor, error) {
 	t := tensors.FromShape(shapes.Make(dtype, dims...))
 	if t.Size() != len(values) {
 		return nil, fmt.Errorf("%d values do not fill shape %v", len(values), dims)

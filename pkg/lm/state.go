@@ -38,7 +38,7 @@ func StateFrom(m Model, batch int, dtype dtypes.DType, values map[string][]float
 		if len(v) != s.Size() {
 			return nil, fmt.Errorf("%s has %d entries, must have %d %v", s.Name, len(v), s.Size(), s.Dims)
 		}
-		t, err := FromDoubles(v, dtype, s.Dims...)
+		t, err := FromFloat64s(v, dtype, s.Dims...)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +138,7 @@ func (s Spec) Matrix(x *graph.Node, lead int) *graph.Node {
 
 // OnHost copies a recurrent state to the host in float64 and in the order [layers, batch, heads, values, keys], flat.
 func (s Spec) OnHost(t *tensors.Tensor) ([]float64, error) {
-	v, err := Doubles(t)
+	v, err := Float64s(t)
 	if err != nil {
 		return nil, err
 	}

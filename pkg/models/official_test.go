@@ -28,11 +28,11 @@ func TestOfficialRWKV7(t *testing.T) {
 		t.Errorf("read %+v, the other layout says %+v", c, o)
 	}
 	for i, s := range want.Specs {
-		a, err := lm.Doubles(w.Values[i])
+		a, err := lm.Float64s(w.Values[i])
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := lm.Doubles(want.Values[i])
+		b, err := lm.Float64s(want.Values[i])
 		if err != nil {
 			t.Fatal(err)
 		}

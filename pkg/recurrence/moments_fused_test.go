@@ -149,9 +149,9 @@ func TestStatisticsEqualTheDefinition(t *testing.T) {
 		}
 		for row := range d.Batch * d.Tokens {
 			v := xbc[row*(inner+2*bc):]
-			s.X, s.B, s.C = appendDoubles(s.X, v[:inner]), appendDoubles(s.B, v[inner:][:bc]), appendDoubles(s.C, v[inner+bc:][:bc])
+			s.X, s.B, s.C = appendFloat64s(s.X, v[:inner]), appendFloat64s(s.B, v[inner:][:bc]), appendFloat64s(s.C, v[inner+bc:][:bc])
 		}
-		s.Delta, s.Initial = appendDoubles(nil, delta), appendDoubles(nil, initial)
+		s.Delta, s.Initial = appendFloat64s(nil, delta), appendFloat64s(nil, initial)
 		want := naiveStatistics(s, c.every, c.length)
 		for _, form := range []string{"bfloat16", "float32", "float32, apart"} {
 			got := tensors.MustCopyFlatData[float32](MustExecOnce(dev.Backend, func(raw, delta, initial *Node) *Node {
@@ -198,7 +198,7 @@ func TestStatisticsEqualTheDefinition(t *testing.T) {
 	}
 }
 
-func appendDoubles(to []float64, v []float32) []float64 {
+func appendFloat64s(to []float64, v []float32) []float64 {
 	for _, x := range v {
 		to = append(to, float64(x))
 	}

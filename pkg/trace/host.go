@@ -28,7 +28,7 @@ func PerHead(m lm.Model, name string, p lm.Piece) (values []float64, heads int, 
 	if err != nil {
 		return nil, 0, err
 	}
-	v, err := lm.Doubles(p.Probes[name])
+	v, err := lm.Float64s(p.Probes[name])
 	if err != nil {
 		return nil, 0, err
 	}

@@ -50,7 +50,7 @@ func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead,
 			if err != nil {
 				return err
 			}
-			_, err = lm.Doubles(state[d.spec.Name]) // the device is done
+			_, err = lm.Float64s(state[d.spec.Name]) // the device is done
 			return err
 		}
 	}

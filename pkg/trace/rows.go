@@ -63,7 +63,7 @@ func (r *reader) take(piece lm.Piece) error {
 	n := (piece.Padded + every - 1) / every
 	values := map[string][]float64{}
 	for name, t := range piece.Probes {
-		v, err := lm.Doubles(t)
+		v, err := lm.Float64s(t)
 		if err != nil {
 			return fmt.Errorf("trace: %s: %w", name, err)
 		}

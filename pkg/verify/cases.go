@@ -151,7 +151,7 @@ func (c opCase) graph(d *xla.Device, dtype dtypes.DType, q int) (map[string]valu
 		if c.values[n] == nil {
 			return nil, fmt.Errorf("tensor %s is missing", n)
 		}
-		t, err := lm.FromDoubles(c.values[n], dtype, c.file[n].Shape...)
+		t, err := lm.FromFloat64s(c.values[n], dtype, c.file[n].Shape...)
 		if err != nil {
 			return nil, err
 		}

@@ -136,7 +136,7 @@ type value struct {
 }
 
 func valueOf(t *tensors.Tensor) (value, error) {
-	v, err := lm.Doubles(t)
+	v, err := lm.Float64s(t)
 	return value{v, slices.Clone(t.Shape().Dimensions)}, err
 }
 
@@ -196,7 +196,7 @@ func (m *model) compute(r run, dtype dtypes.DType) outcome {
 		for i := range v {
 			v[i] *= 1e-3
 		}
-		if in.Cotangent, err = lm.FromDoubles(v, dtype, r.cotangent.Shape...); err != nil {
+		if in.Cotangent, err = lm.FromFloat64s(v, dtype, r.cotangent.Shape...); err != nil {
 			return outcome{err: err}
 		}
 	}

@@ -213,8 +213,8 @@ func (m *model) sameModel(dir string) bool {
 		return false
 	}
 	for i, own := range m.weights[dtypes.Float64].Values {
-		a, err := lm.Doubles(own)
-		b, other := lm.Doubles(w.Values[i])
+		a, err := lm.Float64s(own)
+		b, other := lm.Float64s(w.Values[i])
 		if err != nil || other != nil || !slices.Equal(a, b) {
 			return false
 		}
@@ -252,7 +252,7 @@ func (m *model) chooseNorm() {
 		if err == nil && err2 == nil {
 			out, err := m.pass(dtypes.Float64, perGroup).Run(lm.PassInput{Rows: rows})
 			if err == nil {
-				got, err := lm.Doubles(out.Logits)
+				got, err := lm.Float64s(out.Logits)
 				keep = err == nil && compare(got, logits.Shape, want, logits.Shape, 1e-4*largestOf(want)) == nil
 			}
 		}
@@ -366,7 +366,7 @@ func (m *model) state(prefix string, batch int, dtype dtypes.DType) (lm.State, e
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", m.label(name), err)
 			}
-			if state[spec.Name], err = lm.FromDoubles(slices.Repeat([]float64{float64(v[0])}, spec.Size()), dtype, spec.Dims...); err != nil {
+			if state[spec.Name], err = lm.FromFloat64s(slices.Repeat([]float64{float64(v[0])}, spec.Size()), dtype, spec.Dims...); err != nil {
 				return nil, err
 			}
 			continue
@@ -381,7 +381,7 @@ func (m *model) state(prefix string, batch int, dtype dtypes.DType) (lm.State, e
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.label(name), err)
 		}
-		if state[spec.Name], err = lm.FromDoubles(v, dtype, t.Shape...); err != nil {
+		if state[spec.Name], err = lm.FromFloat64s(v, dtype, t.Shape...); err != nil {
 			return nil, err
 		}
 		given = true
@@ -393,7 +393,7 @@ func (m *model) state(prefix string, batch int, dtype dtypes.DType) (lm.State, e
 		if spec.Role == lm.Length {
 			counts := slices.Repeat([]float64{float64(held)}, spec.Size())
 			var err error
-			if state[spec.Name], err = lm.FromDoubles(counts, dtype, spec.Dims...); err != nil {
+			if state[spec.Name], err = lm.FromFloat64s(counts, dtype, spec.Dims...); err != nil {
 				return nil, err
 			}
 		}

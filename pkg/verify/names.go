@@ -108,7 +108,7 @@ func (m *model) embedded(r run, w *lm.Weights) (value, error) {
 		if s.Role != lm.Embedding {
 			continue
 		}
-		table, err := lm.Doubles(w.Values[i])
+		table, err := lm.Float64s(w.Values[i])
 		if err != nil {
 			return value{}, err
 		}

@@ -195,7 +195,7 @@ func (o *operator) arguments(dtype dtypes.DType) (names []string, args []any, er
 		}
 	}
 	for _, n := range names {
-		t, err := lm.FromDoubles(o.values[n], dtype, o.file[n].Shape...)
+		t, err := lm.FromFloat64s(o.values[n], dtype, o.file[n].Shape...)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -141,7 +141,7 @@ func (m *model) train(data trajectory, rule trainRecord, dtype dtypes.DType) out
 	stacked := map[string][]float64{}
 	after := t.Weights()
 	for i, s := range after.Specs {
-		if stacked[s.Name], err = lm.Doubles(after.Values[i]); err != nil {
+		if stacked[s.Name], err = lm.Float64s(after.Values[i]); err != nil {
 			return outcome{err: err}
 		}
 	}

@@ -84,11 +84,11 @@ func (k checker) pass(in lm.PassInput, options lm.Options) lm.PassOutput {
 
 func (k checker) near(label string, got, want *tensors.Tensor) {
 	k.t.Helper()
-	a, err := lm.Doubles(got)
+	a, err := lm.Float64s(got)
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	b, err := lm.Doubles(want)
+	b, err := lm.Float64s(want)
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -139,13 +139,13 @@ func (k checker) documents() {
 	packed := k.pass(lm.PassInput{Rows: [][]int32{row}, Documents: ends}, lm.Options{})
 	cut := k.pass(lm.PassInput{Rows: [][]int32{row}, Documents: ends, Cuts: []int{3, 8}}, lm.Options{})
 	k.near("packed and cut, logits", cut.Logits, packed.Logits)
-	all, err := lm.Doubles(packed.Logits)
+	all, err := lm.Float64s(packed.Logits)
 	if err != nil {
 		k.t.Fatal(err)
 	}
 	for i := range len(ends) - 1 {
 		alone := k.pass(lm.PassInput{Rows: [][]int32{row[ends[i]:ends[i+1]]}}, lm.Options{})
-		want, err := lm.Doubles(alone.Logits)
+		want, err := lm.Float64s(alone.Logits)
 		if err != nil {
 			k.t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func (k checker) replicas() {
 func (k checker) pieces() {
 	rows := k.rows(4, 2, 11)
 	whole := k.pass(lm.PassInput{Rows: rows}, lm.Options{})
-	want, err := lm.Doubles(whole.Loss)
+	want, err := lm.Float64s(whole.Loss)
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func (k checker) gradients() {
 }
 
 func (k checker) mean(rows [][]int32, state lm.State) float64 {
-	v, err := lm.Doubles(k.pass(lm.PassInput{Rows: rows, State: state}, lm.Options{Infer: true}).Objective)
+	v, err := lm.Float64s(k.pass(lm.PassInput{Rows: rows, State: state}, lm.Options{Infer: true}).Objective)
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func (k checker) mean(rows [][]int32, state lm.State) float64 {
 
 func along(t *testing.T, r *rand.Rand, gradient *tensors.Tensor) (direction []float64, slope float64) {
 	t.Helper()
-	g, err := lm.Doubles(gradient)
+	g, err := lm.Float64s(gradient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func along(t *testing.T, r *rand.Rand, gradient *tensors.Tensor) (direction []fl
 
 func moved(t *testing.T, x *tensors.Tensor, direction []float64, by float64) *tensors.Tensor {
 	t.Helper()
-	v, err := lm.Doubles(x)
+	v, err := lm.Float64s(x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func moved(t *testing.T, x *tensors.Tensor, direction []float64, by float64) *te
 	for i := range v {
 		v[i] += by * direction[i]
 	}
-	out, err := lm.FromDoubles(v, dtypes.Float64, x.Shape().Dimensions...)
+	out, err := lm.FromFloat64s(v, dtypes.Float64, x.Shape().Dimensions...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,11 +303,11 @@ func (k checker) probes() {
 func (k checker) sums(s lm.Spec, states, sum, squares *tensors.Tensor) {
 	k.t.Helper()
 	d := states.Shape().Dimensions
-	flat, err := lm.Doubles(states)
+	flat, err := lm.Float64s(states)
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	joined, err := lm.FromDoubles(flat, dtypes.Float64, append([]int{d[0], d[1] * d[2]}, d[3:]...)...) // tokens and rows as one axis
+	joined, err := lm.FromFloat64s(flat, dtypes.Float64, append([]int{d[0], d[1] * d[2]}, d[3:]...)...) // tokens and rows as one axis
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func (k checker) sums(s lm.Spec, states, sum, squares *tensors.Tensor) {
 				}
 			}
 		}
-		got, err := lm.Doubles(t)
+		got, err := lm.Float64s(t)
 		if err != nil {
 			k.t.Fatal(err)
 		}
@@ -345,11 +345,11 @@ func (k checker) sums(s lm.Spec, states, sum, squares *tensors.Tensor) {
 // summary compares [layers, batch, tokens, 1] with the sums of a summary [layers, batch, tokens, channels].
 func (k checker) summary(summary, sum *tensors.Tensor) {
 	k.t.Helper()
-	v, err := lm.Doubles(summary)
+	v, err := lm.Float64s(summary)
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	got, err := lm.Doubles(sum)
+	got, err := lm.Float64s(sum)
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -183,7 +183,7 @@ func (f Fixture) compare(t *testing.T, prefix string, out lm.PassOutput, packed 
 	check := func(name string, got *tensors.Tensor) {
 		t.Helper()
 		if got != nil && f.truth[prefix+name] != nil {
-			v, err := lm.Doubles(got)
+			v, err := lm.Float64s(got)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +225,7 @@ func (f Fixture) compare(t *testing.T, prefix string, out lm.PassOutput, packed 
 		return
 	}
 	for _, s := range f.Model.Parameters(1) {
-		got, err := lm.Doubles(out.Gradient[s.Name])
+		got, err := lm.Float64s(out.Gradient[s.Name])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +252,7 @@ func (f Fixture) compare(t *testing.T, prefix string, out lm.PassOutput, packed 
 // held are the positions of a cache that a reference of this shape has.
 func held(t *testing.T, s lm.Spec, cache *tensors.Tensor, shape []int) (out []float64) {
 	t.Helper()
-	all, err := lm.Doubles(cache)
+	all, err := lm.Float64s(cache)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,8 +278,8 @@ func (f Fixture) statistics(t *testing.T, prefix string, out lm.PassOutput) {
 	_, values, keys := spec.Matrices()
 	n := float64(values * keys)
 	if out.Probes[lm.Sum] != nil && out.Probes[lm.Squares] != nil && f.truth[prefix+"stats.mean"] != nil {
-		sum, _ := lm.Doubles(out.Probes[lm.Sum])
-		squares, _ := lm.Doubles(out.Probes[lm.Squares])
+		sum, _ := lm.Float64s(out.Probes[lm.Sum])
+		squares, _ := lm.Float64s(out.Probes[lm.Squares])
 		for i := range sum {
 			sum[i] /= n
 			squares[i] = squares[i]/n - sum[i]*sum[i]
@@ -288,7 +288,7 @@ func (f Fixture) statistics(t *testing.T, prefix string, out lm.PassOutput) {
 		f.near(t, prefix+"stats.var", squares, f.truth[prefix+"stats.var"])
 	}
 	if at := out.Probes[lm.States]; at != nil && f.truth[prefix+"stats.absmax"] != nil { // [layers, tokens, batch, heads, …]
-		v, _ := lm.Doubles(at)
+		v, _ := lm.Float64s(at)
 		d, size := at.Shape().Dimensions, values*keys
 		got := make([]float64, len(v)/size)
 		for i := range got {

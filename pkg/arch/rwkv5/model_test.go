@@ -90,12 +90,12 @@ func TestConstantRWKV6(t *testing.T) {
 	doubles := func(out lm.PassOutput) map[string][]float64 {
 		all := map[string][]float64{}
 		for name, x := range out.State {
-			all["state "+name], _ = lm.Doubles(x)
+			all["state "+name], _ = lm.Float64s(x)
 		}
 		for name, x := range out.Gradient {
-			all["gradient "+name], _ = lm.Doubles(x)
+			all["gradient "+name], _ = lm.Float64s(x)
 		}
-		all["logits"], _ = lm.Doubles(out.Logits)
+		all["logits"], _ = lm.Float64s(out.Logits)
 		return all
 	}
 	of6 := doubles(b)

@@ -51,11 +51,11 @@ func TestEqualsDefinition(t *testing.T) {
 	logits, state := m.Naive(params, ids)
 	state["logits"] = logits
 	got := map[string][]float64{}
-	if got["logits"], err = lm.Doubles(out.Logits); err != nil {
+	if got["logits"], err = lm.Float64s(out.Logits); err != nil {
 		t.Fatal(err)
 	}
 	for name, s := range out.State {
-		if got[name], err = lm.Doubles(s); err != nil {
+		if got[name], err = lm.Float64s(s); err != nil {
 			t.Fatal(err)
 		}
 	}
