@@ -70,12 +70,12 @@ func (n Noise) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 		for k := range members {
 			loss[k], hit[k] = newCells(len(asked), 1), newCells(len(asked), 1)
 		}
-		_, err = r.Run(ctx, tail, noisy, lm.Request{Loss: true, Hits: true, Labels: labels, Offset: cut}, func(p lm.Piece) error {
+		_, err = r.Run(ctx, tail, noisy, lm.Request{Loss: true, Correct: true, Labels: labels, Offset: cut}, func(p lm.Piece) error {
 			for row := range tail {
 				k, s := row/len(asked), row%len(asked)
 				for _, at := range asked[s].Positions {
 					if i := at - cut - p.Start; i >= 0 && i < p.Tokens {
-						l, h := float64(p.Loss[row*p.Tokens+i]), float64(p.Hits[row*p.Tokens+i])
+						l, h := float64(p.Loss[row*p.Tokens+i]), float64(p.Correct[row*p.Tokens+i])
 						if l != l {
 							h = 0
 						}

@@ -219,7 +219,7 @@ func (p Passkey) ask(ctx context.Context, r *lm.Runner, enc datasets.Encoder, as
 		return nil, err
 	}
 	logProb, likeliest := make([][]float64, len(some)), make([][]bool, len(some))
-	_, err = r.Run(ctx, forced, state, lm.Request{Loss: true, Hits: true, Controls: p.Controls, Offset: length - 1}, func(piece lm.Piece) error {
+	_, err = r.Run(ctx, forced, state, lm.Request{Loss: true, Correct: true, Controls: p.Controls, Offset: length - 1}, func(piece lm.Piece) error {
 		for i, q := range some {
 			for t := range piece.Tokens {
 				if piece.Start+t < len(q.AnswerIDs) {
@@ -227,7 +227,7 @@ func (p Passkey) ask(ctx context.Context, r *lm.Runner, enc datasets.Encoder, as
 					if math.IsNaN(loss) {
 						loss = math.Inf(1)
 					}
-					logProb[i], likeliest[i] = append(logProb[i], min(0, -loss)), append(likeliest[i], piece.Hits[i*piece.Tokens+t] == 1)
+					logProb[i], likeliest[i] = append(logProb[i], min(0, -loss)), append(likeliest[i], piece.Correct[i*piece.Tokens+t] == 1)
 				}
 			}
 		}

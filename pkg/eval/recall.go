@@ -105,7 +105,7 @@ func (q Recall) Run(ctx context.Context, r *lm.Runner) (*Recalled, error) {
 				rows[k*q.Batch+s] = rows[s]
 			}
 		}
-		req := lm.Request{Loss: true, Hits: true, Controls: q.Controls}
+		req := lm.Request{Loss: true, Correct: true, Controls: q.Controls}
 		if q.Progress != nil {
 			before := from / q.Batch * q.Length
 			req.Progress = func(done, _ int) { q.Progress(before+done, total) }
@@ -140,7 +140,7 @@ func (c recallSums) add(q Recall, sequence int, p lm.Piece, row int, repeat []bo
 		if at+1 >= q.Length {
 			return
 		}
-		loss, hit, bucket := float64(p.Loss[row*p.Tokens+t]), float64(p.Hits[row*p.Tokens+t]), bucketOf(q.Edges, at)
+		loss, hit, bucket := float64(p.Loss[row*p.Tokens+t]), float64(p.Correct[row*p.Tokens+t]), bucketOf(q.Edges, at)
 		c.all.add(sequence, bucket, loss)
 		if !repeat[at+1] {
 			continue

@@ -175,7 +175,7 @@ func (c Matched) measure(ctx context.Context, b *Bench, plan Plan) (*seen, error
 	heads, _, _ := lm.Matrices(b.Model)
 	within, beyond := make([]float64, layers*heads), make([]float64, layers*heads)
 	sums := make([]float64, layers*heads)
-	err = a.run(ctx, rows, nil, lm.Request{Loss: true, Hits: true, Probes: []string{"squares", "log_alpha"}}, func(p lm.Piece) error {
+	err = a.run(ctx, rows, nil, lm.Request{Loss: true, Correct: true, Probes: []string{"squares", "log_alpha"}}, func(p lm.Piece) error {
 		squares, err := lm.Float64s(p.Probes["squares"])
 		if err != nil {
 			return err
@@ -197,7 +197,7 @@ func (c Matched) measure(ctx context.Context, b *Bench, plan Plan) (*seen, error
 					}
 				}
 				if at+1 < length && repeat[i][at+1] {
-					s.add(i, at, length, float64(p.Loss[i*p.Tokens+t]), float64(p.Hits[i*p.Tokens+t]))
+					s.add(i, at, length, float64(p.Loss[i*p.Tokens+t]), float64(p.Correct[i*p.Tokens+t]))
 				}
 			}
 		}

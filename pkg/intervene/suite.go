@@ -192,7 +192,7 @@ func (s Suite) losses(ctx context.Context, a *applied, scores []Score) error {
 // read scores the half windows of all multiples (only −1) or of one.
 func (s Suite) read(ctx context.Context, a *applied, rows [][]int32, repeat [][]bool, scores []Score, only int) error {
 	begun, read := time.Time{}, 0
-	err := a.run(ctx, rows, nil, lm.Request{Loss: true, Hits: true}, func(p lm.Piece) error {
+	err := a.run(ctx, rows, nil, lm.Request{Loss: true, Correct: true}, func(p lm.Piece) error {
 		if begun.IsZero() { // the first piece compiles
 			begun = time.Now()
 		} else {
@@ -207,7 +207,7 @@ func (s Suite) read(ctx context.Context, a *applied, rows [][]int32, repeat [][]
 			for b := range rows {
 				if at+1 < len(rows[b]) && repeat[b][at+1] {
 					scores[which].losses.add(b, float64(p.Loss[b*p.Tokens+t]))
-					scores[which].hits.add(b, float64(p.Hits[b*p.Tokens+t]))
+					scores[which].hits.add(b, float64(p.Correct[b*p.Tokens+t]))
 				}
 			}
 		}
@@ -297,12 +297,12 @@ func (s Suite) decimated(ctx context.Context, a *applied, scores []Score) error 
 			return err
 		}
 		scores[i].TokensPerSecond = float64(len(rows)*length) / time.Since(begun).Seconds()
-		_, err = a.plain.Run(ctx, after, state, lm.Request{Loss: true, Hits: true, Offset: length}, func(p lm.Piece) error {
+		_, err = a.plain.Run(ctx, after, state, lm.Request{Loss: true, Correct: true, Offset: length}, func(p lm.Piece) error {
 			for b := range rows {
 				for t := range p.Tokens {
 					if at := length + p.Start + t; at < k*s.TrainLength && repeat[b][at+1] {
 						scores[i].losses.add(b, float64(p.Loss[b*p.Tokens+t]))
-						scores[i].hits.add(b, float64(p.Hits[b*p.Tokens+t]))
+						scores[i].hits.add(b, float64(p.Correct[b*p.Tokens+t]))
 					}
 				}
 			}
@@ -320,7 +320,7 @@ func (s Suite) wide(ctx context.Context, a *applied, scores []Score) error {
 	s.Stream.Gap = s.TrainLength
 	rows, repeat, age := s.rows(max(4*s.TrainLength, a.runner.Piece))
 	inside, outside := newTally(s.Sequences), newTally(s.Sequences)
-	err := a.run(ctx, rows, nil, lm.Request{Loss: true, Hits: true}, func(p lm.Piece) error {
+	err := a.run(ctx, rows, nil, lm.Request{Loss: true, Correct: true}, func(p lm.Piece) error {
 		for b := range rows {
 			for t := range p.Tokens {
 				at := p.Start + t
@@ -331,7 +331,7 @@ func (s Suite) wide(ctx context.Context, a *applied, scores []Score) error {
 				if 2*int(age[b][at+1]) > s.TrainLength {
 					to = outside
 				}
-				to.add(b, float64(p.Hits[b*p.Tokens+t]))
+				to.add(b, float64(p.Correct[b*p.Tokens+t]))
 			}
 		}
 		return nil

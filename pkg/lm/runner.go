@@ -41,7 +41,7 @@ type Request struct {
 	Logits   bool
 	Last     bool      // logits of the last token of each piece
 	Loss     bool      // −log p(next token); NaN for the last token of the sequence
-	Hits     bool      // whether the next token is the most likely one
+	Correct  bool      // whether the next token is the most likely one
 	Labels   [][]int32 // per row and position the token that loss and hits are of, where it is not the next one; or nil
 	Probes   []string  // see Model.Probes
 	Reduce   *Reduction
@@ -57,7 +57,7 @@ type Piece struct {
 	Logits        []float32                  // [batch, tokens, vocab]
 	Last          []float32                  // [batch, vocab]
 	Loss          []float32                  // [batch, tokens]
-	Hits          []float32                  // [batch, tokens], 1 or 0; NaN for the last token of the sequence
+	Correct       []float32                  // [batch, tokens], 1 or 0; NaN for the last token of the sequence
 	Probes        map[string]*tensors.Tensor // [layers, batch, padded tokens, …]
 	Padded        int                        // token axis of Probes; entries from Tokens on are meaningless
 	State         State                      // after the piece, on the device
@@ -127,7 +127,7 @@ func (r *Runner) check(rows [][]int32, state State, req Request) (total int, err
 		return 0, err
 	}
 	load := Load{Batch: len(rows), Tokens: ladder(min(max(total, 1), r.Piece), r.Piece), Replicas: r.Weights.Replicas,
-		Half: r.Options.Compute == dtypes.BFloat16, Logits: req.Logits || req.Loss || req.Hits}
+		Half: r.Options.Compute == dtypes.BFloat16, Logits: req.Logits || req.Loss || req.Correct}
 	return total, Fit(m, load, r.Device.Memory())
 }
 
@@ -162,7 +162,7 @@ func (r *Runner) args(rows [][]int32, state State, req Request, start, n, padded
 	if padded != n {
 		args.Put("length", tensors.FromScalar(int32(n)))
 	}
-	if req.Loss || req.Hits {
+	if req.Loss || req.Correct {
 		args.Put("labels", tensors.FromFlatDataAndDimensions(labels, batch, padded))
 	}
 	return args.All(controlPrefix, req.controls(), req.Controls)
@@ -181,7 +181,7 @@ func (req Request) piece(results Results, batch, start, n, padded, total int) (p
 			return p, err
 		}
 	}
-	for name, values := range map[string]*[]float32{"loss": &p.Loss, "hits": &p.Hits} {
+	for name, values := range map[string]*[]float32{"loss": &p.Loss, "correct": &p.Correct} {
 		if results[name] == nil {
 			continue
 		}
@@ -225,7 +225,7 @@ func CheckTokens(m Model, rows [][]int32, state State) (total int, err error) {
 
 // program compiles a piece: the arguments → state, [logits], [loss], [hits], probes.
 func (r *Runner) program(req Request, args *Args) *Program {
-	key := fmt.Sprint("piece ", r.Options, req.Logits, req.Last, req.Loss, req.Hits, req.Probes, req.outputs(), req.controls(), args.has("length"))
+	key := fmt.Sprint("piece ", r.Options, req.Logits, req.Last, req.Loss, req.Correct, req.Probes, req.outputs(), req.controls(), args.has("length"))
 	if req.Reduce != nil {
 		key += req.Reduce.Name
 	}
@@ -241,7 +241,7 @@ func (r *Runner) program(req Request, args *Args) *Program {
 		}
 		o := m.Forward(call)
 		out.State(m, o.State)
-		if req.Logits || req.Loss || req.Hits {
+		if req.Logits || req.Loss || req.Correct {
 			logits := m.Logits(call, o.Hidden)
 			if req.Logits {
 				out.Put("logits", logits)
@@ -249,9 +249,9 @@ func (r *Runner) program(req Request, args *Args) *Program {
 			if req.Loss {
 				out.Put("loss", TokenLoss(logits, in.Node("labels")))
 			}
-			if req.Hits {
+			if req.Correct {
 				hit := graph.Equal(graph.ArgMax(logits, -1, dtypes.Int32), in.Node("labels"))
-				out.Put("hits", graph.ConvertDType(hit, dtypes.Float32))
+				out.Put("correct", graph.ConvertDType(hit, dtypes.Float32))
 			}
 		}
 		if req.Last {

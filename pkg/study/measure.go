@@ -95,13 +95,13 @@ func (m *measure) textLoss(ctx context.Context, t *train.Trainer) (*table.Table,
 	}
 	R, S, B := len(m.replicas), len(tokens), len(m.starts)
 	sums, hits, counts := make([]float64, R*B), make([]float64, R*B), make([]float64, R*B)
-	_, err = m.far.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Hits: true}, func(p lm.Piece) error {
+	_, err = m.far.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Correct: true}, func(p lm.Piece) error {
 		for row := range R * S {
 			for i := range p.Tokens {
 				if at := p.Start + i; at < m.config.Length()-1 {
 					k := row/S*B + m.bucket(at)
 					sums[k] += float64(p.Loss[row*p.Tokens+i])
-					hits[k] += float64(p.Hits[row*p.Tokens+i])
+					hits[k] += float64(p.Correct[row*p.Tokens+i])
 					counts[k]++
 				}
 			}

@@ -158,13 +158,13 @@ func (m *measure) keep(name, kind string, t *table.Table) error {
 func (m *measure) bySequence(ctx context.Context, rows [][]int32) (*table.Table, error) {
 	R, S, B, last := len(m.replicas), len(rows), len(m.starts), m.config.Length()-1
 	sums, correct, counts := make([]float64, R*S*B), make([]float64, R*S*B), make([]float64, R*S*B)
-	_, err := m.far.Run(ctx, forAll(R, rows), nil, lm.Request{Loss: true, Hits: true}, func(p lm.Piece) error {
+	_, err := m.far.Run(ctx, forAll(R, rows), nil, lm.Request{Loss: true, Correct: true}, func(p lm.Piece) error {
 		for row := range R * S {
 			for i := range p.Tokens {
 				if at := p.Start + i; at < last {
 					k := row*B + m.bucket(at)
 					sums[k] += float64(p.Loss[row*p.Tokens+i])
-					correct[k] += float64(p.Hits[row*p.Tokens+i])
+					correct[k] += float64(p.Correct[row*p.Tokens+i])
 					counts[k]++
 				}
 			}

@@ -100,12 +100,12 @@ func (t Test) ask(ctx context.Context, r *lm.Runner, one *Task, asked []Record, 
 		ids, labels = append(ids, ids[:len(asked)]...), append(labels, labels[:len(asked)]...)
 	}
 	given := make([]grades, len(ids))
-	req := lm.Request{Loss: true, Hits: true, Labels: labels, Controls: t.Controls, Progress: func(done, _ int) { progress(done) }}
+	req := lm.Request{Loss: true, Correct: true, Labels: labels, Controls: t.Controls, Progress: func(done, _ int) { progress(done) }}
 	_, err := r.Run(ctx, ids, nil, req, func(p lm.Piece) error {
 		for row := range ids {
 			for i := range p.Tokens {
 				if wanted[row%len(asked)][p.Start+i] {
-					given[row].add(p.Loss[row*p.Tokens+i], p.Hits[row*p.Tokens+i])
+					given[row].add(p.Loss[row*p.Tokens+i], p.Correct[row*p.Tokens+i])
 				}
 			}
 		}
