@@ -12,7 +12,7 @@ import (
 // Decode times greedy generation of n tokens of each of batch sequences, made inside graphs of chunk tokens.
 func Decode(ctx context.Context, d *xla.Device, name string, w *lm.Weights, options lm.Options, batch, n, chunk, runs int) Row {
 	form := ""
-	if options.Plain {
+	if options.NoKernels {
 		form = ", without kernels"
 	}
 	row := Row{Work: "decode", Shape: fmt.Sprintf("%s B%d %s%s", name, batch, products(options), form), Note: fmt.Sprintf("%d tokens per call", chunk)}

@@ -61,7 +61,7 @@ func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, 
 	}
 	if parts {
 		plain := bf16
-		plain.Plain = true
+		plain.NoKernels = true
 		rows = append(rows, measure(row("bf16 without kernels", ""), plain))
 	}
 	return append(rows, between(row("float32, weights not rounded", ""), reference[1]))

@@ -114,7 +114,7 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 			rows := []Row{Decode(ctx, d, name, w, bf16, 1, 256, 128, 3), Decode(ctx, d, name, w, bf16, 64, 256, 128, 3)}
 			if o.Explore {
 				plain := bf16
-				plain.Plain = true
+				plain.NoKernels = true
 				rows = append(rows, Decode(ctx, d, name, w, plain, 1, 256, 128, 3), Decode(ctx, d, name, w, plain, 64, 256, 128, 3))
 			}
 			return rows

@@ -92,7 +92,7 @@ func (c Calibration) program(b *Bench, args *lm.Args) *lm.Program {
 		per := graph.Mul(graph.InsertAxes(factors, -1), graph.Ones(factors.Graph(), shapes.Make(factors.DType(), m.Layers(), heads(m))))
 		call := lm.Call{Params: in.Params(), Tokens: in.Node("tokens"), Controls: map[string]*graph.Node{c.Control: per}, Options: options}
 		call.Infer = c.Zeroth
-		call.Plain = true
+		call.NoKernels = true
 		hidden := m.Forward(call).Hidden
 		loss := graph.ReduceAllMean(lm.TokenLoss(m.Logits(call, hidden), in.Node("labels")))
 		out.Put("loss", loss)

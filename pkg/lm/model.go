@@ -36,31 +36,31 @@ import (
 
 // Call is one application of a model inside a graph.
 type Call struct {
-	Params   map[string]*graph.Node // by Spec name; see Model.Parameters
-	Tokens   *graph.Node            // int32 [batch, tokens]; with replicas, batch = replicas × sequences of each
-	State    map[string]*graph.Node // by the names of Model.State, nil for zeros
-	Fresh    bool                   // in training: every row starts from zeros (State is nil) and Output.State is not asked for; it may be nil
-	Controls map[string]*graph.Node // named changes, first axis the layer; absent means neutral
-	Length   *graph.Node            // int32 scalar or nil: tokens from here on are padding and leave the state alone
-	Segments *graph.Node            // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues
-	Offset   *graph.Node            // int32 scalar or nil: position of the first token in its sequence, for controls; nil is 0
-	Ends     *graph.Node            // int32 [n] or nil: probes of states are after these tokens
-	Probes   []string               // quantities to return, stacked over layers; see Model.Probes
-	Reduce   *Reduction             // or nil: what of the probes is returned
+	Params    map[string]*graph.Node // by Spec name; see Model.Parameters
+	Tokens    *graph.Node            // int32 [batch, tokens]; with replicas, batch = replicas × sequences of each
+	State     map[string]*graph.Node // by the names of Model.State, nil for zeros
+	ZeroState bool                   // in training: every row starts from zeros (State is nil) and Output.State is not asked for; it may be nil
+	Controls  map[string]*graph.Node // named changes, first axis the layer; absent means neutral
+	Length    *graph.Node            // int32 scalar or nil: tokens from here on are padding and leave the state alone
+	Segments  *graph.Node            // int32 [batch, tokens] or nil: the state restarts where the segment changes; 0 continues
+	Offset    *graph.Node            // int32 scalar or nil: position of the first token in its sequence, for controls; nil is 0
+	Ends      *graph.Node            // int32 [n] or nil: probes of states are after these tokens
+	Probes    []string               // quantities to return, stacked over layers; see Model.Probes
+	Reduce    *Reduction             // or nil: what of the probes is returned
 	Options
 }
 
 // Options choose how a graph computes, not what.
 type Options struct {
-	Compute  dtypes.DType // of the products: InvalidDType (that of the parameters) or BFloat16
-	Chunk    int          // tokens per chunk of the recurrence, 0 for the model's choice
-	Replicas int          // models side by side in one graph, 0 for 1
-	Unroll   bool         // one copy of the layer body per layer: the oracle of the layer loop
-	Infer    bool         // no gradient will be asked for
-	Save     string       // what the layer loop keeps for the backward: "none", "proj", "all"
-	Per      int          // layers per turn of the layer loop, 0 for 1
-	Plain    bool         // no fused kernels: their oracle on a GPU
-	Narrow   bool         // logits in the dtype of the products; the loss is float32 all the same
+	Compute            dtypes.DType // of the products: InvalidDType (that of the parameters) or BFloat16
+	Chunk              int          // tokens per chunk of the recurrence, 0 for the model's choice
+	Replicas           int          // models side by side in one graph, 0 for 1
+	Unroll             bool         // one copy of the layer body per layer: the oracle of the layer loop
+	Infer              bool         // no gradient will be asked for
+	Save               string       // activations that the layer loop keeps for the backward pass: "none", "proj", "all"; the others are computed again
+	LayersPerIteration int          // layers in one iteration of the layer loop, 0 for 1
+	NoKernels          bool         // no fused kernels: their oracle on a GPU
+	LogitsBF16         bool         // logits in the dtype of the products; the loss is float32 all the same
 }
 
 // Output of a Call.

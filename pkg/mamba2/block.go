@@ -35,7 +35,7 @@ func (b *block) apply(layer *layerOf, r *Node, state []*Node) (residual *Node, a
 		delta, logAlpha = b.realTokens(l, delta), b.realTokens(l, logAlpha)
 	}
 	op := recurrence.Operands{X: x, Delta: delta, LogAlpha: logAlpha, Write: write, B: bt, C: in.c, Initial: state[0], Segments: l.segments}
-	if !b.Plain && !b.Decimate && !l.rewrites() {
+	if !b.NoKernels && !b.Decimate && !l.rewrites() {
 		op.XBC = in.conv
 	}
 	f.operands(l, &op)

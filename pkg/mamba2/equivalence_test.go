@@ -55,7 +55,7 @@ func TestLoopEqualsUnrolled(t *testing.T) {
 	want := trained(t, 0, m, weightsOf(t, m, dtypes.Float64, params), dtypes.Float64, lm.Options{Unroll: true}, rows, state, window)
 	for i, dev := range devices(t) {
 		w := weightsOf(t, m, dtypes.Float64, params)
-		for _, o := range []lm.Options{{Save: "none"}, {Save: "proj"}, {Save: "all", Per: 2}} {
+		for _, o := range []lm.Options{{Save: "none"}, {Save: "proj"}, {Save: "all", LayersPerIteration: 2}} {
 			got := trained(t, i, m, w, dtypes.Float64, o, rows, state, window)
 			allNear(t, fmt.Sprintf("%s %+v", dev.Kind, o), got, want, 1e-10)
 		}

@@ -75,7 +75,7 @@ func (f fusedTraining) enter(l layerOf, r, window *Node) entered {
 
 func (f fusedTraining) operands(l layerOf, op *recurrence.Operands) {
 	op.D = l.params[skip]
-	if op.Fresh = f.fresh; f.fresh {
+	if op.ZeroState = f.fresh; f.fresh {
 		op.Initial = nil
 	}
 }
@@ -88,7 +88,7 @@ func (f fusedTraining) leave(l layerOf, in entered, _, y *Node) (_, normed *Node
 // suitsKernels tells whether shapes, dtypes and options are those that the kernels of a sequence and of a step know.
 func (b *block) suitsKernels() bool {
 	c := b.Config
-	return b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.Plain && c.Kernel == 4 && c.ConvBias && c.HeadDim == 64 && c.Eps == 1e-5 &&
+	return b.compute == dtypes.BFloat16 && b.gate == dtypes.Float32 && !b.NoKernels && c.Kernel == 4 && c.ConvBias && c.HeadDim == 64 && c.Eps == 1e-5 &&
 		(c.Groups == 1 || !c.NormPer) && b.Window == 0 && b.NormEvery == 0 && !b.Decimate
 }
 

@@ -58,7 +58,7 @@ func TestGraphWithKernelsIsBuilt(t *testing.T) {
 	}{{tokens: 70}, {infer: true, tokens: 70}, {fresh: true, tokens: 70}, {fresh: true, unroll: true, tokens: 64}} {
 		_, err = MustNewExec(cuda{dev.Backend}, func(in []*Node) []*Node {
 			params, rest := nodesOf(w, in)
-			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: c.infer, Unroll: c.unroll, Save: "all"}, Fresh: c.fresh}
+			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: c.infer, Unroll: c.unroll, Save: "all"}, ZeroState: c.fresh}
 			out := m.Forward(call)
 			if c.infer {
 				return stateList(m, out.State)
@@ -99,8 +99,8 @@ func TestFusedBlockEqualsGraph(t *testing.T) {
 	run := func(plain, infer, fresh bool) (names []string, values [][]float32) {
 		e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
 			params, rest := nodesOf(w, in)
-			call := lm.Call{Params: params, Tokens: rest[0], State: byName(m, rest[1:]), Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Plain: plain, Infer: infer}}
-			if call.Fresh = fresh; fresh {
+			call := lm.Call{Params: params, Tokens: rest[0], State: byName(m, rest[1:]), Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, NoKernels: plain, Infer: infer}}
+			if call.ZeroState = fresh; fresh {
 				call.State = nil
 			}
 			out := m.Forward(call)

@@ -112,7 +112,7 @@ func (m Model) Forward(call lm.Call) lm.Output {
 		carry = []*Node{length, carry[0]}
 	}
 	fixed := len(carry)
-	loop := xla.Scan{N: m.Config.Layers, Unroll: call.Unroll, Infer: call.Infer, Per: call.Per}
+	loop := xla.Scan{N: m.Config.Layers, Unroll: call.Unroll, Infer: call.Infer, Per: call.LayersPerIteration}
 	var last, ys, out []*Node
 	if call.Infer {
 		last, ys = loop.Run(append(carry, states...), xs, consts, body)
@@ -136,7 +136,7 @@ func (m Model) Forward(call lm.Call) lm.Output {
 	return output
 }
 
-// Logits is hidden · Eᵀ, with the embedding or the separate head; float32 or wider unless Narrow.
+// Logits is hidden · Eᵀ, with the embedding or the separate head; float32 or wider unless LogitsBF16.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node {
 	b := m.newBlock(call)
 	name := embedding
@@ -144,7 +144,7 @@ func (m Model) Logits(call lm.Call, hidden *Node) *Node {
 		name = head
 	}
 	out := b.gate
-	if b.Narrow {
+	if b.LogitsBF16 {
 		out = b.compute
 	}
 	return b.linear(ConvertDType(hidden, b.compute), ConvertDType(call.Params[name], b.compute), out)
@@ -193,7 +193,7 @@ func (m Model) newBlock(call lm.Call) *block {
 	if b.Chunk == 0 {
 		b.Chunk = m.Config.Chunk
 	}
-	if call.Fresh && call.Tokens != nil && !call.Infer && call.State == nil && recurrence.Fuses(m.HeadDim, m.Config.State) {
+	if call.ZeroState && call.Tokens != nil && !call.Infer && call.State == nil && recurrence.Fuses(m.HeadDim, m.Config.State) {
 		b.fresh = b.fuses(layerOf{params: call.Params, segments: call.Segments, controls: call.Controls})
 	}
 	return b

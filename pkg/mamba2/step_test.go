@@ -163,7 +163,7 @@ func compareSteps(t *testing.T, kind string, m Model, s *step) {
 			params, rest := nodesOf(w, in)
 			tokens, state, consts := rest[0], rest[1:], in[:len(w.Specs)]
 			at := func(ids *Node) lm.Call {
-				return lm.Call{Params: params, Tokens: InsertAxes(ids, 1), Options: lm.Options{Compute: dtypes.BFloat16, Infer: true, Plain: plain}}
+				return lm.Call{Params: params, Tokens: InsertAxes(ids, 1), Options: lm.Options{Compute: dtypes.BFloat16, Infer: true, NoKernels: plain}}
 			}
 			var fast *lm.Step
 			if !plain {

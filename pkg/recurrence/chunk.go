@@ -23,8 +23,8 @@ type Operands struct {
 	D               *Node // [models, heads] or nil: Y is y + D x; each model has batch / models rows
 	XBC             *Node // [batch, tokens, …] or nil: X, B and C side by side, where they are parts of one array
 
-	Fresh bool              // no Initial, and Result.State is not asked for: it may be nil
-	Keep  func(*Node) *Node // or nil: keeps a value for the backward instead of computing it again
+	ZeroState bool              // no Initial, and Result.State is not asked for: it may be nil
+	Keep      func(*Node) *Node // or nil: keeps a value for the backward instead of computing it again
 }
 
 // Result of [Chunk].

@@ -121,7 +121,7 @@ func fused(op Operands, d Dims) fusedResult {
 		return shapes.Make(dtype, dims...)
 	}
 	initial, skip := op.Initial, op.D
-	finalState := unless(op.Fresh, dtypes.Float32, d.Batch, d.Heads, d.HeadDim, d.State)
+	finalState := unless(op.ZeroState, dtypes.Float32, d.Batch, d.Heads, d.HeadDim, d.State)
 	if initial == nil {
 		initial = Zeros(g, finalState)
 	}
@@ -129,20 +129,20 @@ func fused(op Operands, d Dims) fusedResult {
 		skip = Zeros(g, shapes.Make(dtypes.Float32, 1, d.Heads))
 	}
 	models := skip.Shape().Dim(0)
-	rows, train, enters := d.Batch/models, op.Keep != nil, !op.Fresh || chunks > 1
+	rows, train, enters := d.Batch/models, op.Keep != nil, !op.ZeroState || chunks > 1
 	output := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, d.Heads, d.HeadDim)
 	gate := shapes.Make(dtypes.Float32, d.Batch, d.Tokens, d.Heads)
 	perHead := shapes.Make(dtypes.BFloat16, d.Batch, d.Tokens, 2, d.Heads, d.State) // of B and of C
 	perChunk := shapes.Make(dtypes.Float32, d.Batch, chunks, d.Heads)
 	kept := unless(!train || !enters, dtypes.BFloat16, d.Batch, chunks, d.Heads, d.HeadDim, d.State)
-	ends := map[string]bool{"ENDS": !op.Fresh}
+	ends := map[string]bool{"ENDS": !op.ZeroState}
 	var entering *Node
 	outs := xla.CustomVJP(func(in []*Node) []*Node {
-		flags := map[string]bool{"ENDS": !op.Fresh, "KEEP": train && enters}
+		flags := map[string]bool{"ENDS": !op.ZeroState, "KEEP": train && enters}
 		outs := xla.TritonCall(kernel("forward", d, rows, chunks, flags), []shapes.Shape{output, finalState, kept}, in...)
 		if train {
 			outs[0] = op.Keep(outs[0])
-			if !op.Fresh {
+			if !op.ZeroState {
 				outs[1] = op.Keep(outs[1])
 			}
 			if enters {
@@ -174,7 +174,7 @@ func fused(op Operands, d Dims) fusedResult {
 		dSkip := ReduceSum(Reshape(outs[4], models, rows*chunks, d.Heads), 1)
 		return []*Node{Concatenate([]*Node{dx, dBC}, -1), outs[2], outs[3], dSkip, states[1]}
 	}, op.XBC, op.Delta, op.LogAlpha, skip, initial)
-	if !op.Fresh {
+	if !op.ZeroState {
 		op.Initial = initial
 	}
 	return fusedResult{outs[0], outs[1], op, d}

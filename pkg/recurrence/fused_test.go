@@ -83,7 +83,7 @@ func TestFusedEqualsGraph(t *testing.T) {
 				if train {
 					op.Keep = func(n *Node) *Node { return n }
 				}
-				if op.Fresh = fresh; fresh {
+				if op.ZeroState = fresh; fresh {
 					op.Initial = nil
 				}
 				res := Chunk(op, 64)

@@ -38,12 +38,12 @@ type Batch struct {
 	Params                map[string]*Node // those without layers, outside the loop
 	Rows, Tokens, Replica int              // sequences, tokens of each, replicas
 	Gate, Products        dtypes.DType     // of parameters, norms and states; of products
-	Fresh                 bool             // see lm.Call: states are zeros, and nobody asks for those after the tokens
+	ZeroState             bool             // see lm.Call: states are zeros, and nobody asks for those after the tokens
 }
 
 // batch reads the sizes of a call.
 func (s Layers) batch(call lm.Call) *Batch {
-	b := &Batch{Options: call.Options, Model: s.Model, Params: call.Params, Replica: max(call.Replicas, 1), Fresh: call.Fresh && call.State == nil}
+	b := &Batch{Options: call.Options, Model: s.Model, Params: call.Params, Replica: max(call.Replicas, 1), ZeroState: call.ZeroState && call.State == nil}
 	if call.Tokens != nil {
 		if call.Tokens.Rank() != 2 || call.Tokens.DType() != dtypes.Int32 {
 			panic(fmt.Errorf("%s: tokens are %s, must be int32 [batch, tokens]", s.Model.Name(), call.Tokens.Shape()))
@@ -82,7 +82,7 @@ func (s Layers) table(role lm.Role) string {
 	return ""
 }
 
-// Logits is hidden · Eᵀ with the head or, where that is tied, the embedding; float32 or wider unless Narrow.
+// Logits is hidden · Eᵀ with the head or, where that is tied, the embedding; float32 or wider unless LogitsBF16.
 func (s Layers) Logits(call lm.Call, hidden *Node) *Node {
 	b := s.batch(lm.Call{Params: call.Params, Options: call.Options})
 	name := s.table(lm.Head)
@@ -90,7 +90,7 @@ func (s Layers) Logits(call lm.Call, hidden *Node) *Node {
 		name = s.table(lm.Embedding)
 	}
 	out := b.Gate
-	if b.Narrow {
+	if b.LogitsBF16 {
 		out = b.Products
 	}
 	return b.Linear(ConvertDType(hidden, b.Products), ConvertDType(call.Params[name], b.Products), out)
@@ -116,7 +116,7 @@ func (s Layers) Forward(call lm.Call) lm.Output {
 		carry = append(carry, passed[name])
 	}
 	run.fixed = len(carry)
-	loop := xla.Scan{N: s.Model.Layers(), Unroll: call.Unroll, Infer: call.Infer, Per: call.Per}
+	loop := xla.Scan{N: s.Model.Layers(), Unroll: call.Unroll, Infer: call.Infer, Per: call.LayersPerIteration}
 	states := run.states()
 	var last, ys, after []*Node
 	if call.Infer { // states travel in the carry and are updated in place
@@ -186,7 +186,7 @@ func (r *run) states() (all []*Node) {
 		switch {
 		case r.call.State == nil:
 			dims := slices.Clone(s.Dims)
-			if s.Grows && !r.batch.Fresh {
+			if s.Grows && !r.batch.ZeroState {
 				dims[s.Along(lm.Position)] = max(r.batch.Tokens, dims[s.Along(lm.Position)])
 			}
 			n = Zeros(r.call.Tokens.Graph(), shapes.Make(r.batch.Gate, dims...))

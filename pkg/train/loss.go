@@ -31,7 +31,7 @@ func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *N
 			inner.Params[n] = params[i]
 		}
 		logits := m.Logits(inner, hidden)
-		each, dLogits := crossEntropy(logits, labels, weight, call.Plain)
+		each, dLogits := crossEntropy(logits, labels, weight, call.NoKernels)
 		grads := Gradient(ReduceAllSum(Mul(logits, StopGradient(dLogits))), append([]*Node{hidden}, params...)...)
 		return ReduceSum(Reshape(each, replicas, -1), 1), ConvertDType(grads[0], logits.DType()), grads[1:]
 	}

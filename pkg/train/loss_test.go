@@ -67,9 +67,9 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 				tensors.FromFlatDataAndDimensions(weights, rows, tokens))
 			run := func(whole bool) (all [][]float32) {
 				e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
-					call := lm.Call{Params: map[string]*Node{}, Options: lm.Options{Replicas: c.replicas, Plain: whole}}
+					call := lm.Call{Params: map[string]*Node{}, Options: lm.Options{Replicas: c.replicas, NoKernels: whole}}
 					if c.half {
-						call.Compute, call.Narrow = dtypes.BFloat16, true
+						call.Compute, call.LogitsBF16 = dtypes.BFloat16, true
 					}
 					for i, s := range specs {
 						call.Params[s.Name] = in[i]

@@ -302,9 +302,9 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 	call := lm.Call{Params: lm.ByName(p.specs, params), Tokens: b.tokens, Segments: b.starts, Options: lm.Options{
 		Replicas: len(p.replicas), Unroll: p.config.Unroll, Save: p.config.Save}}
 	if p.config.Compute == "bf16" {
-		call.Compute, call.Narrow = dtypes.BFloat16, true
+		call.Compute, call.LogitsBF16 = dtypes.BFloat16, true
 	}
-	if call.Fresh = p.use == (uses{}); !call.Fresh {
+	if call.ZeroState = p.use == (uses{}); !call.ZeroState {
 		call.State = p.initial(call.Params, fit, b, state)
 	}
 	out := p.model.Forward(call)

@@ -64,7 +64,7 @@ func Mix(l *stack.Layer, q, k, v *Node, rotated int, theta float64) *Node {
 	op := attention.Operands{V: v, Segments: l.Segments, Length: l.Length, Infer: l.Infer}
 	var held *Node
 	positionsFirst := func(x *Node) *Node { return TransposeAllAxes(x, 0, 2, 1, 3) }
-	if !l.Fresh {
+	if !l.ZeroState {
 		held = ConvertDType(l.State(Length), dtypes.Int32)
 		op.Cache = &attention.Cache{Keys: positionsFirst(l.State(Keys)), Values: positionsFirst(l.State(Values)), Held: held}
 	}
