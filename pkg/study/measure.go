@@ -179,7 +179,7 @@ func (m *measure) states(ctx context.Context, t *train.Trainer) error {
 	return err
 }
 
-// watch reads sequences of equal length with all replicas.
+// watch reads sequences of equal length with all replicas. A model without a recurrent state shows its losses only.
 func (m *measure) watch(ctx context.Context, tokens [][]int32, scored [][]bool) ([]*watched, error) {
 	S, R, length := len(tokens), len(m.replicas), len(tokens[0])
 	sizes := m.config.Train.Model.Sizes()
@@ -189,10 +189,10 @@ func (m *measure) watch(ctx context.Context, tokens [][]int32, scored [][]bool) 
 		all[r] = &watched{logAlphaWindow: make([]float64, size), logAlphaBeyond: make([]float64, size)}
 	}
 	at := m.looks(length)
-	_, err := m.near.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Probes: m.decays()}, func(p lm.Piece) error {
+	_, err := m.near.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Probes: m.probes()}, func(p lm.Piece) error {
 		end := p.Start + p.Tokens
-		if slices.Contains(at, end) {
-			if err := m.look(all, p.State, S, end-1); err != nil {
+		if m.recurrent() && slices.Contains(at, end) {
+			if err := m.look(all, p, S, end-1); err != nil {
 				return err
 			}
 		}
@@ -222,6 +222,12 @@ func (m *measure) looks(length int) (at []int) {
 	}
 }
 
+// recurrent tells whether the model has a state of one size that can be looked at.
+func (m *measure) recurrent() bool {
+	_, err := lm.StateOf(m.near.Weights.Model, "")
+	return err == nil
+}
+
 // decays are the probes of the decay, none for a model without.
 func (m *measure) decays() []string {
 	if lm.HasProbe(m.near.Weights.Model, lm.LogAlpha) {
@@ -230,18 +236,41 @@ func (m *measure) decays() []string {
 	return nil
 }
 
-// look reduces the recurrent state of all replicas and sequences on the host.
-func (m *measure) look(all []*watched, state lm.State, sequences, position int) error {
+// probes are those that a watched run asks for.
+func (m *measure) probes() []string {
+	if lm.HasProbe(m.near.Weights.Model, lm.Summary) {
+		return append(m.decays(), lm.Summary)
+	}
+	return m.decays()
+}
+
+// held is the recurrent state after a piece, [layers, batch, heads, entries] on the host: of a model whose state is a means to
+// something else, that.
+func (m *measure) held(p lm.Piece) (v []float64, heads, entries int, err error) {
+	if summary := p.Probes[lm.Summary]; summary != nil { // [layers, batch, tokens, channels]
+		all, err := lm.Doubles(summary)
+		entries = summary.Shape().Dim(-1)
+		for at := p.Tokens - 1; at*entries < len(all); at += p.Padded {
+			v = append(v, all[at*entries:][:entries]...)
+		}
+		return v, 1, entries, err
+	}
 	spec, err := lm.StateOf(m.near.Weights.Model, "")
 	if err != nil {
-		return err
+		return nil, 0, 0, err
 	}
-	v, err := spec.OnHost(state[spec.Name])
+	v, err = spec.OnHost(p.State[spec.Name])
+	heads, values, keys := spec.Matrices()
+	return v, heads, values * keys, err
+}
+
+// look reduces the recurrent state of all replicas and sequences on the host.
+func (m *measure) look(all []*watched, p lm.Piece, sequences, position int) error {
+	v, heads, entries, err := m.held(p)
 	if err != nil {
 		return err
 	}
-	heads, values, keys := spec.Matrices()
-	rows, entries := len(m.replicas)*sequences, values*keys
+	rows := len(m.replicas) * sequences
 	for l := range len(v) / (rows * heads * entries) {
 		for row := range rows {
 			w := all[row/sequences]

@@ -69,8 +69,11 @@ func (o *outcomeRows) add(c Config, tokens int64, byPosition *table.Table) error
 	return nil
 }
 
-// judge fills in the verdict on the last moment of a replica.
+// judge fills in the verdict on the last moment of a replica, where its states were watched.
 func (o *outcomeRows) judge(c Config, r int, w *watched) error {
+	if len(w.position) == 0 {
+		return nil
+	}
 	v, err := c.verdict(w)
 	if err != nil {
 		return fmt.Errorf("replica %d: %w", r, err)
@@ -129,6 +132,7 @@ func (m *measure) tables(training *table.Table) (Tables, error) {
 		out["age"] = m.age
 	}
 	maps.Copy(out, m.prompts)
+	maps.DeleteFunc(out, func(_ string, t *table.Table) bool { return t.Rows() == 0 }) // what a model without a recurrent state lacks
 	return out, nil
 }
 

@@ -195,6 +195,9 @@ func (m *measure) promptStates(ctx context.Context, kind string, rows [][]int32)
 	if err != nil {
 		return err
 	}
+	if !m.recurrent() {
+		return nil
+	}
 	if err := m.keep("prompt_state", kind, stateTable(all)); err != nil {
 		return err
 	}
