@@ -24,6 +24,7 @@ func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, 
 	}
 	joined := Tables{}
 	list := table.New()
+	named := severalArchitectures(rows)
 	for _, row := range rows {
 		if !done[row.Hash] {
 			missing = append(missing, row)
@@ -45,7 +46,7 @@ func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, 
 			if joined[name] == nil {
 				joined[name] = table.New()
 			}
-			if err := joined[name].Append(row.before(t)); err != nil {
+			if err := joined[name].Append(row.before(t, named)); err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", file, err)
 			}
 		}
@@ -53,7 +54,7 @@ func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, 
 		if err != nil {
 			return nil, nil, err
 		}
-		one := row.before(table.New().AddFloat("seconds", []float64{seconds}))
+		one := row.before(table.New().AddFloat("seconds", []float64{seconds}), named)
 		if err := list.Append(one); err != nil {
 			return nil, nil, err
 		}
@@ -151,13 +152,26 @@ func (s *Store) Models(plan string, rows []Row, dir string) (names []string, err
 	return names, nil
 }
 
-// before puts the row's configuration in front of the columns of t.
-func (r Row) before(t *table.Table) *table.Table {
+// severalArchitectures tells whether a plan compares architectures, so that its tables name them.
+func severalArchitectures(rows []Row) bool {
+	for _, r := range rows {
+		if r.Config.Train.Model.Architecture() != rows[0].Config.Train.Model.Architecture() {
+			return true
+		}
+	}
+	return false
+}
+
+// before puts the row's configuration in front of the columns of t, with the architecture where named.
+func (r Row) before(t *table.Table, named bool) *table.Table {
 	n := t.Rows()
 	c := r.Config.Train
 	m := c.Model.Sizes()
 	out := table.New().AddText("row", repeat(r.Hash, n)).AddText("group", repeat(strings.Join(r.Groups, " "), n)).
 		AddText("data", repeat(c.Data.Kind, n))
+	if named {
+		out.AddText("architecture", repeat(c.Model.Architecture(), n))
+	}
 	for _, f := range []struct {
 		name  string
 		value int

@@ -248,7 +248,7 @@ func (m *measure) probes() []string {
 // something else, that.
 func (m *measure) held(p lm.Piece) (v []float64, heads, entries int, err error) {
 	if summary := p.Probes[lm.Summary]; summary != nil { // [layers, batch, tokens, channels]
-		all, err := lm.Doubles(summary)
+		all, err := lm.Float64s(summary)
 		entries = summary.Shape().Dim(-1)
 		for at := p.Tokens - 1; at*entries < len(all); at += p.Padded {
 			v = append(v, all[at*entries:][:entries]...)
