@@ -17,7 +17,8 @@ import (
 // spread evenly over T tokens; Raise scales log α of each head so that its sum over T tokens in the window rises by the shift
 // (a head that forgets less than that is held at α = 1 and is not a control).
 type Matched struct {
-	Stream      datasets.RecallStream `json:"stream"`
+	Stream      datasets.RecallStream `json:"stream,omitzero"`
+	Texts       [][]int32             `json:"-"` // instead of the stream: sequences of Times · T tokens, all of which count
 	TrainLength int                   `json:"train_length"`
 	Times       int                   `json:"times"` // length in T
 	Sequences   int                   `json:"sequences"`
@@ -37,15 +38,33 @@ func (c Matched) Validate() error {
 		return fmt.Errorf("%d heads and %d control sets, want at least one of each", c.Heads, c.Controls)
 	case c.Times < 4 || c.TrainLength < 4:
 		return fmt.Errorf("train_length %d and times %d, want 4 or more", c.TrainLength, c.Times)
-	case c.Sequences < 1:
+	case c.Sequences < 1 && c.Texts == nil:
 		return fmt.Errorf("sequences is %d, want 1 or more", c.Sequences)
+	}
+	for i, row := range c.Texts {
+		if len(row) != c.Times*c.TrainLength {
+			return fmt.Errorf("text %d has %d tokens, want %d · %d", i, len(row), c.Times, c.TrainLength)
+		}
 	}
 	for _, s := range c.Shifts {
 		if !(s > 0 && s < 100) {
 			return fmt.Errorf("shift %g is outside (0, 100)", s)
 		}
 	}
+	if c.Texts != nil {
+		return nil
+	}
 	return c.Stream.Validate()
+}
+
+// read are the sequences, and which of their tokens count: those of repeated values, or all.
+func (c Matched) read() (rows [][]int32, counts func(row, at int) bool) {
+	if c.Texts != nil {
+		return c.Texts, func(int, int) bool { return true }
+	}
+	suite := Suite{Stream: c.Stream, TrainLength: c.TrainLength, Sequences: c.Sequences, Split: "test"}
+	rows, repeat, _ := suite.rows(c.Times * c.TrainLength)
+	return rows, func(row, at int) bool { return repeat[row][at] }
 }
 
 // Sets are the n-head sets of the same layers as chosen, without its heads, in random order: no set comes twice.
@@ -102,7 +121,7 @@ func (c Matched) plan(heads []Head, shift float64, logRetention [][]float64) Pla
 
 // Run makes one row for the model as it is and for every set and shift: model, direction, set (none, chosen or control),
 // draw, heads, shift, achieved (mean over the heads of the change of Σ log α over T tokens in the window), inside and far
-// (nats, at values of repeated pairs, ½T … T and the last half), excess, excess_low, excess_high (95 % over sequences),
+// (nats, at values of repeated pairs or all tokens of texts, ½T … T and the last half), excess, excess_low, excess_high (95 % over sequences),
 // recall_inside, recall_far, onset (first quarter octave from which on the loss stays 0.1 nat above inside; NaN: none),
 // growth (of the norm of the set's own heads, largest; of the chosen ones for none).
 func (c Matched) Run(ctx context.Context, b *Bench, model string, progress func(done, total int)) (*table.Table, error) {
@@ -161,15 +180,14 @@ type seen struct {
 
 func (c Matched) measure(ctx context.Context, b *Bench, plan Plan) (*seen, error) {
 	length := c.Times * c.TrainLength
-	suite := Suite{Stream: c.Stream, TrainLength: c.TrainLength, Sequences: c.Sequences, Split: "test"}
-	rows, repeat, _ := suite.rows(length)
+	rows, counts := c.read()
 	a, err := b.apply(Method{Name: c.Direction, Plan: plan})
 	if err != nil {
 		return nil, err
 	}
-	s := &seen{inside: newTally(c.Sequences), far: newTally(c.Sequences), insideHits: newTally(c.Sequences), farHits: newTally(c.Sequences), T: c.TrainLength}
+	s := &seen{inside: newTally(len(rows)), far: newTally(len(rows)), insideHits: newTally(len(rows)), farHits: newTally(len(rows)), T: c.TrainLength}
 	for range int(4*math.Log2(float64(c.Times))) + 1 {
-		s.byQuarter = append(s.byQuarter, newTally(c.Sequences))
+		s.byQuarter = append(s.byQuarter, newTally(len(rows)))
 	}
 	layers := b.Model.Layers()
 	heads, _, _ := lm.Matrices(b.Model)
@@ -196,7 +214,7 @@ func (c Matched) measure(ctx context.Context, b *Bench, plan Plan) (*seen, error
 						beyond[h] = max(beyond[h], squares[k])
 					}
 				}
-				if at+1 < length && repeat[i][at+1] {
+				if at+1 < length && counts(i, at+1) {
 					s.add(i, at, length, float64(p.Loss[i*p.Tokens+t]), float64(p.Correct[i*p.Tokens+t]))
 				}
 			}

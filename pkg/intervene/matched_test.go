@@ -82,3 +82,64 @@ func TestShiftsAreMatched(t *testing.T) {
 		t.Error("an unknown direction passes")
 	}
 }
+
+// Of texts every token counts: the level within and far beyond by a loop over the losses of the model as it is.
+func TestMatchedOnTexts(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := mamba2.Default(16, 2, 24)
+	c.HeadDim, c.State, c.Chunk = 8, 4, 8
+	m, err := mamba2.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := lm.InitialWeights(m, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner := lm.NewRunner(d, w)
+	b, err := NewBench(runner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := datasets.RecallStream{Keys: 16, Values: 8, Gap: 4, Seed: 5}
+	q := Matched{TrainLength: 8, Times: 4, Direction: "raise", Shifts: []float64{0.01}, Heads: 1, Controls: 1}
+	for i := range int64(3) {
+		row, _, _ := rows.Sequence(i, 32)
+		q.Texts = append(q.Texts, row)
+	}
+	var inside, far, n, k float64
+	_, err = runner.Run(context.Background(), q.Texts, nil, lm.Request{Loss: true}, func(p lm.Piece) error {
+		for i := range q.Texts {
+			for at := p.Start; at < p.Start+p.Tokens && at < 31; at++ {
+				loss := float64(p.Loss[i*p.Tokens+at-p.Start])
+				switch {
+				case at >= 4 && at < 8:
+					inside, n = inside+loss, n+1
+				case at >= 16:
+					far, k = far+loss, k+1
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := q.Run(context.Background(), b, "m", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]float64{"inside": inside / n, "far": far / k} {
+		v, err := got.Float(name)
+		if err != nil || math.Abs(v[0]-want) > 1e-6 {
+			t.Errorf("%s is %v, want %g (%v)", name, v, want, err)
+		}
+	}
+	q.Texts[1] = q.Texts[1][:20]
+	if err := q.Validate(); err == nil {
+		t.Error("a text that is too short passes")
+	}
+}

@@ -6,7 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stuffed/datasets/prompt"
 	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/eval"
 	"stuffed/pkg/intervene"
 	"stuffed/pkg/manifest"
 	"stuffed/pkg/models"
@@ -35,7 +37,8 @@ func matchedCommand() *cobra.Command {
 		Short: "Change log α of the heads that retain most, and by as much that of other heads",
 		Long: `Asks whether the heads that retain most carry a failure beyond T. In models under --lower (that fail) log α of these heads is
 lowered, in models under --raise (that hold) it is raised, by --shifts summed over T tokens; as controls the same is done to other
-heads of the same layers, each set drawn once. One row per model, set and shift: loss and recall inside the window and far beyond
+heads of the same layers, each set drawn once. A model of the recall stream reads that stream; any other reads what it fails at under
+--lower, one sequence of newlines, and what it holds on under --raise, documents of the test split. One row per model, set and shift: loss and recall inside the window and far beyond
 it, the excess with its interval over sequences, the onset, and the growth of the norms of the heads concerned.`,
 		Example: "  stuffed matched --lower datasets/models/recall-n128-t64 --raise datasets/models/recall-n128-t256 --output out/matched.csv",
 		Args:    cobra.NoArgs,
@@ -53,24 +56,17 @@ it, the excess with its interval over sequences, the onset, and the growth of th
 				dirs      []string
 			}{{"lower", lower}, {"raise", raise}} {
 				for _, dir := range side.dirs {
-					all, err := intervene.Open([]string{dir}, backend, 0)
+					q.Direction = side.direction
+					m, run, err := matchedIn(dir, backend, q)
 					if err != nil {
-						return err
+						return fmt.Errorf("%s: %w", dir, err)
 					}
-					note.Device(all[0].Runner.Device)
+					note.Device(m.Runner.Device)
 					if err := inputModel(note, dir); err != nil {
 						return err
 					}
-					run := q
-					run.Direction = side.direction
-					if run.TrainLength, err = models.TrainLength(dir, 0); err != nil {
-						return err
-					}
-					if run.Stream, err = models.RecallStream(dir, 0); err != nil {
-						return err
-					}
 					progress := notebook.NewProgress(side.direction+" "+filepath.Base(dir), 0, "runs")
-					rows, err := run.Run(c.Context(), all[0].Bench, filepath.Base(dir), func(done, total int) { progress.Of(int64(done), int64(total)) })
+					rows, err := run.Run(c.Context(), m.Bench, filepath.Base(dir), func(done, total int) { progress.Of(int64(done), int64(total)) })
 					if err != nil {
 						return fmt.Errorf("%s: %w", dir, err)
 					}
@@ -99,6 +95,33 @@ it, the excess with its interval over sequences, the onset, and the growth of th
 	f.StringVar(&output, "output", "", "table to write (.csv or .parquet)")
 	cobra.CheckErr(c.MarkFlagRequired("output"))
 	return c
+}
+
+// matchedIn opens a model and chooses what it reads.
+func matchedIn(dir, backend string, q intervene.Matched) (m intervene.Named, run intervene.Matched, err error) {
+	opened, err := models.Open(dir, backend, "")
+	if err != nil {
+		return m, q, err
+	}
+	m.Name = filepath.Base(dir)
+	if m.Bench, err = intervene.NewBench(opened.Runner); err != nil {
+		return m, q, err
+	}
+	if q.TrainLength, err = models.TrainLength(dir, 0); err != nil {
+		return m, q, err
+	}
+	if q.Stream, err = models.RecallStream(dir, 0); err == nil {
+		return m, q, nil
+	}
+	texts := prompt.Texts{Kind: "documents", Split: "test", Length: q.Times * q.TrainLength, Count: q.Sequences}
+	if q.Direction == "lower" {
+		texts.Kind = "newlines"
+	}
+	probes, err := eval.Probes(opened, texts)
+	for _, p := range probes {
+		q.Texts = append(q.Texts, p.IDs)
+	}
+	return m, q, err
 }
 
 func probesCommand() *cobra.Command {
