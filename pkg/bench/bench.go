@@ -52,17 +52,19 @@ func rates(row Row, runs int, amount float64, f func() error) Row {
 			times = append(times, time.Since(start).Seconds())
 		}
 	}
-	value := func(seconds float64) float64 {
-		if amount == 0 {
-			return seconds * 1e3
+	return ratesOf(row, times, amount)
+}
+
+// ratesOf is the row of the seconds of several runs, see rates.
+func ratesOf(row Row, seconds []float64, amount float64) Row {
+	values := make([]float64, len(seconds))
+	for i, s := range seconds {
+		if values[i] = amount / s; amount == 0 {
+			values[i] = s * 1e3
 		}
-		return amount / seconds
 	}
-	for i := range times {
-		times[i] = value(times[i])
-	}
-	slices.Sort(times)
-	row.Median, row.Min, row.Max, row.Runs = times[len(times)/2], times[0], times[len(times)-1], runs
+	slices.Sort(values)
+	row.Median, row.Min, row.Max, row.Runs = values[len(values)/2], values[0], values[len(values)-1], len(values)
 	if row.Unit == "" {
 		row.Unit = "tok/s"
 		if amount == 0 {

@@ -46,7 +46,8 @@ func (r randomRows) Vocab() int        { return r.vocab }
 type TrainSpec struct {
 	Name                    string
 	Model                   lm.Config
-	Batch, Tokens, Replicas int // sequences of each replica, tokens of a sequence
+	Batch, Tokens, Replicas int // sequences of each replica (on each device), tokens of a sequence
+	Devices                 int // that share the sequences of one model, 0 for one
 	Compute, Save           string
 	StepsPerCall, Pieces    int
 	Unroll                  bool // no loop over layers
@@ -55,18 +56,7 @@ type TrainSpec struct {
 // Train times optimiser steps on random tokens, data and copies included, and the compilation. The rate counts the tokens
 // of all replicas.
 func Train(d *xla.Device, s TrainSpec, runs int) []Row {
-	s.Replicas, s.StepsPerCall = max(s.Replicas, 1), max(s.StepsPerCall, 1)
-	shape := fmt.Sprintf("%s B%d T%d %s", s.Name, s.Batch, s.Tokens, s.Compute)
-	if s.Replicas > 1 {
-		shape += fmt.Sprintf(" × %d models", s.Replicas)
-	}
-	note := fmt.Sprintf("save %s", s.Save)
-	if s.Unroll {
-		note = "no loop over layers"
-	}
-	if s.StepsPerCall > 1 {
-		note += fmt.Sprintf(", %d steps per call", s.StepsPerCall)
-	}
+	s, shape, note := s.described()
 	compile, row := Row{Work: "compile", Shape: "train " + shape, Unit: "s", Runs: 1, Note: note}, Row{Work: "train", Shape: shape, Note: note}
 	t, err := trainer(d, s)
 	if err == nil {
@@ -78,15 +68,34 @@ func Train(d *xla.Device, s TrainSpec, runs int) []Row {
 		compile.Error, row.Error = err.Error(), err.Error()
 		return []Row{compile, row}
 	}
-	tokens := float64(s.Batch * s.Tokens * s.Replicas * s.StepsPerCall)
 	return []Row{compile, guard(row, func() Row {
-		return rates(row, runs, tokens, func() error { _, err := t.Step(); return err })
+		return rates(row, runs, float64(s.tokens()), func() error { _, err := t.Step(); return err })
 	})}
 }
 
+// described fills in the defaults, and gives the shape and the note of its rows.
+func (s TrainSpec) described() (filled TrainSpec, shape, note string) {
+	s.Replicas, s.StepsPerCall, s.Devices = max(s.Replicas, 1), max(s.StepsPerCall, 1), max(s.Devices, 1)
+	shape = fmt.Sprintf("%s B%d T%d %s", s.Name, s.Batch, s.Tokens, s.Compute)
+	if s.Replicas > 1 {
+		shape += fmt.Sprintf(" × %d models", s.Replicas)
+	}
+	if note = fmt.Sprintf("save %s", s.Save); s.Unroll {
+		note = "no loop over layers"
+	}
+	if s.StepsPerCall > 1 {
+		note += fmt.Sprintf(", %d steps per call", s.StepsPerCall)
+	}
+	return s, shape, note
+}
+
+// tokens of one call, of all replicas and devices.
+func (s TrainSpec) tokens() int { return s.Batch * s.Tokens * s.Replicas * s.StepsPerCall * s.Devices }
+
 func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {
 	c := train.DefaultConfig()
-	c.Model, c.TrainLength, c.BatchTokens, c.Compute, c.Save = lm.Any{Config: s.Model}, s.Tokens, s.Batch*s.Tokens, s.Compute, s.Save
+	c.Model, c.TrainLength, c.BatchTokens, c.Compute, c.Save = lm.Any{Config: s.Model}, s.Tokens, s.Batch*s.Tokens*s.Devices, s.Compute, s.Save
+	c.Devices = s.Devices
 	c.Unroll, c.StepsPerCall, c.Steps, c.LossPieces, c.Output = s.Unroll, s.StepsPerCall, 1<<20, s.Pieces, ""
 	c.Policy = []string{"zero"}
 	c.Seeds = nil

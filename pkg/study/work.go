@@ -55,7 +55,7 @@ func (w *Worker) Run(ctx context.Context, rows []Row) (Summary, error) {
 		if !worked {
 			select {
 			case <-ctx.Done():
-			case <-time.After(w.Store.Beat):
+			case <-time.After(w.Store.Beat / 5): // the last rows of others end soon
 			}
 		}
 	}

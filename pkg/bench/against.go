@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/manifest"
+)
+
+// Comparison is what two builds of the program measured in turn on one device.
+type Comparison struct {
+	manifest.Run
+	Backend string     `json:"backend"`
+	Device  string     `json:"device"`
+	Before  string     `json:"before"` // revision of the build compared with
+	Rounds  int        `json:"rounds"`
+	Rows    []Compared `json:"rows"`
+}
+
+// Compared is one measurement by both, a median of each round.
+type Compared struct {
+	Work   string    `json:"work"`
+	Shape  string    `json:"shape"`
+	Unit   string    `json:"unit"`
+	Before []float64 `json:"before"`
+	After  []float64 `json:"after"`
+	Speed  float64   `json:"speed"` // how many times as fast the best round of after is as the best of before
+	Error  string    `json:"error,omitempty"`
+}
+
+// Against runs stuffed bench with the given arguments by another build and by this one in turn, each in processes of its own, and
+// gives the comparison to emit after every round. Compilations are left out.
+func Against(ctx context.Context, before, after string, rounds int, args []string, emit func(*Comparison) error) error {
+	c := &Comparison{Run: manifest.ThisRun()}
+	dir, err := os.MkdirTemp("", "against-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for range rounds {
+		for i, program := range []string{before, after} {
+			path := filepath.Join(dir, "report.json")
+			text, err := exec.CommandContext(ctx, program, slices.Concat([]string{"bench"}, args, []string{"--output", path})...).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%s bench %s: %w: %s", program, strings.Join(args, " "), err, text[max(0, len(text)-2000):])
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return fmt.Errorf("%s bench %s wrote no report: %w: %s", program, strings.Join(args, " "), err, text[max(0, len(text)-2000):])
+			}
+			var r Report
+			if err := json.Unmarshal(data, &r); err != nil {
+				return fmt.Errorf("the report of %s: %w", program, err)
+			}
+			if i == 0 {
+				c.Before = r.Revision
+			}
+			c.Backend, c.Device = r.Backend, r.Device
+			c.add(r.Rows, i == 1)
+		}
+		c.Rounds++
+		if err := emit(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Comparison) add(rows []Row, after bool) {
+	for _, row := range rows {
+		if row.Work == "compile" {
+			continue
+		}
+		at := slices.IndexFunc(c.Rows, func(r Compared) bool { return r.Work == row.Work && r.Shape == row.Shape })
+		if at < 0 {
+			at, c.Rows = len(c.Rows), append(c.Rows, Compared{Work: row.Work, Shape: row.Shape, Unit: row.Unit})
+		}
+		r := &c.Rows[at]
+		switch {
+		case row.Error != "":
+			r.Error = row.Error
+		case after:
+			r.After = append(r.After, row.Median)
+		default:
+			r.Before = append(r.Before, row.Median)
+		}
+		if len(r.Before) == 0 || len(r.After) == 0 {
+			continue
+		}
+		if r.Speed = slices.Max(r.After) / slices.Max(r.Before); r.Unit == "ms" || r.Unit == "s" {
+			r.Speed = slices.Min(r.Before) / slices.Min(r.After)
+		}
+	}
+}
+
+// String is the comparison as a table.
+func (c *Comparison) String() string {
+	var b strings.Builder
+	for _, r := range c.Rows {
+		if r.Error != "" {
+			fmt.Fprintf(&b, "%s  %s  failed: %s\n", r.Work, r.Shape, r.Error)
+			continue
+		}
+		fmt.Fprintf(&b, "%s  %s  %s  before %s, after %s: %.3f times as fast\n", r.Work, r.Shape, r.Unit, amounts(r.Before), amounts(r.After), r.Speed)
+	}
+	return b.String()
+}
+
+func amounts(values []float64) string {
+	var texts []string
+	for _, v := range values {
+		texts = append(texts, amount(v))
+	}
+	return strings.Join(texts, " ")
+}
