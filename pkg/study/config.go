@@ -178,6 +178,9 @@ func (c Config) Work() float64 {
 func (c Config) label() string {
 	t, m := c.Train, c.Train.Model.Sizes()
 	label := fmt.Sprintf("N %d, width %d, heads %d, T %d, %s × %d seeds", m.State, m.Width, m.Heads, t.TrainLength, strings.Join(t.Policy, "+"), len(t.Seeds))
+	if t.Data.Kind == "task" && len(t.LR) == 1 { // rates are rows of their own there
+		label += fmt.Sprintf(", rate %.3g", t.LR[0])
+	}
 	if a, err := lm.ArchitectureOf(t.Model.Architecture()); err == nil && !a.Unnamed {
 		label = a.Name + ", " + label
 	}

@@ -4,12 +4,14 @@ package study
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"stuffed/pkg/plaintext"
@@ -20,7 +22,8 @@ import (
 type Plan struct {
 	Name   string          `json:"name"`
 	About  string          `json:"about"`
-	Base   json.RawMessage `json:"base"` // a Config
+	Base   json.RawMessage `json:"base"`            // a Config
+	Order  string          `json:"order,omitempty"` // a field whose first value all groups take before its second; see [Plan.Rows]
 	Groups []Group         `json:"groups"`
 }
 
@@ -99,26 +102,58 @@ func strict(data []byte, into any) error {
 	return d.Decode(into)
 }
 
-// Rows expands the groups in order.
+// Rows expands the groups in order. With p.Order, rows are sorted by the place of their value of that field among its values, and
+// groups take turns among equals, so that a study that is stopped early has rows of every group.
 func (p *Plan) Rows() ([]Row, error) {
 	var rows []Row
 	at := map[string]int{}
-	for _, g := range p.Groups {
-		for i, set := range g.cells() {
-			c, err := p.config(g.Set, set)
-			if err != nil {
-				return nil, fmt.Errorf("plan %s, group %s, row %d: %w", p.Name, g.Name, i+1, err)
-			}
-			hash := c.Hash()
-			if k, seen := at[hash]; seen {
-				rows[k].Groups = append(rows[k].Groups, g.Name)
-				continue
-			}
-			at[hash] = len(rows)
-			rows = append(rows, Row{Hash: hash, Groups: []string{g.Name}, Label: c.label(), Config: c})
+	for _, cell := range p.cells() {
+		c, err := p.config(cell.group.Set, cell.set)
+		if err != nil {
+			return nil, fmt.Errorf("plan %s, group %s, row %d: %w", p.Name, cell.group.Name, cell.number, err)
 		}
+		hash := c.Hash()
+		if k, seen := at[hash]; seen {
+			rows[k].Groups = append(rows[k].Groups, cell.group.Name)
+			continue
+		}
+		at[hash] = len(rows)
+		rows = append(rows, Row{Hash: hash, Groups: []string{cell.group.Name}, Label: c.label(), Config: c})
 	}
 	return rows, nil
+}
+
+// cell is a row to be: what it sets on top of its group.
+type cell struct {
+	group       *Group
+	number      int // in the group, from 1
+	set         map[string]any
+	stage, turn int // place of its value of Plan.Order, and how many of its group stand at that place before it
+}
+
+func (p *Plan) cells() (all []cell) {
+	places := map[string]int{}
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		turns := map[int]int{}
+		for k, set := range g.cells() {
+			c := cell{group: g, number: k + 1, set: set}
+			if v, is := set[p.Order]; is {
+				value := fmt.Sprint(v)
+				if _, seen := places[value]; !seen {
+					places[value] = len(places)
+				}
+				c.stage = places[value]
+			}
+			c.turn = turns[c.stage]
+			turns[c.stage]++
+			all = append(all, c)
+		}
+	}
+	if p.Order != "" {
+		slices.SortStableFunc(all, func(a, b cell) int { return cmp.Or(cmp.Compare(a.stage, b.stage), cmp.Compare(a.turn, b.turn)) })
+	}
+	return all
 }
 
 // cells lists what each row sets.

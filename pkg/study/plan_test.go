@@ -1,6 +1,7 @@
 package study
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -93,5 +94,30 @@ func TestShippedPlans(t *testing.T) {
 	}
 	if _, err := ReadPlan("lawz"); err == nil || !strings.Contains(err.Error(), "recall-table") {
 		t.Errorf("an unknown plan: %v", err)
+	}
+}
+
+// TestPlanOrder: the first rate of every group comes before the second of any, groups in turn.
+func TestPlanOrder(t *testing.T) {
+	rates := `{"field": "train.lr", "values": [[0.1], [0.2]]}`
+	text := strings.Replace(tiny, `"groups": [`, `"order": "train.lr", "groups": [
+  {"name": "a", "axes": [`+rates+`, {"field": "train.model.state", "values": [4, 8]}]},
+  {"name": "b", "axes": [`+rates+`, {"field": "train.model.state", "values": [16]}]},`, 1)
+	text = text[:strings.Index(text, `,
+  {"name": "grid"`)] + "]}"
+	p, err := ParsePlan([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := p.Rows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rows {
+		got = append(got, fmt.Sprint(r.Groups[0], r.Config.Train.LR[0], " N ", r.Config.Train.Model.Sizes().State))
+	}
+	if want := "a0.1 N 4, b0.1 N 16, a0.1 N 8, a0.2 N 4, b0.2 N 16, a0.2 N 8"; strings.Join(got, ", ") != want {
+		t.Errorf("rows %s, want %s", strings.Join(got, ", "), want)
 	}
 }
