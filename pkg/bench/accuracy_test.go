@@ -60,7 +60,7 @@ func TestDeviationOfASmallModel(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	w.Replicas = 0 // no weights
+	w.Members = 0 // no weights
 	if rows := Deviation(d, d, "tiny", w, 48, 0.005, true); rows[0].Error == "" {
 		t.Errorf("without weights: %+v", rows)
 	}
@@ -87,7 +87,7 @@ func TestOneCallIsOneTokenAtATime(t *testing.T) {
 			}
 		}
 	}
-	w.Replicas = 0 // no weights
+	w.Members = 0 // no weights
 	if rows := Walked(device(t, "cpu"), device(t, "cpu"), "tiny", w, 96, [2]float64{}); len(rows) != 1 || rows[0].Error == "" {
 		t.Errorf("without weights: %+v", rows)
 	}

@@ -132,7 +132,7 @@ func prompt(tokens, vocab int) *tensors.Tensor {
 
 // copied is w by itself, rounded to bfloat16 if asked for.
 func copied[T float32 | float64](w *lm.Weights, round bool) (*lm.Weights, error) {
-	values, err := w.Replica(0)
+	values, err := w.Member(0)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func Prefill(ctx context.Context, d *xla.Device, name string, w *lm.Weights, opt
 		ids[i] = int32((i*7919 + 13) % w.Model.Vocab())
 	}
 	r := lm.NewRunner(d, w)
-	options.Replicas = w.Replicas
+	options.Members = w.Members
 	r.Options, r.Piece = options, tokens
 	state := lm.ZeroState(w.Model, batch, dtypes.Float32)
 	prompt := slices.Collect(slices.Chunk(ids, tokens))

@@ -52,9 +52,9 @@ func parallelSpec(tiny bool) (TrainSpec, error) {
 // independentSpec are the models of one process.
 func independentSpec(tiny bool) TrainSpec {
 	if tiny {
-		return TrainSpec{Name: "tiny", Model: shaped(`{"width": 32, "layers": 1, "vocab": 64, "head_dim": 16, "state": 8}`), Batch: 4, Tokens: 32, Replicas: 2, Compute: "f32", Save: "all", StepsPerCall: 2, Unroll: true}
+		return TrainSpec{Name: "tiny", Model: shaped(`{"width": 32, "layers": 1, "vocab": 64, "head_dim": 16, "state": 8}`), Batch: 4, Tokens: 32, Members: 2, Compute: "f32", Save: "all", StepsPerCall: 2, Unroll: true}
 	}
-	return TrainSpec{Name: "small d256 L2 N128 V4096", Model: shaped(`{"width": 256, "layers": 2, "vocab": 4096}`), Batch: 256, Tokens: 256, Replicas: 6, Compute: "bf16", Save: "all", StepsPerCall: 4, Unroll: true}
+	return TrainSpec{Name: "small d256 L2 N128 V4096", Model: shaped(`{"width": 256, "layers": 2, "vocab": 4096}`), Batch: 256, Tokens: 256, Members: 6, Compute: "bf16", Save: "all", StepsPerCall: 4, Unroll: true}
 }
 
 // Report runs the measurements and gives the report to emit whenever it has grown; a measurement that fails is a row with its error.
@@ -365,15 +365,15 @@ const gridRows = 2
 
 // gridPlan is a plan of equal rows that differ by their seeds alone, and the tokens that it trains on.
 func gridPlan(rows, firstSeed int, tiny bool) (plan []byte, tokens float64) {
-	model, replicas, batch, steps, length, pairs, compute := `{"width": 256, "layers": 2}`, 6, 65536, 300, 256, [2]int{3072, 1024}, "bf16"
+	model, members, batch, steps, length, pairs, compute := `{"width": 256, "layers": 2}`, 6, 65536, 300, 256, [2]int{3072, 1024}, "bf16"
 	if tiny {
-		model, replicas, batch, steps, length, pairs, compute = `{"width": 16, "layers": 1, "head_dim": 8, "state": 4}`, 2, 128, 8, 16, [2]int{24, 8}, "f32"
+		model, members, batch, steps, length, pairs, compute = `{"width": 16, "layers": 1, "head_dim": 8, "state": 4}`, 2, 128, 8, 16, [2]int{24, 8}, "f32"
 	}
 	var seeds []any
 	for r := range rows {
 		var own []int
-		for k := range replicas {
-			own = append(own, firstSeed+r*replicas+k)
+		for k := range members {
+			own = append(own, firstSeed+r*members+k)
 		}
 		seeds = append(seeds, own)
 	}
@@ -392,5 +392,5 @@ func gridPlan(rows, firstSeed int, tiny bool) (plan []byte, tokens float64) {
 	if err != nil {
 		panic(err) // plain values
 	}
-	return data, float64(rows * replicas * batch * steps)
+	return data, float64(rows * members * batch * steps)
 }

@@ -92,14 +92,14 @@ func gpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 	for _, tokens := range []int{64, 256, 1024} {
 		small := shaped(`{"width": 256, "layers": 2, "vocab": 4096}`)
 		add("small", func() []Row {
-			return Train(d, TrainSpec{Name: "small d256 L2 N128 V4096", Model: small, Batch: 65536 / tokens, Tokens: tokens, Replicas: 6, Compute: "bf16", Save: "all", StepsPerCall: 4, Unroll: true}, 5)
+			return Train(d, TrainSpec{Name: "small d256 L2 N128 V4096", Model: small, Batch: 65536 / tokens, Tokens: tokens, Members: 6, Compute: "bf16", Save: "all", StepsPerCall: 4, Unroll: true}, 5)
 		})
 	}
 	if o.Explore {
 		for _, n := range []int{16, 128} {
 			tiny := shaped(fmt.Sprintf(`{"width": 128, "layers": 2, "vocab": 2048, "state": %d}`, n))
 			add("small", func() []Row {
-				return Train(d, TrainSpec{Name: fmt.Sprintf("tiny d128 L2 N%d V2048", n), Model: tiny, Batch: 64, Tokens: 256, Replicas: 6, Compute: "bf16", Save: "all", StepsPerCall: 8, Unroll: true}, 5)
+				return Train(d, TrainSpec{Name: fmt.Sprintf("tiny d128 L2 N%d V2048", n), Model: tiny, Batch: 64, Tokens: 256, Members: 6, Compute: "bf16", Save: "all", StepsPerCall: 8, Unroll: true}, 5)
 			})
 		}
 	}

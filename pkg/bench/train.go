@@ -14,7 +14,7 @@ import (
 // random is text without content: uniform tokens.
 type random struct{ vocab int }
 
-func (r random) Batcher(_ train.Config, _, rows, length int, _ train.Replica) (datasets.Batcher, error) {
+func (r random) Batcher(_ train.Config, _, rows, length int, _ train.Member) (datasets.Batcher, error) {
 	return randomRows{r.vocab, rows, length}, nil
 }
 
@@ -44,17 +44,17 @@ func (r randomRows) Vocab() int        { return r.vocab }
 
 // TrainSpec is one shape of a training step.
 type TrainSpec struct {
-	Name                    string
-	Model                   lm.Config
-	Batch, Tokens, Replicas int // sequences of each replica (on each device), tokens of a sequence
-	Devices                 int // that share the sequences of one model, 0 for one
-	Compute, Save           string
-	StepsPerCall, Pieces    int
-	Unroll                  bool // no loop over layers
+	Name                   string
+	Model                  lm.Config
+	Batch, Tokens, Members int // sequences of each member (on each device), tokens of a sequence
+	Devices                int // that share the sequences of one model, 0 for one
+	Compute, Save          string
+	StepsPerCall, Pieces   int
+	Unroll                 bool // no loop over layers
 }
 
 // Train times optimiser steps on random tokens, data and copies included, and the compilation. The rate counts the tokens
-// of all replicas.
+// of all members.
 func Train(d *xla.Device, s TrainSpec, runs int) []Row {
 	s, shape, note := s.described()
 	compile, row := Row{Work: "compile", Shape: "train " + shape, Unit: "s", Runs: 1, Note: note}, Row{Work: "train", Shape: shape, Note: note}
@@ -75,10 +75,10 @@ func Train(d *xla.Device, s TrainSpec, runs int) []Row {
 
 // described fills in the defaults, and gives the shape and the note of its rows.
 func (s TrainSpec) described() (filled TrainSpec, shape, note string) {
-	s.Replicas, s.StepsPerCall, s.Devices = max(s.Replicas, 1), max(s.StepsPerCall, 1), max(s.Devices, 1)
+	s.Members, s.StepsPerCall, s.Devices = max(s.Members, 1), max(s.StepsPerCall, 1), max(s.Devices, 1)
 	shape = fmt.Sprintf("%s B%d T%d %s", s.Name, s.Batch, s.Tokens, s.Compute)
-	if s.Replicas > 1 {
-		shape += fmt.Sprintf(" × %d models", s.Replicas)
+	if s.Members > 1 {
+		shape += fmt.Sprintf(" × %d models", s.Members)
 	}
 	if note = fmt.Sprintf("save %s", s.Save); s.Unroll {
 		note = "no loop over layers"
@@ -89,8 +89,8 @@ func (s TrainSpec) described() (filled TrainSpec, shape, note string) {
 	return s, shape, note
 }
 
-// tokens of one call, of all replicas and devices.
-func (s TrainSpec) tokens() int { return s.Batch * s.Tokens * s.Replicas * s.StepsPerCall * s.Devices }
+// tokens of one call, of all members and devices.
+func (s TrainSpec) tokens() int { return s.Batch * s.Tokens * s.Members * s.StepsPerCall * s.Devices }
 
 func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {
 	c := train.DefaultConfig()
@@ -99,7 +99,7 @@ func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {
 	c.Unroll, c.StepsPerCall, c.Steps, c.LossPieces, c.Output = s.Unroll, s.StepsPerCall, 1<<20, s.Pieces, ""
 	c.Policy = []string{"zero"}
 	c.Seeds = nil
-	seeds := make([]uint64, s.Replicas)
+	seeds := make([]uint64, s.Members)
 	for i := range seeds {
 		c.Seeds, seeds[i] = append(c.Seeds, int64(i)), uint64(i)
 	}

@@ -17,9 +17,9 @@ import (
 // Loss is loss by position over sequences of any lengths, read whole with the state carried from token to token.
 type Loss struct {
 	Bucket   int // tokens whose losses are averaged into one row; 0 means 1
-	Batch    int // sequences of each replica that run side by side; 0 means up to 8, fewer for large vocabularies
+	Batch    int // sequences of each member that run side by side; 0 means up to 8, fewer for large vocabularies
 	Controls map[string]*tensors.Tensor
-	Progress func(done, total int64) // tokens of one replica, of those that are left to do
+	Progress func(done, total int64) // tokens of one member, of those that are left to do
 }
 
 // Validate names the field that is out of range.
@@ -30,10 +30,10 @@ func (l Loss) Validate() error {
 	return nil
 }
 
-// columns of a loss table; several replicas have a column replica in front.
-func lossTable(replicas bool) *table.Table {
+// columns of a loss table; several members have a column replica in front.
+func lossTable(members bool) *table.Table {
 	t := table.New()
-	if replicas {
+	if members {
 		t.AddInt("replica", nil)
 	}
 	return t.AddText("prompt", nil).AddInt("position", nil).AddFloat("loss", nil).AddInt("tokens", nil)
@@ -41,9 +41,9 @@ func lossTable(replicas bool) *table.Table {
 
 // Table scores the sequences: prompt (its name), position (first token of the bucket), loss (nats, mean of the bucket),
 // tokens (losses in the bucket; over a sequence of T tokens they add up to T − 1). Where the weights hold several
-// replicas, each scores every sequence and the column replica tells them apart.
+// members, each scores every sequence and the column replica tells them apart.
 func (l Loss) Table(ctx context.Context, r *lm.Runner, probes []prompt.Probe) (*table.Table, error) {
-	all := lossTable(r.Weights.Replicas > 1)
+	all := lossTable(r.Weights.Members > 1)
 	err := l.run(ctx, r, probes, all.Append)
 	return all, err
 }
@@ -51,7 +51,7 @@ func (l Loss) Table(ctx context.Context, r *lm.Runner, probes []prompt.Probe) (*
 // Write is Table into a Parquet or CSV file, batch by batch; sequences that a former, interrupted run has scored are not
 // scored again. The file appears when all are done.
 func (l Loss) Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, path string) error {
-	w, former, err := table.Resume(path, lossTable(r.Weights.Replicas > 1))
+	w, former, err := table.Resume(path, lossTable(r.Weights.Members > 1))
 	if err != nil {
 		return err
 	}
@@ -113,14 +113,14 @@ func (l Loss) batchOf(r *lm.Runner) int {
 	if l.Batch > 0 {
 		return l.Batch
 	}
-	return min(8, max(1, 1<<25/(r.Piece*r.Weights.Model.Vocab()*max(r.Weights.Replicas, 1))))
+	return min(8, max(1, 1<<25/(r.Piece*r.Weights.Model.Vocab()*max(r.Weights.Members, 1))))
 }
 
 // batch scores sequences of falling length.
 func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, progress func(done, longest int), put func(*table.Table) error) error {
-	replicas, longest, width := max(r.Weights.Replicas, 1), len(probes[0].IDs), max(l.Bucket, 1)
-	rows := make([][]int32, 0, replicas*len(probes))
-	for range replicas {
+	members, longest, width := max(r.Weights.Members, 1), len(probes[0].IDs), max(l.Bucket, 1)
+	rows := make([][]int32, 0, members*len(probes))
+	for range members {
 		for _, p := range probes {
 			rows = append(rows, append(slices.Clip(p.IDs), make([]int32, longest-len(p.IDs))...))
 		}
@@ -144,19 +144,19 @@ func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pr
 	if err != nil {
 		return fmt.Errorf("loss of %d sequences from %q on: %w", len(probes), probes[0].Name, err)
 	}
-	var replica, position, tokens []int64
+	var member, position, tokens []int64
 	var name []string
 	var loss []float64
 	for row, c := range sums {
 		for b := range c.buckets {
 			mean, n := c.of(b)
-			replica, name, position = append(replica, int64(row/len(probes))), append(name, probes[row%len(probes)].Name), append(position, int64(b*width))
+			member, name, position = append(member, int64(row/len(probes))), append(name, probes[row%len(probes)].Name), append(position, int64(b*width))
 			loss, tokens = append(loss, mean), append(tokens, n)
 		}
 	}
 	out := table.New()
-	if replicas > 1 {
-		out.AddInt("replica", replica)
+	if members > 1 {
+		out.AddInt("replica", member)
 	}
 	return put(out.AddText("prompt", name).AddInt("position", position).AddFloat("loss", loss).AddInt("tokens", tokens))
 }
@@ -172,19 +172,19 @@ func MeanLoss(t *table.Table, length int) (*table.Table, error) {
 	if !t.Has("replica") {
 		return out, meanLoss(out, t, length, -1)
 	}
-	replicas, err := t.Int("replica")
+	members, err := t.Int("replica")
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range slices.Compact(slices.Sorted(slices.Values(replicas))) {
-		if err := meanLoss(out, t.Filter(func(row int) bool { return replicas[row] == k }), length, k); err != nil {
+	for _, k := range slices.Compact(slices.Sorted(slices.Values(members))) {
+		if err := meanLoss(out, t.Filter(func(row int) bool { return members[row] == k }), length, k); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func meanLoss(out, t *table.Table, length int, replica int64) error {
+func meanLoss(out, t *table.Table, length int, member int64) error {
 	names, err := t.Text("prompt")
 	if err != nil {
 		return err
@@ -236,14 +236,14 @@ func meanLoss(out, t *table.Table, length int, replica int64) error {
 		}
 	}
 	low, high := c.intervals()
-	mean, replicas, count, every, at := make([]float64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets)
+	mean, members, count, every, at := make([]float64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets)
 	for b := range mean {
 		mean[b], every[b] = c.of(b)
-		replicas[b], count[b], at[b] = replica, int64(c.filled(b)), int64(edges[b])
+		members[b], count[b], at[b] = member, int64(c.filled(b)), int64(edges[b])
 	}
 	some := table.New()
-	if replica >= 0 {
-		some.AddInt("replica", replicas)
+	if member >= 0 {
+		some.AddInt("replica", members)
 	}
 	return out.Append(some.AddInt("position", at).AddFloat("loss", mean).AddFloat("loss_low", low).AddFloat("loss_high", high).
 		AddInt("prompts", count).AddInt("tokens", every))

@@ -30,7 +30,7 @@ func probes(t testing.TB, lengths ...int) (all []prompt.Probe) {
 }
 
 // TestLossAgainstLogits: no loss is dropped or counted twice where pieces, buckets and batches meet, in rows of unequal
-// length and for two replicas.
+// length and for two members.
 func TestLossAgainstLogits(t *testing.T) {
 	some := probes(t, 50, 2, 33, 16, 17)
 	for _, backend := range []string{"go", "cpu"} {
@@ -52,11 +52,11 @@ func TestLossAgainstLogits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			replica, name, position := ints(t, got, "replica"), texts(t, got, "prompt"), ints(t, got, "position")
+			member, name, position := ints(t, got, "replica"), texts(t, got, "prompt"), ints(t, got, "position")
 			loss, tokens := floats(t, got, "loss"), ints(t, got, "tokens")
 			next := [2]map[string]int{{}, {}}
 			for row, n := range name {
-				k := replica[row]
+				k := member[row]
 				if int(position[row]) != next[k][n] {
 					t.Fatalf("%s: row at %d, want %d", n, position[row], next[k][n])
 				}
@@ -66,7 +66,7 @@ func TestLossAgainstLogits(t *testing.T) {
 				}
 				next[k][n] += int(tokens[row])
 				if math.Abs(mean-loss[row]) > 2e-5 {
-					t.Errorf("%s, %s, replica %d, position %d: loss %g, want %g", backend, n, k, position[row], loss[row], mean)
+					t.Errorf("%s, %s, member %d, position %d: loss %g, want %g", backend, n, k, position[row], loss[row], mean)
 				}
 			}
 			for _, p := range some {

@@ -44,7 +44,7 @@ func (n Noise) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	members := max(r.Weights.Replicas, 1)
+	members := max(r.Weights.Members, 1)
 	var head, tail, labels [][]int32
 	for range members {
 		for _, q := range asked {

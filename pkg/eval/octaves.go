@@ -62,7 +62,7 @@ func Octaves(t *table.Table, first, per int) (*table.Table, error) {
 	return mean.AddInt("read", read), nil
 }
 
-// merge joins the rows of a loss table whose positions lie in the same bucket, by prompt and replica.
+// merge joins the rows of a loss table whose positions lie in the same bucket, by prompt and member.
 func merge(t *table.Table, edges []int) (*table.Table, error) {
 	names, err := t.Text("prompt")
 	if err != nil {
@@ -80,23 +80,23 @@ func merge(t *table.Table, edges []int) (*table.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	replica := make([]int64, len(names))
+	member := make([]int64, len(names))
 	if t.Has("replica") {
-		if replica, err = t.Int("replica"); err != nil {
+		if member, err = t.Int("replica"); err != nil {
 			return nil, err
 		}
 	}
 	type key struct {
-		replica int64
-		prompt  string
-		bucket  int
+		member int64
+		prompt string
+		bucket int
 	}
 	at := map[key]int{}
 	var keys []key
 	var sums []float64
 	var counts []int64
 	for i := range names {
-		k := key{replica[i], names[i], bucketOf(edges, int(position[i]))}
+		k := key{member[i], names[i], bucketOf(edges, int(position[i]))}
 		row, known := at[k]
 		if !known {
 			row = len(keys)
@@ -110,7 +110,7 @@ func merge(t *table.Table, edges []int) (*table.Table, error) {
 	}
 	r, p, x, y := make([]int64, len(keys)), make([]string, len(keys)), make([]int64, len(keys)), make([]float64, len(keys))
 	for i, k := range keys {
-		r[i], p[i], x[i], y[i] = k.replica, k.prompt, int64(edges[k.bucket]), sums[i]/float64(counts[i])
+		r[i], p[i], x[i], y[i] = k.member, k.prompt, int64(edges[k.bucket]), sums[i]/float64(counts[i])
 	}
 	out := table.New()
 	if t.Has("replica") {

@@ -118,8 +118,8 @@ func (p Passkey) run(ctx context.Context, r *lm.Runner, enc datasets.Encoder, do
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	if r.Weights.Replicas > 1 {
-		return fmt.Errorf("passkey: the weights hold %d models; choose one with Weights.Select", r.Weights.Replicas)
+	if r.Weights.Members > 1 {
+		return fmt.Errorf("passkey: the weights hold %d models; choose one with Weights.Select", r.Weights.Members)
 	}
 	if vocab := r.Weights.Model.Vocab(); enc.Vocab() > vocab {
 		return fmt.Errorf("passkey: tokenizer %s has %d ids, the model only %d", enc.Name(), enc.Vocab(), vocab)

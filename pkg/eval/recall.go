@@ -16,11 +16,11 @@ import (
 const HeldOut = prompt.HeldOut
 
 // Recall is a test on held-out sequences of a recall stream: what is known of the values of repeated pairs, by position
-// and by age. Replicas of a model read the same sequences.
+// and by age. Members of a model read the same sequences.
 type Recall struct {
 	Stream      datasets.RecallStream
-	Sequences   int   // of each replica
-	Batch       int   // sequences of each replica that run side by side; 0 means all
+	Sequences   int   // of each member
+	Batch       int   // sequences of each member that run side by side; 0 means all
 	Length      int   // tokens of a sequence
 	TrainLength int   // tokens; chooses the edges when there are none
 	Edges       []int // first positions of the buckets, ascending from 0; nil means Doublings(TrainLength, Length)
@@ -30,10 +30,10 @@ type Recall struct {
 	Progress    func(done, total int) // tokens of one row
 }
 
-// Recalled is the outcome, one row per replica and bucket. Losses are in nats, accuracy is the share of values that were
+// Recalled is the outcome, one row per member and bucket. Losses are in nats, accuracy is the share of values that were
 // the most likely token, _low and _high are 95 % bootstrap intervals over sequences, repeats is the number of values.
 type Recalled struct {
-	ByPosition *table.Table // replica, position, end, loss, loss_low, loss_high, accuracy, accuracy_low, accuracy_high, repeats, loss_all (of all tokens)
+	ByPosition *table.Table // replica (number of the member), position, end, loss, loss_low, loss_high, accuracy, accuracy_low, accuracy_high, repeats, loss_all (of all tokens)
 	ByAge      *table.Table // replica, position, end, age, age_end, loss, accuracy, repeats; without empty rows; age_end 0: no end
 }
 
@@ -91,17 +91,17 @@ func (q Recall) Run(ctx context.Context, r *lm.Runner) (*Recalled, error) {
 	if err := q.Validate(r.Weights.Model.Vocab()); err != nil {
 		return nil, err
 	}
-	replicas := max(r.Weights.Replicas, 1)
-	sums := make([]recallSums, replicas)
+	members := max(r.Weights.Members, 1)
+	sums := make([]recallSums, members)
 	for i := range sums {
 		sums[i] = newRecallSums(q.Sequences, len(q.Edges), len(q.Ages))
 	}
 	total := (q.Sequences + q.Batch - 1) / q.Batch * q.Length
 	for from := 0; from < q.Sequences; from += q.Batch {
-		rows, repeat, age := make([][]int32, q.Batch*replicas), make([][]bool, q.Batch), make([][]int32, q.Batch)
+		rows, repeat, age := make([][]int32, q.Batch*members), make([][]bool, q.Batch), make([][]int32, q.Batch)
 		for s := range q.Batch { // a last batch that is not full reads sequences that are not counted
 			rows[s], repeat[s], age[s] = q.Stream.Sequence(q.First+int64(from+s), q.Length)
-			for k := 1; k < replicas; k++ {
+			for k := 1; k < members; k++ {
 				rows[k*q.Batch+s] = rows[s]
 			}
 		}
@@ -126,7 +126,7 @@ func (q Recall) Run(ctx context.Context, r *lm.Runner) (*Recalled, error) {
 	return q.tables(sums), nil
 }
 
-// recallSums of one replica: buckets of positions, and positions × ages.
+// recallSums of one member: buckets of positions, and positions × ages.
 type recallSums struct{ loss, hit, all, ageLoss, ageHit *cells }
 
 func newRecallSums(sequences, positions, ages int) recallSums {
@@ -157,9 +157,9 @@ func (c recallSums) add(q Recall, sequence int, p lm.Piece, row int, repeat []bo
 }
 
 func (q Recall) tables(sums []recallSums) *Recalled {
-	var replica, position, end, repeats []int64
+	var member, position, end, repeats []int64
 	var loss, lossLow, lossHigh, hit, hitLow, hitHigh, all []float64
-	var aReplica, aPosition, aEnd, aAge, aAgeEnd, aRepeats []int64
+	var aMember, aPosition, aEnd, aAge, aAgeEnd, aRepeats []int64
 	var aLoss, aHit []float64
 	until := func(edges []int, i, last int) int64 {
 		if i+1 < len(edges) {
@@ -174,7 +174,7 @@ func (q Recall) tables(sums []recallSums) *Recalled {
 			mean, n := c.loss.of(b)
 			share, _ := c.hit.of(b)
 			every, _ := c.all.of(b)
-			replica, position, end, repeats = append(replica, int64(k)), append(position, int64(edge)), append(end, until(q.Edges, b, q.Length)), append(repeats, n)
+			member, position, end, repeats = append(member, int64(k)), append(position, int64(edge)), append(end, until(q.Edges, b, q.Length)), append(repeats, n)
 			loss, lossLow, lossHigh = append(loss, mean), append(lossLow, low[b]), append(lossHigh, high[b])
 			hit, hitLow, hitHigh, all = append(hit, share), append(hitLow, low2[b]), append(hitHigh, high2[b]), append(all, every)
 			for a, age := range q.Ages {
@@ -183,18 +183,18 @@ func (q Recall) tables(sums []recallSums) *Recalled {
 					continue
 				}
 				share, _ := c.ageHit.of(b*len(q.Ages) + a)
-				aReplica, aPosition, aEnd, aRepeats = append(aReplica, int64(k)), append(aPosition, int64(edge)), append(aEnd, until(q.Edges, b, q.Length)), append(aRepeats, n)
+				aMember, aPosition, aEnd, aRepeats = append(aMember, int64(k)), append(aPosition, int64(edge)), append(aEnd, until(q.Edges, b, q.Length)), append(aRepeats, n)
 				aAge, aAgeEnd = append(aAge, int64(age)), append(aAgeEnd, until(q.Ages, a, 0))
 				aLoss, aHit = append(aLoss, mean), append(aHit, share)
 			}
 		}
 	}
 	return &Recalled{
-		table.New().AddInt("replica", replica).AddInt("position", position).AddInt("end", end).
+		table.New().AddInt("replica", member).AddInt("position", position).AddInt("end", end).
 			AddFloat("loss", loss).AddFloat("loss_low", lossLow).AddFloat("loss_high", lossHigh).
 			AddFloat("accuracy", hit).AddFloat("accuracy_low", hitLow).AddFloat("accuracy_high", hitHigh).
 			AddInt("repeats", repeats).AddFloat("loss_all", all),
-		table.New().AddInt("replica", aReplica).AddInt("position", aPosition).AddInt("end", aEnd).AddInt("age", aAge).AddInt("age_end", aAgeEnd).
+		table.New().AddInt("replica", aMember).AddInt("position", aPosition).AddInt("end", aEnd).AddInt("age", aAge).AddInt("age_end", aAgeEnd).
 			AddFloat("loss", aLoss).AddFloat("accuracy", aHit).AddInt("repeats", aRepeats),
 	}
 }

@@ -40,7 +40,7 @@ func runner(t testing.TB, backend string, c mamba2.Config, seeds ...uint64) *lm.
 	return r
 }
 
-// predictions of replica k for each row, made on the host from its logits in one piece: loss and whether the next token
+// predictions of member k for each row, made on the host from its logits in one piece: loss and whether the next token
 // is the likeliest.
 func predictions(t testing.TB, r *lm.Runner, k int, rows ...[]int32) (loss [][]float64, hit [][]bool) {
 	t.Helper()
@@ -78,8 +78,8 @@ func predictions(t testing.TB, r *lm.Runner, k int, rows ...[]int32) (loss [][]f
 	return loss, hit
 }
 
-// TestRecallAgainstLogits compares tables of two replicas, several pieces and an unfilled last batch with sums made on
-// the host from the logits of one sequence and one replica at a time.
+// TestRecallAgainstLogits compares tables of two members, several pieces and an unfilled last batch with sums made on
+// the host from the logits of one sequence and one member at a time.
 func TestRecallAgainstLogits(t *testing.T) {
 	for _, backend := range []string{"go", "cpu"} {
 		q := eval.Recall{Stream: datasets.RecallStream{Keys: 5, Values: 3, Gap: 8, Seed: 1}, Sequences: 5, Batch: 2, Length: 41, TrainLength: 8}
@@ -91,12 +91,12 @@ func TestRecallAgainstLogits(t *testing.T) {
 		type sum struct{ loss, hits, n float64 }
 		byPosition, byAge := map[[2]int]sum{}, map[[3]int]sum{}
 		edges := []int{0, 4, 8, 16, 32}
-		for replica := range 2 {
+		for member := range 2 {
 			var rows [5][]int32
 			for s := range rows {
 				rows[s], _, _ = q.Stream.Sequence(eval.HeldOut+int64(s), q.Length)
 			}
-			losses, hits := predictions(t, r, replica, rows[:]...)
+			losses, hits := predictions(t, r, member, rows[:]...)
 			for s := range rows {
 				_, repeat, age := q.Stream.Sequence(eval.HeldOut+int64(s), q.Length)
 				loss, hit := losses[s], hits[s]
@@ -120,9 +120,9 @@ func TestRecallAgainstLogits(t *testing.T) {
 							first = e
 						}
 					}
-					a, b := byPosition[[2]int{replica, edges[bucket]}], byAge[[3]int{replica, edges[bucket], first}]
-					byPosition[[2]int{replica, edges[bucket]}] = sum{a.loss + loss[at-1], a.hits + h, a.n + 1}
-					byAge[[3]int{replica, edges[bucket], first}] = sum{b.loss + loss[at-1], b.hits + h, b.n + 1}
+					a, b := byPosition[[2]int{member, edges[bucket]}], byAge[[3]int{member, edges[bucket], first}]
+					byPosition[[2]int{member, edges[bucket]}] = sum{a.loss + loss[at-1], a.hits + h, a.n + 1}
+					byAge[[3]int{member, edges[bucket], first}] = sum{b.loss + loss[at-1], b.hits + h, b.n + 1}
 				}
 			}
 		}

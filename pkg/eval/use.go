@@ -36,7 +36,7 @@ func (u Use) Run(ctx context.Context, r *lm.Runner, tokens []int32) (*table.Tabl
 			return nil, fmt.Errorf("use: positions are %v, want ascending ones from 1 to %d", u.Positions, len(tokens)-1)
 		}
 	}
-	members := max(r.Weights.Replicas, 1)
+	members := max(r.Weights.Members, 1)
 	rows := make([][]int32, members)
 	for k := range rows {
 		rows[k] = tokens

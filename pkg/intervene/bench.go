@@ -74,10 +74,10 @@ type graphs struct {
 	calibrations lm.Programs
 }
 
-// NewBench takes a runner of a model of one replica.
+// NewBench takes a runner of a model of one member.
 func NewBench(r *lm.Runner) (*Bench, error) {
-	if r.Weights.Replicas > 1 {
-		return nil, fmt.Errorf("%d replicas: intervene in one model at a time (lm.Weights.Select)", r.Weights.Replicas)
+	if r.Weights.Members > 1 {
+		return nil, fmt.Errorf("%d members: intervene in one model at a time (lm.Weights.Select)", r.Weights.Members)
 	}
 	return &Bench{r, r.Weights.Model, r.Weights, &graphs{runners: map[lm.Variant]*lm.Runner{{}: r}}}, nil
 }

@@ -26,8 +26,8 @@ type Statistics struct {
 // InWindow measures them over rows. What the model does not show stays empty.
 func InWindow(ctx context.Context, r *lm.Runner, rows [][]int32) (*Statistics, error) {
 	m := r.Weights.Model
-	if r.Weights.Replicas > 1 {
-		return nil, fmt.Errorf("in-window statistics: %d replicas; measure one model at a time (lm.Weights.Select)", r.Weights.Replicas)
+	if r.Weights.Members > 1 {
+		return nil, fmt.Errorf("in-window statistics: %d members; measure one model at a time (lm.Weights.Select)", r.Weights.Members)
 	}
 	s, top := &Statistics{}, [][]float64(nil)
 	sums := map[string]sum{lm.Delta: {&s.Delta, nil}, lm.LogAlpha: {&s.LogAlpha, nil}, lm.Values: {&s.X, &s.XNorm}, lm.Keys: {&s.B, &s.BNorm}}

@@ -11,7 +11,7 @@ type Load struct {
 	Batch, Tokens int
 	Train         bool   // backward, gradients and AdamW's two moments
 	Half          bool   // products in bfloat16
-	Replicas      int    // 0 for 1
+	Members       int    // 0 for 1
 	Logits        bool   // logits of all tokens leave the graph
 	Save          string // what layers keep for the backward: "none", else the outputs of their matrices
 	Unroll        bool   // no loop over layers: all are worked on at once
@@ -35,7 +35,7 @@ const logitsAtOnce = 2 << 30
 // of a layer's matrices twice and, per chunk of tokens, its decay matrix and its state; in training what each layer keeps
 // for the backward. It leaves out what compilers add, commonly a fifth.
 func Estimate(m Model, l Load) Footprint {
-	replicas, word := int64(max(l.Replicas, 1)), int64(4)
+	members, word := int64(max(l.Members, 1)), int64(4)
 	if l.Half {
 		word = 2
 	}
@@ -44,13 +44,13 @@ func Estimate(m Model, l Load) Footprint {
 	for _, s := range m.Parameters(1) {
 		parameters += int64(s.Size())
 		switch s.Role {
-		case Matrix, Filter: // [layers, replicas, out, …]
+		case Matrix, Filter: // [layers, members, out, …]
 			outputs += int64(s.Dims[2])
-		case Embedding: // [replicas, vocab, width]
+		case Embedding: // [members, vocab, width]
 			width = int64(s.Dims[2])
 		}
 	}
-	f.Parameters = 4 * replicas * parameters
+	f.Parameters = 4 * members * parameters
 	if l.Train {
 		f.Parameters *= 4
 	}

@@ -13,7 +13,7 @@
 //   - a Config: a struct with JSON names that implements [Config]. A field that is added later carries the tag
 //     hash:"unless-default" (see package identity);
 //   - a model that implements [Model]. Package stack does all of Forward but the block: it loops over the layers, hands each its
-//     parameters and its part of the state by name, applies controls, collects probes, and has linear maps for several replicas,
+//     parameters and its part of the state by name, applies controls, collects probes, and has linear maps for several members,
 //     norms, token shift and short convolution;
 //   - specs that say what each tensor is: [Spec.Role], [Spec.Axes], and [Spec.Decay] for parameters that AdamW decays. Axes of a
 //     recurrent state are Layer, Batch, HeadAxis (or none), then Value and Key in the order of the architecture's memory;
@@ -24,7 +24,7 @@
 //
 // Checkpoints need nothing: a model is saved under the names of its parameters. A published layout is added in package models.
 // Tests compare the model with a loop in float64, gradients included, split sequences anywhere, pack documents, and train two
-// replicas side by side; package arch/archtest does that for any model.
+// members side by side; package arch/archtest does that for any model.
 package lm
 
 import (
@@ -37,7 +37,7 @@ import (
 // Call is one application of a model inside a graph.
 type Call struct {
 	Params    map[string]*graph.Node // by Spec name; see Model.Parameters
-	Tokens    *graph.Node            // int32 [batch, tokens]; with replicas, batch = replicas × sequences of each
+	Tokens    *graph.Node            // int32 [batch, tokens]; with members, batch = members × sequences of each
 	State     map[string]*graph.Node // by the names of Model.State, nil for zeros
 	ZeroState bool                   // in training: every row starts from zeros (State is nil) and Output.State is not asked for; it may be nil
 	Controls  map[string]*graph.Node // named changes, first axis the layer; absent means neutral
@@ -54,7 +54,7 @@ type Call struct {
 type Options struct {
 	Compute            dtypes.DType // of the products: InvalidDType (that of the parameters) or BFloat16
 	Chunk              int          // tokens per chunk of the recurrence, 0 for the model's choice
-	Replicas           int          // models side by side in one graph, 0 for 1
+	Members            int          // models side by side in one graph, 0 for 1
 	Unroll             bool         // one copy of the layer body per layer: the oracle of the layer loop
 	Infer              bool         // no gradient will be asked for
 	Save               string       // activations that the layer loop keeps for the backward pass: "none", "proj", "all"; the others are computed again
@@ -77,13 +77,13 @@ type Model interface {
 	Configuration() Config
 	Vocab() int                                    // rows of the embedding
 	Layers() int                                   // that have a state
-	Parameters(replicas int) []Spec                // layered: [layers, replicas, …], others [replicas, …]
+	Parameters(members int) []Spec                 // layered: [layers, members, …], others [members, …]
 	State(batch int) []Spec                        // all that is carried, [layers, batch, …]
 	Controls() []Control                           // in the order in which they act
 	Probes() []Probe                               //
 	Forward(c Call) Output                         // graph-building: panics on wrong shapes
 	Logits(c Call, hidden *graph.Node) *graph.Node // [batch, tokens, vocab]; the call may hold parameters without layers alone
-	Initial(seed uint64) map[string][]float32      // one replica, by name, without the replica axis
+	Initial(seed uint64) map[string][]float32      // one member, by name, without the member axis
 }
 
 // Summarised is a model whose recurrent state is a means to something else, such as numerator and denominator of an average. Sums,

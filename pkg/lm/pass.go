@@ -24,7 +24,7 @@ type Pass struct {
 
 // NewPass prepares differentiable passes.
 func NewPass(d *xla.Device, w *Weights) *Pass {
-	return &Pass{Device: d, Weights: w, Options: Options{Replicas: w.Replicas}, compiled: &Programs{}}
+	return &Pass{Device: d, Weights: w, Options: Options{Members: w.Members}, compiled: &Programs{}}
 }
 
 // With applies the same model with other weights, through the same compiled graphs.
@@ -112,8 +112,8 @@ func (p *Pass) check(in PassInput) (tokens int, err error) {
 	if err := CheckNames(p.Weights.Model, in.Probes, nil); err != nil {
 		return 0, err
 	}
-	if p.Weights.Replicas != 1 {
-		return 0, fmt.Errorf("a pass takes one model, not %d replicas: select one", p.Weights.Replicas)
+	if p.Weights.Members != 1 {
+		return 0, fmt.Errorf("a pass takes one model, not %d members: select one", p.Weights.Members)
 	}
 	for _, list := range []struct {
 		name      string

@@ -28,7 +28,7 @@ type Runner struct {
 
 // NewRunner prepares inference; pieces of 512 tokens unless set otherwise.
 func NewRunner(d *xla.Device, w *Weights) *Runner {
-	return &Runner{Device: d, Weights: w, Options: Options{Infer: true, Replicas: w.Replicas}, Piece: 512, compiled: &Programs{}}
+	return &Runner{Device: d, Weights: w, Options: Options{Infer: true, Members: w.Members}, Piece: 512, compiled: &Programs{}}
 }
 
 // With runs the same model with other weights, through the same compiled graphs.
@@ -115,8 +115,8 @@ func (r *Runner) check(rows [][]int32, state State, req Request) (total int, err
 		return 0, err
 	case r.Piece < 1:
 		return 0, fmt.Errorf("piece: %d tokens, must be at least 1", r.Piece)
-	case len(rows)%r.Weights.Replicas != 0:
-		return 0, fmt.Errorf("tokens: %d sequences, must be a multiple of the %d replicas", len(rows), r.Weights.Replicas)
+	case len(rows)%r.Weights.Members != 0:
+		return 0, fmt.Errorf("tokens: %d sequences, must be a multiple of the %d members", len(rows), r.Weights.Members)
 	}
 	if req.Labels != nil {
 		if n, err := CheckTokens(m, req.Labels, nil); err != nil || n != total || len(req.Labels) != len(rows) {
@@ -126,7 +126,7 @@ func (r *Runner) check(rows [][]int32, state State, req Request) (total int, err
 	if err := CheckNames(m, req.Probes, req.controls()); err != nil {
 		return 0, err
 	}
-	load := Load{Batch: len(rows), Tokens: ladder(min(max(total, 1), r.Piece), r.Piece), Replicas: r.Weights.Replicas,
+	load := Load{Batch: len(rows), Tokens: ladder(min(max(total, 1), r.Piece), r.Piece), Members: r.Weights.Members,
 		Half: r.Options.Compute == dtypes.BFloat16, Logits: req.Logits || req.Loss || req.Correct}
 	return total, Fit(m, load, r.Device.Memory())
 }

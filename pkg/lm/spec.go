@@ -20,10 +20,10 @@ const (
 
 // Roles of parameters; the default, "", is a vector: a norm's weight, a bias, a decay.
 const (
-	Matrix    Role = "matrix"    // of a product per token, [layers, replicas, out, in]
-	Filter    Role = "filter"    // of a short convolution, [layers, replicas, channels, taps]
-	Embedding Role = "embedding" // a row is looked up per token, [replicas, vocab, width]; also the head where that is tied
-	Head      Role = "head"      // of the logits, [replicas, vocab, width]
+	Matrix    Role = "matrix"    // of a product per token, [layers, members, out, in]
+	Filter    Role = "filter"    // of a short convolution, [layers, members, channels, taps]
+	Embedding Role = "embedding" // a row is looked up per token, [members, vocab, width]; also the head where that is tied
+	Head      Role = "head"      // of the logits, [members, vocab, width]
 )
 
 // Axis names an axis of a tensor.
@@ -33,7 +33,7 @@ type Axis string
 // key; without a head axis there is one head per layer, and a channel axis counts as its value axis.
 const (
 	Layer    Axis = "layer"
-	Replica  Axis = "replica"
+	Member   Axis = "member"
 	Batch    Axis = "batch"
 	Token    Axis = "token"
 	Position Axis = "position" // of a cache

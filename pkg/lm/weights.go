@@ -7,18 +7,18 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Weights are the parameters of one or more models of one shape, in the order of Model.Parameters(Replicas).
+// Weights are the parameters of one or more models of one shape, in the order of Model.Parameters(Members).
 type Weights struct {
-	Model    Model
-	Replicas int
-	Specs    []Spec
-	Values   []*tensors.Tensor // float32 or float64
+	Model   Model
+	Members int
+	Specs   []Spec
+	Values  []*tensors.Tensor // float32 or float64
 }
 
-// NewWeights fills the parameters of every replica from value, which returns a replica's tensor without the replica
+// NewWeights fills the parameters of every member from value, which returns a member's tensor without the member
 // axis, flat and row-major.
-func NewWeights[T float32 | float64](m Model, replicas int, value func(replica int, s Spec) ([]T, error)) (*Weights, error) {
-	w := &Weights{Model: m, Replicas: replicas, Specs: m.Parameters(replicas)}
+func NewWeights[T float32 | float64](m Model, members int, value func(member int, s Spec) ([]T, error)) (*Weights, error) {
+	w := &Weights{Model: m, Members: members, Specs: m.Parameters(members)}
 	for i, one := range m.Parameters(1) {
 		s := w.Specs[i]
 		all := make([]T, s.Size())
@@ -26,7 +26,7 @@ func NewWeights[T float32 | float64](m Model, replicas int, value func(replica i
 		if s.Layered {
 			layers, rest = s.Dims[0], one.Size()/s.Dims[0]
 		}
-		for r := range replicas {
+		for r := range members {
 			v, err := value(r, one)
 			if err != nil {
 				return nil, err
@@ -35,7 +35,7 @@ func NewWeights[T float32 | float64](m Model, replicas int, value func(replica i
 				return nil, fmt.Errorf("parameter %s has %d entries, must have %d %v", one.Name, len(v), one.Size(), one.Dims)
 			}
 			for l := range layers {
-				copy(all[(l*replicas+r)*rest:][:rest], v[l*rest:])
+				copy(all[(l*members+r)*rest:][:rest], v[l*rest:])
 			}
 		}
 		w.Values = append(w.Values, tensors.FromFlatDataAndDimensions(all, s.Dims...))
@@ -52,10 +52,10 @@ func InitialWeights(m Model, seeds ...uint64) (*Weights, error) {
 	return NewWeights(m, len(seeds), func(r int, s Spec) ([]float32, error) { return values[r][s.Name], nil })
 }
 
-// Replica copies one model's tensors to the host, by name, without the replica axis.
-func (w *Weights) Replica(r int) (map[string][]float32, error) {
-	if r < 0 || r >= w.Replicas {
-		return nil, fmt.Errorf("replica %d: there are %d", r, w.Replicas)
+// Member copies one model's tensors to the host, by name, without the member axis.
+func (w *Weights) Member(r int) (map[string][]float32, error) {
+	if r < 0 || r >= w.Members {
+		return nil, fmt.Errorf("member %d: there are %d", r, w.Members)
 	}
 	out := map[string][]float32{}
 	for i, s := range w.Specs {
@@ -67,32 +67,32 @@ func (w *Weights) Replica(r int) (map[string][]float32, error) {
 		if s.Layered {
 			layers = s.Dims[0]
 		}
-		rest := len(flat) / layers / w.Replicas
+		rest := len(flat) / layers / w.Members
 		v := make([]float32, 0, layers*rest)
 		for l := range layers {
-			v = append(v, flat[(l*w.Replicas+r)*rest:][:rest]...)
+			v = append(v, flat[(l*w.Members+r)*rest:][:rest]...)
 		}
 		out[s.Name] = v
 	}
 	return out, nil
 }
 
-// Select returns the weights of one replica alone.
+// Select returns the weights of one member alone.
 func (w *Weights) Select(r int) (*Weights, error) {
-	values, err := w.Replica(r)
+	values, err := w.Member(r)
 	if err != nil {
 		return nil, err
 	}
 	return NewWeights(w.Model, 1, func(_ int, s Spec) ([]float32, error) { return values[s.Name], nil })
 }
 
-// Count is the number of scalars of one replica.
+// Count is the number of scalars of one member.
 func (w *Weights) Count() int {
 	n := 0
 	for _, s := range w.Specs {
 		n += s.Size()
 	}
-	return n / w.Replicas
+	return n / w.Members
 }
 
 // Floats copies a tensor to the host as float32.

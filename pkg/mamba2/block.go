@@ -106,7 +106,7 @@ func (f plain) split(in entered) entered {
 func (f plain) operands(layerOf, *recurrence.Operands) {}
 
 func (f plain) leave(l layerOf, in entered, x, y *Node) (_, normed *Node) {
-	y = recurrence.Skip(y, x, f.perRow(Reshape(l.params[skip], f.replicas, f.Heads(), 1), 1))
+	y = recurrence.Skip(y, x, f.perRow(Reshape(l.params[skip], f.members, f.Heads(), 1), 1))
 	y = f.change(l, "y_scale", y, func(y, by *Node) *Node { return Mul(y, InsertAxes(by, -1)) })
 	y = Reshape(y, f.batch, f.tokens, f.Inner())
 	return y, f.gatedNorm(Mul(y, f.silu(ConvertDType(in.z, f.gate))), f.perRow(l.params[gateNorm], 1))

@@ -62,8 +62,8 @@ func TestLoopEqualsUnrolled(t *testing.T) {
 	}
 }
 
-// TestReplicasEqualSeparateModels: side by side in one graph, forward and gradients.
-func TestReplicasEqualSeparateModels(t *testing.T) {
+// TestMembersEqualSeparateModels: side by side in one graph, forward and gradients.
+func TestMembersEqualSeparateModels(t *testing.T) {
 	m, first, state, window := drawn(t, 21, func(c *mamba2.Config) { c.Groups, c.UseBias, c.Tied = 2, true, false })
 	_, second, state2, window2 := drawn(t, 22, func(c *mamba2.Config) { c.Groups, c.UseBias, c.Tied = 2, true, false })
 	rows := [][]int32{tokens(13, m.Vocab()), tokens(13, m.Vocab())}
@@ -76,7 +76,7 @@ func TestReplicasEqualSeparateModels(t *testing.T) {
 		return all
 	}
 	both := weightsOf(t, m, dtypes.Float64, first, second)
-	got := trained(t, 0, m, both, dtypes.Float64, lm.Options{Replicas: 2}, rows, join(state, state2), join(window, window2))
+	got := trained(t, 0, m, both, dtypes.Float64, lm.Options{Members: 2}, rows, join(state, state2), join(window, window2))
 	alone := [][][]float64{
 		trained(t, 0, m, weightsOf(t, m, dtypes.Float64, first), dtypes.Float64, lm.Options{}, rows[:1], state, window),
 		trained(t, 0, m, weightsOf(t, m, dtypes.Float64, second), dtypes.Float64, lm.Options{}, rows[1:], state2, window2),

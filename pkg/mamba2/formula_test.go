@@ -19,7 +19,7 @@ import (
 func wide(t testing.TB) (mamba2.Model, *lm.Weights, map[string][]float64) {
 	t.Helper()
 	m, w32 := small(t)
-	narrow, err := w32.Replica(0)
+	narrow, err := w32.Member(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func (b *block) convSegment() int {
 func (b *block) convKernel(l layerOf, proj *Node, offset int, window *Node) *Node {
 	segment := b.convSegment()
 	k := b.kernel("conv_forward", b.convGrid(segment), map[string]int{"T": b.tokens, "C": b.Channels(), "R": proj.Shape().Dim(-1), "OFF": offset,
-		"ROWS": b.batch / b.replicas, "SEG": segment})
+		"ROWS": b.batch / b.members, "SEG": segment})
 	return xla.TritonCall(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, b.batch, b.tokens, b.Channels())},
 		proj, window, l.params[conv], l.params[convBias])[0]
 }
@@ -162,10 +162,10 @@ func (b *block) convTrained(l layerOf, raw, window *Node) (y, after *Node) {
 		segment := b.convSegment()
 		grid := b.convGrid(segment)
 		kernel := b.kernel("conv_backward", grid, map[string]int{"T": b.tokens, "C": channels, "R": channels, "OFF": 0, "INNER": inner,
-			"ROWS": b.batch / b.replicas, "SEG": segment})
+			"ROWS": b.batch / b.members, "SEG": segment})
 		outs := xla.TritonCall(kernel, []shapes.Shape{raw.Shape(), window.Shape(), shapes.Make(dtypes.Float32, b.batch, grid[0], k+1, channels)},
 			StopGradient(raw), StopGradient(window), StopGradient(weight), StopGradient(bias), dx, rest, dAfter)
-		sums := ReduceSum(Reshape(outs[2], b.replicas, -1, k+1, channels), 1) // [replicas, taps and bias, channels]
+		sums := ReduceSum(Reshape(outs[2], b.members, -1, k+1, channels), 1) // [members, taps and bias, channels]
 		dWeight := TransposeAllAxes(SliceAxis(sums, 1, AxisRange(0, k)), 0, 2, 1)
 		return []*Node{outs[0], outs[1], dWeight, Squeeze(SliceAxis(sums, 1, AxisElem(k)), 1)}
 	}, raw, window, weight, bias)
@@ -186,14 +186,14 @@ func (b *block) parts(v *Node, n int) (first, rest *Node) {
 // gateKernel is RMSNorm(y ⊙ SiLU(z)) with y [batch, tokens, inner] and z the first columns of proj.
 func (b *block) gateKernel(y, proj, weight *Node) *Node {
 	tokens := b.batch * b.tokens
-	k := b.kernel("gate_forward", [3]int{tokens}, map[string]int{"INNER": b.Inner(), "R": proj.Shape().Dim(-1), "ROWS": tokens / b.replicas})
+	k := b.kernel("gate_forward", [3]int{tokens}, map[string]int{"INNER": b.Inner(), "R": proj.Shape().Dim(-1), "ROWS": tokens / b.members})
 	return xla.TritonCall(k, []shapes.Shape{y.Shape()}, y, proj, weight)[0]
 }
 
 // perProgram is how many tokens of one model a program of a norm's gradient takes.
 func (b *block) perProgram() int {
 	per := normTokens
-	for b.batch/b.replicas*b.tokens%per != 0 {
+	for b.batch/b.members*b.tokens%per != 0 {
 		per /= 2
 	}
 	return per
@@ -206,10 +206,10 @@ func (b *block) gateTrained(y, z, weight *Node) *Node {
 		return []*Node{b.gateKernel(in[0], in[1], in[2])}
 	}, func(v []*Node) []*Node {
 		per := b.perProgram()
-		k := b.kernel("gate_backward", [3]int{tokens / per}, map[string]int{"INNER": inner, "R": inner, "ROWS": tokens / b.replicas, "PER": per})
+		k := b.kernel("gate_backward", [3]int{tokens / per}, map[string]int{"INNER": inner, "R": inner, "ROWS": tokens / b.members, "PER": per})
 		outs := xla.TritonCall(k, []shapes.Shape{y.Shape(), z.Shape(), shapes.Make(dtypes.Float32, tokens/per, inner)},
 			StopGradient(y), StopGradient(z), StopGradient(weight), v[0])
-		return []*Node{outs[0], outs[1], ReduceSum(Reshape(outs[2], b.replicas, -1, inner), 1)}
+		return []*Node{outs[0], outs[1], ReduceSum(Reshape(outs[2], b.members, -1, inner), 1)}
 	}, y, z, weight)[0]
 }
 
@@ -218,17 +218,17 @@ func (b *block) gateTrained(y, z, weight *Node) *Node {
 func (b *block) normTrained(r, weight *Node) (u, same *Node) {
 	width, tokens := b.Width, b.batch*b.tokens
 	outs := xla.CustomVJP(func(in []*Node) []*Node {
-		k := b.kernel("norm_forward", [3]int{tokens}, map[string]int{"WIDTH": width, "ROWS": tokens / b.replicas})
+		k := b.kernel("norm_forward", [3]int{tokens}, map[string]int{"WIDTH": width, "ROWS": tokens / b.members})
 		return append(xla.TritonCall(k, []shapes.Shape{shapes.Make(dtypes.BFloat16, r.Shape().Dimensions...)}, in...), in[0])
 	}, func(v []*Node) []*Node {
 		past, per := v[1], b.perProgram()
 		if past == nil {
 			past = ZerosLike(r)
 		}
-		k := b.kernel("norm_backward", [3]int{tokens / per}, map[string]int{"WIDTH": width, "ROWS": tokens / b.replicas, "PER": per})
+		k := b.kernel("norm_backward", [3]int{tokens / per}, map[string]int{"WIDTH": width, "ROWS": tokens / b.members, "PER": per})
 		outs := xla.TritonCall(k, []shapes.Shape{r.Shape(), shapes.Make(dtypes.Float32, tokens/per, width)},
 			StopGradient(r), StopGradient(weight), v[0], past)
-		return []*Node{outs[0], ReduceSum(Reshape(outs[1], b.replicas, -1, width), 1)}
+		return []*Node{outs[0], ReduceSum(Reshape(outs[1], b.members, -1, width), 1)}
 	}, r, weight)
 	return outs[0], outs[1]
 }

@@ -21,7 +21,7 @@ func fusedConfig() Config {
 }
 
 func TestBlockKernelsAreBoundToSizes(t *testing.T) {
-	b := &block{Model: Model{Config: fusedConfig()}, batch: 4, tokens: 70, replicas: 2}
+	b := &block{Model: Model{Config: fusedConfig()}, batch: 4, tokens: 70, members: 2}
 	for name, bind := range map[string]map[string]int{
 		"conv_forward":  {"T": 70, "C": 288, "R": 544, "OFF": 256, "ROWS": 2, "SEG": 64},
 		"conv_backward": {"T": 70, "C": 288, "R": 288, "OFF": 0, "INNER": 256, "ROWS": 2, "SEG": 64},
@@ -58,7 +58,7 @@ func TestGraphWithKernelsIsBuilt(t *testing.T) {
 	}{{tokens: 70}, {infer: true, tokens: 70}, {fresh: true, tokens: 70}, {fresh: true, unroll: true, tokens: 64}} {
 		_, err = MustNewExec(cuda{dev.Backend}, func(in []*Node) []*Node {
 			params, rest := nodesOf(w, in)
-			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, Infer: c.infer, Unroll: c.unroll, Save: "all"}, ZeroState: c.fresh}
+			call := lm.Call{Params: params, Tokens: rest[0], Options: lm.Options{Members: 2, Compute: dtypes.BFloat16, Infer: c.infer, Unroll: c.unroll, Save: "all"}, ZeroState: c.fresh}
 			out := m.Forward(call)
 			if c.infer {
 				return stateList(m, out.State)
@@ -99,7 +99,7 @@ func TestFusedBlockEqualsGraph(t *testing.T) {
 	run := func(plain, infer, fresh bool) (names []string, values [][]float32) {
 		e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
 			params, rest := nodesOf(w, in)
-			call := lm.Call{Params: params, Tokens: rest[0], State: byName(m, rest[1:]), Options: lm.Options{Replicas: 2, Compute: dtypes.BFloat16, NoKernels: plain, Infer: infer}}
+			call := lm.Call{Params: params, Tokens: rest[0], State: byName(m, rest[1:]), Options: lm.Options{Members: 2, Compute: dtypes.BFloat16, NoKernels: plain, Infer: infer}}
 			if call.ZeroState = fresh; fresh {
 				call.State = nil
 			}

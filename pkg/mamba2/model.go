@@ -18,7 +18,7 @@ import (
 // loops), final norm. See block.probe for the names of probes and Model.Controls for those of controls.
 func (m Model) Forward(call lm.Call) lm.Output {
 	b := m.newBlock(call)
-	for _, s := range m.Parameters(b.replicas) {
+	for _, s := range m.Parameters(b.members) {
 		p := call.Params[s.Name]
 		if p == nil {
 			panic(fmt.Errorf("mamba2: parameter %s is missing", s.Name))
@@ -30,7 +30,7 @@ func (m Model) Forward(call lm.Call) lm.Output {
 	g := call.Tokens.Graph()
 	var layered []string
 	var xs []*Node
-	for _, s := range m.Parameters(b.replicas) {
+	for _, s := range m.Parameters(b.members) {
 		if s.Layered {
 			layered, xs = append(layered, s.Name), append(xs, b.weight(call.Params[s.Name], s))
 		}
@@ -163,23 +163,23 @@ func take(list *[]*Node, present *Node) *Node {
 type block struct {
 	Model
 	lm.Options
-	fresh                   bool // see lm.Call; where kernels can do without states
-	unrolled                bool // see unrolledStep
-	probes                  []string
-	reduce                  *lm.Reduction
-	batch, tokens, replicas int
-	gate, compute           dtypes.DType // of gates, norms and states; of products
+	fresh                  bool // see lm.Call; where kernels can do without states
+	unrolled               bool // see unrolledStep
+	probes                 []string
+	reduce                 *lm.Reduction
+	batch, tokens, members int
+	gate, compute          dtypes.DType // of gates, norms and states; of products
 }
 
 func (m Model) newBlock(call lm.Call) *block {
-	b := &block{Model: m, Options: call.Options, probes: call.Probes, reduce: call.Reduce, replicas: max(call.Replicas, 1)}
+	b := &block{Model: m, Options: call.Options, probes: call.Probes, reduce: call.Reduce, members: max(call.Members, 1)}
 	if call.Tokens != nil {
 		if call.Tokens.Rank() != 2 || call.Tokens.DType() != dtypes.Int32 {
 			panic(fmt.Errorf("mamba2: tokens are %s, must be int32 [batch, tokens]", call.Tokens.Shape()))
 		}
 		b.batch, b.tokens = call.Tokens.Shape().Dim(0), call.Tokens.Shape().Dim(1)
-		if b.batch%b.replicas != 0 {
-			panic(fmt.Errorf("mamba2: batch %d is no multiple of %d replicas", b.batch, b.replicas))
+		if b.batch%b.members != 0 {
+			panic(fmt.Errorf("mamba2: batch %d is no multiple of %d members", b.batch, b.members))
 		}
 	}
 	if call.Params[embedding] == nil {
@@ -207,40 +207,40 @@ func (b *block) weight(p *Node, s lm.Spec) *Node {
 	return p
 }
 
-// embed looks tokens up, replica by replica: [batch, tokens, width].
+// embed looks tokens up, member by member: [batch, tokens, width].
 func (b *block) embed(table, tokens *Node) *Node {
 	v, d := table.Shape().Dim(1), table.Shape().Dim(2)
-	if b.replicas > 1 {
-		offset := MulScalar(Iota(table.Graph(), shapes.Make(dtypes.Int32, b.replicas, b.batch/b.replicas, b.tokens), 0), v)
+	if b.members > 1 {
+		offset := MulScalar(Iota(table.Graph(), shapes.Make(dtypes.Int32, b.members, b.batch/b.members, b.tokens), 0), v)
 		tokens = Add(tokens, Reshape(offset, b.batch, b.tokens))
 	}
-	return Gather(Reshape(table, b.replicas*v, d), InsertAxes(tokens, -1))
+	return Gather(Reshape(table, b.members*v, d), InsertAxes(tokens, -1))
 }
 
-// linear is x Wᵀ: x [batch, tokens, in], w [replicas, out, in].
+// linear is x Wᵀ: x [batch, tokens, in], w [members, out, in].
 func (b *block) linear(x, w *Node, out dtypes.DType) *Node {
 	dims := x.Shape().Dimensions
 	rows, in, width := dims[0]*dims[1], dims[2], w.Shape().Dim(1)
-	if b.replicas == 1 {
+	if b.members == 1 {
 		y := Dot(Reshape(x, rows, in), Reshape(w, width, in)).WithOutputDType(out).General([]int{1}, nil, []int{1}, nil)
 		return Reshape(y, dims[0], dims[1], width)
 	}
-	x = Reshape(x, b.replicas, rows/b.replicas, in)
+	x = Reshape(x, b.members, rows/b.members, in)
 	y := Dot(x, w).WithOutputDType(out).General([]int{2}, []int{0}, []int{2}, []int{0})
 	return Reshape(y, dims[0], dims[1], width)
 }
 
-// perRow turns a parameter [replicas, n…] into [batch or 1, 1 × axes, n…].
+// perRow turns a parameter [members, n…] into [batch or 1, 1 × axes, n…].
 func (b *block) perRow(p *Node, axes int) *Node {
 	dims := p.Shape().Dimensions
 	ones := make([]int, axes)
 	for i := range ones {
 		ones[i] = 1
 	}
-	if b.replicas == 1 {
+	if b.members == 1 {
 		return Reshape(p, append(append([]int{1}, ones...), dims[1:]...)...)
 	}
-	p = BroadcastToDims(InsertAxes(p, 1), append([]int{b.replicas, b.batch / b.replicas}, dims[1:]...)...)
+	p = BroadcastToDims(InsertAxes(p, 1), append([]int{b.members, b.batch / b.members}, dims[1:]...)...)
 	return Reshape(p, append(append([]int{b.batch}, ones...), dims[1:]...)...)
 }
 

@@ -17,7 +17,7 @@ import (
 // oracle is the model by its definition in float64, one sequence, one token at a time.
 type oracle struct {
 	mamba2.Config
-	params        map[string][]float64 // one replica, layered ones stacked
+	params        map[string][]float64 // one member, layered ones stacked
 	state, window [][]float64          // by layer: [heads, headDim, state], [channels, kernel]
 }
 
@@ -183,15 +183,15 @@ func drawn(t testing.TB, seed uint64, change func(c *mamba2.Config)) (m mamba2.M
 	return m, params, normal(specs[0].Size()), normal(specs[1].Size())
 }
 
-func weightsOf(t testing.TB, m mamba2.Model, dtype dtypes.DType, replicas ...map[string][]float64) *lm.Weights {
+func weightsOf(t testing.TB, m mamba2.Model, dtype dtypes.DType, members ...map[string][]float64) *lm.Weights {
 	t.Helper()
 	var w *lm.Weights
 	var err error
 	if dtype == dtypes.Float64 {
-		w, err = lm.NewWeights(m, len(replicas), func(r int, s lm.Spec) ([]float64, error) { return replicas[r][s.Name], nil })
+		w, err = lm.NewWeights(m, len(members), func(r int, s lm.Spec) ([]float64, error) { return members[r][s.Name], nil })
 	} else {
-		w, err = lm.NewWeights(m, len(replicas), func(r int, s lm.Spec) (v []float32, _ error) {
-			for _, x := range replicas[r][s.Name] {
+		w, err = lm.NewWeights(m, len(members), func(r int, s lm.Spec) (v []float32, _ error) {
+			for _, x := range members[r][s.Name] {
 				v = append(v, float32(x))
 			}
 			return v, nil

@@ -56,18 +56,18 @@ const (
 	windowName = "conv_state"
 )
 
-// Parameters lists the tensors, layered ones as [layers, replicas, …], others as [replicas, …]. Weight decay is the
+// Parameters lists the tensors, layered ones as [layers, members, …], others as [members, …]. Weight decay is the
 // official mask: matrices decay; norms, biases, dt_bias, A_log and D do not.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	var specs []lm.Spec
 	const vector = lm.Role("")
 	top := func(name string, role lm.Role, dims ...int) {
-		specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{replicas}, dims...), Decay: role != vector})
+		specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{members}, dims...), Decay: role != vector})
 	}
 	layered := func(use bool, name string, role lm.Role, dims ...int) {
 		if use {
-			specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{c.Layers, replicas}, dims...), Layered: true, Decay: role != vector})
+			specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{c.Layers, members}, dims...), Layered: true, Decay: role != vector})
 		}
 	}
 	top(embedding, lm.Embedding, c.Vocab, c.Width)

@@ -241,7 +241,7 @@ func TestRunnerNamesWhatIsWrong(t *testing.T) {
 	}{
 		{"no sequence", nil, nil, 1}, {"sequence 1 has 3 tokens", [][]int32{row, row[:3]}, nil, 1},
 		{"id 32 at sequence 1, position 2", [][]int32{row, {0, 1, 32, 3}}, nil, 1}, {"id -1", [][]int32{{-1, 0}, {0, 0}}, nil, 1},
-		{"3 sequences, must be a multiple of the 2 replicas", [][]int32{row, row, row}, nil, 1}, {"piece: 0 tokens", [][]int32{row, row}, nil, 0},
+		{"3 sequences, must be a multiple of the 2 members", [][]int32{row, row, row}, nil, 1}, {"piece: 0 tokens", [][]int32{row, row}, nil, 0},
 		{"state: 1 tensors, the model has 2", [][]int32{row, row}, lm.State{"state": lm.ZeroState(m, 2, dtypes.Float32)["state"]}, 1},
 		{"state has shape", [][]int32{row, row}, lm.ZeroState(m, 4, dtypes.Float32), 1},
 	} {

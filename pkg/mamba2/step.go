@@ -33,7 +33,7 @@ func (m Model) Step(call lm.Call) *lm.Step {
 	if !xla.HasKernels(call.Tokens.Graph().Backend()) && b.Infer && b.tokens == 1 && len(call.Controls) == 0 && len(call.Probes) == 0 {
 		return b.unrolledStep(call.Params)
 	}
-	if !b.suitsKernels() || !b.Infer || b.tokens != 1 || b.replicas != 1 || len(call.Controls) > 0 || len(call.Probes) > 0 || c.UseBias ||
+	if !b.suitsKernels() || !b.Infer || b.tokens != 1 || b.members != 1 || len(call.Controls) > 0 || len(call.Probes) > 0 || c.UseBias ||
 		c.DeltaMin != 0 || c.DeltaMax != 0 || !xla.HasKernels(call.Tokens.Graph().Backend()) ||
 		c.Width%piece != 0 || c.Inner()%piece != 0 || c.Heads()*c.HeadDim/manyRows > parts ||
 		!kernels.Serves("proj_step", c.Width/piece) || !kernels.Serves("out_step", c.Inner()/piece) || !kernels.Serves("state_step", c.State) {

@@ -25,7 +25,7 @@ func asGraphs(c Config) func(k xla.Kernel, outs []shapes.Shape, ins ...*Node) xl
 		if k.Name != "head_step" {
 			l = Reshape(ins[0])
 		}
-		row := func(i int) *Node { // a layer's part of a stack, without the axis of replicas
+		row := func(i int) *Node { // a layer's part of a stack, without the axis of members
 			x := ins[i]
 			if x.Shape().Dim(0) == c.Layers {
 				x = xla.At(x, l)
@@ -95,7 +95,7 @@ func TestStepKernelsAreBoundToSizes(t *testing.T) {
 		m := Model{Config: stepConfig()}
 		seen := map[string]bool{}
 		graphs := asGraphs(m.Config)
-		s := &step{block: &block{Model: m, batch: batch, tokens: 1, replicas: 1, gate: dtypes.Float32, compute: dtypes.BFloat16}}
+		s := &step{block: &block{Model: m, batch: batch, tokens: 1, members: 1, gate: dtypes.Float32, compute: dtypes.BFloat16}}
 		s.call = func(k xla.Kernel, outs []shapes.Shape, ins ...*Node) xla.Nodes {
 			head, _, _ := strings.Cut(k.Source, "{noinline")
 			if strings.Contains(head, ": i32,") || strings.Contains(head, ": i32)") || strings.Count(head, "!tt.ptr") != len(ins)+len(outs) {

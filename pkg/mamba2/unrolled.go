@@ -11,7 +11,7 @@ import (
 // the stacks before the loop over tokens: XLA on a CPU copies what it takes from a stack inside a loop before a product
 // reads it. Nil where layers pass more on than the residual.
 func (b *block) unrolledStep(params map[string]*Node) *lm.Step {
-	if b.Decimate || b.replicas > 1 {
+	if b.Decimate || b.members > 1 {
 		return nil
 	}
 	b.unrolled = true

@@ -120,13 +120,13 @@ func product(dims []int) int {
 	return n
 }
 
-// Save writes one replica as a model folder: layout Default or one of the architecture's, dtype "F32", "BF16", "F16".
-func Save(dir string, m lm.Model, w *lm.Weights, replica int, layout, dtype string) error {
+// Save writes one member as a model folder: layout Default or one of the architecture's, dtype "F32", "BF16", "F16".
+func Save(dir string, m lm.Model, w *lm.Weights, member int, layout, dtype string) error {
 	to, err := layoutFor(m.Name(), layout)
 	if err != nil {
 		return err
 	}
-	values, err := w.Replica(replica)
+	values, err := w.Member(member)
 	if err != nil {
 		return err
 	}

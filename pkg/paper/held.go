@@ -33,8 +33,8 @@ func Held(root, plan, policy string) (*table.Table, error) {
 		return nil, err
 	}
 	type model struct {
-		row     string
-		replica int64
+		row    string
+		member int64
 	}
 	var order []model
 	sums := map[model]*heldModel{}
@@ -42,7 +42,7 @@ func Held(root, plan, policy string) (*table.Table, error) {
 		if c.position[i] < c.length[i]/2 || c.position[i] >= c.length[i] {
 			continue
 		}
-		id := model{c.row[i], c.replica[i]}
+		id := model{c.row[i], c.member[i]}
 		if sums[id] == nil {
 			order = append(order, id)
 			sums[id] = &heldModel{at: i, right: map[int64]float64{}, asked: map[int64]float64{}, end: map[int64]int64{}}
@@ -116,9 +116,9 @@ func keysByAge(stream datasets.RecallStream, tokens int) []float64 {
 
 // ageTable are the columns that Held reads.
 type ageTable struct {
-	row                                                          []string
-	replica, state, seed, length, gap, heads, position, age, end []int64
-	accuracy, repeats, scalars                                   []float64
+	row                                                         []string
+	member, state, seed, length, gap, heads, position, age, end []int64
+	accuracy, repeats, scalars                                  []float64
 }
 
 func ageColumns(t *table.Table) (*ageTable, error) {
@@ -127,7 +127,7 @@ func ageColumns(t *table.Table) (*ageTable, error) {
 	if c.row, err = t.Text("row"); err != nil {
 		return nil, err
 	}
-	for name, into := range map[string]*[]int64{"replica": &c.replica, "state": &c.state, "seed": &c.seed, "train_length": &c.length, "gap": &c.gap,
+	for name, into := range map[string]*[]int64{"replica": &c.member, "state": &c.state, "seed": &c.seed, "train_length": &c.length, "gap": &c.gap,
 		"heads": &c.heads, "position": &c.position, "age": &c.age, "age_end": &c.end} {
 		if *into, err = t.Int(name); err != nil {
 			return nil, err

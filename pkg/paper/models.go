@@ -151,10 +151,10 @@ func modelsOf(root, plan string) ([]Model, error) {
 		m := Model{Plan: plan, Row: o.text["row"][i], Policy: o.text["policy"][i], Seed: whole("seed"), State: whole("state"), Heads: whole("heads"),
 			Width: whole("width"), T: whole("train_length"), Gap: whole("gap"), NS: o.float["n_s"][i], Tokens: int64(whole("tokens")),
 			InsideRecall: o.float["inside_accuracy"][i], Strict: o.float["strict"][i] == 1, First: o.text["first"][i], LossOnset: o.float["degradation_onset"][i]}
-		key := replicaKey{m.Row, whole("replica")}
+		key := memberKey{m.Row, whole("replica")}
 		c := curves[key]
 		if len(c) == 0 || len(grown[key]) == 0 {
-			return nil, fmt.Errorf("row %s, replica %d has an outcome, but no losses or no heads; collect the study again", m.Row, key.replica)
+			return nil, fmt.Errorf("row %s, member %d has an outcome, but no losses or no heads; collect the study again", m.Row, key.member)
 		}
 		length := 0.0
 		for _, b := range c {
@@ -172,9 +172,9 @@ func modelsOf(root, plan string) ([]Model, error) {
 	return out, nil
 }
 
-type replicaKey struct {
-	row     string
-	replica int
+type memberKey struct {
+	row    string
+	member int
 }
 
 // columnsOf are columns of a table by name.
@@ -207,17 +207,17 @@ type bucket struct {
 
 type curve []bucket
 
-func curvesOf(t *table.Table) (map[replicaKey]curve, error) {
+func curvesOf(t *table.Table) (map[memberKey]curve, error) {
 	c, err := readOf(t, []string{"row"}, []string{"replica", "position", "end", "loss", "loss_low", "loss_high", "accuracy", "accuracy_low", "accuracy_high", "repeats", "loss_all"})
 	if err != nil {
 		return nil, err
 	}
-	out := map[replicaKey]curve{}
+	out := map[memberKey]curve{}
 	for i, row := range c.text["row"] {
 		of := func(name string) collapse.Estimate {
 			return collapse.Estimate{Mean: c.float[name][i], Low: c.float[name+"_low"][i], High: c.float[name+"_high"][i], Values: int64(c.float["repeats"][i])}
 		}
-		k := replicaKey{row, int(c.float["replica"][i])}
+		k := memberKey{row, int(c.float["replica"][i])}
 		out[k] = append(out[k], bucket{c.float["position"][i], c.float["end"][i], c.float["repeats"][i], of("loss"), of("accuracy"), c.float["loss_all"][i]})
 	}
 	return out, nil
@@ -278,14 +278,14 @@ func (c columnsOf) head(i int) HeadGrowth {
 
 var headColumns = []string{"replica", "layer", "head", "retention_window", "ratio", "onset"}
 
-func headsOf(t *table.Table) (map[replicaKey][]HeadGrowth, error) {
+func headsOf(t *table.Table) (map[memberKey][]HeadGrowth, error) {
 	c, err := readOf(t, []string{"row"}, headColumns)
 	if err != nil {
 		return nil, err
 	}
-	out := map[replicaKey][]HeadGrowth{}
+	out := map[memberKey][]HeadGrowth{}
 	for i, row := range c.text["row"] {
-		k := replicaKey{row, int(c.float["replica"][i])}
+		k := memberKey{row, int(c.float["replica"][i])}
 		out[k] = append(out[k], c.head(i))
 	}
 	return out, nil

@@ -24,7 +24,7 @@ const farFrom = 32768
 // TextModel is one model of the study at the end of its training, on one kind of prompt.
 type TextModel struct {
 	Row, Kind, Policy     string
-	Replica               int
+	Member                int
 	Seed, State, Heads, T int
 	NS                    float64 // millions of scalars
 	collapse.Failure              // Excess is paired by sequence, with a percentile bootstrap over sequences
@@ -63,7 +63,7 @@ func TextModels(root string) ([]TextModel, error) {
 	}
 	type name struct {
 		row, kind string
-		replica   int
+		member    int
 	}
 	type sums struct{ inside, far, insideN, farN float64 }
 	var out []*TextModel
@@ -75,7 +75,7 @@ func TextModels(root string) ([]TextModel, error) {
 		f := func(column string) float64 { return c.float[column][i] }
 		k := name{row, c.text["kind"][i], int(f("replica"))}
 		if at[k] == nil {
-			at[k] = &TextModel{Row: row, Kind: k.kind, Policy: c.text["policy"][i], Replica: k.replica, Seed: int(f("seed")), State: int(f("state")),
+			at[k] = &TextModel{Row: row, Kind: k.kind, Policy: c.text["policy"][i], Member: k.member, Seed: int(f("seed")), State: int(f("state")),
 				Heads: int(f("heads")), T: int(f("train_length")), NS: f("n_s")}
 			out = append(out, at[k])
 		}
@@ -105,7 +105,7 @@ func TextModels(root string) ([]TextModel, error) {
 	}
 	models := make([]TextModel, 0, len(out))
 	for _, m := range out {
-		k := name{m.Row, m.Kind, m.Replica}
+		k := name{m.Row, m.Kind, m.Member}
 		var inside, far, excess []float64
 		for _, s := range bySequence[k] {
 			inside, far = append(inside, s.inside/s.insideN), append(far, s.far/s.farN)
@@ -113,7 +113,7 @@ func TextModels(root string) ([]TextModel, error) {
 		}
 		m.Inside, m.Far, m.Excess, m.Bare = bootstrapped(inside), bootstrapped(far), bootstrapped(excess), excess[0]
 		m.Ratio = peaks[k][1] / peaks[k][0]
-		for _, h := range grown[textKey{m.Row, m.Kind, m.Replica}] {
+		for _, h := range grown[textKey{m.Row, m.Kind, m.Member}] {
 			h.Incoherent, h.Coherent = collapse.Filling(h.Retained, float64(min(64*m.T, 2*farFrom))/float64(m.T))
 			m.All = append(m.All, h)
 		}
@@ -130,7 +130,7 @@ func isGrid(group string) bool { return group == "grid" || group == "pilot" || g
 
 type textKey struct {
 	row, kind string
-	replica   int
+	member    int
 }
 
 func textHeads(root string) (map[textKey][]HeadGrowth, error) {

@@ -25,7 +25,7 @@ type Layer struct {
 	buckets          func(every int, length *Node) *Node
 }
 
-// Param is a parameter of the layer [replicas, …], or a value of Layers.Extra.
+// Param is a parameter of the layer [members, …], or a value of Layers.Extra.
 func (l *Layer) Param(name string) *Node {
 	n := l.params[name]
 	if n == nil {

@@ -6,40 +6,40 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 )
 
-// embed looks tokens up, replica by replica: [batch, tokens, width].
+// embed looks tokens up, member by member: [batch, tokens, width].
 func (b *Batch) embed(table, tokens *Node) *Node {
 	v, d := table.Shape().Dim(1), table.Shape().Dim(2)
-	if b.Replica > 1 {
-		offset := MulScalar(Iota(table.Graph(), shapes.Make(dtypes.Int32, b.Replica, b.Rows/b.Replica, b.Tokens), 0), v)
+	if b.Members > 1 {
+		offset := MulScalar(Iota(table.Graph(), shapes.Make(dtypes.Int32, b.Members, b.Rows/b.Members, b.Tokens), 0), v)
 		tokens = Add(tokens, Reshape(offset, b.Rows, b.Tokens))
 	}
-	return Gather(Reshape(table, b.Replica*v, d), InsertAxes(tokens, -1))
+	return Gather(Reshape(table, b.Members*v, d), InsertAxes(tokens, -1))
 }
 
-// Linear is x Wᵀ in a dtype: x [batch, tokens, in], w [replicas, out, in].
+// Linear is x Wᵀ in a dtype: x [batch, tokens, in], w [members, out, in].
 func (b *Batch) Linear(x, w *Node, out dtypes.DType) *Node {
 	dims := x.Shape().Dimensions
 	rows, in, width := dims[0]*dims[1], dims[2], w.Shape().Dim(1)
-	if b.Replica == 1 {
+	if b.Members == 1 {
 		y := Dot(Reshape(x, rows, in), Reshape(w, width, in)).WithOutputDType(out).General([]int{1}, nil, []int{1}, nil)
 		return Reshape(y, dims[0], dims[1], width)
 	}
-	x = Reshape(x, b.Replica, rows/b.Replica, in)
+	x = Reshape(x, b.Members, rows/b.Members, in)
 	y := Dot(x, w).WithOutputDType(out).General([]int{2}, []int{0}, []int{2}, []int{0})
 	return Reshape(y, dims[0], dims[1], width)
 }
 
-// PerRow turns a parameter [replicas, n…] into [batch or 1, 1 × axes, n…], which broadcasts over tokens.
+// PerRow turns a parameter [members, n…] into [batch or 1, 1 × axes, n…], which broadcasts over tokens.
 func (b *Batch) PerRow(p *Node, axes int) *Node {
 	dims := p.Shape().Dimensions
 	ones := make([]int, axes)
 	for i := range ones {
 		ones[i] = 1
 	}
-	if b.Replica == 1 {
+	if b.Members == 1 {
 		return Reshape(p, append(append([]int{1}, ones...), dims[1:]...)...)
 	}
-	p = BroadcastToDims(InsertAxes(p, 1), append([]int{b.Replica, b.Rows / b.Replica}, dims[1:]...)...)
+	p = BroadcastToDims(InsertAxes(p, 1), append([]int{b.Members, b.Rows / b.Members}, dims[1:]...)...)
 	return Reshape(p, append(append([]int{b.Rows}, ones...), dims[1:]...)...)
 }
 
@@ -70,7 +70,7 @@ func (l *Layer) Product(name string, x *Node) *Node {
 	return l.Linear(ConvertDType(x, l.Products), l.Param(name), l.Gate)
 }
 
-// Norm is RMSNorm with a weight of the layer [replicas, width].
+// Norm is RMSNorm with a weight of the layer [members, width].
 func (l *Layer) Norm(name string, x *Node, eps float64) *Node {
 	return RMSNorm(x, l.PerRow(l.Param(name), 1), eps)
 }

@@ -3,7 +3,7 @@
 //	r ← embedding(token);  for every layer r ← block(r, state of the layer);  hidden = leave(r);  logits = hidden · Eᵀ
 //
 // so that an architecture writes its block alone. The layers are one body in a loop (unrolled where asked, or where a backend has
-// no loops); parameters, states and controls reach the block by name, several replicas of the model side by side.
+// no loops); parameters, states and controls reach the block by name, several members of the model side by side.
 package stack
 
 import (
@@ -36,24 +36,24 @@ type Batch struct {
 	lm.Options
 	Model                 lm.Model
 	Params                map[string]*Node // those without layers, outside the loop
-	Rows, Tokens, Replica int              // sequences, tokens of each, replicas
+	Rows, Tokens, Members int              // sequences, tokens of each, members
 	Gate, Products        dtypes.DType     // of parameters, norms and states; of products
 	ZeroState             bool             // see lm.Call: states are zeros, and nobody asks for those after the tokens
 }
 
 // batch reads the sizes of a call.
 func (s Layers) batch(call lm.Call) *Batch {
-	b := &Batch{Options: call.Options, Model: s.Model, Params: call.Params, Replica: max(call.Replicas, 1), ZeroState: call.ZeroState && call.State == nil}
+	b := &Batch{Options: call.Options, Model: s.Model, Params: call.Params, Members: max(call.Members, 1), ZeroState: call.ZeroState && call.State == nil}
 	if call.Tokens != nil {
 		if call.Tokens.Rank() != 2 || call.Tokens.DType() != dtypes.Int32 {
 			panic(fmt.Errorf("%s: tokens are %s, must be int32 [batch, tokens]", s.Model.Name(), call.Tokens.Shape()))
 		}
 		b.Rows, b.Tokens = call.Tokens.Shape().Dim(0), call.Tokens.Shape().Dim(1)
-		if b.Rows%b.Replica != 0 {
-			panic(fmt.Errorf("%s: batch %d is no multiple of %d replicas", s.Model.Name(), b.Rows, b.Replica))
+		if b.Rows%b.Members != 0 {
+			panic(fmt.Errorf("%s: batch %d is no multiple of %d members", s.Model.Name(), b.Rows, b.Members))
 		}
 	}
-	for _, spec := range s.Model.Parameters(b.Replica) {
+	for _, spec := range s.Model.Parameters(b.Members) {
 		p := call.Params[spec.Name]
 		if p == nil && spec.Layered && call.Tokens == nil {
 			continue // the head needs none of the layers'
@@ -153,7 +153,7 @@ type run struct {
 // collect lists what the body is given by layer, and to all layers.
 func (r *run) collect() {
 	add := func(name string, n *Node) { r.layered, r.xs = append(r.layered, name), append(r.xs, n) }
-	for _, s := range r.Model.Parameters(r.batch.Replica) {
+	for _, s := range r.Model.Parameters(r.batch.Members) {
 		switch n := r.call.Params[s.Name]; {
 		case !s.Layered:
 		case s.Role == lm.Matrix:

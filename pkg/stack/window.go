@@ -87,8 +87,8 @@ func (w *Window) Back(tokens int) *Node {
 	return Where(BroadcastToShape(same, shapes.Make(dtypes.Bool, x.Shape().Dimensions...)), x, ZerosLike(x))
 }
 
-// Convolve is the causal depthwise convolution in the dtype of the gates: weight [replicas, channels, taps], whose last tap is the
-// token's own, bias [replicas, channels] or nil. The state carries as many inputs as there are taps, or one fewer.
+// Convolve is the causal depthwise convolution in the dtype of the gates: weight [members, channels, taps], whose last tap is the
+// token's own, bias [members, channels] or nil. The state carries as many inputs as there are taps, or one fewer.
 func (w *Window) Convolve(weight, bias *Node) (y *Node) {
 	weights := w.l.PerRow(weight, 1) // [batch or 1, 1, channels, taps]
 	taps := weights.Shape().Dim(-1)

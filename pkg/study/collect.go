@@ -124,7 +124,7 @@ func (s *Store) describe(rows, missing []Row, names []string, dir string) error 
 	return atomic.Bytes(filepath.Join(dir, "manifest.json"), append(data, '\n'))
 }
 
-// Models copies the kept weights of finished rows to dir, one folder each, named after plan, N, T and replica.
+// Models copies the kept weights of finished rows to dir, one folder each, named after plan, N, T and member.
 func (s *Store) Models(plan string, rows []Row, dir string) (names []string, err error) {
 	for _, row := range rows {
 		kept, err := filepath.Glob(filepath.Join(s.RowDir(row.Hash), "models", "*"))

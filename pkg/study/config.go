@@ -14,16 +14,16 @@ import (
 // Config is everything that a row's numbers depend on.
 type Config struct {
 	Train    train.Config `json:"train"`               // over train.DefaultConfig; what it writes and validates is not used
-	Tokens   int64        `json:"tokens,omitempty"`    // per replica; replaces train.steps
+	Tokens   int64        `json:"tokens,omitempty"`    // per member; replaces train.steps
 	GapShare float64      `json:"gap_share,omitempty"` // pairs per token of the training length; replaces train.data.gap
 	Evaluate Evaluate     `json:"evaluate"`
-	Keep     []string     `json:"keep,omitempty"` // replicas whose weights are kept, as "zero-1" (policy-seed), or "all"
+	Keep     []string     `json:"keep,omitempty"` // members whose weights are kept, as "zero-1" (policy-seed), or "all"
 }
 
 // Evaluate says how far and how often a row is measured.
 type Evaluate struct {
 	Times     int       `json:"times"`     // length in training lengths
-	Sequences int       `json:"sequences"` // per replica
+	Sequences int       `json:"sequences"` // per member
 	Traced    int       `json:"traced"`    // sequences whose states are watched too, for the detector
 	Shares    []float64 `json:"shares"`    // of the training after which losses are measured; the end is always measured
 
@@ -31,15 +31,15 @@ type Evaluate struct {
 	Prompts *PromptConfig `json:"prompts,omitempty"` // what a model of text reads beside documents, at the end of training
 
 	Tasks []TaskTest `json:"tasks,omitempty" hash:"unless-default"` // what a model of tasks is asked, after each share and at the end; see [Trainer]
-	Stop  float64    `json:"stop,omitempty" hash:"unless-default"`  // tasks: accuracy of the best replica at which training ends, 0 for never
+	Stop  float64    `json:"stop,omitempty" hash:"unless-default"`  // tasks: accuracy of the best member at which training ends, 0 for never
 }
 
-// PromptConfig lists prompts that a row's replicas read to Evaluate.Length; see [Prompts].
+// PromptConfig lists prompts that a row's members read to Evaluate.Length; see [Prompts].
 type PromptConfig struct {
 	Kinds     []string `json:"kinds"`     // documents, newlines, constant:ID, repeated, shuffled
 	Traced    []string `json:"traced"`    // kinds whose states are watched too
 	Split     string   `json:"split"`     // of the corpus: test or valid
-	Sequences int      `json:"sequences"` // per kind and replica
+	Sequences int      `json:"sequences"` // per kind and member
 	Lead      int      `json:"lead"`      // tokens of a real beginning before a constant or repeated prompt; the first sequence has none
 }
 
@@ -85,7 +85,7 @@ func (c Config) Validate() error {
 		value, lo, hi int
 	}{
 		{"the evaluated length in training lengths", c.Length() / max(c.Train.TrainLength, 1), 2, 1 << 16}, {"evaluate.sequences", c.Evaluate.Sequences, 1, 1 << 16},
-		{"evaluate.traced", c.Evaluate.Traced, 1, c.Evaluate.Sequences}, {"replicas", len(c.Train.Replicas()), 1, 256},
+		{"evaluate.traced", c.Evaluate.Traced, 1, c.Evaluate.Sequences}, {"members", len(c.Train.Members()), 1, 256},
 	} {
 		if f.value < f.lo || f.value > f.hi {
 			return fmt.Errorf("%s = %d is outside %d … %d", f.name, f.value, f.lo, f.hi)
@@ -103,21 +103,21 @@ func (c Config) Validate() error {
 		return fmt.Errorf("train.policy: learned states are not measured by studies, which start from zeros")
 	}
 	names := map[string]bool{"all": true}
-	for _, r := range c.Train.Replicas() {
-		names[replicaName(r)] = true
+	for _, r := range c.Train.Members() {
+		names[memberName(r)] = true
 	}
 	for _, k := range c.Keep {
 		if !names[k] {
-			return fmt.Errorf("keep holds %q, want all or policy-seed of a replica", k)
+			return fmt.Errorf("keep holds %q, want all or policy-seed of a member", k)
 		}
 	}
 	return nil
 }
 
-func replicaName(r train.Replica) string { return fmt.Sprintf("%s-%d", r.Policy, r.Seed) }
+func memberName(r train.Member) string { return fmt.Sprintf("%s-%d", r.Policy, r.Seed) }
 
-func (c Config) keeps(r train.Replica) bool {
-	return slices.Contains(c.Keep, "all") || slices.Contains(c.Keep, replicaName(r))
+func (c Config) keeps(r train.Member) bool {
+	return slices.Contains(c.Keep, "all") || slices.Contains(c.Keep, memberName(r))
 }
 
 // Length is the number of tokens of an evaluated sequence.
@@ -151,18 +151,18 @@ func (c Config) Hash() string {
 	return identity.Hash(essence{c.Train.Hash(), c.Evaluate, c.Keep}, essence{})
 }
 
-// Trained is the number of tokens of all replicas.
+// Trained is the number of tokens of all members.
 func (c Config) Trained() int64 {
-	return c.Train.Steps * int64(c.Train.BatchTokens*len(c.Train.Replicas()))
+	return c.Train.Steps * int64(c.Train.BatchTokens*len(c.Train.Members()))
 }
 
-// Evaluated is the number of tokens of all replicas.
+// Evaluated is the number of tokens of all members.
 func (c Config) Evaluated() int64 {
 	sequences := (len(c.Evaluate.Shares)+1)*c.Evaluate.Sequences + c.Evaluate.Traced
 	if p := c.Evaluate.Prompts; p != nil {
 		sequences += p.Sequences * len(p.Kinds)
 	}
-	return int64(len(c.Train.Replicas()) * c.Length() * sequences)
+	return int64(len(c.Train.Members()) * c.Length() * sequences)
 }
 
 // Work is the row's floating-point operations, see lm.Operations; 0 for a model that cannot be made.

@@ -15,26 +15,26 @@ import (
 	"stuffed/xla"
 )
 
-// heldSeed makes a recall stream that no replica learns from: seeds of replicas are 0 or more.
+// heldSeed makes a recall stream that no member learns from: seeds of members are 0 or more.
 const heldSeed = -1
 
-// measure collects what is known of a row's replicas.
+// measure collects what is known of a row's members.
 type measure struct {
-	device   *xla.Device
-	config   Config
-	replicas []train.Replica
-	starts   []int // first positions of the buckets
-	far      *lm.Runner
-	near     *lm.Runner // short pieces, for states
+	device  *xla.Device
+	config  Config
+	members []train.Member
+	starts  []int // first positions of the buckets
+	far     *lm.Runner
+	near    *lm.Runner // short pieces, for states
 
 	loss, age *table.Table
-	watched   []*watched // by replica
+	watched   []*watched // by member
 	outcomes  outcomeRows
 	prompts   Tables // see prompted
 }
 
 func newMeasure(d *xla.Device, c Config, t *train.Trainer) *measure {
-	m := &measure{device: d, config: c, replicas: c.Train.Replicas(), loss: table.New(), age: table.New(),
+	m := &measure{device: d, config: c, members: c.Train.Members(), loss: table.New(), age: table.New(),
 		starts: train.Buckets(c.Train.TrainLength, c.Length()-1), far: lm.NewRunner(d, t.Weights()), near: lm.NewRunner(d, t.Weights())}
 	m.near.Piece = pieceOf(c.Train.TrainLength)
 	return m
@@ -49,7 +49,7 @@ func pieceOf(trainLength int) int {
 	return piece
 }
 
-// losses measures all replicas by position.
+// losses measures all members by position.
 func (m *measure) losses(ctx context.Context, t *train.Trainer) error {
 	m.far.Weights = t.Weights()
 	tokens := t.Steps() * int64(m.config.Train.BatchTokens)
@@ -93,7 +93,7 @@ func (m *measure) textLoss(ctx context.Context, t *train.Trainer) (*table.Table,
 	if err != nil {
 		return nil, err
 	}
-	R, S, B := len(m.replicas), len(tokens), len(m.starts)
+	R, S, B := len(m.members), len(tokens), len(m.starts)
 	sums, hits, counts := make([]float64, R*B), make([]float64, R*B), make([]float64, R*B)
 	_, err = m.far.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Correct: true}, func(p lm.Piece) error {
 		for row := range R * S {
@@ -112,14 +112,14 @@ func (m *measure) textLoss(ctx context.Context, t *train.Trainer) (*table.Table,
 		return nil, err
 	}
 	none := repeat(math.NaN(), R*B)
-	var replica, position, end, n []int64
+	var member, position, end, n []int64
 	loss, accuracy := make([]float64, R*B), make([]float64, R*B)
 	for k := range sums {
 		b := k % B
-		replica, position, end, n = append(replica, int64(k/B)), append(position, int64(m.starts[b])), append(end, int64(m.end(b))), append(n, int64(counts[k]))
+		member, position, end, n = append(member, int64(k/B)), append(position, int64(m.starts[b])), append(end, int64(m.end(b))), append(n, int64(counts[k]))
 		loss[k], accuracy[k] = sums[k]/counts[k], hits[k]/counts[k]
 	}
-	return table.New().AddInt("replica", replica).AddInt("position", position).AddInt("end", end).
+	return table.New().AddInt("replica", member).AddInt("position", position).AddInt("end", end).
 		AddFloat("loss", loss).AddFloat("loss_low", none).AddFloat("loss_high", none).
 		AddFloat("accuracy", accuracy).AddFloat("accuracy_low", none).AddFloat("accuracy_high", none).
 		AddInt("repeats", n).AddFloat("loss_all", loss), nil
@@ -140,15 +140,15 @@ func (m *measure) end(bucket int) int {
 	return m.config.Length()
 }
 
-// forAll repeats the sequences for every replica.
-func forAll(replicas int, tokens [][]int32) (rows [][]int32) {
-	for range replicas {
+// forAll repeats the sequences for every member.
+func forAll(members int, tokens [][]int32) (rows [][]int32) {
+	for range members {
 		rows = append(rows, tokens...)
 	}
 	return rows
 }
 
-// watched is what is seen of one replica's states and losses, sequence by sequence.
+// watched is what is seen of one member's states and losses, sequence by sequence.
 type watched struct {
 	position, layer, head, prompt  []int64
 	norm, variance, absmax         []float64
@@ -179,9 +179,9 @@ func (m *measure) states(ctx context.Context, t *train.Trainer) error {
 	return err
 }
 
-// watch reads sequences of equal length with all replicas. A model without a recurrent state shows its losses only.
+// watch reads sequences of equal length with all members. A model without a recurrent state shows its losses only.
 func (m *measure) watch(ctx context.Context, tokens [][]int32, scored [][]bool) ([]*watched, error) {
-	S, R, length := len(tokens), len(m.replicas), len(tokens[0])
+	S, R, length := len(tokens), len(m.members), len(tokens[0])
 	sizes := m.config.Train.Model.Sizes()
 	size := sizes.Layers * sizes.Heads
 	all := make([]*watched, R)
@@ -264,13 +264,13 @@ func (m *measure) held(p lm.Piece) (v []float64, heads, entries int, err error) 
 	return v, heads, values * keys, err
 }
 
-// look reduces the recurrent state of all replicas and sequences on the host.
+// look reduces the recurrent state of all members and sequences on the host.
 func (m *measure) look(all []*watched, p lm.Piece, sequences, position int) error {
 	v, heads, entries, err := m.held(p)
 	if err != nil {
 		return err
 	}
-	rows := len(m.replicas) * sequences
+	rows := len(m.members) * sequences
 	for l := range len(v) / (rows * heads * entries) {
 		for row := range rows {
 			w := all[row/sequences]
@@ -309,7 +309,7 @@ func (m *measure) decay(all []*watched, p lm.Piece, sequences int) error {
 	if err != nil {
 		return err
 	}
-	batch := len(m.replicas) * sequences
+	batch := len(m.members) * sequences
 	for l := range m.near.Weights.Model.Layers() {
 		for row := range batch {
 			w := all[row/sequences]

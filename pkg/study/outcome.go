@@ -9,17 +9,17 @@ import (
 	"stuffed/pkg/table"
 )
 
-// outcomeRows is one row per replica and measured moment of training: tokens, inside (loss over ½T … T), far (over the
+// outcomeRows is one row per member and measured moment of training: tokens, inside (loss over ½T … T), far (over the
 // last half of the sequence), their accuracies, peak (largest bucket mean beyond T), fails (far above twice inside), and,
 // at the end of training, the verdicts of package collapse on states and losses of the traced sequences: explosion, paper,
 // strict (1 or 0, −1 where not judged), explosion_onset and degradation_onset in tokens, and which came first.
 type outcomeRows struct {
-	replica, tokens, fails                                          []int64
+	member, tokens, fails                                           []int64
 	inside, far, ratio, peak, insideHit, farHit                     []float64
 	explosion, paper, strict                                        []int64
 	explosionAt, degradationAt                                      []float64
 	first                                                           []string
-	headReplica, headLayer, headHead                                []int64
+	headMember, headLayer, headHead                                 []int64
 	retentionWindow, retention512, explosionRatio, explosionOnsetAt []float64
 }
 
@@ -36,18 +36,18 @@ func (o *outcomeRows) add(c Config, tokens int64, byPosition *table.Table) error
 		columns[name] = v
 	}
 	T, length := float64(c.Train.TrainLength), float64(c.Length())
-	mean := func(replica int, column string, from, to float64) float64 {
+	mean := func(member int, column string, from, to float64) float64 {
 		sum, n := 0.0, 0.0
 		for i, r := range columns["replica"] {
 			// Buckets do not always begin where the range does; their middles decide.
 			middle := (columns["position"][i] + columns["end"][i]) / 2
-			if k := columns["repeats"][i]; int(r) == replica && middle >= from && middle < to && k > 0 {
+			if k := columns["repeats"][i]; int(r) == member && middle >= from && middle < to && k > 0 {
 				sum, n = sum+k*columns[column][i], n+k
 			}
 		}
 		return sum / n
 	}
-	for r := range c.Train.Replicas() {
+	for r := range c.Train.Members() {
 		inside, far := mean(r, "loss", T/2, T), mean(r, "loss", length/2, length)
 		peak := math.Inf(-1)
 		for i, k := range columns["replica"] {
@@ -55,7 +55,7 @@ func (o *outcomeRows) add(c Config, tokens int64, byPosition *table.Table) error
 				peak = max(peak, columns["loss"][i])
 			}
 		}
-		o.replica, o.tokens = append(o.replica, int64(r)), append(o.tokens, tokens)
+		o.member, o.tokens = append(o.member, int64(r)), append(o.tokens, tokens)
 		o.inside, o.far, o.ratio, o.peak = append(o.inside, inside), append(o.far, far), append(o.ratio, far/inside), append(o.peak, peak)
 		o.insideHit, o.farHit = append(o.insideHit, mean(r, "accuracy", T/2, T)), append(o.farHit, mean(r, "accuracy", length/2, length))
 		fails := int64(0)
@@ -69,22 +69,22 @@ func (o *outcomeRows) add(c Config, tokens int64, byPosition *table.Table) error
 	return nil
 }
 
-// judge fills in the verdict on the last moment of a replica, where its states were watched.
+// judge fills in the verdict on the last moment of a member, where its states were watched.
 func (o *outcomeRows) judge(c Config, r int, w *watched) error {
 	if len(w.position) == 0 {
 		return nil
 	}
 	v, err := c.verdict(w)
 	if err != nil {
-		return fmt.Errorf("replica %d: %w", r, err)
+		return fmt.Errorf("member %d: %w", r, err)
 	}
-	i := len(o.replica) - len(c.Train.Replicas()) + r
+	i := len(o.member) - len(c.Train.Members()) + r
 	o.explosion[i], o.paper[i], o.strict[i], o.first[i] = flag(v.Explosion), flag(v.Paper), flag(v.Strict), v.First
 	o.explosionAt[i], o.degradationAt[i] = number(v.ExplosionAt), number(v.DegradationAt)
 	heads, beyond := c.Train.Model.Sizes().Heads, float64(c.Watched()-c.Train.TrainLength)
 	for _, h := range v.Details.All {
 		k := h.Layer*heads + h.Head
-		o.headReplica, o.headLayer, o.headHead = append(o.headReplica, int64(r)), append(o.headLayer, int64(h.Layer)), append(o.headHead, int64(h.Head))
+		o.headMember, o.headLayer, o.headHead = append(o.headMember, int64(r)), append(o.headLayer, int64(h.Layer)), append(o.headHead, int64(h.Head))
 		o.retentionWindow = append(o.retentionWindow, math.Exp(w.logAlphaWindow[k]))
 		o.retention512 = append(o.retention512, math.Exp(512*w.logAlphaBeyond[k]/beyond))
 		o.explosionRatio, o.explosionOnsetAt = append(o.explosionRatio, h.Ratio), append(o.explosionOnsetAt, number(h.Onset))
@@ -107,14 +107,14 @@ func number(onset *int) float64 {
 }
 
 func (o *outcomeRows) table() *table.Table {
-	return table.New().AddInt("replica", o.replica).AddInt("tokens", o.tokens).AddFloat("inside", o.inside).AddFloat("far", o.far).
+	return table.New().AddInt("replica", o.member).AddInt("tokens", o.tokens).AddFloat("inside", o.inside).AddFloat("far", o.far).
 		AddFloat("ratio", o.ratio).AddFloat("peak", o.peak).AddFloat("inside_accuracy", o.insideHit).AddFloat("far_accuracy", o.farHit).
 		AddInt("fails", o.fails).AddInt("explosion", o.explosion).AddInt("paper", o.paper).AddInt("strict", o.strict).
 		AddFloat("explosion_onset", o.explosionAt).AddFloat("degradation_onset", o.degradationAt).AddText("first", o.first)
 }
 
 func (o *outcomeRows) heads() *table.Table {
-	return table.New().AddInt("replica", o.headReplica).AddInt("layer", o.headLayer).AddInt("head", o.headHead).
+	return table.New().AddInt("replica", o.headMember).AddInt("layer", o.headLayer).AddInt("head", o.headHead).
 		AddFloat("retention_window", o.retentionWindow).AddFloat("retention_512", o.retention512).
 		AddFloat("ratio", o.explosionRatio).AddFloat("onset", o.explosionOnsetAt)
 }
@@ -138,7 +138,7 @@ func (m *measure) tables(training *table.Table) (Tables, error) {
 
 // stateTable averages over sequences.
 func stateTable(all []*watched) *table.Table {
-	var replica, position, layer, head []int64
+	var member, position, layer, head []int64
 	var norm, variance, absmax []float64
 	for r, w := range all {
 		type key [3]int64
@@ -154,10 +154,10 @@ func stateTable(all []*watched) *table.Table {
 		slices.SortFunc(order, func(a, b key) int { return slices.Compare([]int64{a[1], a[2], a[0]}, []int64{b[1], b[2], b[0]}) })
 		for _, k := range order {
 			s := sums[k]
-			replica, position, layer, head = append(replica, int64(r)), append(position, k[0]), append(layer, k[1]), append(head, k[2])
+			member, position, layer, head = append(member, int64(r)), append(position, k[0]), append(layer, k[1]), append(head, k[2])
 			norm, variance, absmax = append(norm, s[0]/s[3]), append(variance, s[1]/s[3]), append(absmax, s[2]/s[3])
 		}
 	}
-	return table.New().AddInt("replica", replica).AddInt("position", position).AddInt("layer", layer).AddInt("head", head).
+	return table.New().AddInt("replica", member).AddInt("position", position).AddInt("layer", layer).AddInt("head", head).
 		AddFloat("norm", norm).AddFloat("variance", variance).AddFloat("absmax", absmax)
 }

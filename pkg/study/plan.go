@@ -42,7 +42,7 @@ type Axis struct {
 	Values []any  `json:"values"`
 }
 
-// Row is one unit of work: one model shape and training length with all its replicas.
+// Row is one unit of work: one model shape and training length with all its members.
 type Row struct {
 	Hash   string   `json:"hash"`
 	Groups []string `json:"groups"` // a row that several groups ask for is made once

@@ -34,8 +34,8 @@ func TestPlanExpands(t *testing.T) {
 			t.Errorf("hash %s twice", r.Hash)
 		}
 		seen[r.Hash] = true
-		if len(r.Config.Train.Replicas()) != 4 {
-			t.Errorf("%d replicas, want 4", len(r.Config.Train.Replicas()))
+		if len(r.Config.Train.Members()) != 4 {
+			t.Errorf("%d members, want 4", len(r.Config.Train.Members()))
 		}
 	}
 	if got := strings.Join(rows[0].Groups, " "); got != "grid control" {

@@ -102,7 +102,7 @@ func (p *PromptConfig) Prompts(kind string, documents [][]int32, length int) ([]
 	return rows, nil
 }
 
-// prompted reads all prompts with all replicas. Its tables begin with the column kind:
+// prompted reads all prompts with all members. Its tables begin with the column kind:
 //
 //	prompt_loss: replica, sequence, position, end, loss, accuracy (of all tokens of the bucket)
 //	prompt_state: replica, position, layer, head, norm, variance, absmax (means over sequences)
@@ -154,9 +154,9 @@ func (m *measure) keep(name, kind string, t *table.Table) error {
 	return m.prompts[name].Append(out)
 }
 
-// bySequence is the mean loss and accuracy of every replica, sequence and bucket.
+// bySequence is the mean loss and accuracy of every member, sequence and bucket.
 func (m *measure) bySequence(ctx context.Context, rows [][]int32) (*table.Table, error) {
-	R, S, B, last := len(m.replicas), len(rows), len(m.starts), m.config.Length()-1
+	R, S, B, last := len(m.members), len(rows), len(m.starts), m.config.Length()-1
 	sums, correct, counts := make([]float64, R*S*B), make([]float64, R*S*B), make([]float64, R*S*B)
 	_, err := m.far.Run(ctx, forAll(R, rows), nil, lm.Request{Loss: true, Correct: true}, func(p lm.Piece) error {
 		for row := range R * S {
@@ -174,14 +174,14 @@ func (m *measure) bySequence(ctx context.Context, rows [][]int32) (*table.Table,
 	if err != nil {
 		return nil, err
 	}
-	var replica, sequence, position, end []int64
+	var member, sequence, position, end []int64
 	for k := range sums {
 		b := k % B
-		replica, sequence = append(replica, int64(k/B/S)), append(sequence, int64(k/B%S))
+		member, sequence = append(member, int64(k/B/S)), append(sequence, int64(k/B%S))
 		position, end = append(position, int64(m.starts[b])), append(end, int64(m.end(b)))
 		sums[k], correct[k] = sums[k]/counts[k], correct[k]/counts[k]
 	}
-	return table.New().AddInt("replica", replica).AddInt("sequence", sequence).AddInt("position", position).AddInt("end", end).
+	return table.New().AddInt("replica", member).AddInt("sequence", sequence).AddInt("position", position).AddInt("end", end).
 		AddFloat("loss", sums).AddFloat("accuracy", correct), nil
 }
 
@@ -202,26 +202,26 @@ func (m *measure) promptStates(ctx context.Context, kind string, rows [][]int32)
 		return err
 	}
 	heads, beyond := m.config.Train.Model.Sizes().Heads, float64(m.config.Watched()-m.config.Train.TrainLength)
-	var replica, layer, head []int64
+	var member, layer, head []int64
 	var window, over512, ratio, onset []float64
 	for r, w := range all {
 		v, err := m.config.verdict(w)
 		if err != nil {
-			return fmt.Errorf("replica %d: %w", r, err)
+			return fmt.Errorf("member %d: %w", r, err)
 		}
 		for _, h := range v.Details.All {
 			k := h.Layer*heads + h.Head
-			replica, layer, head = append(replica, int64(r)), append(layer, int64(h.Layer)), append(head, int64(h.Head))
+			member, layer, head = append(member, int64(r)), append(layer, int64(h.Layer)), append(head, int64(h.Head))
 			window = append(window, math.Exp(w.logAlphaWindow[k]))
 			over512 = append(over512, math.Exp(512*w.logAlphaBeyond[k]/beyond))
 			ratio, onset = append(ratio, h.Ratio), append(onset, number(h.Onset))
 		}
 	}
-	return m.keep("prompt_heads", kind, table.New().AddInt("replica", replica).AddInt("layer", layer).AddInt("head", head).
+	return m.keep("prompt_heads", kind, table.New().AddInt("replica", member).AddInt("layer", layer).AddInt("head", head).
 		AddFloat("retention_window", window).AddFloat("retention_512", over512).AddFloat("ratio", ratio).AddFloat("onset", onset))
 }
 
-// verdict judges the watched sequences of one replica.
+// verdict judges the watched sequences of one member.
 func (c Config) verdict(w *watched) (*collapse.Verdict, error) {
 	states := table.New().AddInt("prompt", w.prompt).AddInt("position", w.position).AddInt("layer", w.layer).AddInt("head", w.head).AddFloat("norm", w.norm)
 	losses := table.New().AddInt("prompt", w.lossPrompt).AddInt("position", w.lossPosition).AddFloat("loss", w.loss)

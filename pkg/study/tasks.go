@@ -14,7 +14,7 @@ import (
 	"stuffed/pkg/train"
 )
 
-// TaskTest is a task that a row's replicas are asked, with sequences that training never reads.
+// TaskTest is a task that a row's members are asked, with sequences that training never reads.
 type TaskTest struct {
 	train.TaskConfig
 	Count int `json:"count"` // sequences
@@ -39,7 +39,7 @@ func (c Config) validateTasks() error {
 	return nil
 }
 
-// taskMeasure collects the answers of a row's replicas.
+// taskMeasure collects the answers of a row's members.
 type taskMeasure struct {
 	config Config
 	test   []task.Test // of each task
@@ -60,11 +60,11 @@ func newTaskMeasure(c Config, r *lm.Runner, enc datasets.Encoder) (*taskMeasure,
 	return m, nil
 }
 
-// ask lets all replicas answer after so many tokens of training each and returns the best mean accuracy over all
+// ask lets all members answer after so many tokens of training each and returns the best mean accuracy over all
 // sequences.
 func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err error) {
-	replicas := len(m.config.Train.Replicas())
-	sums, n := make([][3]float64, replicas), 0.0
+	members := len(m.config.Train.Members())
+	sums, n := make([][3]float64, members), 0.0
 	for _, test := range m.test {
 		rows, err := test.Run(ctx, m.runner)
 		if err != nil {
@@ -92,16 +92,16 @@ func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err 
 			return 0, err
 		}
 	}
-	var replica []int64
+	var member []int64
 	var columns [3][]float64
 	for r, s := range sums {
-		replica = append(replica, int64(r))
+		member = append(member, int64(r))
 		for k, v := range s {
 			columns[k] = append(columns[k], v/n)
 		}
 		best = max(best, s[0]/n)
 	}
-	t := table.New().AddInt("replica", replica).AddInt("tokens", repeat(tokens, replicas)).AddFloat("accuracy", columns[0]).
+	t := table.New().AddInt("replica", member).AddInt("tokens", repeat(tokens, members)).AddFloat("accuracy", columns[0]).
 		AddFloat("exact", columns[1]).AddFloat("loss", columns[2])
 	return best, m.scores.Append(identified(m.config, t))
 }
@@ -127,7 +127,7 @@ func (m *taskMeasure) asked(summary *table.Table, tokens int64) *table.Table {
 // errEnough ends a training whose score is high enough.
 var errEnough = errors.New("the score is high enough")
 
-// runTasks trains a row on tasks. Its tables: training as in Run; task: tokens (that the replica has read), task, length, asked (the
+// runTasks trains a row on tasks. Its tables: training as in Run; task: tokens (that the member has read), task, length, asked (the
 // group of sequences), records, accuracy, accuracy_low, accuracy_high, answers (in a sequence), exact, loss (nats per
 // answer); score: tokens, and accuracy, exact and loss over all sequences of evaluate.tasks.
 func (t *Trainer) runTasks(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
@@ -174,11 +174,11 @@ func (t *Trainer) runTasks(ctx context.Context, row Row, dir string, report func
 	default:
 		return nil, err
 	}
-	for i, r := range c.Train.Replicas() {
+	for i, r := range c.Train.Members() {
 		if !c.keeps(r) {
 			continue
 		}
-		if err := train.Export(filepath.Join(dir, "models", replicaName(r)), trainer.Model, trainer.Weights(), i, trainer.Config, trainer.Steps()); err != nil {
+		if err := train.Export(filepath.Join(dir, "models", memberName(r)), trainer.Model, trainer.Weights(), i, trainer.Config, trainer.Steps()); err != nil {
 			return nil, err
 		}
 	}

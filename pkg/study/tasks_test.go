@@ -18,7 +18,7 @@ const taskPlan = `{"name": "asked", "about": "", "base": {
     "tasks": [{"name": "selective-copying", "params": {"data": 1, "letters": 4}, "count": 50}, {"name": "selective-copying", "length": 12, "params": {"data": 1, "letters": 4}, "count": 30}]}},
   "groups": [{"name": "all"}]}`
 
-// TestTaskRow trains until the score is high enough: one replica learns, the other stays at chance.
+// TestTaskRow trains until the score is high enough: one member learns, the other stays at chance.
 func TestTaskRow(t *testing.T) {
 	d, err := xla.Open("cpu")
 	if err != nil {

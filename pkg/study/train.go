@@ -12,9 +12,9 @@ import (
 	"stuffed/xla"
 )
 
-// Trainer is the Runner that trains a row's replicas in one graph and measures them far beyond the training length.
+// Trainer is the Runner that trains a row's members in one graph and measures them far beyond the training length.
 //
-// Its tables have the columns replica, policy, lr and seed first. training: tokens (that the replica has read), loss (nats
+// Its tables have the columns replica (number of the member), policy, lr and seed first. training: tokens (that the member has read), loss (nats
 // per token, mean over a fiftieth of the run). loss: tokens, then those of eval.Recalled.ByPosition (on text: loss of all
 // tokens). age: those of ByAge, at the end. state: position, layer, head, norm, variance, absmax, means over sequences.
 // heads: layer, head, retention_window, retention_512, ratio, onset. outcome: see [Outcomes].
@@ -74,18 +74,18 @@ func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Prog
 	if err := m.prompted(inner, trainer); err != nil {
 		return nil, fmt.Errorf("prompts: %w", err)
 	}
-	for i, r := range c.Train.Replicas() {
+	for i, r := range c.Train.Members() {
 		if !c.keeps(r) {
 			continue
 		}
-		if err := train.Export(filepath.Join(dir, "models", replicaName(r)), trainer.Model, trainer.Weights(), i, trainer.Config, trainer.Steps()); err != nil {
+		if err := train.Export(filepath.Join(dir, "models", memberName(r)), trainer.Model, trainer.Weights(), i, trainer.Config, trainer.Steps()); err != nil {
 			return nil, err
 		}
 	}
 	return m.tables(curve.table(c))
 }
 
-// curve is the training loss of every replica, thinned by averaging.
+// curve is the training loss of every member, thinned by averaging.
 type curve struct {
 	every, next int64
 	sums        []float64
@@ -96,7 +96,7 @@ type curve struct {
 
 func newCurve(c Config) *curve {
 	every := max(c.Train.Steps/trainingPoints, 1)
-	return &curve{every: every, next: every, sums: make([]float64, len(c.Train.Replicas()))}
+	return &curve{every: every, next: every, sums: make([]float64, len(c.Train.Members()))}
 }
 
 func (k *curve) add(s train.Status) {
@@ -116,24 +116,24 @@ func (k *curve) add(s train.Status) {
 }
 
 func (k *curve) table(c Config) *table.Table {
-	var replica, tokens []int64
+	var member, tokens []int64
 	var loss []float64
 	for i := range k.sums {
 		for p, t := range k.tokens {
-			replica, tokens, loss = append(replica, int64(i)), append(tokens, t), append(loss, k.losses[p][i])
+			member, tokens, loss = append(member, int64(i)), append(tokens, t), append(loss, k.losses[p][i])
 		}
 	}
-	return identified(c, table.New().AddInt("replica", replica).AddInt("tokens", tokens).AddFloat("loss", loss))
+	return identified(c, table.New().AddInt("replica", member).AddInt("tokens", tokens).AddFloat("loss", loss))
 }
 
 // identified puts policy, lr and seed behind the column replica, which is the first.
 func identified(c Config, t *table.Table) *table.Table {
-	replicas := c.Train.Replicas()
+	members := c.Train.Members()
 	var policy []string
 	var lr []float64
 	var seed []int64
 	for _, i := range t.Columns[0].Ints {
-		policy, lr, seed = append(policy, replicas[i].Policy), append(lr, replicas[i].LR), append(seed, replicas[i].Seed)
+		policy, lr, seed = append(policy, members[i].Policy), append(lr, members[i].LR), append(seed, members[i].Seed)
 	}
 	out := table.New().AddInt("replica", t.Columns[0].Ints).AddText("policy", policy).AddFloat("lr", lr).AddInt("seed", seed)
 	out.Columns = append(out.Columns, t.Columns[1:]...)

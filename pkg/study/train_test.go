@@ -43,10 +43,10 @@ func TestTrainedRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]int{
-		"training": 4 * 8,                // replicas × steps
-		"outcome":  4 * 2,                // replicas × (one share and the end)
-		"heads":    4 * 4,                // replicas × heads
-		"loss":     4 * 2 * (4 - 2 + 10), // replicas × moments × buckets, see below
+		"training": 4 * 8,                // members × steps
+		"outcome":  4 * 2,                // members × (one share and the end)
+		"heads":    4 * 4,                // members × heads
+		"loss":     4 * 2 * (4 - 2 + 10), // members × moments × buckets, see below
 	} {
 		got, err := table.Read(filepath.Join(dir, name+".parquet"))
 		if err != nil {

@@ -85,7 +85,7 @@ func (t Test) records(one *Task, from, batch int) ([]Record, error) {
 
 // ask reads records with all members side by side and appends the rows of the first counted of them.
 func (t Test) ask(ctx context.Context, r *lm.Runner, one *Task, asked []Record, counted int, all *rows, progress func(tokens int)) error {
-	members := max(r.Weights.Replicas, 1)
+	members := max(r.Weights.Members, 1)
 	ids, labels := make([][]int32, 0, members*len(asked)), make([][]int32, 0, members*len(asked))
 	wanted := make([][]bool, len(asked))
 	for i, q := range asked {

@@ -193,8 +193,8 @@ func check(r *lm.Runner, c Config, probes []prompt.Probe) error {
 	if err := c.Validate(r.Weights.Model); err != nil {
 		return err
 	}
-	if r.Weights.Replicas > 1 {
-		return fmt.Errorf("trace: the weights hold %d replicas; trace one, see lm.Weights.Select", r.Weights.Replicas)
+	if r.Weights.Members > 1 {
+		return fmt.Errorf("trace: the weights hold %d members; trace one, see lm.Weights.Select", r.Weights.Members)
 	}
 	if len(probes) == 0 {
 		return fmt.Errorf("trace: no prompt")

@@ -8,8 +8,8 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// perReplica reshapes x [replicas] so that it multiplies a parameter.
-func perReplica(x *Node, s lm.Spec) *Node {
+// perMember reshapes x [members] so that it multiplies a parameter.
+func perMember(x *Node, s lm.Spec) *Node {
 	dims := make([]int, len(s.Dims))
 	for i := range dims {
 		dims[i] = 1
@@ -22,8 +22,8 @@ func perReplica(x *Node, s lm.Spec) *Node {
 	return Reshape(x, dims...)
 }
 
-// squares sums the squares of a parameter's entries by replica and, of layered ones, by layer: [layers, replicas] or
-// [1, replicas].
+// squares sums the squares of a parameter's entries by member and, of layered ones, by layer: [layers, members] or
+// [1, members].
 func squares(x *Node, s lm.Spec) *Node {
 	if !s.Layered {
 		x = InsertAxes(x, 0)
@@ -35,7 +35,7 @@ func squares(x *Node, s lm.Spec) *Node {
 	return x
 }
 
-// norms are ‖x‖ of all parameters [replicas], and of the layered ones by layer [layers, replicas].
+// norms are ‖x‖ of all parameters [members], and of the layered ones by layer [layers, members].
 func norms(xs []*Node, specs []lm.Spec) (all, byLayer *Node) {
 	var top *Node
 	for i, s := range specs {
@@ -57,11 +57,11 @@ func plus(a, b *Node) *Node {
 	return Add(a, b)
 }
 
-// adam is one step of AdamW for parameters p with moments m and v. ok [replicas] is false where nothing changes; rate,
-// scale and count [replicas] are the learning rate, the factor of the clip and the number of this step from 1.
+// adam is one step of AdamW for parameters p with moments m and v. ok [members] is false where nothing changes; rate,
+// scale and count [members] are the learning rate, the factor of the clip and the number of this step from 1.
 func (c Config) adam(p, m, v, g *Node, s lm.Spec, ok, rate, scale, count *Node) (p1, m1, v1 *Node) {
 	dtype := p.DType()
-	of := func(x *Node) *Node { return perReplica(ConvertDType(x, dtype), s) }
+	of := func(x *Node) *Node { return perMember(ConvertDType(x, dtype), s) }
 	g = Mul(g, of(scale))
 	m1 = Add(MulScalar(m, c.Beta1), MulScalar(g, 1-c.Beta1))
 	v1 = Add(MulScalar(v, c.Beta2), MulScalar(Square(g), 1-c.Beta2))
@@ -72,6 +72,6 @@ func (c Config) adam(p, m, v, g *Node, s lm.Spec, ok, rate, scale, count *Node) 
 		p1 = Mul(p, OneMinus(MulScalar(of(rate), c.WeightDecay)))
 	}
 	p1 = Sub(p1, Mul(step, of(rate)))
-	mask := BroadcastToShape(perReplica(ok, s), shapes.Make(dtypes.Bool, p.Shape().Dimensions...))
+	mask := BroadcastToShape(perMember(ok, s), shapes.Make(dtypes.Bool, p.Shape().Dimensions...))
 	return Where(mask, p1, p), Where(mask, m1, m), Where(mask, v1, v)
 }

@@ -1,4 +1,4 @@
-// Package train fits the models of package lm to streams of tokens. Several replicas (seeds, learning rates, initial
+// Package train fits the models of package lm to streams of tokens. Several members (seeds, learning rates, initial
 // states) of one shape train side by side in one graph. The optimiser is AdamW (arXiv 1711.05101) with the decay mask of
 // the official code and clipping by the global norm,
 //
@@ -18,13 +18,13 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Config is one training run. Lists multiply: every policy with every learning rate with every seed is a replica.
+// Config is one training run. Lists multiply: every policy with every learning rate with every seed is a member.
 type Config struct {
 	Model lm.Any     `json:"model"`
 	Data  DataConfig `json:"data"`
 
 	TrainLength int      `json:"train_length"` // tokens of a sequence, T_train
-	BatchTokens int      `json:"batch_tokens"` // per step and replica
+	BatchTokens int      `json:"batch_tokens"` // per step and member
 	Accumulate  int      `json:"accumulate"`   // micro-batches per step
 	Steps       int64    `json:"steps"`
 	Stages      []Stage  `json:"stages,omitempty"` // replaces train_length and steps
@@ -44,7 +44,7 @@ type Config struct {
 	Beta2       float64   `json:"beta2"`
 	Eps         float64   `json:"eps"`
 	WeightDecay float64   `json:"weight_decay"`
-	Clip        float64   `json:"clip"`       // global norm of each replica, 0 for none
+	Clip        float64   `json:"clip"`       // global norm of each member, 0 for none
 	SkipLimit   int       `json:"skip_limit"` // steps in a row with NaN or infinite gradients before training stops
 
 	Compute      string `json:"compute"`        // of the products: f32 or bf16
@@ -78,7 +78,7 @@ type LogConfig struct {
 type ValidConfig struct {
 	Every     int64 `json:"every"`     // steps, 0 for the end only, −1 for never
 	Length    int   `json:"length"`    // tokens of a sequence, 0 for 8 × train_length
-	Sequences int   `json:"sequences"` // of each replica
+	Sequences int   `json:"sequences"` // of each member
 }
 
 // SnapshotConfig says when the whole state of training is saved and which snapshots stay.
@@ -115,28 +115,28 @@ func defaultModel() lm.Any {
 	return lm.Any{Config: a.Default()}
 }
 
-// Replicas lists the models of the run.
-func (c Config) Replicas() []Replica {
-	var all []Replica
+// Members lists the models of the run.
+func (c Config) Members() []Member {
+	var all []Member
 	for _, p := range c.Policy {
 		for _, lr := range c.LR {
 			for _, seed := range c.Seeds {
-				all = append(all, Replica{Policy: p, LR: lr, Seed: seed})
+				all = append(all, Member{Policy: p, LR: lr, Seed: seed})
 			}
 		}
 	}
 	return all
 }
 
-// Replica is one model of a run.
-type Replica struct {
+// Member is one model of a run.
+type Member struct {
 	Policy string  `json:"policy"`
 	LR     float64 `json:"lr"`
 	Seed   int64   `json:"seed"`
 }
 
 // Name is a folder name.
-func (r Replica) Name() string { return fmt.Sprintf("%s-lr%g-seed%d", r.Policy, r.LR, r.Seed) }
+func (r Member) Name() string { return fmt.Sprintf("%s-lr%g-seed%d", r.Policy, r.LR, r.Seed) }
 
 // stages is the run as stages.
 func (c Config) stages() []Stage {
@@ -154,7 +154,7 @@ func (c Config) Total() (steps int64) {
 	return
 }
 
-// rows is the number of sequences of a step and replica.
+// rows is the number of sequences of a step and member.
 func (c Config) rows(length int) int { return c.BatchTokens / length }
 
 // Validate names the first field out of range.
@@ -205,13 +205,13 @@ func (c Config) Validate() error {
 			return fmt.Errorf("config: lr = %g must be above 0", lr)
 		}
 	}
-	seen := map[Replica]bool{}
-	for _, r := range c.Replicas() {
+	seen := map[Member]bool{}
+	for _, r := range c.Members() {
 		if err := checkPolicy(r.Policy, c); err != nil {
 			return err
 		}
 		if seen[r] {
-			return fmt.Errorf("config: replica %s is listed twice", r.Name())
+			return fmt.Errorf("config: member %s is listed twice", r.Name())
 		}
 		seen[r] = true
 	}

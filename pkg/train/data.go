@@ -59,10 +59,10 @@ func (d DataConfig) filter(split string) datasets.Filter {
 	return datasets.Filter{Splits: []string{split}, Domains: d.Domains, MinTokens: d.MinTokens, NearDuplicates: d.NearDuplicates}
 }
 
-// Data gives every replica its batches and holds out sequences for validation.
+// Data gives every member its batches and holds out sequences for validation.
 type Data interface {
-	// Batcher is the data of a replica in a stage: rows of length tokens.
-	Batcher(c Config, stage, rows, length int, r Replica) (datasets.Batcher, error)
+	// Batcher is the data of a member in a stage: rows of length tokens.
+	Batcher(c Config, stage, rows, length int, r Member) (datasets.Batcher, error)
 	// Held returns sequences of length tokens that training never reads. scored is true where only memory of
 	// the sequence can know the token; nil when the data does not say.
 	Held(sequences, length int) (tokens [][]int32, scored [][]bool, err error)
@@ -96,7 +96,7 @@ type recallData struct{ DataConfig }
 // stageSeed makes the data of later stages fresh.
 func stageSeed(seed int64, stage int) int64 { return seed + int64(stage)<<40 }
 
-func (d recallData) Batcher(c Config, stage, rows, length int, r Replica) (datasets.Batcher, error) {
+func (d recallData) Batcher(c Config, stage, rows, length int, r Member) (datasets.Batcher, error) {
 	b := datasets.RecallBatches{Stream: d.stream(stageSeed(r.Seed, stage)), B: rows, T: length, Chain: 1}
 	if r.Policy == "carried" {
 		b.Chain = c.Chain
@@ -104,7 +104,7 @@ func (d recallData) Batcher(c Config, stage, rows, length int, r Replica) (datas
 	return b, nil
 }
 
-// heldSeed is no replica's: seeds are 0 or more.
+// heldSeed is no member's: seeds are 0 or more.
 const heldSeed = -1
 
 func (d recallData) Held(sequences, length int) (tokens [][]int32, scored [][]bool, err error) {
@@ -157,7 +157,7 @@ func openOn(corpus *datasets.Corpus, d DataConfig) (Data, error) {
 	return c, nil
 }
 
-func (d *corpusData) Batcher(c Config, stage, rows, length int, r Replica) (datasets.Batcher, error) {
+func (d *corpusData) Batcher(c Config, stage, rows, length int, r Member) (datasets.Batcher, error) {
 	seed := stageSeed(r.Seed, stage)
 	switch d.order(r.Policy) {
 	case "lanes":

@@ -11,14 +11,14 @@ import (
 
 // Estimate is what a dry run finds.
 type Estimate struct {
-	Replicas, Parameters int           // parameters of one replica
-	Held                 int64         // bytes of weights, moments and carried states
-	Activations          int64         // bytes that forward and backward need besides, roughly
-	Peak                 int64         // bytes of the process after two calls, 0 if not known; not the memory of a GPU
-	Compile              time.Duration // of the graph, with the first call
-	TokensPerSecond      float64       // of all replicas
-	Tokens               int64         // of the run, all replicas
-	Work                 float64       // floating-point operations of the run, 6 · parameters · tokens
+	Members, Parameters int           // parameters of one member
+	Held                int64         // bytes of weights, moments and carried states
+	Activations         int64         // bytes that forward and backward need besides, roughly
+	Peak                int64         // bytes of the process after two calls, 0 if not known; not the memory of a GPU
+	Compile             time.Duration // of the graph, with the first call
+	TokensPerSecond     float64       // of all members
+	Tokens              int64         // of the run, all members
+	Work                float64       // floating-point operations of the run, 6 · parameters · tokens
 }
 
 // Time is how long the run will take.
@@ -28,8 +28,8 @@ func (e Estimate) Time() time.Duration {
 
 // Estimate compiles the first stage, times two calls and says what the run will need. The trainer is of no use afterwards.
 func (t *Trainer) Estimate() (Estimate, error) {
-	e := Estimate{Replicas: len(t.program.replicas), Parameters: t.Weights().Count(), Tokens: t.Left()}
-	for _, m := range t.memory {
+	e := Estimate{Members: len(t.program.members), Parameters: t.Weights().Count(), Tokens: t.Left()}
+	for _, m := range t.carry {
 		e.Held += int64(m.Shape().ByteSize())
 	}
 	e.Activations = t.activations()
@@ -44,7 +44,7 @@ func (t *Trainer) Estimate() (Estimate, error) {
 	if _, err := t.Step(); err != nil {
 		return e, err
 	}
-	e.TokensPerSecond = float64((t.step-before)*int64(t.Config.BatchTokens*e.Replicas)) / time.Since(begin).Seconds()
+	e.TokensPerSecond = float64((t.step-before)*int64(t.Config.BatchTokens*e.Members)) / time.Since(begin).Seconds()
 	e.Peak = xla.Resident()
 	return e, nil
 }
@@ -52,14 +52,14 @@ func (t *Trainer) Estimate() (Estimate, error) {
 // activations are what forward and backward need: see lm.Estimate, and the gradients.
 func (t *Trainer) activations() int64 {
 	p := t.program
-	f := lm.Estimate(t.Model, lm.Load{Batch: len(p.replicas) * p.rows, Tokens: p.T, Train: true, Half: t.Config.Compute == "bf16",
-		Replicas: len(p.replicas), Save: t.Config.Save, Unroll: t.Config.Unroll})
-	return f.Activations + f.Logits + 4*int64(t.Weights().Count()*len(p.replicas))
+	f := lm.Estimate(t.Model, lm.Load{Batch: len(p.members) * p.rows, Tokens: p.T, Train: true, Half: t.Config.Compute == "bf16",
+		Members: len(p.members), Save: t.Config.Save, Unroll: t.Config.Unroll})
+	return f.Activations + f.Logits + 4*int64(t.Weights().Count()*len(p.members))
 }
 
 func (e Estimate) String() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "models            %d of %d parameters\n", e.Replicas, e.Parameters)
+	fmt.Fprintf(&s, "models            %d of %d parameters\n", e.Members, e.Parameters)
 	fmt.Fprintf(&s, "memory            %s for weights, moments and states, about %s for a step\n", gigabytes(e.Held), gigabytes(e.Activations))
 	if e.Peak > 0 {
 		fmt.Fprintf(&s, "peak of process   %s\n", gigabytes(e.Peak))

@@ -12,13 +12,13 @@ import (
 	"stuffed/pkg/models"
 )
 
-// exportAll writes every replica as OUTPUT/models/REPLICA/NAME.
+// exportAll writes every member as OUTPUT/models/REPLICA/NAME.
 func (t *Trainer) exportAll(name string) error {
 	if t.Config.Output == "" {
 		return nil
 	}
-	for r, replica := range t.program.replicas {
-		dir := filepath.Join(t.Config.Output, "models", replica.Name(), name)
+	for r, member := range t.program.members {
+		dir := filepath.Join(t.Config.Output, "models", member.Name(), name)
 		if err := Export(dir, t.Model, t.Weights(), r, t.Config, t.step); err != nil {
 			return err
 		}
@@ -26,16 +26,16 @@ func (t *Trainer) exportAll(name string) error {
 	return nil
 }
 
-// Export writes one replica as a model folder with training.json, which says how it was trained.
-func Export(dir string, model lm.Model, w *lm.Weights, replica int, c Config, step int64) error {
-	return export(dir, model, w, replica, models.Default, c, step)
+// Export writes one member as a model folder with training.json, which says how it was trained.
+func Export(dir string, model lm.Model, w *lm.Weights, member int, c Config, step int64) error {
+	return export(dir, model, w, member, models.Default, c, step)
 }
 
-func export(dir string, model lm.Model, w *lm.Weights, replica int, layout string, c Config, step int64) error {
-	if err := models.Save(dir, model, w, replica, layout, c.Export.DType); err != nil {
+func export(dir string, model lm.Model, w *lm.Weights, member int, layout string, c Config, step int64) error {
+	if err := models.Save(dir, model, w, member, layout, c.Export.DType); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	r := c.Replicas()[replica]
+	r := c.Members()[member]
 	hash := c.Hash()
 	c.Output, c.Data.Cache = "", ""
 	for _, path := range []*string{&c.Init, &c.Data.Path, &c.Data.Tokenizer} { // no folders of this machine
@@ -51,9 +51,9 @@ func export(dir string, model lm.Model, w *lm.Weights, replica int, layout strin
 	return atomic.Bytes(filepath.Join(dir, "training.json"), append(text, '\n'))
 }
 
-// ExportSnapshot writes the replicas of a snapshot (or of the newest whole one of a run's folder) as output/REPLICA:
+// ExportSnapshot writes the members of a snapshot (or of the newest whole one of a run's folder) as output/MEMBER:
 // all, or the one with the given number. It returns the folders written.
-func ExportSnapshot(run, output string, replica int, layout, dtype string) (written []string, err error) {
+func ExportSnapshot(run, output string, member int, layout, dtype string) (written []string, err error) {
 	dir := run
 	if _, err := os.Stat(filepath.Join(run, "snapshots")); err == nil {
 		if dir, _, _, err = checkpoint.LatestSnapshot(filepath.Join(run, "snapshots")); err != nil {
@@ -66,8 +66,8 @@ func ExportSnapshot(run, output string, replica int, layout, dtype string) (writ
 	}
 	c := info.Config
 	c.Export.DType = dtype
-	for r, one := range c.Replicas() {
-		if replica >= 0 && replica != r {
+	for r, one := range c.Members() {
+		if member >= 0 && member != r {
 			continue
 		}
 		to := filepath.Join(output, one.Name())
@@ -77,7 +77,7 @@ func ExportSnapshot(run, output string, replica int, layout, dtype string) (writ
 		written = append(written, to)
 	}
 	if len(written) == 0 {
-		return nil, fmt.Errorf("export: replica %d: there are %d", replica, w.Replicas)
+		return nil, fmt.Errorf("export: member %d: there are %d", member, w.Members)
 	}
 	return written, nil
 }

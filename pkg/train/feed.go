@@ -9,7 +9,7 @@ import (
 	"stuffed/datasets"
 )
 
-// block is the input of one call: steps × micro-batches × (replicas × sequences) rows of T tokens.
+// block is the input of one call: steps × micro-batches × (members × sequences) rows of T tokens.
 type block struct {
 	step   int64 // first, of the whole run
 	steps  int
@@ -17,29 +17,29 @@ type block struct {
 	labels []int32   // likewise; −1 where the next token is of another document
 	keep   []float32 // [steps, micro, batch]: 1 where the state goes on
 	starts []int32   // [steps, micro, batch, T] or nil: segment numbers inside a row
-	rate   []float32 // [steps, replicas]: learning rates
+	rate   []float32 // [steps, members]: learning rates
 	clock  []int32   // [steps]: number of the step
 }
 
 // feed makes the blocks of one stage.
 type feed struct {
 	config    Config
-	replicas  []Replica
+	members   []Member
 	from      int64 // first step of the stage
 	total     int64
-	rows, T   int // of a replica
+	rows, T   int // of a member
 	segmented bool
 	batchers  []datasets.Batcher
 }
 
 func newFeed(c Config, data Data, stage int, from int64) (*feed, error) {
 	s := c.stages()[stage]
-	f := &feed{config: c, replicas: c.Replicas(), from: from, total: c.Total(), rows: c.rows(s.TrainLength), T: s.TrainLength,
+	f := &feed{config: c, members: c.Members(), from: from, total: c.Total(), rows: c.rows(s.TrainLength), T: s.TrainLength,
 		segmented: c.Data.segmented() && !c.KeepAcross}
-	for _, r := range f.replicas {
+	for _, r := range f.members {
 		b, err := data.Batcher(c, stage, f.rows, f.T, r)
 		if err != nil {
-			return nil, fmt.Errorf("replica %s: %w", r.Name(), err)
+			return nil, fmt.Errorf("member %s: %w", r.Name(), err)
 		}
 		f.batchers = append(f.batchers, b)
 	}
@@ -48,7 +48,7 @@ func newFeed(c Config, data Data, stage int, from int64) (*feed, error) {
 
 // block generates steps step … step + steps − 1 of the run, on all cores.
 func (f *feed) block(step int64, steps int) (*block, error) {
-	a, R := f.config.Accumulate, len(f.replicas)
+	a, R := f.config.Accumulate, len(f.members)
 	batch := R * f.rows / a
 	n := steps * a * batch
 	b := &block{step: step, steps: steps, tokens: make([]int32, n*f.T), labels: make([]int32, n*f.T), keep: make([]float32, n)}
@@ -62,8 +62,8 @@ func (f *feed) block(step int64, steps int) (*block, error) {
 	for s := range steps {
 		b.clock = append(b.clock, int32(step)+int32(s))
 		rate := f.config.Rate(step+int64(s), f.total)
-		for r, replica := range f.replicas {
-			b.rate = append(b.rate, float32(replica.LR*rate))
+		for r, member := range f.members {
+			b.rate = append(b.rate, float32(member.LR*rate))
 			wait.Add(1)
 			slots <- struct{}{}
 			go func() {
@@ -80,14 +80,14 @@ func (f *feed) block(step int64, steps int) (*block, error) {
 	return b, first
 }
 
-// fill writes one replica's part of one step.
+// fill writes one member's part of one step.
 func (f *feed) fill(b *block, s, r int) error {
 	local := b.step + int64(s) - f.from
 	batch, err := f.batchers[r].Batch(local)
 	if err != nil {
-		return fmt.Errorf("data of step %d, replica %s: %w", b.step+int64(s), f.replicas[r].Name(), err)
+		return fmt.Errorf("data of step %d, member %s: %w", b.step+int64(s), f.members[r].Name(), err)
 	}
-	a, R := f.config.Accumulate, len(f.replicas)
+	a, R := f.config.Accumulate, len(f.members)
 	rows := f.rows / a
 	var starts []bool
 	if b.starts != nil {
@@ -105,7 +105,7 @@ func (f *feed) fill(b *block, s, r int) error {
 				}
 			}
 		}
-		if f.config.continues(f.replicas[r].Policy, local, batch.Reset[row]) {
+		if f.config.continues(f.members[r].Policy, local, batch.Reset[row]) {
 			b.keep[to] = 1
 		}
 		segment := int32(0)

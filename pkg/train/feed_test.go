@@ -6,7 +6,7 @@ import (
 	"stuffed/datasets"
 )
 
-// A block holds, for every step, micro-batch and replica, the rows of the replica's batches in order.
+// A block holds, for every step, micro-batch and member, the rows of the member's batches in order.
 func TestBlocksHoldTheBatches(t *testing.T) {
 	c := tiny(t, "policy=zero,carried,passed", "seeds=1,2", "accumulate=2", "steps=12", "batch_tokens=96")
 	c, data, err := Prepare(c)
@@ -21,11 +21,11 @@ func TestBlocksHoldTheBatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	R, rows, T := len(f.replicas), 3, 16 // rows of a micro-batch
+	R, rows, T := len(f.members), 3, 16 // rows of a micro-batch
 	for s := range 3 {
-		for r, replica := range f.replicas {
-			stream := datasets.RecallBatches{Stream: c.Data.stream(replica.Seed), B: 6, T: T, Chain: 1}
-			if replica.Policy == "carried" {
+		for r, member := range f.members {
+			stream := datasets.RecallBatches{Stream: c.Data.stream(member.Seed), B: 6, T: T, Chain: 1}
+			if member.Policy == "carried" {
 				stream.Chain = 3
 			}
 			want, err := stream.Batch(int64(2 + s))
@@ -36,18 +36,18 @@ func TestBlocksHoldTheBatches(t *testing.T) {
 				to := ((s*2+row/rows)*R+r)*rows + row%rows
 				for i := range T {
 					if b.tokens[to*T+i] != want.Inputs[row*T+i] || b.labels[to*T+i] != want.Targets[row*T+i] {
-						t.Fatalf("step %d, %s, row %d, token %d differs", 2+s, replica.Name(), row, i)
+						t.Fatalf("step %d, %s, row %d, token %d differs", 2+s, member.Name(), row, i)
 					}
 				}
 				keep := float32(1)
-				if replica.Policy == "zero" || (2+s)%3 == 0 { // chain = 3
+				if member.Policy == "zero" || (2+s)%3 == 0 { // chain = 3
 					keep = 0
 				}
 				if b.keep[to] != keep {
-					t.Errorf("step %d, %s: keep %g, want %g", 2+s, replica.Name(), b.keep[to], keep)
+					t.Errorf("step %d, %s: keep %g, want %g", 2+s, member.Name(), b.keep[to], keep)
 				}
 			}
-			if got, want := b.rate[s*R+r], float32(replica.LR*c.Rate(int64(2+s), 12)); got != want {
+			if got, want := b.rate[s*R+r], float32(member.LR*c.Rate(int64(2+s), 12)); got != want {
 				t.Errorf("step %d: rate %g, want %g", 2+s, got, want)
 			}
 		}

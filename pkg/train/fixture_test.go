@@ -23,20 +23,20 @@ func open(t *testing.T, name string) *xla.Device {
 	return d
 }
 
-// fixed gives every replica the same rows [steps][B·(T+1)].
+// fixed gives every member the same rows [steps][B·(T+1)].
 type fixed struct {
 	rows  [][]int32
 	b, t  int
 	vocab int
 }
 
-func (f fixed) Batcher(Config, int, int, int, Replica) (datasets.Batcher, error) { return f, nil }
-func (f fixed) Held(int, int) ([][]int32, [][]bool, error)                       { return nil, nil, nil }
-func (f fixed) Vocab() int                                                       { return f.vocab }
-func (f fixed) Describe() string                                                 { return "fixed rows" }
-func (f fixed) Close() error                                                     { return nil }
-func (f fixed) Shape() (b, t int)                                                { return f.b, f.t }
-func (f fixed) Tokens() int64                                                    { return 0 }
+func (f fixed) Batcher(Config, int, int, int, Member) (datasets.Batcher, error) { return f, nil }
+func (f fixed) Held(int, int) ([][]int32, [][]bool, error)                      { return nil, nil, nil }
+func (f fixed) Vocab() int                                                      { return f.vocab }
+func (f fixed) Describe() string                                                { return "fixed rows" }
+func (f fixed) Close() error                                                    { return nil }
+func (f fixed) Shape() (b, t int)                                               { return f.b, f.t }
+func (f fixed) Tokens() int64                                                   { return 0 }
 
 func (f fixed) Batch(step int64) (datasets.Batch, error) {
 	b := datasets.Batch{B: f.b, T: f.t, Reset: make([]bool, f.b)}
@@ -127,7 +127,7 @@ func TestTrajectoryOfReference(t *testing.T) {
 					worstNorm = max(worstNorm, math.Abs(float64(r.GradNorm[s][0])-norm[k]))
 				}
 			}
-			values, err := trainer.Weights().Replica(0)
+			values, err := trainer.Weights().Member(0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -21,7 +21,7 @@ import (
 type log struct {
 	t              *Trainer
 	metrics, valid *journal
-	sums           []row // of the interval so far, by replica
+	sums           []row // of the interval so far, by member
 	steps          int64
 	last           time.Time
 }
@@ -29,8 +29,8 @@ type log struct {
 // row is one line of the metrics: means over an interval of steps that ends at Step. NaN becomes null.
 type row struct {
 	Step       int64     `json:"step"`
-	Tokens     int64     `json:"tokens"` // that the replica has read
-	Replica    int       `json:"replica"`
+	Tokens     int64     `json:"tokens"`  // that the member has read
+	Member     int       `json:"replica"` // the name of logs and tables written so far
 	Policy     string    `json:"policy"`
 	LR         float64   `json:"lr"` // peak
 	Seed       int64     `json:"seed"`
@@ -38,7 +38,7 @@ type row struct {
 	GradNorm   *float64  `json:"grad_norm"`                  // before clipping
 	Rate       float64   `json:"rate"`                       // learning rate of the last step
 	Skipped    int64     `json:"skipped"`                    // steps
-	Throughput float64   `json:"tokens_per_second"`          // of all replicas
+	Throughput float64   `json:"tokens_per_second"`          // of all members
 	GradLayer  []float64 `json:"grad_norm_layer,omitempty"`  // of the last step
 	ParamLayer []float64 `json:"param_norm_layer,omitempty"` // before the last step
 }
@@ -46,7 +46,7 @@ type row struct {
 // validRow is the mean loss of held-out sequences over a bucket of positions.
 type validRow struct {
 	Step     int64    `json:"step"`
-	Replica  int      `json:"replica"`
+	Member   int      `json:"replica"`
 	Policy   string   `json:"policy"`
 	LR       float64  `json:"lr"`
 	Seed     int64    `json:"seed"`
@@ -100,7 +100,7 @@ func (l *log) add(r Results) error {
 	p, every := l.t.program, l.t.Config.Log.Every
 	for s := range r.Loss {
 		if l.sums == nil {
-			l.sums = make([]row, len(p.replicas))
+			l.sums = make([]row, len(p.members))
 			for i := range l.sums {
 				l.sums[i].Loss, l.sums[i].GradNorm = new(float64), new(float64)
 			}
@@ -116,14 +116,14 @@ func (l *log) add(r Results) error {
 			continue
 		}
 		for i, sum := range l.sums {
-			replica := p.replicas[i]
-			sum.Step, sum.Tokens, sum.Replica = step, step*int64(l.t.Config.BatchTokens), i
-			sum.Policy, sum.LR, sum.Seed = replica.Policy, replica.LR, replica.Seed
+			member := p.members[i]
+			sum.Step, sum.Tokens, sum.Member = step, step*int64(l.t.Config.BatchTokens), i
+			sum.Policy, sum.LR, sum.Seed = member.Policy, member.LR, member.Seed
 			sum.Loss, sum.GradNorm = finite(*sum.Loss/float64(l.steps)), finite(*sum.GradNorm/float64(l.steps))
-			sum.Rate = replica.LR * l.t.Config.Rate(step-1, l.t.Config.Total())
-			sum.Throughput = float64(l.steps) * float64(l.t.Config.BatchTokens*len(p.replicas)) / time.Since(l.last).Seconds()
+			sum.Rate = member.LR * l.t.Config.Rate(step-1, l.t.Config.Total())
+			sum.Throughput = float64(l.steps) * float64(l.t.Config.BatchTokens*len(p.members)) / time.Since(l.last).Seconds()
 			if r.GradLayer != nil {
-				sum.GradLayer, sum.ParamLayer = column(r.GradLayer[s], i, len(p.replicas)), column(r.ParamLayer[s], i, len(p.replicas))
+				sum.GradLayer, sum.ParamLayer = column(r.GradLayer[s], i, len(p.members)), column(r.ParamLayer[s], i, len(p.members))
 			}
 			if err := l.metrics.write(sum); err != nil {
 				return err
@@ -134,9 +134,9 @@ func (l *log) add(r Results) error {
 	return l.metrics.flush()
 }
 
-// column is replica i of [layers × replicas].
-func column(flat []float32, i, replicas int) (v []float64) {
-	for ; i < len(flat); i += replicas {
+// column is member i of [layers × members].
+func column(flat []float32, i, members int) (v []float64) {
+	for ; i < len(flat); i += members {
 		x := float64(flat[i])
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			x = -1
@@ -251,7 +251,7 @@ func orNaN(v *float64) float64 {
 	return *v
 }
 
-// ReadMetrics reads metrics.jsonl of a run, finished or not, as a table: step, tokens, replica, policy, lr, seed, loss,
+// ReadMetrics reads metrics.jsonl of a run, finished or not, as a table: step, tokens, replica (number of the member), policy, lr, seed, loss,
 // grad_norm, rate, skipped, tokens_per_second and, where logged, grad_norm_layer_N and param_norm_layer_N.
 func ReadMetrics(path string) (*table.Table, error) {
 	var rows []row
@@ -269,7 +269,7 @@ func ReadMetrics(path string) (*table.Table, error) {
 	floats := func(name string, f func(row) float64) { t.AddFloat(name, each(rows, f)) }
 	ints("step", func(r row) int64 { return r.Step })
 	ints("tokens", func(r row) int64 { return r.Tokens })
-	ints("replica", func(r row) int64 { return int64(r.Replica) })
+	ints("replica", func(r row) int64 { return int64(r.Member) })
 	t.AddText("policy", each(rows, func(r row) string { return r.Policy }))
 	floats("lr", func(r row) float64 { return r.LR })
 	ints("seed", func(r row) int64 { return r.Seed })
@@ -287,7 +287,7 @@ func ReadMetrics(path string) (*table.Table, error) {
 	return t, nil
 }
 
-// ReadValid reads valid.jsonl of a run as a table: step, replica, policy, lr, seed, position,
+// ReadValid reads valid.jsonl of a run as a table: step, replica (number of the member), policy, lr, seed, position,
 // tokens, loss, scored_loss, and read, the tokens read at the middle of the bucket.
 func ReadValid(path string) (*table.Table, error) {
 	var rows []validRow
@@ -302,7 +302,7 @@ func ReadValid(path string) (*table.Table, error) {
 	}
 	t := table.New()
 	t.AddInt("step", each(rows, func(r validRow) int64 { return r.Step }))
-	t.AddInt("replica", each(rows, func(r validRow) int64 { return int64(r.Replica) }))
+	t.AddInt("replica", each(rows, func(r validRow) int64 { return int64(r.Member) }))
 	t.AddText("policy", each(rows, func(r validRow) string { return r.Policy }))
 	t.AddFloat("lr", each(rows, func(r validRow) float64 { return r.LR }))
 	t.AddInt("seed", each(rows, func(r validRow) int64 { return r.Seed }))

@@ -13,14 +13,14 @@ import (
 	"stuffed/xla"
 )
 
-// Loss is the sum over the tokens of every replica of weight · −log p(label): [replicas], for hidden [batch, tokens,
+// Loss is the sum over the tokens of every member of weight · −log p(label): [members], for hidden [batch, tokens,
 // width], labels int32 and weight ≥ 0 [batch, tokens]; tokens of weight 0 count nothing, whatever their label. The head
 // runs in pieces of the sequence, and its gradient is taken with each: the logits of one piece exist at a time, once.
 func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *Node {
-	replicas := max(call.Replicas, 1)
+	members := max(call.Members, 1)
 	b, t, d := hidden.Shape().Dim(0), hidden.Shape().Dim(1), hidden.Shape().Dim(2)
 	in, names := []*Node{hidden}, []string{}
-	for _, s := range m.Parameters(replicas) { // what the head may use
+	for _, s := range m.Parameters(members) { // what the head may use
 		if !s.Layered {
 			names, in = append(names, s.Name), append(in, call.Params[s.Name])
 		}
@@ -33,7 +33,7 @@ func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *N
 		logits := m.Logits(inner, hidden)
 		each, dLogits := crossEntropy(logits, labels, weight, call.NoKernels)
 		grads := Gradient(ReduceAllSum(Mul(logits, StopGradient(dLogits))), append([]*Node{hidden}, params...)...)
-		return ReduceSum(Reshape(each, replicas, -1), 1), ConvertDType(grads[0], logits.DType()), grads[1:]
+		return ReduceSum(Reshape(each, members, -1), 1), ConvertDType(grads[0], logits.DType()), grads[1:]
 	}
 	var dHidden *Node
 	var dParams []*Node
@@ -52,7 +52,7 @@ func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *N
 			x = Reshape(x, slices.Concat([]int{b, pieces, t / pieces}, rest)...)
 			return TransposeAllAxes(x, []int{1, 0, 2, 3}[:x.Rank()]...)
 		}
-		carry := []*Node{Zeros(hidden.Graph(), shapes.Make(weight.DType(), replicas))}
+		carry := []*Node{Zeros(hidden.Graph(), shapes.Make(weight.DType(), members))}
 		for _, p := range stopped[1:] {
 			carry = append(carry, ZerosLike(p))
 		}
@@ -69,9 +69,9 @@ func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *N
 		dHidden, dParams = Reshape(TransposeAllAxes(ys[0], 1, 0, 2, 3), b, t, d), last[1:]
 		return last[:1]
 	}, func(v []*Node) []*Node {
-		by := func(x *Node) *Node { // x [replicas × n, …] times the adjoint of its replica
+		by := func(x *Node) *Node { // x [members × n, …] times the adjoint of its member
 			dims := x.Shape().Dimensions
-			x = Reshape(ConvertDType(x, v[0].DType()), replicas, -1)
+			x = Reshape(ConvertDType(x, v[0].DType()), members, -1)
 			return Reshape(Mul(x, InsertAxes(v[0], -1)), dims...)
 		}
 		grads := []*Node{ConvertDType(by(dHidden), hidden.DType())}

@@ -19,9 +19,9 @@ import (
 // the kernel in bfloat16.
 func TestLossEqualsTokenLoss(t *testing.T) {
 	for _, c := range []struct {
-		backend          string
-		tied, half       bool
-		replicas, pieces int
+		backend         string
+		tied, half      bool
+		members, pieces int
 	}{{"cuda", true, true, 2, 4}, {"cuda", false, true, 1, 1}, {"go", true, false, 1, 1}, {"go", false, false, 2, 4}, {"cpu", true, false, 2, 4}, {"cpu", true, true, 2, 2}} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			dev, err := xla.Open(c.backend)
@@ -36,7 +36,7 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rows, tokens := 2*c.replicas, 8
+			rows, tokens := 2*c.members, 8
 			r := rand.New(rand.NewPCG(1, 2))
 			var specs []lm.Spec
 			var args []any
@@ -51,7 +51,7 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 				}
 				return tensors.FromFlatDataAndDimensions(v, dims...)
 			}
-			for _, s := range m.Parameters(c.replicas) {
+			for _, s := range m.Parameters(c.members) {
 				if !s.Layered {
 					specs, args = append(specs, s), append(args, normal(0.7, s.Dims...))
 				}
@@ -67,7 +67,7 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 				tensors.FromFlatDataAndDimensions(weights, rows, tokens))
 			run := func(whole bool) (all [][]float32) {
 				e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
-					call := lm.Call{Params: map[string]*Node{}, Options: lm.Options{Replicas: c.replicas, NoKernels: whole}}
+					call := lm.Call{Params: map[string]*Node{}, Options: lm.Options{Members: c.members, NoKernels: whole}}
 					if c.half {
 						call.Compute, call.LogitsBF16 = dtypes.BFloat16, true
 					}
@@ -79,11 +79,11 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 					var loss *Node
 					if whole {
 						each := Mul(lm.TokenLoss(m.Logits(call, hidden), MaxScalar(labels, 0)), weight)
-						loss = ReduceSum(Reshape(each, c.replicas, -1), 1)
+						loss = ReduceSum(Reshape(each, c.members, -1), 1)
 					} else {
 						loss = Loss(m, call, hidden, labels, weight, c.pieces)
 					}
-					scaled := Mul(loss, AddScalar(Iota(loss.Graph(), loss.Shape(), 0), 1)) // adjoints differ by replica
+					scaled := Mul(loss, AddScalar(Iota(loss.Graph(), loss.Shape(), 0), 1)) // adjoints differ by member
 					return append([]*Node{loss}, Gradient(ReduceAllSum(scaled), in[:n+1]...)...)
 				})
 				for _, o := range e.MustCall(args...) {

@@ -15,9 +15,9 @@ func mix(x *Node) *Node {
 	return BitwiseXor(x, BitwiseShiftRightLogicalScalar(x, 16))
 }
 
-// normal is standard normal noise (Box and Muller) of shape [layers, replicas × rows, rest…]: a pure function of the
-// replica's seed, the clock (int32 scalar) and the place inside the replica, so that it is the same alone and among others. Of all rows
-// of a replica those from first (uint32 scalar, nil for 0) on are made, so that it is the same on one device and on several.
+// normal is standard normal noise (Box and Muller) of shape [layers, members × rows, rest…]: a pure function of the
+// member's seed, the clock (int32 scalar) and the place inside the member, so that it is the same alone and among others. Of all rows
+// of a member those from first (uint32 scalar, nil for 0) on are made, so that it is the same on one device and on several.
 func normal(g *Graph, seeds []int64, clock *Node, dtype dtypes.DType, dims []int, first *Node, all int) *Node {
 	layers, rest := dims[0], dims[2:]
 	rows, size := dims[1]/len(seeds), 1
@@ -28,7 +28,7 @@ func normal(g *Graph, seeds []int64, clock *Node, dtype dtypes.DType, dims []int
 	for i, s := range seeds {
 		keys[i] = uint32(s) ^ uint32(s>>32)*0x9e3779b9
 	}
-	key := mix(Add(mix(Const(g, keys)), ConvertDType(clock, dtypes.Uint32))) // [replicas]
+	key := mix(Add(mix(Const(g, keys)), ConvertDType(clock, dtypes.Uint32))) // [members]
 	key = Reshape(key, 1, len(seeds), 1, 1)
 	axis := func(i, scale int) *Node {
 		return Mul(Iota(g, shapes.Make(dtypes.Uint32, layers, len(seeds), rows, size), i), Scalar(g, dtypes.Uint32, uint32(scale)))

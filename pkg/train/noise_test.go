@@ -28,8 +28,8 @@ func TestNoise(t *testing.T) {
 	n := len(a)
 	for i, v := range a {
 		l, rest := i/(n/2), i%(n/2)
-		if own := b[l*n+rest]; own != v { // replica 0 has the first half of each layer
-			t.Fatalf("entry %d is %g alone and %g beside another replica", i, v, own)
+		if own := b[l*n+rest]; own != v { // member 0 has the first half of each layer
+			t.Fatalf("entry %d is %g alone and %g beside another member", i, v, own)
 		}
 		x, other := float64(v), float64(b[l*n+n/2+rest])
 		sum, square, fourth = sum+x, square+x*x, fourth+x*x*x*x
@@ -37,7 +37,7 @@ func TestNoise(t *testing.T) {
 	}
 	N := float64(n)
 	for name, z := range map[string]float64{"mean": sum / math.Sqrt(N), "variance": (square - N) / math.Sqrt(2*N), "fourth moment": (fourth - 3*N) / math.Sqrt(96*N),
-		"correlation of replicas": across / math.Sqrt(N), "correlation of steps": time / math.Sqrt(N)} {
+		"correlation of members": across / math.Sqrt(N), "correlation of steps": time / math.Sqrt(N)} {
 		if math.Abs(z) > 4 {
 			t.Errorf("%s is %.1f standard errors off", name, z)
 		}
@@ -53,7 +53,7 @@ func TestFittedMoments(t *testing.T) {
 	fit := map[string][]float32{}
 	for i, name := range names {
 		if name == "fit/mean" || name == "fit/square" {
-			v, err := tensors.CopyFlatData[float32](trainer.memory[i])
+			v, err := tensors.CopyFlatData[float32](trainer.carry[i])
 			if err != nil {
 				t.Fatal(err)
 			}

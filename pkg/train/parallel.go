@@ -12,7 +12,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// One model on several devices: each has all weights and moments, and its share of the rows of every replica and micro-batch. The
+// One model on several devices: each has all weights and moments, and its share of the rows of every member and micro-batch. The
 // step is that of one device with four sums over devices in it: of the counts of tokens, the losses, the gradients and the moments of
 // states. Clipping and the optimiser come after the sums, so all devices make the same step. Row i of n on device d is row d·n + i.
 
@@ -51,7 +51,7 @@ func (p *program) firstRow(device *Node) *Node {
 	return MulScalar(ConvertDType(device, dtypes.Uint32), p.rows)
 }
 
-// part takes the rows of a device from values [replicas and what is outside of them, rows, inner].
+// part takes the rows of a device from values [members and what is outside of them, rows, inner].
 func part[E any](values []E, rows, inner, device, devices int) (out []E) {
 	own := rows / devices
 	for at := device * own * inner; at < len(values); at += rows * inner {
@@ -81,7 +81,7 @@ func (b *block) of(p *program, device int) *block {
 	return &own
 }
 
-// carriedBytes is the size of one row of one layer of a memory that belongs to rows ([micro, layers, replicas × rows, …]), 0 of one
+// carriedBytes is the size of one row of one layer of a tensor of the carry that belongs to rows ([micro, layers, members × rows, …]), 0 of one
 // that all devices have.
 func carriedBytes(name string, t *tensors.Tensor) int {
 	if !strings.HasPrefix(name, "carry/") {
@@ -91,7 +91,7 @@ func carriedBytes(name string, t *tensors.Tensor) int {
 	return int(t.Shape().ByteSize()) / (d[0] * d[1] * d[2])
 }
 
-// scatter makes shards of the memory.
+// scatter makes shards of the carry.
 func (t *Trainer) scatter() error {
 	p := t.program
 	shapes, names := p.shapes()
@@ -99,9 +99,9 @@ func (t *Trainer) scatter() error {
 	for d := range shards {
 		shards[d] = make([]*tensors.Tensor, len(names))
 		for i, name := range names {
-			inner := carriedBytes(name, t.memory[i])
+			inner := carriedBytes(name, t.carry[i])
 			if inner == 0 {
-				clone, err := t.memory[i].LocalClone()
+				clone, err := t.carry[i].LocalClone()
 				if err != nil {
 					return fmt.Errorf("%s: %w", name, err)
 				}
@@ -110,7 +110,7 @@ func (t *Trainer) scatter() error {
 			}
 			shards[d][i] = tensors.FromShape(shapes[i])
 			var copied error
-			err := t.memory[i].ConstBytes(func(all []byte) {
+			err := t.carry[i].ConstBytes(func(all []byte) {
 				own := part(all, p.rows*p.devices, inner, d, p.devices)
 				copied = shards[d][i].MutableBytes(func(b []byte) { copy(b, own) })
 			})
@@ -126,7 +126,7 @@ func (t *Trainer) scatter() error {
 	return nil
 }
 
-// gather brings the memory up to date with the shards.
+// gather brings the carry up to date with the shards.
 func (t *Trainer) gather() error {
 	if t.shards == nil {
 		return nil
@@ -138,11 +138,11 @@ func (t *Trainer) gather() error {
 		if inner == 0 {
 			continue // that of device 0
 		}
-		t.memory[i] = tensors.FromShape(shapes[i])
+		t.carry[i] = tensors.FromShape(shapes[i])
 		for d := range t.shards {
 			var copied error
 			err := t.shards[d][i].ConstBytes(func(own []byte) {
-				copied = t.memory[i].MutableBytes(func(all []byte) { put(all, own, p.rows*p.devices, inner, d, p.devices) })
+				copied = t.carry[i].MutableBytes(func(all []byte) { put(all, own, p.rows*p.devices, inner, d, p.devices) })
 			})
 			if err == nil {
 				err = copied
@@ -180,7 +180,7 @@ func (t *Trainer) runAll(b *block) (lm.Results, error) {
 			t.shards[d][i] = outs[d][name]
 		}
 		if carriedBytes(name, outs[0][name]) == 0 {
-			t.memory[i] = outs[0][name]
+			t.carry[i] = outs[0][name]
 		}
 	}
 	return outs[0], nil

@@ -44,14 +44,14 @@ func TestDevicesShareAStep(t *testing.T) {
 			}
 			_, names := one.program.shapes()
 			for i, name := range names {
-				if !one.memory[i].DType().IsFloat() || strings.HasPrefix(name, "adam_") {
+				if !one.carry[i].DType().IsFloat() || strings.HasPrefix(name, "adam_") {
 					continue
 				}
-				a, err := lm.Floats(several.memory[i])
+				a, err := lm.Floats(several.carry[i])
 				if err != nil {
 					t.Fatal(err)
 				}
-				b, err := lm.Floats(one.memory[i])
+				b, err := lm.Floats(one.carry[i])
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -14,7 +14,7 @@ import (
 //   - passed: the last state of an unrelated sequence, that of the step before (arXiv 2507.02782); zeros after chain steps.
 //   - gaussian: independent normal entries with standard deviation init_std.
 //   - fitted: normal entries with the mean and variance, per layer and head, of the last states of the steps so far.
-//   - learned: a trained state of the replica's own.
+//   - learned: a trained state of the member's own.
 //
 // Gradients never enter a state that came from another sequence. The convolution's window starts from zeros under
 // gaussian and fitted, and with the state under the other policies.
@@ -30,11 +30,11 @@ func checkPolicy(name string, c Config) error {
 	return nil
 }
 
-// uses tells which parts of the graph a set of replicas needs.
+// uses tells which parts of the graph a set of members needs.
 type uses struct{ carry, noise, fit, learn bool }
 
-func usesOf(replicas []Replica) (u uses) {
-	for _, r := range replicas {
+func usesOf(members []Member) (u uses) {
+	for _, r := range members {
 		switch r.Policy {
 		case "carried", "passed":
 			u.carry = true
@@ -49,10 +49,10 @@ func usesOf(replicas []Replica) (u uses) {
 	return
 }
 
-// flags is 1 for the replicas of a policy, else 0: [replicas].
-func flags(replicas []Replica, policy string) []float32 {
-	f := make([]float32, len(replicas))
-	for i, r := range replicas {
+// flags is 1 for the members of a policy, else 0: [members].
+func flags(members []Member, policy string) []float32 {
+	f := make([]float32, len(members))
+	for i, r := range members {
 		if r.Policy == policy {
 			f[i] = 1
 		}

@@ -75,8 +75,8 @@ func floats(t *testing.T, trainer *Trainer) map[string][]float32 {
 	_, names := trainer.program.shapes()
 	out := map[string][]float32{}
 	for i, name := range names {
-		if trainer.memory[i].DType().IsFloat() {
-			v, err := tensors.CopyFlatData[float32](trainer.memory[i])
+		if trainer.carry[i].DType().IsFloat() {
+			v, err := tensors.CopyFlatData[float32](trainer.carry[i])
 			if err != nil {
 				t.Fatal(err)
 			}

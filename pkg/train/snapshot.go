@@ -56,7 +56,7 @@ func (t *Trainer) write(dir string) error {
 	_, names := t.program.shapes()
 	file := map[string]*checkpoint.Tensor{}
 	for i, name := range names {
-		saved, err := checkpoint.FromDevice(t.memory[i])
+		saved, err := checkpoint.FromDevice(t.carry[i])
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -102,7 +102,7 @@ func (t *Trainer) Resume() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
-		if t.memory[i], err = saved.ToDevice(all[i]); err != nil {
+		if t.carry[i], err = saved.ToDevice(all[i]); err != nil {
 			return fmt.Errorf("%s: %s: %w", dir, name, err)
 		}
 	}
@@ -172,13 +172,13 @@ func flatten(c Config) map[string]string {
 	return out
 }
 
-// startWeights draws weights by seed, or reads config.init: a model folder, which starts every replica, or a snapshot,
-// whose replicas start those of the same place (or all, if it has one).
+// startWeights draws weights by seed, or reads config.init: a model folder, which starts every member, or a snapshot,
+// whose members start those of the same place (or all, if it has one).
 func startWeights(m lm.Model, c Config) (*lm.Weights, error) {
-	replicas := c.Replicas()
+	members := c.Members()
 	if c.Init == "" {
-		seeds := make([]uint64, len(replicas))
-		for i, r := range replicas {
+		seeds := make([]uint64, len(members))
+		for i, r := range members {
 			seeds[i] = uint64(r.Seed)
 		}
 		return lm.InitialWeights(m, seeds...)
@@ -188,13 +188,13 @@ func startWeights(m lm.Model, c Config) (*lm.Weights, error) {
 		if err != nil {
 			return nil, fmt.Errorf("init: %w", err)
 		}
-		if old.Replicas != 1 && old.Replicas != len(replicas) {
-			return nil, fmt.Errorf("init: %s holds %d replicas, this run has %d", c.Init, old.Replicas, len(replicas))
+		if old.Members != 1 && old.Members != len(members) {
+			return nil, fmt.Errorf("init: %s holds %d members, this run has %d", c.Init, old.Members, len(members))
 		}
 		if !info.Config.Model.Same(c.Model) {
 			return nil, fmt.Errorf("init: %s has another model: %s", c.Init, differences(Config{Model: info.Config.Model}, Config{Model: c.Model}))
 		}
-		return repeat(m, old, len(replicas))
+		return repeat(m, old, len(members))
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("init: %w", err)
 	}
@@ -209,20 +209,20 @@ func startWeights(m lm.Model, c Config) (*lm.Weights, error) {
 			}
 		}
 	}
-	return repeat(m, old, len(replicas))
+	return repeat(m, old, len(members))
 }
 
-// repeat gives every replica its weights, or those of the only model.
-func repeat(m lm.Model, old *lm.Weights, replicas int) (*lm.Weights, error) {
-	values := make([]map[string][]float32, old.Replicas)
+// repeat gives every member its weights, or those of the only model.
+func repeat(m lm.Model, old *lm.Weights, members int) (*lm.Weights, error) {
+	values := make([]map[string][]float32, old.Members)
 	for r := range values {
-		v, err := old.Replica(r)
+		v, err := old.Member(r)
 		if err != nil {
 			return nil, err
 		}
 		values[r] = v
 	}
-	return lm.NewWeights(m, replicas, func(r int, s lm.Spec) ([]float32, error) {
+	return lm.NewWeights(m, members, func(r int, s lm.Spec) ([]float32, error) {
 		v, ok := values[r%len(values)][s.Name]
 		if !ok {
 			return nil, fmt.Errorf("init: parameter %s is missing", s.Name)
@@ -231,7 +231,7 @@ func repeat(m lm.Model, old *lm.Weights, replicas int) (*lm.Weights, error) {
 	})
 }
 
-// snapshotWeights reads the weights of all replicas of a snapshot folder.
+// snapshotWeights reads the weights of all members of a snapshot folder.
 func snapshotWeights(dir string) (w *lm.Weights, info snapshotInfo, err error) {
 	if err := checkpoint.VerifySnapshot(dir); err != nil {
 		return nil, info, fmt.Errorf("%s: %w", dir, err)
@@ -244,8 +244,8 @@ func snapshotWeights(dir string) (w *lm.Weights, info snapshotInfo, err error) {
 	if err != nil {
 		return nil, info, fmt.Errorf("%s: %w", dir, err)
 	}
-	n := len(info.Config.Replicas())
-	w = &lm.Weights{Model: m, Replicas: n, Specs: m.Parameters(n)}
+	n := len(info.Config.Members())
+	w = &lm.Weights{Model: m, Members: n, Specs: m.Parameters(n)}
 	for _, s := range w.Specs {
 		saved, err := file.Tensor("param/" + s.Name)
 		if err != nil {

@@ -109,7 +109,7 @@ func TestContinuedTraining(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := bits(t, first)["param/backbone.embeddings.weight"]
-	for _, from := range []string{filepath.Join(c.snapshotRoot(), "step-3"), filepath.Join(c.Output, "models", c.Replicas()[0].Name(), "final")} {
+	for _, from := range []string{filepath.Join(c.snapshotRoot(), "step-3"), filepath.Join(c.Output, "models", c.Members()[0].Name(), "final")} {
 		next := tiny(t, "policy=zero,passed", "init="+from, "train_length=32")
 		got := bits(t, start(t, "go", next))["param/backbone.embeddings.weight"]
 		half := len(want) / 2
@@ -117,7 +117,7 @@ func TestContinuedTraining(t *testing.T) {
 			t.Errorf("%s: other weights", from)
 		}
 		if snapshot := strings.HasSuffix(from, "step-3"); snapshot != (got[half:] == want[half:]) {
-			t.Errorf("%s: the second replica starts from the wrong weights", from)
+			t.Errorf("%s: the second member starts from the wrong weights", from)
 		}
 	}
 	if _, err := Open(open(t, "go"), tiny(t, "init="+c.Output, "model.width=32")); err == nil {
@@ -132,11 +132,11 @@ func TestContinuedTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exported, err := w.Replica(0)
+	exported, err := w.Member(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trained, err := first.Weights().Replica(1)
+	trained, err := first.Weights().Member(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestContinuedTraining(t *testing.T) {
 			}
 		}
 	}
-	if _, err := os.Stat(filepath.Join(c.Output, "models", c.Replicas()[1].Name(), "step-1", "training.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(c.Output, "models", c.Members()[1].Name(), "step-1", "training.json")); err != nil {
 		t.Error(err)
 	}
 }

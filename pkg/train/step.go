@@ -15,10 +15,10 @@ import (
 type program struct {
 	config    Config
 	model     lm.Model
-	replicas  []Replica
+	members   []Member
 	use       uses
 	specs     []lm.Spec // of the model, then the learned state
-	rows, T   int       // of a replica in a micro-batch, on one device
+	rows, T   int       // of a member in a micro-batch, on one device
 	devices   int       // that share the rows
 	segmented bool
 	dtype     dtypes.DType
@@ -27,20 +27,20 @@ type program struct {
 	answers   int  // most tokens of a row that are learned from, where that is far below T; else 0
 }
 
-// memory is what one step leaves to the next.
-type memory struct {
+// carry is what one step leaves to the next.
+type carry struct {
 	params, m, v []*Node
 	state        []*Node // [micro-batches, …] of carried and passed, in the order of Model.State
 	fit          []*Node // mean and mean square of each recurrent state after the last tokens, see program.fitted
-	count        *Node   // [replicas] steps taken
-	bad          *Node   // [replicas] steps skipped in a row
+	count        *Node   // [members] steps taken
+	bad          *Node   // [members] steps skipped in a row
 }
 
-func (m memory) list() []*Node {
+func (m carry) list() []*Node {
 	return slices.Concat(m.params, m.m, m.v, m.state, m.fit, []*Node{m.count, m.bad})
 }
 
-func (p *program) unlist(n []*Node) (m memory, rest []*Node) {
+func (p *program) unlist(n []*Node) (m carry, rest []*Node) {
 	take := func(k int) (first []*Node) { first, n = n[:k:k], n[k:]; return }
 	m.params, m.m, m.v = take(len(p.specs)), take(len(p.specs)), take(len(p.specs))
 	if p.use.carry {
@@ -54,7 +54,7 @@ func (p *program) unlist(n []*Node) (m memory, rest []*Node) {
 	return m, n
 }
 
-// shapes of the memory, in the order of list.
+// shapes of the carry, in the order of list.
 func (p *program) shapes() (all []shapes.Shape, names []string) {
 	add := func(name string, dtype dtypes.DType, dims ...int) {
 		all, names = append(all, shapes.Make(dtype, dims...)), append(names, name)
@@ -65,7 +65,7 @@ func (p *program) shapes() (all []shapes.Shape, names []string) {
 		}
 	}
 	if p.use.carry {
-		for _, s := range p.model.State(len(p.replicas) * p.rows) {
+		for _, s := range p.model.State(len(p.members) * p.rows) {
 			add("carry/"+s.Name, p.dtype, append([]int{p.config.Accumulate}, s.Dims...)...)
 		}
 	}
@@ -75,12 +75,12 @@ func (p *program) shapes() (all []shapes.Shape, names []string) {
 				if i > 0 {
 					n += "/" + s.Name
 				}
-				add(n, p.dtype, s.Dims[0], len(p.replicas), units(s))
+				add(n, p.dtype, s.Dims[0], len(p.members), units(s))
 			}
 		}
 	}
-	add("count", dtypes.Float32, len(p.replicas))
-	add("bad", dtypes.Int32, len(p.replicas))
+	add("count", dtypes.Float32, len(p.members))
+	add("bad", dtypes.Int32, len(p.members))
 	return
 }
 
@@ -94,9 +94,9 @@ func (p *program) results() int {
 	return 3
 }
 
-// recurrent lists the recurrent states of one row of each replica.
+// recurrent lists the recurrent states of one row of each member.
 func (p *program) recurrent() (specs []lm.Spec) {
-	for _, s := range p.model.State(len(p.replicas)) {
+	for _, s := range p.model.State(len(p.members)) {
 		if s.Role == lm.Recurrent {
 			specs = append(specs, s)
 		}
@@ -112,7 +112,7 @@ func units(s lm.Spec) int {
 	return s.Dim(lm.Channel)
 }
 
-// inputs are what a step reads: tokens, labels [steps, micro, batch, T], keep [steps, micro, batch], rate [steps, replicas], clock
+// inputs are what a step reads: tokens, labels [steps, micro, batch, T], keep [steps, micro, batch], rate [steps, members], clock
 // [steps]; of packed documents, starts [steps, micro, batch, T]; where several devices share the rows, the number of the device [steps].
 // Inside the step without the first axis.
 type inputs struct{ tokens, labels, keep, rate, clock, starts, device *Node }
@@ -149,7 +149,7 @@ func (p *program) unlistInputs(n []*Node) inputs {
 	return b
 }
 
-// build is the whole graph: memory and inputs → memory, results.
+// build is the whole graph: carry and inputs → carry, results.
 func (p *program) build(in lm.In, out *lm.Out) {
 	_, names := p.shapes()
 	var carry []*Node
@@ -185,9 +185,9 @@ func (p *program) build(in lm.In, out *lm.Out) {
 }
 
 // step is one optimiser step.
-func (p *program) step(m memory, b inputs) (next memory, results []*Node) {
+func (p *program) step(m carry, b inputs) (next carry, results []*Node) {
 	known := ConvertDType(GreaterOrEqual(b.labels, ZerosLike(b.labels)), p.dtype) // [micro, batch, T]
-	count := ReduceSum(p.byReplica(known, 1), 0, 2, 3)                            // [replicas]
+	count := ReduceSum(p.byMember(known, 1), 0, 2, 3)                             // [members]
 	count = p.sum(count)[0]
 	loss, grads, states, moments := p.accumulate(m, b, MaxScalar(count, 1))
 	loss, grads, moments = p.shared(loss, grads, moments)
@@ -205,12 +205,12 @@ func (p *program) step(m memory, b inputs) (next memory, results []*Node) {
 		next.params, next.m, next.v = append(next.params, p1), append(next.m, m1), append(next.v, v1)
 	}
 	for i, s := range states { // [micro, layers, batch, …]
-		next.state = append(next.state, Where(p.overReplicas(finite, m.state[i].Shape(), 2), s, ZerosLike(s)))
+		next.state = append(next.state, Where(p.overMembers(finite, m.state[i].Shape(), 2), s, ZerosLike(s)))
 	}
 	for i, now := range moments {
 		first := LessOrEqual(next.count, OnesLike(next.count))
 		of := func(x *Node) *Node {
-			return BroadcastToShape(Reshape(x, 1, len(p.replicas), 1), shapes.Make(dtypes.Bool, now.Shape().Dimensions...))
+			return BroadcastToShape(Reshape(x, 1, len(p.members), 1), shapes.Make(dtypes.Bool, now.Shape().Dimensions...))
 		}
 		mean := Add(MulScalar(m.fit[i], fitMemory), MulScalar(now, 1-fitMemory))
 		next.fit = append(next.fit, Where(of(finite), Where(of(first), now, mean), m.fit[i]))
@@ -227,23 +227,23 @@ func (p *program) step(m memory, b inputs) (next memory, results []*Node) {
 // fitMemory is the weight of the past in the running moments of fitted.
 const fitMemory = 0.99
 
-// byReplica splits the batch axis: [replicas, rows].
-func (p *program) byReplica(x *Node, axis int) *Node {
+// byMember splits the batch axis: [members, rows].
+func (p *program) byMember(x *Node, axis int) *Node {
 	dims := slices.Clone(x.Shape().Dimensions)
-	return Reshape(x, slices.Concat(dims[:axis], []int{len(p.replicas), dims[axis] / len(p.replicas)}, dims[axis+1:])...)
+	return Reshape(x, slices.Concat(dims[:axis], []int{len(p.members), dims[axis] / len(p.members)}, dims[axis+1:])...)
 }
 
-// overReplicas spreads x [replicas] over a shape whose axis holds replicas × rows.
-func (p *program) overReplicas(x *Node, s shapes.Shape, axis int) *Node {
-	rows := s.Dim(axis) / len(p.replicas)
-	x = Reshape(BroadcastToDims(InsertAxes(x, -1), len(p.replicas), rows), s.Dim(axis))
+// overMembers spreads x [members] over a shape whose axis holds members × rows.
+func (p *program) overMembers(x *Node, s shapes.Shape, axis int) *Node {
+	rows := s.Dim(axis) / len(p.members)
+	x = Reshape(BroadcastToDims(InsertAxes(x, -1), len(p.members), rows), s.Dim(axis))
 	dims := slices.Repeat([]int{1}, s.Rank())
 	dims[axis] = s.Dim(axis)
 	return BroadcastToDims(Reshape(x, dims...), s.Dimensions...)
 }
 
-// accumulate sums loss and gradients over the micro-batches, each token weighted by 1/total of its replica.
-func (p *program) accumulate(m memory, b inputs, total *Node) (loss *Node, grads, states, moments []*Node) {
+// accumulate sums loss and gradients over the micro-batches, each token weighted by 1/total of its member.
+func (p *program) accumulate(m carry, b inputs, total *Node) (loss *Node, grads, states, moments []*Node) {
 	a := p.config.Accumulate
 	if a == 1 {
 		one := func(n *Node) *Node {
@@ -296,11 +296,11 @@ func (p *program) accumulate(m memory, b inputs, total *Node) (loss *Node, grads
 	return last[0], last[1 : 1+len(p.specs)], ys, last[1+len(p.specs):]
 }
 
-// micro is forward and backward of one micro-batch: the share of the mean loss [replicas], gradients, last states and
+// micro is forward and backward of one micro-batch: the share of the mean loss [members], gradients, last states and
 // the moments of the latter.
 func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Node) (loss *Node, grads, after, moments []*Node) {
 	call := lm.Call{Params: lm.ByName(p.specs, params), Tokens: b.tokens, Segments: b.starts, Options: lm.Options{
-		Replicas: len(p.replicas), Unroll: p.config.Unroll, Save: p.config.Save}}
+		Members: len(p.members), Unroll: p.config.Unroll, Save: p.config.Save}}
 	if p.config.Compute == "bf16" {
 		call.Compute, call.LogitsBF16 = dtypes.BFloat16, true
 	}
@@ -309,7 +309,7 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 	}
 	out := p.model.Forward(call)
 	known := ConvertDType(GreaterOrEqual(b.labels, ZerosLike(b.labels)), p.dtype)
-	weight := Div(known, p.overReplicas(total, b.labels.Shape(), 0))
+	weight := Div(known, p.overMembers(total, b.labels.Shape(), 0))
 	hidden, labels, length := out.Hidden, b.labels, p.T
 	if p.answers > 0 {
 		hidden, labels, weight = gather(hidden, labels, weight, p.answers)
@@ -317,7 +317,7 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 	}
 	n := p.config.LossPieces
 	if n == 0 || p.answers > 0 {
-		n = pieces(len(p.replicas)*p.rows, length, p.model.Vocab(), p.logits)
+		n = pieces(len(p.members)*p.rows, length, p.model.Vocab(), p.logits)
 	}
 	loss = Loss(p.model, call, hidden, labels, weight, n)
 	grads = Gradient(ReduceAllSum(loss), params...)
@@ -334,17 +334,17 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 	return
 }
 
-// fitted are the mean and the mean square of a state [layers, replicas × rows, …] over rows and all but its units: [layers,
-// replicas, units].
+// fitted are the mean and the mean square of a state [layers, members × rows, …] over rows and all but its units: [layers,
+// members, units].
 func (p *program) fitted(s lm.Spec, state *Node) []*Node {
-	last := p.byReplica(StopGradient(state), 1) // [layers, replicas, rows, …]
+	last := p.byMember(StopGradient(state), 1) // [layers, members, rows, …]
 	axes := []int{2}
 	for a := 2; a < len(s.Axes); a++ {
 		if !isUnit(s, a) {
 			axes = append(axes, a+1)
 		}
 	}
-	shape := []int{s.Dims[0], len(p.replicas), units(s)}
+	shape := []int{s.Dims[0], len(p.members), units(s)}
 	return []*Node{Reshape(ReduceMean(last, axes...), shape...), Reshape(ReduceMean(Square(last), axes...), shape...)}
 }
 
@@ -358,7 +358,7 @@ const learnedPrefix = "initial."
 
 // initial is the state before the first token of every row: kept · keep, plus what the policies add where it starts anew.
 func (p *program) initial(params map[string]*Node, fit []*Node, b inputs, kept []*Node) map[string]*Node {
-	batch := len(p.replicas) * p.rows
+	batch := len(p.members) * p.rows
 	keep := b.keep
 	g, state, recurrent := keep.Graph(), map[string]*Node{}, 0
 	for i, spec := range p.model.State(batch) {
@@ -375,10 +375,10 @@ func (p *program) initial(params map[string]*Node, fit []*Node, b inputs, kept [
 			recurrent++
 		}
 		if p.use.learn {
-			own := params[learnedPrefix+spec.Name] // [layers, replicas, …]
+			own := params[learnedPrefix+spec.Name] // [layers, members, …]
 			own = Reshape(BroadcastToDims(InsertAxes(own, 2), slices.Concat(own.Shape().Dimensions[:2], []int{p.rows}, spec.Dims[2:])...), spec.Dims...)
-			on := Const(g, flags(p.replicas, "learned"))
-			s = plus(s, Mul(own, p.overReplicas(ConvertDType(on, p.dtype), shape, 1)))
+			on := Const(g, flags(p.members, "learned"))
+			s = plus(s, Mul(own, p.overMembers(ConvertDType(on, p.dtype), shape, 1)))
 		}
 		if s == nil {
 			s = Zeros(g, shape)
@@ -390,17 +390,17 @@ func (p *program) initial(params map[string]*Node, fit []*Node, b inputs, kept [
 
 // noise is that of gaussian and fitted for the recurrent state of a number.
 func (p *program) noise(g *Graph, spec lm.Spec, number int, fit []*Node, b inputs) *Node {
-	seeds, shape := make([]int64, len(p.replicas)), shapes.Make(p.dtype, spec.Dims...)
-	for i, r := range p.replicas {
+	seeds, shape := make([]int64, len(p.members)), shapes.Make(p.dtype, spec.Dims...)
+	for i, r := range p.members {
 		seeds[i] = r.Seed + int64(number)<<40
 	}
 	n := normal(g, seeds, b.clock, p.dtype, shape.Dimensions, p.firstRow(b.device), p.rows*p.devices)
-	on := func(policy string) *Node { return ConvertDType(Const(g, flags(p.replicas, policy)), p.dtype) }
-	s := Mul(n, p.overReplicas(MulScalar(on("gaussian"), p.config.InitStd), shape, 1))
+	on := func(policy string) *Node { return ConvertDType(Const(g, flags(p.members, policy)), p.dtype) }
+	s := Mul(n, p.overMembers(MulScalar(on("gaussian"), p.config.InitStd), shape, 1))
 	if p.use.fit {
 		mean, square := fit[2*number], fit[2*number+1]
-		spread := func(x *Node) *Node { // [layers, replicas, units] over the state
-			x = Mul(x, Reshape(on("fitted"), 1, len(p.replicas), 1))
+		spread := func(x *Node) *Node { // [layers, members, units] over the state
+			x = Mul(x, Reshape(on("fitted"), 1, len(p.members), 1))
 			d := x.Shape().Dimensions
 			x = Reshape(BroadcastToDims(InsertAxes(x, 2), d[0], d[1], p.rows, d[2]), d[0], d[1]*p.rows, d[2])
 			dims := slices.Repeat([]int{1}, shape.Rank())

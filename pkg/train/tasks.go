@@ -97,7 +97,7 @@ func (d *taskData) open(length int) (all []*task.Task, err error) {
 	return all, nil
 }
 
-func (d *taskData) Batcher(_ Config, stage, rows, length int, r Replica) (datasets.Batcher, error) {
+func (d *taskData) Batcher(_ Config, stage, rows, length int, r Member) (datasets.Batcher, error) {
 	tasks, err := d.open(length)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (d *taskData) Batcher(_ Config, stage, rows, length int, r Replica) (datase
 	return b, nil
 }
 
-// Held is the first task of the mixture, with other seeds than those of replicas.
+// Held is the first task of the mixture, with other seeds than those of members.
 func (d *taskData) Held(sequences, length int) (tokens [][]int32, scored [][]bool, err error) {
 	t, err := task.Open(d.tasks()[0].Name, length, d.tasks()[0].Params, d.enc)
 	if err != nil {
@@ -289,7 +289,7 @@ func gather(hidden, labels, weight *Node, n int) (*Node, *Node, *Node) {
 	return Einsum("bnt,btd->bnd", ConvertDType(chosen, hidden.DType()), hidden), pick(labels), pick(weight)
 }
 
-// validateTasks answers held-out sequences of every task of the data: one row per task and replica, whose position is the
+// validateTasks answers held-out sequences of every task of the data: one row per task and member, whose position is the
 // task's place in the mixture and whose tokens are its answers.
 func (t *Trainer) validateTasks(ctx context.Context, log *log, d *taskData) error {
 	if t.runner == nil {
@@ -306,7 +306,7 @@ func (t *Trainer) validateTasks(ctx context.Context, log *log, d *taskData) erro
 		if err != nil {
 			return fmt.Errorf("validation after step %d: %w", t.step, err)
 		}
-		member, err := rows.Int("member")
+		of, err := rows.Int("member")
 		if err != nil {
 			return err
 		}
@@ -316,18 +316,18 @@ func (t *Trainer) validateTasks(ctx context.Context, log *log, d *taskData) erro
 				return err
 			}
 		}
-		for r, replica := range t.program.replicas {
+		for r, member := range t.program.members {
 			loss, accuracy, answers, n := 0.0, 0.0, 0.0, 0.0
 			for k := range rows.Rows() {
-				if int(member[k]) == r {
+				if int(of[k]) == r {
 					loss, accuracy, answers, n = loss+values["loss"][k], accuracy+values["accuracy"][k], answers+values["answers"][k], n+1
 				}
 			}
-			v := validRow{Step: t.step, Replica: r, Policy: replica.Policy, LR: replica.LR, Seed: replica.Seed, Position: i, Tokens: int(answers), Loss: finite(loss / n), Scored: finite(loss / n)}
+			v := validRow{Step: t.step, Member: r, Policy: member.Policy, LR: member.LR, Seed: member.Seed, Position: i, Tokens: int(answers), Loss: finite(loss / n), Scored: finite(loss / n)}
 			if err := log.valid.write(v); err != nil {
 				return err
 			}
-			t.say("step %d, %s: %s, %d tokens: %.4f of the answers right, loss %.4f", t.step, replica.Name(), one.Name, one.Length, accuracy/n, loss/n)
+			t.say("step %d, %s: %s, %d tokens: %.4f of the answers right, loss %.4f", t.step, member.Name(), one.Name, one.Length, accuracy/n, loss/n)
 		}
 	}
 	return log.valid.flush()

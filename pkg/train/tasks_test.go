@@ -34,7 +34,7 @@ func TestTaskBatches(t *testing.T) {
 	if err != nil || data.Vocab() != 20 {
 		t.Fatal(data, err)
 	}
-	b, err := data.Batcher(c, 0, 8, 32, Replica{Seed: 3})
+	b, err := data.Batcher(c, 0, 8, 32, Member{Seed: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestTaskMixtureByWeight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := data.Batcher(c, 0, 200, 32, Replica{})
+	b, err := data.Batcher(c, 0, 200, 32, Member{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestTaskDataRefuses(t *testing.T) {
 		c := taskConfig(t, settings...)
 		data, err := OpenData(c.Data)
 		if err == nil {
-			_, err = data.Batcher(c, 0, 8, 32, Replica{})
+			_, err = data.Batcher(c, 0, 8, 32, Member{})
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q", settings, err, want)

@@ -21,7 +21,7 @@ import (
 	"stuffed/xla"
 )
 
-// Trainer holds the replicas of a run, their moments and carried states on the device.
+// Trainer holds the members of a run, their moments and carried states on the device.
 type Trainer struct {
 	Device  *xla.Device
 	Model   lm.Model
@@ -35,25 +35,25 @@ type Trainer struct {
 	program *program
 	feed    *feed
 	graph   *lm.Program
-	memory  []*tensors.Tensor   // of all rows; what is carried from sequence to sequence is out of date while shards are there
-	shards  [][]*tensors.Tensor // memory by device, where several share the rows
+	carry   []*tensors.Tensor   // of all rows; what is carried from sequence to sequence is out of date while shards are there
+	shards  [][]*tensors.Tensor // carry by device, where several share the rows
 	runner  *lm.Runner
 }
 
 // Status is what a run shows while it goes.
 type Status struct {
 	Step, Steps int64
-	Tokens      int64     // done, of all replicas
-	Loss        []float64 // of the last step, by replica
+	Tokens      int64     // done, of all members
+	Loss        []float64 // of the last step, by member
 	GradNorm    []float64
 	Memory      int64 // peak of the process in bytes, 0 if not known
 }
 
-// Results are those of the steps of one call: [step][replica].
+// Results are those of the steps of one call: [step][member].
 type Results struct {
 	Step                    int64 // first
 	Loss, GradNorm, Skipped [][]float32
-	GradLayer, ParamLayer   [][]float32 // [step][layers × replicas], on request
+	GradLayer, ParamLayer   [][]float32 // [step][layers × members], on request
 }
 
 // Open opens data and model of a configuration and draws the weights, or reads those of config.init.
@@ -91,25 +91,25 @@ func Prepare(c Config) (Config, Data, error) {
 	return c, data, c.Validate()
 }
 
-// New trains given weights, one model per replica of the configuration; they are the trainer's from then on.
+// New trains given weights, one model per member of the configuration; they are the trainer's from then on.
 func New(d *xla.Device, m lm.Model, w *lm.Weights, c Config, data Data) (*Trainer, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	replicas := c.Replicas()
-	if w.Replicas != len(replicas) {
-		return nil, fmt.Errorf("weights of %d models, but the configuration has %d replicas (policy × lr × seeds)", w.Replicas, len(replicas))
+	members := c.Members()
+	if w.Members != len(members) {
+		return nil, fmt.Errorf("weights of %d models, but the configuration has %d members (policy × lr × seeds)", w.Members, len(members))
 	}
 	t := &Trainer{Device: d, Model: m, Config: c, Data: data}
 	if err := t.enter(0, w.Values[0].DType()); err != nil {
 		return nil, err
 	}
 	all, _ := t.program.whole().shapes()
-	t.memory = make([]*tensors.Tensor, len(all))
-	copy(t.memory, w.Values)
+	t.carry = make([]*tensors.Tensor, len(all))
+	copy(t.carry, w.Values)
 	for i := range all {
-		if t.memory[i] == nil {
-			t.memory[i] = tensors.FromShape(all[i])
+		if t.carry[i] == nil {
+			t.carry[i] = tensors.FromShape(all[i])
 		}
 	}
 	return t, nil
@@ -125,19 +125,19 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 	if err != nil {
 		return err
 	}
-	replicas := t.Config.Replicas()
+	members := t.Config.Members()
 	devices := max(t.Config.Devices, 1)
 	if have := int(t.Device.NumDevices()); devices > have {
 		return fmt.Errorf("config: devices = %d, but %s has %d; lower devices, or run independent models with stuffed study run --workers", devices, t.Device.Kind, have)
 	}
-	p := &program{config: t.Config, model: t.Model, replicas: replicas, use: usesOf(replicas), T: f.T, devices: devices,
+	p := &program{config: t.Config, model: t.Model, members: members, use: usesOf(members), T: f.T, devices: devices,
 		rows: f.rows / t.Config.Accumulate / devices, segmented: f.segmented, dtype: dtype, loops: t.Device.HasLoops(), logits: 256 << 20}
 	if t.Device.Kind == "cuda" {
 		p.logits = 2 << 30
 	}
-	p.specs = t.Model.Parameters(len(replicas))
+	p.specs = t.Model.Parameters(len(members))
 	if p.use.learn {
-		for _, s := range t.Model.State(len(replicas)) { // one state of each replica
+		for _, s := range t.Model.State(len(members)) { // one state of each member
 			s.Name = learnedPrefix + s.Name
 			p.specs = append(p.specs, s)
 		}
@@ -212,8 +212,8 @@ func (t *Trainer) advance() error {
 	}
 	all, _ := t.program.whole().shapes()
 	for i, s := range all {
-		if t.memory[i] == nil || !t.memory[i].Shape().Equal(s) {
-			t.memory[i] = tensors.FromShape(s)
+		if t.carry[i] == nil || !t.carry[i].Shape().Equal(s) {
+			t.carry[i] = tensors.FromShape(s)
 		}
 	}
 	t.shards = nil
@@ -225,18 +225,18 @@ func (t *Trainer) Steps() int64 { return t.step }
 
 // Weights are the models as they are now; training on replaces them.
 func (t *Trainer) Weights() *lm.Weights {
-	specs := t.Model.Parameters(len(t.program.replicas))
-	return &lm.Weights{Model: t.Model, Replicas: len(t.program.replicas), Specs: specs, Values: t.memory[:len(specs)]}
+	specs := t.Model.Parameters(len(t.program.members))
+	return &lm.Weights{Model: t.Model, Members: len(t.program.members), Specs: specs, Values: t.carry[:len(specs)]}
 }
 
 // Compile builds the graph of a call of the given number of steps without running it.
 func (t *Trainer) Compile(steps int) error {
 	args, _ := t.program.shapes()
 	p := t.program
-	batch := len(p.replicas) * p.rows
+	batch := len(p.members) * p.rows
 	a := t.Config.Accumulate
 	rows := []shapes.Shape{shapes.Make(dtypes.Int32, steps, a, batch, p.T), shapes.Make(dtypes.Int32, steps, a, batch, p.T),
-		shapes.Make(dtypes.Float32, steps, a, batch), shapes.Make(dtypes.Float32, steps, len(p.replicas)), shapes.Make(dtypes.Int32, steps)}
+		shapes.Make(dtypes.Float32, steps, a, batch), shapes.Make(dtypes.Float32, steps, len(p.members)), shapes.Make(dtypes.Int32, steps)}
 	if p.segmented {
 		rows = append(rows, rows[0])
 	}
@@ -258,7 +258,7 @@ func (t *Trainer) Step() (Results, error) {
 	return t.call(b)
 }
 
-// call runs a block. The memory is donated to the device: after a failure only a snapshot helps.
+// call runs a block. The carry is donated to the device: after a failure only a snapshot helps.
 func (t *Trainer) call(b *block) (Results, error) {
 	p := t.program
 	outs, err := t.run(b)
@@ -280,12 +280,12 @@ func (t *Trainer) call(b *block) (Results, error) {
 	return r, t.checkSkips(r)
 }
 
-// run runs a block; the memory is what it leaves.
+// run runs a block; the carry is what it leaves.
 func (t *Trainer) run(b *block) (lm.Results, error) {
 	if t.program.devices > 1 {
 		return t.runAll(b)
 	}
-	args, err := t.arguments(t.memory, 0, b)
+	args, err := t.arguments(t.carry, 0, b)
 	if err != nil {
 		return nil, err
 	}
@@ -295,27 +295,27 @@ func (t *Trainer) run(b *block) (lm.Results, error) {
 	}
 	_, names := t.program.shapes()
 	for i, name := range names {
-		t.memory[i] = outs[name]
+		t.carry[i] = outs[name]
 	}
 	return outs, nil
 }
 
 // arguments of the graph on a device.
-func (t *Trainer) arguments(memory []*tensors.Tensor, device compute.DeviceNum, b *block) (*lm.Args, error) {
+func (t *Trainer) arguments(carry []*tensors.Tensor, device compute.DeviceNum, b *block) (*lm.Args, error) {
 	p, args := t.program, &lm.Args{}
 	_, names := p.shapes()
-	for i, m := range memory {
+	for i, m := range carry {
 		buffer, err := graph.DonateTensorBuffer(m, t.Device.Backend, device)
 		if err != nil {
 			return nil, err
 		}
 		args.Put(names[i], buffer)
 	}
-	a, batch := t.Config.Accumulate, len(p.replicas)*p.rows
+	a, batch := t.Config.Accumulate, len(p.members)*p.rows
 	args.Put("tokens", tensors.FromFlatDataAndDimensions(b.tokens, b.steps, a, batch, p.T)).
 		Put("labels", tensors.FromFlatDataAndDimensions(b.labels, b.steps, a, batch, p.T)).
 		Put("keep", tensors.FromFlatDataAndDimensions(b.keep, b.steps, a, batch)).
-		Put("rate", tensors.FromFlatDataAndDimensions(b.rate, b.steps, len(p.replicas))).
+		Put("rate", tensors.FromFlatDataAndDimensions(b.rate, b.steps, len(p.members))).
 		Put("clock", tensors.FromFlatDataAndDimensions(b.clock, b.steps))
 	if p.segmented {
 		args.Put("starts", tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, p.T))
@@ -328,14 +328,14 @@ func (t *Trainer) arguments(memory []*tensors.Tensor, device compute.DeviceNum, 
 
 // checkSkips stops a run whose gradients stay NaN or infinite.
 func (t *Trainer) checkSkips(r Results) error {
-	bad, err := tensors.CopyFlatData[int32](t.memory[len(t.memory)-1])
+	bad, err := tensors.CopyFlatData[int32](t.carry[len(t.carry)-1])
 	if err != nil {
 		return err
 	}
 	for i, n := range bad {
 		if int(n) > t.Config.SkipLimit {
-			return fmt.Errorf("replica %s: gradients were NaN or infinite in %d steps in a row (skip_limit = %d), step %d; lower lr or raise warmup",
-				t.program.replicas[i].Name(), n, t.Config.SkipLimit, t.step)
+			return fmt.Errorf("member %s: gradients were NaN or infinite in %d steps in a row (skip_limit = %d), step %d; lower lr or raise warmup",
+				t.program.members[i].Name(), n, t.Config.SkipLimit, t.step)
 		}
 	}
 	return nil
@@ -367,9 +367,9 @@ func (t *Trainer) Begin(resume, restart bool) error {
 	return t.Resume()
 }
 
-// Left is the number of tokens that are still to be trained on, of all replicas.
+// Left is the number of tokens that are still to be trained on, of all members.
 func (t *Trainer) Left() int64 {
-	return (t.Config.Total() - t.step) * int64(t.Config.BatchTokens*len(t.program.replicas))
+	return (t.Config.Total() - t.step) * int64(t.Config.BatchTokens*len(t.program.members))
 }
 
 // Run trains to the end of the configuration, writes what it asks for, and saves when ctx ends.
@@ -516,7 +516,7 @@ func (s Status) String() string {
 }
 
 func (t *Trainer) status(r Results) Status {
-	s := Status{Step: t.step, Steps: t.Config.Total(), Tokens: t.step * int64(t.Config.BatchTokens*len(t.program.replicas)), Memory: xla.Resident()}
+	s := Status{Step: t.step, Steps: t.Config.Total(), Tokens: t.step * int64(t.Config.BatchTokens*len(t.program.members)), Memory: xla.Resident()}
 	for i, l := range r.Loss[len(r.Loss)-1] {
 		s.Loss = append(s.Loss, float64(l))
 		s.GradNorm = append(s.GradNorm, float64(r.GradNorm[len(r.GradNorm)-1][i]))

@@ -37,7 +37,7 @@ func start(t *testing.T, backend string, c Config) *Trainer {
 	return trainer
 }
 
-// losses makes steps until step n and returns [step][replica].
+// losses makes steps until step n and returns [step][member].
 func losses(t *testing.T, trainer *Trainer, n int64) (all [][]float32) {
 	t.Helper()
 	for trainer.Steps() < n {
@@ -56,7 +56,7 @@ func bits(t *testing.T, trainer *Trainer) map[string]string {
 	_, names := trainer.program.shapes()
 	out := map[string]string{}
 	for i, name := range names {
-		if err := trainer.memory[i].ConstBytes(func(b []byte) { out[name] = string(b) }); err != nil {
+		if err := trainer.carry[i].ConstBytes(func(b []byte) { out[name] = string(b) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,16 +149,16 @@ func TestResumeIsBitEqual(t *testing.T) {
 	}
 }
 
-// Replicas side by side are the models that separate runs give, within rounding.
-func TestReplicasEqualSeparateRuns(t *testing.T) {
+// Members side by side are the models that separate runs give, within rounding.
+func TestMembersEqualSeparateRuns(t *testing.T) {
 	c := tiny(t, "policy="+strings.Join(Policies, ","), "seeds=3,4", "steps=6")
 	together := losses(t, start(t, "go", c), 6)
-	for r, replica := range c.Replicas() {
+	for r, member := range c.Members() {
 		one := c
-		one.Policy, one.Seeds = []string{replica.Policy}, []int64{replica.Seed}
+		one.Policy, one.Seeds = []string{member.Policy}, []int64{member.Seed}
 		for s, l := range losses(t, start(t, "go", one), 6) {
 			if d := math.Abs(float64(l[0] - together[s][r])); !(d < 2e-6) {
-				t.Errorf("step %d, %s: loss %g alone, %g together", s, replica.Name(), l[0], together[s][r])
+				t.Errorf("step %d, %s: loss %g alone, %g together", s, member.Name(), l[0], together[s][r])
 			}
 		}
 	}
@@ -195,14 +195,14 @@ func TestNaNIsSkipped(t *testing.T) {
 	c := tiny(t, "policy=passed", "seeds=0,1", "skip_limit=2")
 	trainer := start(t, "go", c)
 	losses(t, trainer, 1)
-	flat, err := tensors.CopyFlatData[float32](trainer.memory[0])
+	flat, err := tensors.CopyFlatData[float32](trainer.carry[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range flat[:len(flat)/2] { // the embedding of replica 0
+	for i := range flat[:len(flat)/2] { // the embedding of member 0
 		flat[i] = float32(math.NaN())
 	}
-	trainer.memory[0] = tensors.FromFlatDataAndDimensions(flat, trainer.memory[0].Shape().Dimensions...)
+	trainer.carry[0] = tensors.FromFlatDataAndDimensions(flat, trainer.carry[0].Shape().Dimensions...)
 	before := bits(t, trainer)
 	r, err := trainer.Step()
 	if err != nil {
@@ -214,7 +214,7 @@ func TestNaNIsSkipped(t *testing.T) {
 	half := func(m map[string]string, name string, r int) string { n := len(m[name]) / 2; return m[name][r*n:][:n] }
 	after := bits(t, trainer)
 	if name := "adam_m/backbone.norm_f.weight"; half(before, name, 0) != half(after, name, 0) || half(before, name, 1) == half(after, name, 1) {
-		t.Error("the moments of the broken replica must stay and those of the other move")
+		t.Error("the moments of the broken member must stay and those of the other move")
 	}
 	for range 3 {
 		_, err = trainer.Step()

@@ -88,7 +88,7 @@ func TestTruncatedGradient(t *testing.T) {
 	for i, s := range w.Specs {
 		whole, _ := tensors.CopyFlatData[float64](outs[i])
 		cross, _ := tensors.CopyFlatData[float64](outs[n+i])
-		got, err := tensors.CopyFlatData[float64](trainer.memory[n+i]) // with beta1 = 0 the first moment is the gradient
+		got, err := tensors.CopyFlatData[float64](trainer.carry[n+i]) // with beta1 = 0 the first moment is the gradient
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ func Buckets(trainLength, length int) (starts []int) {
 	}
 }
 
-// validate measures the loss by position of all replicas on held-out sequences of the configured length.
+// validate measures the loss by position of all members on held-out sequences of the configured length.
 func (t *Trainer) validate(ctx context.Context, log *log) error {
 	if d, ok := t.Data.(*taskData); ok {
 		return t.validateTasks(ctx, log, d)
@@ -47,7 +47,7 @@ func (t *Trainer) validate(ctx context.Context, log *log) error {
 		return fmt.Errorf("validation after step %d: %w", t.step, err)
 	}
 	starts := Buckets(T, length)
-	for r, replica := range t.program.replicas {
+	for r, member := range t.program.members {
 		total, hard := 0.0, 0.0
 		for i, start := range starts {
 			end := length
@@ -64,7 +64,7 @@ func (t *Trainer) validate(ctx context.Context, log *log) error {
 					}
 				}
 			}
-			v := validRow{Step: t.step, Replica: r, Policy: replica.Policy, LR: replica.LR, Seed: replica.Seed, Position: start,
+			v := validRow{Step: t.step, Member: r, Policy: member.Policy, LR: member.LR, Seed: member.Seed, Position: start,
 				Tokens: end - start, Loss: finite(sum / float64((end-start)*len(tokens)))}
 			if parts > 0 {
 				v.Scored = finite(part / float64(parts))
@@ -76,7 +76,7 @@ func (t *Trainer) validate(ctx context.Context, log *log) error {
 			}
 		}
 		mean := total / float64(length*len(tokens))
-		line := fmt.Sprintf("step %d, %s: validation loss %.4f", t.step, replica.Name(), mean)
+		line := fmt.Sprintf("step %d, %s: validation loss %.4f", t.step, member.Name(), mean)
 		if d := t.Config.Data; d.Kind == "corpus" && (d.Tokenizer == "" || d.Tokenizer == "bytes") {
 			line += fmt.Sprintf(" (%.4f bits per byte)", mean/math.Ln2)
 		}
@@ -89,14 +89,14 @@ func (t *Trainer) validate(ctx context.Context, log *log) error {
 	return log.valid.flush()
 }
 
-// HeldLoss is −log p of every token but the first of each sequence, for all replicas: [replicas × sequences][length − 1].
+// HeldLoss is −log p of every token but the first of each sequence, for all members: [members × sequences][length − 1].
 // Runs start from zeros, or from the trained state under the policy learned.
 func (t *Trainer) HeldLoss(ctx context.Context, tokens [][]int32) ([][]float32, error) {
 	if t.runner == nil {
 		t.runner = lm.NewRunner(t.Device, t.Weights())
 	}
 	t.runner.Weights = t.Weights()
-	R := len(t.program.replicas)
+	R := len(t.program.members)
 	rows := make([][]int32, 0, R*len(tokens))
 	for range R {
 		rows = append(rows, tokens...)
@@ -124,11 +124,11 @@ func (t *Trainer) learnedState(sequences int) (lm.State, error) {
 	if !p.use.learn {
 		return nil, nil
 	}
-	R, on := len(p.replicas), flags(p.replicas, "learned")
+	R, on := len(p.members), flags(p.members, "learned")
 	values := map[string][]float64{}
 	for _, s := range t.Model.State(R) {
 		i := slices.IndexFunc(p.specs, func(o lm.Spec) bool { return o.Name == learnedPrefix+s.Name })
-		flat, err := lm.Floats(t.memory[i])
+		flat, err := lm.Floats(t.carry[i])
 		if err != nil {
 			return nil, err
 		}

@@ -22,7 +22,7 @@ type trajectory struct {
 	vocab             int
 }
 
-func (t trajectory) Batcher(train.Config, int, int, int, train.Replica) (datasets.Batcher, error) {
+func (t trajectory) Batcher(train.Config, int, int, int, train.Member) (datasets.Batcher, error) {
 	return t, nil
 }
 func (t trajectory) Held(int, int) ([][]int32, [][]bool, error) { return nil, nil, nil }

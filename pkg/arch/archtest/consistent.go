@@ -17,7 +17,7 @@ import (
 )
 
 // Consistent holds a model to itself in float64: cut anywhere, unrolled, without a gradient, in documents packed end to end, beside
-// another replica and piece by piece it computes the same; its gradients are those of finite differences; its probes are there and
+// another member and piece by piece it computes the same; its gradients are those of finite differences; its probes are there and
 // agree with each other; neutral controls change nothing.
 func Consistent(t *testing.T, d *xla.Device, c lm.Config) {
 	t.Helper()
@@ -26,7 +26,7 @@ func Consistent(t *testing.T, d *xla.Device, c lm.Config) {
 		t.Fatal(err)
 	}
 	k := checker{t: t, model: m, weights: wide(t, m, 3), device: d}
-	for name, check := range map[string]func(){"cuts": k.cuts, "documents": k.documents, "replicas": k.replicas, "pieces": k.pieces,
+	for name, check := range map[string]func(){"cuts": k.cuts, "documents": k.documents, "members": k.members, "pieces": k.pieces,
 		"gradients": k.gradients, "probes": k.probes, "controls": k.controls} {
 		t.Run(name, func(t *testing.T) {
 			k.t = t
@@ -153,7 +153,7 @@ func (k checker) documents() {
 	}
 }
 
-func (k checker) replicas() {
+func (k checker) members() {
 	w, err := lm.InitialWeights(k.model, 1, 2)
 	if err != nil {
 		k.t.Fatal(err)
@@ -177,7 +177,7 @@ func (k checker) replicas() {
 		if err != nil {
 			k.t.Fatal(err)
 		}
-		nearly(k.t, fmt.Sprint("replica ", r), both[r*len(both)/2:(r+1)*len(both)/2], run(one, rows[r:r+1]), 1e-4)
+		nearly(k.t, fmt.Sprint("member ", r), both[r*len(both)/2:(r+1)*len(both)/2], run(one, rows[r:r+1]), 1e-4)
 	}
 }
 

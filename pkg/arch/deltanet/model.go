@@ -89,7 +89,7 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 func (m Model) Layers() int { return m.Config.Layers }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	keys, values := m.Heads*m.Key(), m.Heads*m.Value()
 	mixer := []lm.Spec{fla.Matrix("attn.q_proj", keys, m.Width), fla.Matrix("attn.k_proj", keys, m.Width), fla.Matrix("attn.v_proj", values, m.Width)}
 	if m.UseBeta {
@@ -102,7 +102,7 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 		mixer = append(mixer, fla.Matrix("attn.g_proj", values, m.Width))
 	}
 	mixer = append(mixer, fla.Vector("attn.o_norm.weight", m.Value()), fla.Matrix("attn.o_proj", m.Width, values))
-	return m.Outline.Parameters(replicas, mixer)
+	return m.Outline.Parameters(members, mixer)
 }
 
 // State lists "state" [layers, batch, heads, key, value] and the windows of the convolutions, conv_state.q, .k and .v.

@@ -85,17 +85,17 @@ const (
 	Head      = "lm_head.weight"
 )
 
-// Parameters are those around a mixer's, which are given without the axes of layers and replicas.
-func (o Outline) Parameters(replicas int, mixer []lm.Spec) []lm.Spec {
+// Parameters are those around a mixer's, which are given without the axes of layers and members.
+func (o Outline) Parameters(members int, mixer []lm.Spec) []lm.Spec {
 	top := func(name string, role lm.Role, dims ...int) lm.Spec {
-		return lm.Spec{Name: name, Role: role, Dims: append([]int{replicas}, dims...), Decay: role != ""}
+		return lm.Spec{Name: name, Role: role, Dims: append([]int{members}, dims...), Decay: role != ""}
 	}
 	inner := append([]lm.Spec{{Name: "attn_norm.weight", Dims: []int{o.Width}}}, mixer...)
 	inner = append(inner, lm.Spec{Name: "mlp_norm.weight", Dims: []int{o.Width}}, Matrix("mlp.gate_proj", o.Inner(), o.Width),
 		Matrix("mlp.up_proj", o.Inner(), o.Width), Matrix("mlp.down_proj", o.Width, o.Inner()))
 	specs := []lm.Spec{top(Embedding, lm.Embedding, o.Vocab, o.Width)}
 	for _, s := range inner {
-		s.Dims, s.Layered, s.Decay = append([]int{o.Layers, replicas}, s.Dims...), true, s.Role != ""
+		s.Dims, s.Layered, s.Decay = append([]int{o.Layers, members}, s.Dims...), true, s.Role != ""
 		specs = append(specs, s)
 	}
 	specs = append(specs, top(Norm, "", o.Width))

@@ -71,7 +71,7 @@ func (m Model) widths() map[string]int {
 }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	values := m.Heads * m.Value()
 	var mixer []lm.Spec
 	for _, name := range []string{"q", "k", "v"} {
@@ -88,7 +88,7 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 	if m.Affine {
 		mixer = append(mixer, fla.Vector(m.normName(), m.Value()))
 	}
-	return m.Outline.Parameters(replicas, append(mixer, fla.Matrix("attn.o_proj", m.Width, values)))
+	return m.Outline.Parameters(members, append(mixer, fla.Matrix("attn.o_proj", m.Width, values)))
 }
 
 // State lists "state" [layers, batch, heads, key, value] and, with short convolutions, their windows conv_state.q, .k and .v.

@@ -62,11 +62,11 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 func (m Model) Layers() int { return m.Config.Layers }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
-	specs := []lm.Spec{{Name: embedding, Role: lm.Embedding, Dims: []int{replicas, c.Vocab, c.Width}, Decay: true}}
+	specs := []lm.Spec{{Name: embedding, Role: lm.Embedding, Dims: []int{members, c.Vocab, c.Width}, Decay: true}}
 	add := func(s lm.Spec) {
-		s.Dims, s.Layered, s.Decay = append([]int{c.Layers, replicas}, s.Dims...), true, s.Role != ""
+		s.Dims, s.Layered, s.Decay = append([]int{c.Layers, members}, s.Dims...), true, s.Role != ""
 		specs = append(specs, s)
 	}
 	linear := func(name string, out, in int, bias bool) {
@@ -85,10 +85,10 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 	linear("mlp.dense_h_to_4h", c.Intermediate, c.Width, true)
 	linear("mlp.dense_4h_to_h", c.Width, c.Intermediate, true)
 	for _, part := range []string{".weight", ".bias"} {
-		specs = append(specs, lm.Spec{Name: finalNorm + part, Dims: []int{replicas, c.Width}})
+		specs = append(specs, lm.Spec{Name: finalNorm + part, Dims: []int{members, c.Width}})
 	}
 	if !c.Tied {
-		specs = append(specs, lm.Spec{Name: head, Role: lm.Head, Dims: []int{replicas, c.Vocab, c.Width}, Decay: true})
+		specs = append(specs, lm.Spec{Name: head, Role: lm.Head, Dims: []int{members, c.Vocab, c.Width}, Decay: true})
 	}
 	return specs
 }

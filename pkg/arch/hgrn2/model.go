@@ -37,7 +37,7 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	if m.Bounded {
 		row := l.PerRow(l.Param(bound), 0)
 		lower = Reshape(row, row.Shape().Dim(0), m.Count(), m.Key())
-		if l.Replica == 1 {
+		if l.Members == 1 {
 			lower = Squeeze(lower, 0)
 		}
 	}
@@ -51,12 +51,12 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	return l.Affine("attn.o_proj", stack.RMSNorm(y, weight, normEps))
 }
 
-// lower makes the bounds of the layers [layers, replicas, width] of their parameter [replicas, layers, width].
+// lower makes the bounds of the layers [layers, members, width] of their parameter [members, layers, width].
 func (m Model) lower(b *stack.Batch) map[string]*Node {
 	if !m.Bounded {
 		return nil
 	}
-	share := TransposeAllAxes(Softmax(b.Params[bounds], 1), 0, 2, 1) // [replicas, width, layers]
+	share := TransposeAllAxes(Softmax(b.Params[bounds], 1), 0, 2, 1) // [members, width, layers]
 	sum := xla.RunningSum(share)
 	sum = Sub(sum, SliceAxis(sum, 2, AxisRange(0, 1)))
 	return map[string]*Node{bound: TransposeAllAxes(sum, 2, 0, 1)}
@@ -78,7 +78,7 @@ func (m Model) widths() map[string]int {
 }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	var mixer []lm.Spec
 	for _, name := range []string{"q", "f", "i"} {
 		mixer = append(mixer, fla.Matrix("attn."+name+"_proj", m.widths()[name], m.Width))
@@ -89,9 +89,9 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 	if m.Affine {
 		mixer = append(mixer, fla.Vector("attn.g_norm.weight", m.Width))
 	}
-	specs := m.Outline.Parameters(replicas, append(mixer, fla.Matrix("attn.o_proj", m.Width, m.Width)))
+	specs := m.Outline.Parameters(members, append(mixer, fla.Matrix("attn.o_proj", m.Width, m.Width)))
 	if m.Bounded {
-		specs = append(specs, lm.Spec{Name: bounds, Dims: []int{replicas, m.Config.Layers, m.Width}})
+		specs = append(specs, lm.Spec{Name: bounds, Dims: []int{members, m.Config.Layers, m.Width}})
 	}
 	return specs
 }

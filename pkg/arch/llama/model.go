@@ -56,11 +56,11 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 func (m Model) Layers() int { return m.Config.Layers }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
-	specs := []lm.Spec{{Name: embedding, Role: lm.Embedding, Dims: []int{replicas, c.Vocab, c.Width}, Decay: true}}
+	specs := []lm.Spec{{Name: embedding, Role: lm.Embedding, Dims: []int{members, c.Vocab, c.Width}, Decay: true}}
 	add := func(s lm.Spec) {
-		s.Dims, s.Layered, s.Decay = append([]int{c.Layers, replicas}, s.Dims...), true, s.Role != ""
+		s.Dims, s.Layered, s.Decay = append([]int{c.Layers, members}, s.Dims...), true, s.Role != ""
 		specs = append(specs, s)
 	}
 	linear := func(name string, out, in int, bias bool) {
@@ -77,9 +77,9 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 	linear("mlp.gate_proj", c.Intermediate, c.Width, c.MLPBias)
 	linear("mlp.up_proj", c.Intermediate, c.Width, c.MLPBias)
 	linear("mlp.down_proj", c.Width, c.Intermediate, c.MLPBias)
-	specs = append(specs, lm.Spec{Name: finalNorm, Dims: []int{replicas, c.Width}})
+	specs = append(specs, lm.Spec{Name: finalNorm, Dims: []int{members, c.Width}})
 	if !c.Tied {
-		specs = append(specs, lm.Spec{Name: head, Role: lm.Head, Dims: []int{replicas, c.Vocab, c.Width}, Decay: true})
+		specs = append(specs, lm.Spec{Name: head, Role: lm.Head, Dims: []int{members, c.Vocab, c.Width}, Decay: true})
 	}
 	return specs
 }

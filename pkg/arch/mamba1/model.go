@@ -66,10 +66,10 @@ func (m Model) scan(l *stack.Layer, x, delta, b, c *Node) *Node {
 	return y
 }
 
-// rates are A, [channels, state] or, with several replicas, by row.
+// rates are A, [channels, state] or, with several members, by row.
 func (m Model) rates(l *stack.Layer) *Node {
 	a := l.PerRow(Neg(Exp(l.Param("mixer.A_log"))), 0)
-	if l.Replica == 1 {
+	if l.Members == 1 {
 		return Squeeze(a, 0)
 	}
 	return a

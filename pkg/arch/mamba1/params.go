@@ -20,15 +20,15 @@ const (
 
 // Parameters lists the tensors under their published names, without the prefix of the layer. Weight decay is the official
 // mask: matrices decay; norms, biases, A_log and D do not.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	var specs []lm.Spec
 	top := func(name string, role lm.Role, dims ...int) {
-		specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{replicas}, dims...), Decay: role != ""})
+		specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{members}, dims...), Decay: role != ""})
 	}
 	layered := func(use bool, name string, role lm.Role, dims ...int) {
 		if use {
-			specs = append(specs, lm.Spec{Name: name, Role: role, Layered: true, Dims: append([]int{c.Layers, replicas}, dims...), Decay: role != ""})
+			specs = append(specs, lm.Spec{Name: name, Role: role, Layered: true, Dims: append([]int{c.Layers, members}, dims...), Decay: role != ""})
 		}
 	}
 	inner, rank := c.Inner(), c.DeltaRank()

@@ -57,7 +57,7 @@ func (m Model) normName() string {
 }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	keys, values := m.Heads*m.Key(), m.Heads*m.Value()
 	mixer := []lm.Spec{fla.Matrix("attn.q_proj", keys, m.Width), fla.Matrix("attn.k_proj", keys/m.groups(), m.Width),
 		fla.Matrix("attn.v_proj", values/m.groups(), m.Width)}
@@ -67,7 +67,7 @@ func (m Model) Parameters(replicas int) []lm.Spec {
 	if m.Affine {
 		mixer = append(mixer, fla.Vector(m.normName(), m.Value()))
 	}
-	return m.Outline.Parameters(replicas, append(mixer, fla.Matrix("attn.o_proj", m.Width, values)))
+	return m.Outline.Parameters(members, append(mixer, fla.Matrix("attn.o_proj", m.Width, values)))
 }
 
 // State lists "state" [layers, batch, heads, key, value] and "position" [layers, batch], the number of tokens before.

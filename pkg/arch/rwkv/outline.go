@@ -65,9 +65,9 @@ func (o Outline) Validate(inner int) error {
 
 // Specs collects parameters in order.
 type Specs struct {
-	o        Outline
-	replicas int
-	All      []lm.Spec
+	o       Outline
+	members int
+	All     []lm.Spec
 }
 
 // Matrix adds a projection's weight [out, in] of the layers, which weight decay acts on.
@@ -90,17 +90,17 @@ func (s *Specs) Norm(name string, width int) {
 }
 
 func (s *Specs) add(spec lm.Spec) {
-	spec.Layered, spec.Dims = true, append([]int{s.o.Layers, s.replicas}, spec.Dims...)
+	spec.Layered, spec.Dims = true, append([]int{s.o.Layers, s.members}, spec.Dims...)
 	s.All = append(s.All, spec)
 }
 
 func (s *Specs) top(name string, role lm.Role, dims ...int) {
-	s.All = append(s.All, lm.Spec{Name: name, Role: role, Decay: role != "", Dims: append([]int{s.replicas}, dims...)})
+	s.All = append(s.All, lm.Spec{Name: name, Role: role, Decay: role != "", Dims: append([]int{s.members}, dims...)})
 }
 
 // Parameters are those around the time mix and the mixing vectors of the channel mix, which own adds.
-func (o Outline) Parameters(replicas, inner int, own func(s *Specs)) []lm.Spec {
-	s := &Specs{o: o, replicas: replicas}
+func (o Outline) Parameters(members, inner int, own func(s *Specs)) []lm.Spec {
+	s := &Specs{o: o, members: members}
 	s.top(Embedding, lm.Embedding, o.Vocab, o.Width)
 	s.top(PreNorm+".weight", "", o.Width)
 	s.top(PreNorm+".bias", "", o.Width)

@@ -45,7 +45,7 @@ func (m Model) average(l *stack.Layer, k, v *Node) *Node {
 	decay := Neg(Exp(l.PerRow(l.Param("attention.time_decay"), 0)))
 	op := logsum.Operands{K: k, V: v, LogDecay: decay, Bonus: l.PerRow(l.Param("attention.time_first"), 0), Initial: &before,
 		Segments: l.Segments, Length: l.Length, Infer: l.Infer}
-	if l.Replica == 1 {
+	if l.Members == 1 {
 		op.LogDecay, op.Bonus = Squeeze(op.LogDecay, 0), Squeeze(op.Bonus, 0)
 	}
 	m.show(l, op)
@@ -110,9 +110,9 @@ func (m Model) Summary(state map[string]*Node) *Node {
 }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
-	return c.Outline.Parameters(replicas, c.Inner(), func(s *rwkv.Specs) {
+	return c.Outline.Parameters(members, c.Inner(), func(s *rwkv.Specs) {
 		for _, name := range []string{"key", "value", "receptance"} {
 			s.Vector("attention.time_mix_"+name, c.Width)
 		}

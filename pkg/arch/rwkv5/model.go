@@ -40,7 +40,7 @@ func (m Model) timeMix(l *stack.Layer, project func(name string) *Node) *Node {
 	l.Probe("g", func() *Node { return g })
 	row := func(name string) *Node { return l.PerRow(l.Param("attention."+name), 0) } // [batch or 1, heads, keys]
 	bonus := row("time_faaaa")
-	if l.Replica == 1 {
+	if l.Members == 1 {
 		bonus = Squeeze(bonus, 0)
 	}
 	decay := Add(InsertAxes(Neg(Exp(row("time_decay"))), 1), ZerosLike(k))
@@ -51,9 +51,9 @@ func (m Model) timeMix(l *stack.Layer, project func(name string) *Node) *Node {
 }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
-	return c.Outline.Parameters(replicas, c.Inner(), func(s *rwkv.Specs) {
+	return c.Outline.Parameters(members, c.Inner(), func(s *rwkv.Specs) {
 		for _, name := range mixes {
 			s.Vector("attention.time_mix_"+name, c.Width)
 		}

@@ -39,7 +39,7 @@ func (m Model) timeMix(l *stack.Layer, x, xx *Node) *Node {
 	low := Tanh(narrow(l, mixed["w"], "attention.time_decay_w1"))
 	decay := Neg(Exp(Add(rwkv.Row(l, "attention.time_decay"), narrow(l, low, "attention.time_decay_w2"))))
 	bonus := l.PerRow(l.Param("attention.time_faaaa"), 0)
-	if l.Replica == 1 {
+	if l.Members == 1 {
 		bonus = Squeeze(bonus, 0)
 	}
 	o := gated.Vector(l, vectorgate.Operands{Q: r, K: k, V: v, LogDecay: heads(decay), Bonus: bonus}, 1, m.Chunk)
@@ -51,7 +51,7 @@ func (m Model) timeMix(l *stack.Layer, x, xx *Node) *Node {
 // mixed are the five inputs: x_j = x + xx ⊙ (maa_j + z_j), z = tanh((x + xx ⊙ maa_x) W₁) by W₂ of each.
 func (m Model) mixed(l *stack.Layer, x, xx *Node) map[string]*Node {
 	z := Tanh(narrow(l, Add(x, Mul(xx, rwkv.Row(l, "attention.time_maa_x"))), "attention.time_maa_w1"))
-	wide := l.Param("attention.time_maa_w2") // [replicas, 5, rank, width]
+	wide := l.Param("attention.time_maa_w2") // [members, 5, rank, width]
 	out := map[string]*Node{}
 	for j, name := range mixes {
 		part := SliceAxis(z, -1, AxisRange(j*m.MixRank, (j+1)*m.MixRank))
@@ -69,9 +69,9 @@ func product(l *stack.Layer, x, w *Node) *Node {
 }
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
-	return c.Outline.Parameters(replicas, c.Inner(), func(s *rwkv.Specs) {
+	return c.Outline.Parameters(members, c.Inner(), func(s *rwkv.Specs) {
 		for _, name := range append([]string{"x"}, mixes...) {
 			s.Vector("attention.time_maa_"+name, c.Width)
 		}

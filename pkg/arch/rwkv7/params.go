@@ -22,14 +22,14 @@ const (
 const valueMix = "attn.v_lora."
 
 // Parameters lists the tensors under their published names, without the prefix of the layer.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	var specs []lm.Spec
 	top := func(name string, role lm.Role, dims ...int) {
-		specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{replicas}, dims...), Decay: role != ""})
+		specs = append(specs, lm.Spec{Name: name, Role: role, Dims: append([]int{members}, dims...), Decay: role != ""})
 	}
 	add := func(s lm.Spec) {
-		s.Dims, s.Layered, s.Decay = append([]int{c.Layers, replicas}, s.Dims...), true, s.Role != ""
+		s.Dims, s.Layered, s.Decay = append([]int{c.Layers, members}, s.Dims...), true, s.Role != ""
 		specs = append(specs, s)
 	}
 	vector := func(name string, dims ...int) { add(fla.Vector(name, dims...)) }

@@ -84,18 +84,18 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 func (m Model) Layers() int { return m.Config.Layers }
 
 // Parameters lists the tensors.
-func (m Model) Parameters(replicas int) []lm.Spec {
+func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	layered := func(name string, role lm.Role, dims ...int) lm.Spec {
-		return lm.Spec{Name: name, Role: role, Dims: append([]int{c.Layers, replicas}, dims...), Layered: true, Decay: role == lm.Matrix}
+		return lm.Spec{Name: name, Role: role, Dims: append([]int{c.Layers, members}, dims...), Layered: true, Decay: role == lm.Matrix}
 	}
 	return []lm.Spec{
-		{Name: "embedding", Role: lm.Embedding, Dims: []int{replicas, c.Vocab, c.Width}, Decay: true},
+		{Name: "embedding", Role: lm.Embedding, Dims: []int{members, c.Vocab, c.Width}, Decay: true},
 		layered("norm", "", c.Width), layered("mix", "", c.Width),
 		layered("q", lm.Matrix, c.Heads*c.Keys, c.Width), layered("k", lm.Matrix, c.Heads*c.Keys, c.Width),
 		layered("v", lm.Matrix, c.Heads*c.Values, c.Width), layered("a", lm.Matrix, c.Heads*c.Keys, c.Width),
 		layered("out", lm.Matrix, c.Width, c.Heads*c.Values),
-		{Name: "last_norm", Dims: []int{replicas, c.Width}},
+		{Name: "last_norm", Dims: []int{members, c.Width}},
 	}
 }
 

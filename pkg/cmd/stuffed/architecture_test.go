@@ -207,7 +207,7 @@ func (p proof) verifies() {
 	if err := models.Save(p.path("fixture"), m, w, 0, models.Default, "F32"); err != nil {
 		p.Fatal(err)
 	}
-	narrow, err := w.Replica(0)
+	narrow, err := w.Member(0)
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -14,15 +14,15 @@ func init() { commands = append(commands, exportCommand) }
 
 func exportCommand() *cobra.Command {
 	var output, dtype, layout string
-	replica := -1
+	member := -1
 	c := &cobra.Command{
 		Use:   "export RUN --output FOLDER",
 		Short: "Write the models of a training snapshot as Hugging Face folders",
 		Long: `RUN is the output folder of stuffed train (its newest whole snapshot is taken) or one of its snapshots/step-N.
-Every replica becomes FOLDER/REPLICA with config.json, model.safetensors and training.json; --replica N writes one alone.`,
+Every member becomes FOLDER/MEMBER with config.json, model.safetensors and training.json; --member N writes one alone.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			written, err := train.ExportSnapshot(args[0], output, replica, layout, dtype)
+			written, err := train.ExportSnapshot(args[0], output, member, layout, dtype)
 			for _, dir := range written {
 				fmt.Fprintln(cmd.OutOrStdout(), filepath.ToSlash(dir))
 			}
@@ -31,7 +31,7 @@ Every replica becomes FOLDER/REPLICA with config.json, model.safetensors and tra
 	}
 	f := c.Flags()
 	f.StringVar(&output, "output", "", "folder to write")
-	f.IntVar(&replica, "replica", -1, "number of one replica, −1 for all")
+	f.IntVar(&member, "member", -1, "number of one member, −1 for all")
 	f.StringVar(&dtype, "dtype", "F32", "F32, BF16 or F16")
 	f.StringVar(&layout, "layout", models.Default, "of the architecture: default, and for Mamba-2 huggingface or official (mamba_ssm)")
 	cobra.CheckErr(c.MarkFlagRequired("output"))

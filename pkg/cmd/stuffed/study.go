@@ -25,7 +25,7 @@ func studyCommand() *cobra.Command {
 		Use:   "study",
 		Short: "Run grids of trained models that resume, by one or many workers",
 		Long: `A plan (JSON) is a base configuration and groups of rows that vary it; each row is one model shape and training
-length with all its replicas. Rows are kept whole or not at all in a store folder, which any number of workers on any
+length with all its members. Rows are kept whole or not at all in a store folder, which any number of workers on any
 number of machines may share. Stopped or killed runs go on where they were. PLAN is a file or one
 of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
 	}

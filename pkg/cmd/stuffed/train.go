@@ -92,7 +92,7 @@ func runTraining(ctx context.Context, out io.Writer, d *xla.Device, config train
 	if err := printConfig(out, t.Config); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s\n%s\n%d models of %d parameters\n", d.Why, t.Data.Describe(), len(t.Config.Replicas()), t.Weights().Count())
+	fmt.Fprintf(out, "%s\n%s\n%d models of %d parameters\n", d.Why, t.Data.Describe(), len(t.Config.Members()), t.Weights().Count())
 	progress, left := notebook.NewProgress("training", t.Left(), "tokens"), t.Left()
 	t.Notify = func(s train.Status) {
 		progress.Note(s.String())
