@@ -58,6 +58,32 @@ func TestRowsOfASmallModel(t *testing.T) {
 	}
 }
 
+// Every operator runs forward and with gradients in all of its inputs.
+func TestOperatorsRun(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dims := OperatorDims{Batch: 1, Tokens: 20, Heads: 2, Key: 4, Value: 8}
+	seen := map[string]bool{}
+	for _, c := range operatorCases(dims) {
+		c.chunk = min(c.chunk, 16)
+		seen[c.name] = true
+		rows := c.run(d, dims, 1)
+		if len(rows) != 2 {
+			t.Errorf("%s: %+v", c.name, rows)
+		}
+		for _, r := range rows {
+			if r.Error != "" || !(r.Median > 0) || r.Unit != "ms" {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+	if len(seen) != 10 {
+		t.Errorf("operators %v", seen)
+	}
+}
+
 func TestBesideTakesTheFastestOther(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
