@@ -65,3 +65,33 @@ func TestFillingIsThatOfALoop(t *testing.T) {
 		t.Errorf("nothing forgotten: %g, %g", a, b)
 	}
 }
+
+// Stationary growth is that of a state written out in coordinates: writes with one common part and one part of their own.
+func TestStationaryIsThatOfALoop(t *testing.T) {
+	const T, length = 12, 96
+	for _, retained := range []float64{0.05, 0.6, 1} {
+		for _, coherence := range []float64{0, 0.3, 1} {
+			alpha := math.Pow(retained, 1.0/T)
+			state := make([]float64, length+1)
+			var within, far float64
+			for i := range length {
+				for k := range state {
+					state[k] *= alpha
+				}
+				state[0], state[i+1] = state[0]+math.Sqrt(coherence), state[i+1]+math.Sqrt(1-coherence)
+				square := 0.0
+				for _, x := range state {
+					square += x * x
+				}
+				if i >= T/2 && i < T {
+					within += square / (T / 2)
+				} else if i >= length/2 {
+					far += square / (length / 2)
+				}
+			}
+			if got, want := Stationary(retained, coherence, T, length), math.Sqrt(far/within); math.Abs(got-want) > 1e-9 {
+				t.Errorf("retained %g, coherence %g: %g, want %g", retained, coherence, got, want)
+			}
+		}
+	}
+}

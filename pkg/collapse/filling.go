@@ -22,3 +22,23 @@ func Filling(retained, times float64) (incoherent, coherent float64) {
 	}
 	return math.Sqrt(geometric(r * r)), geometric(r)
 }
+
+// Stationary is by how much the root mean square norm of a head's state over the second half of a sequence exceeds that over
+// ½T … T when nothing about the head changes: writes of one size whose cosine to one another is coherence in the mean, a decay
+// that leaves the share retained of what was held T tokens ago. It starts from zeros. Coherence 0 and 1 are the bounds of
+// writes without a common direction and of writes that all point the same way.
+func Stationary(retained, coherence float64, T, length int) float64 {
+	alpha := math.Pow(min(max(retained, 0), 1), 1/float64(T))
+	var incoherent, line, within, far float64 // Σ s², Σ s, sums of ‖h‖²
+	for t := range length {
+		incoherent, line = alpha*alpha*incoherent+1, alpha*line+1
+		square := incoherent + coherence*(line*line-incoherent)
+		switch {
+		case t >= T/2 && t < T:
+			within += square
+		case t >= length/2:
+			far += square
+		}
+	}
+	return math.Sqrt(far / float64(length-length/2) / (within / float64(T-T/2)))
+}

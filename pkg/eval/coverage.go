@@ -1,0 +1,224 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"stuffed/pkg/lm"
+	"stuffed/pkg/table"
+)
+
+// Coverage asks whether the states that a model reaches beyond its training length T are among those that it has seen
+// within (the “unexplored states” of arXiv 2507.02782). States of the window are those at ½T, ¾T and T of all rows, later
+// ones those at 5/4, 6/4 and 8/4 of T, 2T, 4T, …; each is a vector of all entries of a head.
+type Coverage struct {
+	T int
+}
+
+// Run makes one row per head and octave beyond T, and one of position 0 that compares the first half of the rows with the other half
+// within the window, where nothing differs: position, end, layer, head, distance (energy coefficient of the two distributions,
+// (2 E‖X−Y‖ − E‖X−X'‖ − E‖Y−Y'‖) / 2 E‖X−Y‖ over pairs of different rows: 0 where they are alike, towards 1 where they
+// lie apart), distance_low and distance_high (95 %, jackknife over rows), direction (the distance of the states divided by
+// their norms) and outside (share of later states that are farther from the nearest state of another row's window than
+// 95 % of the window's own are).
+func (c Coverage) Run(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, error) {
+	if c.T < 8 || c.T%4 != 0 || len(rows) < 4 || len(rows[0]) < 2*c.T {
+		return nil, fmt.Errorf("coverage: T is %d and there are %d rows; want a T that is a multiple of 4, 8 or more, and 4 rows or more of at least 2 T tokens", c.T, len(rows))
+	}
+	spec, err := lm.StateOf(r.Weights.Model, "")
+	if err != nil {
+		return nil, err
+	}
+	heads, values, keys := spec.Matrices()
+	size := values * keys
+	ends, edges := c.looks(len(rows[0]))
+	own := r.With(r.Weights)
+	own.Piece = c.T / 4
+	var samples [][]*cloud // [octave][layer · heads + head]
+	for range edges {
+		var some []*cloud
+		for range r.Weights.Model.Layers() * heads {
+			some = append(some, &cloud{})
+		}
+		samples = append(samples, some)
+	}
+	_, err = own.Run(ctx, cut(rows, 0, ends[len(ends)-1].at), nil, lm.Request{}, func(p lm.Piece) error {
+		i := slices.IndexFunc(ends, func(e look) bool { return e.at == p.Start+p.Tokens })
+		if i < 0 {
+			return nil
+		}
+		v, err := spec.OnHost(p.State[spec.Name])
+		if err != nil {
+			return err
+		}
+		for l := range r.Weights.Model.Layers() {
+			for row := range rows {
+				for h := range heads {
+					samples[ends[i].octave][l*heads+h].add(row, v[((l*len(rows)+row)*heads+h)*size:][:size])
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("coverage: %w", err)
+	}
+	return c.table(samples, edges, heads, len(rows)), nil
+}
+
+type look struct{ at, octave int }
+
+// looks are the numbers of tokens after which states are kept, and the first position of each octave; octave 0 is the window.
+func (c Coverage) looks(length int) (ends []look, edges []int) {
+	ends, edges = []look{{c.T / 2, 0}, {c.T / 4 * 3, 0}, {c.T, 0}}, []int{0}
+	for at := c.T; 2*at <= length; at *= 2 {
+		edges = append(edges, at)
+		for _, quarters := range []int{5, 6, 8} {
+			ends = append(ends, look{at / 4 * quarters, len(edges) - 1})
+		}
+	}
+	return ends, edges
+}
+
+func (c Coverage) table(samples [][]*cloud, edges []int, heads, rows int) *table.Table {
+	var position, end, layer, head []int64
+	var distance, low, high, direction, outside []float64
+	for octave, edge := range edges {
+		for i := range samples[octave] {
+			window, later := samples[0][i], samples[octave][i]
+			if octave == 0 {
+				window, later = window.split(rows / 2)
+			}
+			d, se := energy(window, later, rows)
+			to := 2 * edge
+			if octave == 0 {
+				to = c.T
+			}
+			position, end = append(position, int64(edge)), append(end, int64(to))
+			layer, head = append(layer, int64(i/heads)), append(head, int64(i%heads))
+			distance, low, high = append(distance, d), append(low, d-1.96*se), append(high, d+1.96*se)
+			turned, _ := energy(window.unit(), later.unit(), rows)
+			direction, outside = append(direction, turned), append(outside, window.beyond(later))
+		}
+	}
+	return table.New().AddInt("position", position).AddInt("end", end).AddInt("layer", layer).AddInt("head", head).AddFloat("distance", distance).
+		AddFloat("distance_low", low).AddFloat("distance_high", high).AddFloat("direction", direction).AddFloat("outside", outside)
+}
+
+// cloud are states of one head, each with the row that it comes from.
+type cloud struct {
+	row    []int
+	states [][]float64
+}
+
+func (c *cloud) add(row int, state []float64) {
+	c.row, c.states = append(c.row, row), append(c.states, slices.Clone(state))
+}
+
+// split parts the states of the first rows from the others.
+func (c *cloud) split(first int) (a, b *cloud) {
+	a, b = &cloud{}, &cloud{}
+	for i, s := range c.states {
+		if c.row[i] < first {
+			a.add(c.row[i], s)
+		} else {
+			b.add(c.row[i], s)
+		}
+	}
+	return a, b
+}
+
+// unit has every state divided by its norm.
+func (c *cloud) unit() *cloud {
+	out := &cloud{row: c.row}
+	for _, s := range c.states {
+		n, u := max(euclid(s), math.SmallestNonzeroFloat64), make([]float64, len(s))
+		for i, x := range s {
+			u[i] = x / n
+		}
+		out.states = append(out.states, u)
+	}
+	return out
+}
+
+// between are the sums and counts of the distances of two clouds by pairs of rows, of different rows only.
+func between(a, b *cloud, rows int) (sum, count []float64) {
+	sum, count = make([]float64, rows*rows), make([]float64, rows*rows)
+	for i, x := range a.states {
+		for j, y := range b.states {
+			if r, s := a.row[i], b.row[j]; r != s {
+				sum[r*rows+s] += apart(x, y)
+				count[r*rows+s]++
+			}
+		}
+	}
+	return sum, count
+}
+
+func apart(x, y []float64) float64 {
+	sum := 0.0
+	for i, v := range x {
+		d := v - y[i]
+		sum += d * d
+	}
+	return math.Sqrt(sum)
+}
+
+// energy is the energy coefficient of two clouds and its standard error by leaving out one row after the other.
+func energy(x, y *cloud, rows int) (coefficient, deviation float64) {
+	var sums, counts [3][]float64
+	for k, pair := range [][2]*cloud{{x, y}, {x, x}, {y, y}} {
+		sums[k], counts[k] = between(pair[0], pair[1], rows)
+	}
+	without := func(left int) float64 {
+		var mean [3]float64
+		for k := range mean {
+			s, n := 0.0, 0.0
+			for r := range rows {
+				for q := range rows {
+					if r != left && q != left {
+						s, n = s+sums[k][r*rows+q], n+counts[k][r*rows+q]
+					}
+				}
+			}
+			mean[k] = s / n
+		}
+		return 1 - (mean[1]+mean[2])/(2*mean[0])
+	}
+	mean, squares := 0.0, 0.0
+	for left := range rows {
+		v := without(left)
+		mean, squares = mean+v, squares+v*v
+	}
+	n := float64(rows)
+	return without(-1), math.Sqrt(max(0, squares-mean*mean/n) * (n - 1) / n)
+}
+
+// beyond is the share of other states that lie farther from c than 95 % of its own do.
+func (c *cloud) beyond(other *cloud) float64 {
+	own := c.nearest(c)
+	slices.Sort(own)
+	limit, n := own[min(len(own)-1, len(own)*95/100)], 0.0
+	for _, d := range other.nearest(c) {
+		if d > limit {
+			n++
+		}
+	}
+	return n / float64(len(other.states))
+}
+
+// nearest are the distances of the states to the nearest of another row in a cloud.
+func (c *cloud) nearest(in *cloud) (all []float64) {
+	for i, s := range c.states {
+		least := math.Inf(1)
+		for j, t := range in.states {
+			if c.row[i] != in.row[j] {
+				least = min(least, apart(s, t))
+			}
+		}
+		all = append(all, least)
+	}
+	return all
+}
