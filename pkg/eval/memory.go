@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"stuffed/pkg/lm"
@@ -14,21 +15,22 @@ import (
 // than a reader of the last T tokens alone, and how far the earliest ones still move its predictions.
 type Memory struct {
 	T      int
-	Starts []int // of EffRem: first tokens that are left out, ascending from 1, below the length of the rows
+	Starts []int                  // of EffRem: first tokens that are left out, ascending from 1, below the length of the rows
+	Counts func(row, at int) bool // of Gaps: tokens whose prediction counts; nil for all
 }
 
 // Gaps compares the loss of every token with the state carried from the start with that of an oracle of short memory, the
 // same model started from zeros so that it has read the last ½T … T tokens. One row for each doubling of the position from
 // T on, and position 0 for all positions within (½T … T): position, end, loss, oracle, gap (loss − oracle, nats), gap_low and
-// gap_high (95 % bootstrap over rows). Above 0: what is older than the window does harm.
-func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, error) {
+// gap_high (95 % bootstrap over rows). Above 0: what is older than the window does harm. And the slope of the loss beyond T.
+func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, Slope, error) {
 	if m.T < 4 || m.T%2 != 0 || len(rows) == 0 || len(rows[0]) < 2*m.T {
-		return nil, fmt.Errorf("memory: T is %d and there are %d rows; want an even T of 4 or more and rows of at least 2 T tokens", m.T, len(rows))
+		return nil, Slope{}, fmt.Errorf("memory: T is %d and there are %d rows; want an even T of 4 or more and rows of at least 2 T tokens", m.T, len(rows))
 	}
 	half, length := m.T/2, len(rows[0])/(m.T/2)*(m.T/2)
 	full, err := losses(ctx, r, cut(rows, 0, length))
 	if err != nil {
-		return nil, err
+		return nil, Slope{}, err
 	}
 	var windows [][]int32
 	for _, row := range rows {
@@ -38,7 +40,7 @@ func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.
 	}
 	short, err := losses(ctx, r, windows)
 	if err != nil {
-		return nil, err
+		return nil, Slope{}, err
 	}
 	edges := []int{0}
 	for at := m.T; at < length; at *= 2 {
@@ -51,6 +53,9 @@ func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.
 			w := at/half - 1 // the window in whose second half the token lies
 			if at%half == half-1 {
 				continue // its target lies beyond the window
+			}
+			if m.Counts != nil && !m.Counts(i, at+1) {
+				continue
 			}
 			b := bucketOf(edges, at)
 			x, y := full[i][at], short[i*perRow+w][at-w*half]
@@ -73,31 +78,44 @@ func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.
 		z, _ := gap.of(b)
 		a, o, g = append(a, x), append(o, y), append(g, z)
 	}
-	return table.New().AddInt("position", position).AddInt("end", end).AddFloat("loss", a).AddFloat("oracle", o).AddFloat("gap", g).AddFloat("gap_low", low).AddFloat("gap_high", high), nil
+	out := table.New().AddInt("position", position).AddInt("end", end).AddFloat("loss", a).AddFloat("oracle", o).AddFloat("gap", g).AddFloat("gap_low", low).AddFloat("gap_high", high)
+	return out, slope(loss, edges), nil
 }
 
-// Slope is the change of the loss with each doubling of the position beyond T, by least squares over the rows of Gaps.
-func Slope(gaps *table.Table) (float64, error) {
-	position, err := gaps.Float("position")
-	if err != nil {
-		return 0, err
-	}
-	loss, err := gaps.Float("loss")
-	if err != nil {
-		return 0, err
-	}
-	var n, sx, sy, sxx, sxy float64
-	for i, p := range position {
-		if p == 0 || math.IsNaN(loss[i]) {
-			continue
+// Slope is the change of the loss with each doubling of the position beyond T, in nats, by least squares over octaves, and its
+// 95 % bootstrap interval over rows. NaN where there are fewer than two octaves.
+type Slope struct{ Value, Low, High float64 }
+
+func slope(c *cells, edges []int) Slope {
+	over := func(units []int) float64 {
+		var n, sx, sy, sxx, sxy float64
+		for b, edge := range edges {
+			sum, count := 0.0, 0.0
+			for _, u := range units {
+				k := u*c.buckets + b
+				sum, count = sum+c.sums[k], count+c.counts[k]
+			}
+			if edge == 0 || count == 0 {
+				continue
+			}
+			x, y := math.Log2(float64(edge)), sum/count
+			n, sx, sy, sxx, sxy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y
 		}
-		x := math.Log2(p)
-		n, sx, sy, sxx, sxy = n+1, sx+x, sy+loss[i], sxx+x*x, sxy+x*loss[i]
+		return (n*sxy - sx*sy) / (n*sxx - sx*sx)
 	}
-	if n < 2 {
-		return math.NaN(), fmt.Errorf("memory: %g positions beyond T, want at least 2", n)
+	units, draws := make([]int, c.units), make([]float64, resamples)
+	random := rand.New(rand.NewPCG(resampling, uint64(c.units)))
+	for k := range draws {
+		for i := range units {
+			units[i] = random.IntN(c.units)
+		}
+		draws[k] = over(units)
 	}
-	return (n*sxy - sx*sy) / (n*sxx - sx*sx), nil
+	slices.Sort(draws)
+	for i := range units {
+		units[i] = i
+	}
+	return Slope{over(units), draws[resamples*25/1000], draws[resamples*975/1000-1]}
 }
 
 // EffRem is the effective remembrance of arXiv 2507.02782: the total variation distance between the predictions after all
@@ -159,14 +177,11 @@ func losses(ctx context.Context, r *lm.Runner, rows [][]int32) ([][]float64, err
 
 // predictions are the probabilities of the next token after each row.
 func predictions(ctx context.Context, r *lm.Runner, rows [][]int32) ([][]float64, error) {
-	out, length := make([][]float64, len(rows)), len(rows[0])
-	_, err := r.Run(ctx, rows, nil, lm.Request{Logits: true}, func(p lm.Piece) error {
-		if p.Start+p.Tokens < length {
-			return nil
-		}
-		vocab := len(p.Logits) / len(rows) / p.Tokens
+	out := make([][]float64, len(rows))
+	_, err := r.Run(ctx, rows, nil, lm.Request{Last: true}, func(p lm.Piece) error {
+		vocab := len(p.Last) / len(rows)
 		for i := range rows {
-			out[i] = softmax(p.Logits[((i+1)*p.Tokens-1)*vocab:][:vocab])
+			out[i] = softmax(p.Last[i*vocab:][:vocab])
 		}
 		return nil
 	})

@@ -35,7 +35,7 @@ func TestMemoryIsThatOfPrefixes(t *testing.T) {
 		}
 	}
 	ctx, T := context.Background(), 8
-	got, err := Memory{T: T}.Gaps(ctx, runner, rows)
+	got, slope, err := Memory{T: T}.Gaps(ctx, runner, rows)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,8 +70,16 @@ func TestMemoryIsThatOfPrefixes(t *testing.T) {
 	if math.Abs(gap[0]) > 1e-6 && len(gap) != 3 {
 		t.Errorf("gaps %v", gap)
 	}
-	if _, err := Slope(got); err != nil {
-		t.Error(err)
+	loss, _ := got.Float("loss") // octaves from 8 and from 16 on
+	if want := loss[2] - loss[1]; math.Abs(slope.Value-want) > 1e-9 || !(slope.Low <= want && want <= slope.High) {
+		t.Errorf("slope %v, want %g", slope, want)
+	}
+	odd, _, err := Memory{T: T, Counts: func(row, at int) bool { return at == 21 }}.Gaps(ctx, runner, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if some, _ := odd.Float("loss"); math.Abs(some[2]-(last(rows[0][:22])[20]+last(rows[1][:22])[20])/2) > 1e-5 {
+		t.Errorf("of one token: %v", some)
 	}
 	eff, err := Memory{Starts: []int{1, 30, 31}}.EffRem(ctx, runner, rows)
 	if err != nil {
@@ -86,7 +94,7 @@ func TestMemoryIsThatOfPrefixes(t *testing.T) {
 	if !(distance[0] < distance[2]) {
 		t.Errorf("leaving out one token moves the prediction by %g, leaving out all but one by %g", distance[0], distance[2])
 	}
-	if _, err := (Memory{T: 64}).Gaps(ctx, runner, rows); err == nil {
+	if _, _, err := (Memory{T: 64}).Gaps(ctx, runner, rows); err == nil {
 		t.Error("rows shorter than 2 T pass")
 	}
 	if _, err := (Memory{Starts: []int{40}}).EffRem(ctx, runner, rows); err == nil {

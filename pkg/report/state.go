@@ -31,7 +31,7 @@ var read = figure.Axis{Column: "read", Label: "Read", Unit: "tokens", Scale: fig
 func axisOf(quantity string) figure.Axis {
 	a := figure.Axis{Column: "value", Label: title(quantity), Unit: "1", Scale: figure.Log10}
 	switch quantity {
-	case "mean", "top_share", "retention", "log_retention", "log_alpha", "x", "B", "C":
+	case "mean", "top_share", "retention", "log_retention", "log_alpha", "x", "B", "C", "effective_rank", "stable_rank", "numerical_rank":
 		a.Scale = figure.Linear
 	}
 	if quantity == "log_alpha" || quantity == "log_retention" {
@@ -44,7 +44,8 @@ func axisOf(quantity string) figure.Axis {
 var titles = map[string]string{
 	"mean": "Mean of the state", "variance": "Variance of the state", "rms": "Root mean square of the state", "norm": "State norm",
 	"absmax": "Largest magnitude", "top_share": "Share of the top channels", "delta": "Δ", "log_alpha": "log α", "retention": "Retention of the first token",
-	"log_retention": "Log retention of the first token", "x_norm": "Norm of x", "b_norm": "Norm of B", "c_norm": "Norm of C", "write_norm": "Norm of Δ x Bᵀ",
+	"log_retention": "Log retention of the first token", "effective_rank": "Effective rank of the state", "stable_rank": "Stable rank of the state",
+	"numerical_rank": "Singular values above 1 % of the largest", "x_norm": "Norm of x", "b_norm": "Norm of B", "c_norm": "Norm of C", "write_norm": "Norm of Δ x Bᵀ",
 }
 
 func title(quantity string) string {

@@ -12,12 +12,12 @@ import (
 )
 
 // latest are the columns that stand for the end of a row, not for a mean over its tokens.
-var latest = []string{"absmax", "top_share", "log_retention", "retention"}
+var latest = append([]string{"absmax", "top_share", "log_retention", "retention"}, rankColumns...)
 
 // Curves averages quantities of a trace's table over prompts and over runs of rows that grow with the position, perOctave
 // of them in every doubling: quantity (the column's name), read (tokens read at the end of the run), the keys that the
 // table has of layer, head, part, channel and state, value, low, high (95 % by Student's t over prompts, NaN for one
-// prompt), prompts. A run of a prompt has the mean over its tokens, or the last value for absmax, top_share and retention.
+// prompt), prompts. A run of a prompt has the mean over its tokens, or the last value for absmax, top_share, ranks and retention.
 func Curves(t *table.Table, perOctave int, quantities ...string) (*table.Table, error) {
 	if perOctave < 1 {
 		return nil, fmt.Errorf("trace: %d points per octave, want 1 or more", perOctave)

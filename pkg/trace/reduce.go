@@ -17,6 +17,7 @@ import (
 const (
 	perHead  = "heads"    // [layers, batch, n, heads, columns]: means over every so many tokens, in the order of plan.means
 	perEnd   = "ends"     // [layers, n, batch, heads, columns]: absmax, top_share, after the last of them
+	perGram  = "gram"     // [layers, n, batch, heads, k, k]: products of the state's rows, or columns where these are fewer
 	perEntry = "entries"  // [layers, n, batch, entries]
 	perPart  = "window"   // [layers, batch, n, parts, columns]
 	perChan  = "channels" // [layers, batch, n, channels]
@@ -31,6 +32,7 @@ type plan struct {
 	every   int
 	means   []string
 	ends    bool
+	gram    int // side of perGram, 0 without
 	exact   bool
 	entries []Entry
 	probes  []string
@@ -63,6 +65,10 @@ func newPlan(c Config, m lm.Model) (*plan, error) {
 	if p.ends = asked["absmax"] || asked["top_share"]; p.ends {
 		p.outputs = append(p.outputs, perEnd)
 	}
+	if slices.ContainsFunc(rankColumns, func(name string) bool { return asked[name] }) {
+		p.gram = min(d.values, d.keys)
+		p.outputs = append(p.outputs, perGram)
+	}
 	if len(c.Entries) > 0 {
 		p.outputs = append(p.outputs, perEntry)
 	}
@@ -82,7 +88,7 @@ func newPlan(c Config, m lm.Model) (*plan, error) {
 		needs[lm.Values], needs[lm.Keys], needs[lm.Queries] = true, true, true
 		p.outputs = append(p.outputs, perChan)
 	}
-	if p.ends || len(p.entries) > 0 {
+	if p.ends || p.gram > 0 || len(p.entries) > 0 {
 		needs[lm.States] = true
 	}
 	for _, name := range []string{lm.Sum, lm.Squares, lm.Delta, lm.LogAlpha, lm.Values, lm.Keys, lm.Queries, lm.Inputs, lm.States} {
@@ -112,7 +118,7 @@ func probesOf(column string) []string {
 		return []string{lm.Sum, lm.Squares}
 	case "rms", "norm":
 		return []string{lm.Squares}
-	case "absmax", "top_share":
+	case "absmax", "top_share", "effective_rank", "stable_rank", "numerical_rank":
 		return []string{lm.States}
 	case "x_norm":
 		return []string{lm.Values}
@@ -129,8 +135,8 @@ func probesOf(column string) []string {
 }
 
 func (p *plan) reduction() *lm.Reduction {
-	r := &lm.Reduction{Name: fmt.Sprint(p.spec.Name, p.every, p.means, p.ends, p.entries, p.exact), Every: p.every, Outputs: p.outputs, Layer: p.layer, States: p.ofStates}
-	if !p.exact && len(p.entries) == 0 {
+	r := &lm.Reduction{Name: fmt.Sprint(p.spec.Name, p.every, p.means, p.ends, p.gram, p.entries, p.exact), Every: p.every, Outputs: p.outputs, Layer: p.layer, States: p.ofStates}
+	if !p.exact && p.gram == 0 && len(p.entries) == 0 {
 		r.Statistics = []string{p.named(lm.Sum), p.named(lm.Squares), lm.Delta, lm.LogAlpha, p.named(lm.States)}
 	}
 	return r
@@ -157,6 +163,10 @@ func (p *plan) layer(probes map[string]*Node, length *Node) (outputs []*Node) {
 			outputs = append(outputs, Concatenate(all, -1))
 		case perEnd:
 			outputs = append(outputs, SliceAxis(probes[p.named(lm.States)], -1, AxisRange(0, 2)))
+		case perGram:
+			packed := probes[p.named(lm.States)]
+			from := packed.Shape().Dim(-1) - len(p.entries) - p.gram*p.gram
+			outputs = append(outputs, SliceAxis(packed, -1, AxisRange(from, from+p.gram*p.gram)))
 		case perEntry:
 			n, heads := len(p.entries), p.heads
 			packed := probes[p.named(lm.States)] // [n, batch, heads, 2 + entries]: entry e stands in the row of its head
@@ -288,7 +298,8 @@ func expand(mask, x *Node) *Node {
 	return BroadcastToShape(Reshape(mask, dims...), shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
 }
 
-// ofStates takes absmax, top_share and the entries of states [n, batch, …] in the axes of their spec: [n, batch, heads, 2 + entries].
+// ofStates takes absmax, top_share, the Gram matrix and the entries of states [n, batch, …] in the axes of their spec:
+// [n, batch, heads, 2 + k² + entries].
 func (p *plan) ofStates(h *Node) *Node {
 	h = p.spec.Matrix(wide(h), 2)
 	d := h.Shape().Dimensions
@@ -300,11 +311,21 @@ func (p *plan) ofStates(h *Node) *Node {
 		share := Div(top, MaxScalar(total, math.SmallestNonzeroFloat64)) // 0 where the state is 0
 		all = append(all, ReduceMax(Abs(h), -1, -2), share)
 	}
+	for i := range all {
+		all[i] = InsertAxes(all[i], -1)
+	}
+	if p.gram > 0 {
+		product := "nbhvk,nbhwk->nbhvw"
+		if p.keys < p.values {
+			product = "nbhvk,nbhvw->nbhkw"
+		}
+		all = append(all, Reshape(Einsum(product, h, h), d[0], d[1], d[2], p.gram*p.gram))
+	}
 	flat := Reshape(h, d[0], d[1], d[2], d[3]*d[4])
 	for _, e := range p.entries {
-		all = append(all, Squeeze(SliceAxis(flat, -1, AxisElem(e.Channel*d[4]+e.State)), -1))
+		all = append(all, SliceAxis(flat, -1, AxisElem(e.Channel*d[4]+e.State)))
 	}
-	return Stack(all, -1)
+	return Concatenate(all, -1)
 }
 
 // topSum adds up the k largest entries of the last axis.

@@ -107,7 +107,7 @@ func (k *bucket) merge(name string, v []float64, layers, batch, n, i int, tokens
 		sum = make([]float64, layers*batch*rest)
 		k.values[name] = sum
 	}
-	atEnd := name == perEnd || name == perEntry // [layers, n, batch, …]; the others are [layers, batch, n, …]
+	atEnd := name == perEnd || name == perGram || name == perEntry // [layers, n, batch, …]; the others are [layers, batch, n, …]
 	for l := range layers {
 		for b := range batch {
 			from := ((l*batch+b)*n + i) * rest
@@ -201,10 +201,17 @@ func (r *reader) states(name string, b int) {
 	}
 	out.block(name, []int{k.start, k.tokens}, r.layer, r.head)
 	batch := len(r.probes)
+	ranks := r.ranks(b)
 	for i, column := range r.config.Columns {
 		values, width, at, scale := k.values[perHead], len(d.means), slices.Index(d.means, column), 1/float64(k.tokens)
 		if end := slices.Index(endColumns, column); end >= 0 {
 			values, width, at, scale = k.values[perEnd], len(endColumns), end, 1
+		}
+		if rank := slices.Index(rankColumns, column); rank >= 0 {
+			for _, v := range ranks {
+				out.floats[i] = append(out.floats[i], v[rank])
+			}
+			continue
 		}
 		all := slices.Grow(out.floats[i], d.layers*d.heads)
 		for l := range d.layers {

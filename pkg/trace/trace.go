@@ -20,7 +20,7 @@ import (
 // Config says what is traced.
 type Config struct {
 	Bucket   int                        `json:"bucket"`             // tokens of a row, 1 for every token; 0 means 64
-	Columns  []string                   `json:"columns,omitempty"`  // of the state table, see Columns; empty means all that the model has
+	Columns  []string                   `json:"columns,omitempty"`  // of the state table, see Columns; empty means all that the model has but ranks
 	State    string                     `json:"state,omitempty"`    // name of the recurrent state, empty for the model's first
 	Window   bool                       `json:"conv,omitempty"`     // the inputs that a short convolution or a token shift holds, by layer
 	Channels []int                      `json:"channels,omitempty"` // layers whose x, B and C are written channel by channel
@@ -45,12 +45,17 @@ type Entry struct {
 // largest magnitude in h_t; top_share, the share of ‖h_t‖² in the top ⌈N/16⌉ of the N state channels; log_retention, the
 // sum of log α from the first token on, and retention, its exponential. Retention of token i at t is
 // exp(log_retention(t) − log_retention(i)). Where the decay is finer than a head, log_alpha is its mean over the head.
-var Columns = []string{"mean", "variance", "rms", "norm", "absmax", "top_share", "delta", "log_alpha", "log_retention",
-	"retention", "x_norm", "b_norm", "c_norm", "write_norm"}
+//
+// Ranks of h_t as a matrix with singular values σ, after the last token, only where they are asked for by name:
+// effective_rank, exp(−Σ p log p) with p = σ / Σσ (Roy and Vetterli 2007); stable_rank, Σσ² / σ₁²; numerical_rank, the
+// number of σ above a hundredth of σ₁. All are 0 where the state is 0.
+var Columns = append([]string{"mean", "variance", "rms", "norm", "absmax", "top_share", "delta", "log_alpha", "log_retention",
+	"retention", "x_norm", "b_norm", "c_norm", "write_norm"}, rankColumns...)
 
 var (
 	meanColumns = []string{"mean", "variance", "rms", "norm", "delta", "log_alpha", "x_norm", "b_norm", "c_norm", "write_norm"}
 	endColumns  = []string{"absmax", "top_share"}
+	rankColumns = []string{"effective_rank", "stable_rank", "numerical_rank"}
 )
 
 const (
@@ -68,7 +73,7 @@ func (c Config) filled(m lm.Model) Config {
 	}
 	if len(c.Columns) == 0 {
 		for _, name := range Columns {
-			if c.shown(m, name) == nil {
+			if !slices.Contains(rankColumns, name) && c.shown(m, name) == nil {
 				c.Columns = append(c.Columns, name)
 			}
 		}

@@ -27,7 +27,9 @@ func traceCommand() *cobra.Command {
 (first token), tokens, layer, head and --columns. Means over the bucket: mean, variance, rms and (Frobenius) norm of the entries of
 the state, delta, log_alpha, x_norm, b_norm, c_norm, write_norm. After its last token: absmax, top_share (of the squared norm, in the
 top sixteenth of the state channels), log_retention (sum of log α from the first token on) and retention (its exponential, that of the
-first token). Statistics are those of every token; --bucket 1 writes them all. They are derived in float64; on an NVIDIA GPU kernels
+first token). Only where asked for by name, after the last token of a bucket: effective_rank (exponential of the entropy of the state's
+singular values), stable_rank (squared norm over the largest singular value squared) and numerical_rank (singular values above a
+hundredth of the largest). Statistics are those of every token; --bucket 1 writes them all. They are derived in float64; on an NVIDIA GPU kernels
 follow the states in float32 unless --exact is given, which is slow there.
 
 Beside the states lie T.losses.parquet (prompt, position, tokens, loss in nats), and what is asked for: T.conv.parquet (convolution
@@ -64,7 +66,7 @@ A run that is interrupted goes on when it is started again with the same flags; 
 	t.add(f, "newlines", "16K")
 	f.StringVar(&source.Tokens, "tokens", "", "sequences of token ids instead: JSON lines, each an array or an object with ids (and name)")
 	f.IntVar(&c.Bucket, "bucket", 64, "tokens of a row")
-	f.StringSliceVar(&c.Columns, "columns", nil, "columns of the states: "+strings.Join(trace.Columns, ", ")+" (default all)")
+	f.StringSliceVar(&c.Columns, "columns", nil, "columns of the states: "+strings.Join(trace.Columns, ", ")+" (default all but ranks)")
 	f.BoolVar(&c.Window, "conv", false, "also the statistics of the past inputs that a short convolution or a token shift holds")
 	f.IntSliceVar(&c.Channels, "channels", nil, "layers whose x, B and C are written channel by channel")
 	f.StringSliceVar(&entries, "entries", nil, "single entries of the state as HEAD/CHANNEL/STATE, in every layer")
