@@ -100,9 +100,10 @@ func (l NormLimit) run(op Operands, pick func(y, h *Node, moments func() (*Node,
 	return append(outs, last...)
 }
 
-// scaleTo is h·min(1, limit/‖h‖), limit [batch, heads].
+// scaleTo is h·min(1, limit/‖h‖), limit [batch, heads]. The bound lies within the root, so that a state of zeros has a
+// gradient.
 func scaleTo(h, limit *Node) *Node {
-	norm := MaxScalar(Sqrt(ReduceSum(Square(h), -1, -2)), 1e-30)
+	norm := Sqrt(MaxScalar(ReduceSum(Square(h), -1, -2), 1e-36))
 	return Mul(h, InsertAxes(MinScalar(Div(limit, norm), 1), -1, -1))
 }
 

@@ -170,3 +170,42 @@ func TestNormLimitEqualsNaive(t *testing.T) {
 		}
 	}
 }
+
+// Gradients through the limit are those of differences of the plain recurrence, heads of zeros at first among them.
+func TestNormLimitGradient(t *testing.T) {
+	d := recurrence.Dims{Batch: 1, Tokens: 10, Heads: 2, HeadDim: 3, Groups: 1, State: 4}
+	s := random(7, d, -0.05, 0, true)
+	clear(s.Initial)
+	limit := []float64{0.4, 1e3}
+	for _, every := range []int{1, 4} {
+		loss := func(s recurrence.Sequence) (sum float64) {
+			y, state := recurrence.NaiveLimited(s, limit, every)
+			for _, v := range append(y, state...) {
+				sum += v * v
+			}
+			return sum
+		}
+		s.D = make([]float64, d.Heads)
+		graph := func(in []*Node) []*Node {
+			op := operands(in)
+			norm := Mul(Ones(op.Delta.Graph(), op.Delta.Shape()), Reshape(in[7], 1, 1, d.Heads))
+			y, h := recurrence.NormLimit{Norm: norm, Every: every}.Run(op)
+			return Gradient(Add(ReduceAllSum(Square(y)), ReduceAllSum(Square(h))), in[0], in[1], in[3], in[4], in[6])
+		}
+		for _, dev := range devices(t) {
+			got := run(t, dev, graph, append(inputs[float64](s), tensors.FromFlatDataAndDimensions(limit, d.Heads))...)
+			for k, values := range [][]float64{s.X, s.Delta, s.B, s.C, s.Initial} {
+				var want []float64
+				for i, v := range values {
+					const e = 1e-5
+					values[i] = v + e
+					up := loss(s)
+					values[i] = v - e
+					want = append(want, (up-loss(s))/(2*e))
+					values[i] = v
+				}
+				near(t, fmt.Sprintf("%s, every %d: gradient %d", dev.Kind, every, k), got[k], want, 1e-6)
+			}
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gomlx/gomlx/core/tensors"
+
 	"stuffed/datasets"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/lm"
@@ -26,6 +28,8 @@ type measure struct {
 	starts  []int // first positions of the buckets
 	far     *lm.Runner
 	near    *lm.Runner // short pieces, for states
+
+	controls map[string]*tensors.Tensor // of models trained with a limit, see train.Config.Reader
 
 	loss, age *table.Table
 	watched   []*watched // by member
@@ -49,9 +53,17 @@ func pieceOf(trainLength int) int {
 	return piece
 }
 
+// reads gives a runner the weights that training has reached, to be read as they were trained.
+func (m *measure) reads(r *lm.Runner, t *train.Trainer) (err error) {
+	r.Weights, m.controls, err = m.config.Train.Reader(t.Weights())
+	return err
+}
+
 // losses measures all members by position.
 func (m *measure) losses(ctx context.Context, t *train.Trainer) error {
-	m.far.Weights = t.Weights()
+	if err := m.reads(m.far, t); err != nil {
+		return err
+	}
 	tokens := t.Steps() * int64(m.config.Train.BatchTokens)
 	byPosition, byAge, err := m.score(ctx, t)
 	if err != nil {
@@ -75,7 +87,7 @@ func (m *measure) score(ctx context.Context, t *train.Trainer) (byPosition, byAg
 		byPosition, err = m.textLoss(ctx, t)
 		return byPosition, nil, err
 	}
-	out, err := eval.Recall{Stream: m.stream(), Sequences: c.Evaluate.Sequences, Length: c.Length(), TrainLength: c.Train.TrainLength, Edges: m.starts}.Run(ctx, m.far)
+	out, err := eval.Recall{Stream: m.stream(), Sequences: c.Evaluate.Sequences, Length: c.Length(), TrainLength: c.Train.TrainLength, Edges: m.starts, Controls: m.controls}.Run(ctx, m.far)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,7 +107,7 @@ func (m *measure) textLoss(ctx context.Context, t *train.Trainer) (*table.Table,
 	}
 	R, S, B := len(m.members), len(tokens), len(m.starts)
 	sums, hits, counts := make([]float64, R*B), make([]float64, R*B), make([]float64, R*B)
-	_, err = m.far.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Correct: true}, func(p lm.Piece) error {
+	_, err = m.far.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Correct: true, Controls: m.controls}, func(p lm.Piece) error {
 		for row := range R * S {
 			for i := range p.Tokens {
 				if at := p.Start + i; at < m.config.Length()-1 {
@@ -173,8 +185,10 @@ func (m *measure) states(ctx context.Context, t *train.Trainer) error {
 			return err
 		}
 	}
-	m.near.Weights = t.Weights()
-	var err error
+	err := m.reads(m.near, t)
+	if err != nil {
+		return err
+	}
 	m.watched, err = m.watch(ctx, tokens, scored)
 	return err
 }
@@ -189,7 +203,7 @@ func (m *measure) watch(ctx context.Context, tokens [][]int32, scored [][]bool) 
 		all[r] = &watched{logAlphaWindow: make([]float64, size), logAlphaBeyond: make([]float64, size)}
 	}
 	at := m.looks(length)
-	_, err := m.near.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Probes: m.probes()}, func(p lm.Piece) error {
+	_, err := m.near.Run(ctx, forAll(R, tokens), nil, lm.Request{Loss: true, Probes: m.probes(), Controls: m.controls}, func(p lm.Piece) error {
 		end := p.Start + p.Tokens
 		if m.recurrent() && slices.Contains(at, end) {
 			if err := m.look(all, p, S, end-1); err != nil {

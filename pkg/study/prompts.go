@@ -158,7 +158,7 @@ func (m *measure) keep(name, kind string, t *table.Table) error {
 func (m *measure) bySequence(ctx context.Context, rows [][]int32) (*table.Table, error) {
 	R, S, B, last := len(m.members), len(rows), len(m.starts), m.config.Length()-1
 	sums, correct, counts := make([]float64, R*S*B), make([]float64, R*S*B), make([]float64, R*S*B)
-	_, err := m.far.Run(ctx, forAll(R, rows), nil, lm.Request{Loss: true, Correct: true}, func(p lm.Piece) error {
+	_, err := m.far.Run(ctx, forAll(R, rows), nil, lm.Request{Loss: true, Correct: true, Controls: m.controls}, func(p lm.Piece) error {
 		for row := range R * S {
 			for i := range p.Tokens {
 				if at := p.Start + i; at < last {

@@ -47,6 +47,8 @@ type Config struct {
 	Clip        float64   `json:"clip"`       // global norm of each member, 0 for none
 	SkipLimit   int       `json:"skip_limit"` // steps in a row with NaN or infinite gradients before training stops
 
+	NormLimit NormLimit `json:"norm_limit,omitzero" hash:"unless-default"` // of the states while training
+
 	Compute      string `json:"compute"`        // of the products: f32 or bf16
 	Save         string `json:"save"`           // what layers keep for the backward: none, proj, all
 	Unroll       bool   `json:"unroll"`         // no loop over layers: faster for a few layers, slower to compile
@@ -60,6 +62,24 @@ type Config struct {
 	Snapshots SnapshotConfig `json:"snapshots"`
 	Export    ExportConfig   `json:"export"`
 	Output    string         `json:"output"` // folder of the run
+}
+
+// NormLimit is training with h ← h·min(1, Norm/‖h‖) after every Every tokens, ‖h‖ the Frobenius norm of a head's state (method
+// 2 of arXiv 2410.07145 as part of the model; see lm.Variant). Zero is training without. Such a model is to be read with its limit
+// too, see Config.Reader.
+type NormLimit struct {
+	Norm  float64 `json:"norm"`
+	Every int     `json:"every"` // tokens
+}
+
+func (l NormLimit) validate() error {
+	if l == (NormLimit{}) {
+		return nil
+	}
+	if !(l.Norm > 0) || math.IsInf(l.Norm, 0) || l.Every < 1 {
+		return fmt.Errorf("config: norm_limit.norm = %g and norm_limit.every = %d must be above 0 and at least 1 token; leave both out to train without a limit", l.Norm, l.Every)
+	}
+	return nil
 }
 
 // Stage is a stretch of steps with a training length of its own.
@@ -204,6 +224,9 @@ func (c Config) Validate() error {
 		if !(lr > 0) || math.IsInf(lr, 0) {
 			return fmt.Errorf("config: lr = %g must be above 0", lr)
 		}
+	}
+	if err := c.NormLimit.validate(); err != nil {
+		return err
 	}
 	seen := map[Member]bool{}
 	for _, r := range c.Members() {

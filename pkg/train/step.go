@@ -304,7 +304,8 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 	if p.config.Compute == "bf16" {
 		call.Compute, call.LogitsBF16 = dtypes.BFloat16, true
 	}
-	if call.ZeroState = p.use == (uses{}); !call.ZeroState {
+	call.Controls = p.limits(b.labels.Graph())
+	if call.ZeroState = p.use == (uses{}) && call.Controls == nil; !call.ZeroState {
 		call.State = p.initial(call.Params, fit, b, state)
 	}
 	out := p.model.Forward(call)

@@ -130,7 +130,11 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 	if have := int(t.Device.NumDevices()); devices > have {
 		return fmt.Errorf("config: devices = %d, but %s has %d; lower devices, or run independent models with stuffed study run --workers", devices, t.Device.Kind, have)
 	}
-	p := &program{config: t.Config, model: t.Model, members: members, use: usesOf(members), T: f.T, devices: devices,
+	model, err := t.Config.limited(t.Model)
+	if err != nil {
+		return err
+	}
+	p := &program{config: t.Config, model: model, members: members, use: usesOf(members), T: f.T, devices: devices,
 		rows: f.rows / t.Config.Accumulate / devices, segmented: f.segmented, dtype: dtype, loops: t.Device.HasLoops(), logits: 256 << 20}
 	if t.Device.Kind == "cuda" {
 		p.logits = 2 << 30

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,8 @@ func matchedCommand() *cobra.Command {
 lowered, in models under --raise (that hold) it is raised, by --shifts summed over T tokens; as controls the same is done to other
 heads of the same layers, each set drawn once. A model of the recall stream reads that stream; any other reads what it fails at under
 --lower, one sequence of newlines, and what it holds on under --raise, documents of the test split. One row per model, set and shift: loss and recall inside the window and far beyond
-it, the excess with its interval over sequences, the onset, and the growth of the norms of the heads concerned.`,
+it, the excess with its interval over sequences, the onset, and the growth of the norms of the heads concerned. Models that the table
+has already are not run again.`,
 		Example: "  stuffed matched --lower datasets/models/recall-n128-t64 --raise datasets/models/recall-n128-t256 --output out/matched.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -50,21 +52,27 @@ it, the excess with its interval over sequences, the onset, and the growth of th
 			if err != nil {
 				return err
 			}
-			out := table.New()
+			out, have, err := matchedBefore(output)
+			if err != nil {
+				return err
+			}
 			for _, side := range []struct {
 				direction string
 				dirs      []string
 			}{{"lower", lower}, {"raise", raise}} {
 				for _, dir := range side.dirs {
+					if err := inputModel(note, dir); err != nil {
+						return err
+					}
+					if have[side.direction+" "+filepath.Base(dir)] {
+						continue
+					}
 					q.Direction = side.direction
 					m, run, err := matchedIn(dir, backend, q)
 					if err != nil {
 						return fmt.Errorf("%s: %w", dir, err)
 					}
 					note.Device(m.Runner.Device)
-					if err := inputModel(note, dir); err != nil {
-						return err
-					}
 					progress := notebook.NewProgress(side.direction+" "+filepath.Base(dir), 0, "runs")
 					rows, err := run.Run(c.Context(), m.Bench, filepath.Base(dir), func(done, total int) { progress.Of(int64(done), int64(total)) })
 					if err != nil {
@@ -95,6 +103,30 @@ it, the excess with its interval over sequences, the onset, and the growth of th
 	f.StringVar(&output, "output", "", "table to write (.csv or .parquet)")
 	cobra.CheckErr(c.MarkFlagRequired("output"))
 	return c
+}
+
+// matchedBefore is the table that an earlier run left, empty without, and the directions and models that it has.
+func matchedBefore(path string) (*table.Table, map[string]bool, error) {
+	have := map[string]bool{}
+	if _, err := os.Stat(path); err != nil {
+		return table.New(), have, nil
+	}
+	t, err := table.Read(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := t.Text("model")
+	if err != nil {
+		return nil, nil, err
+	}
+	direction, err := t.Text("direction")
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, m := range model {
+		have[direction[i]+" "+m] = true
+	}
+	return t, have, nil
 }
 
 // matchedIn opens a model and chooses what it reads.
