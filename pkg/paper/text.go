@@ -6,8 +6,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"stuffed/pkg/collapse"
+	"stuffed/pkg/figure"
 	"stuffed/pkg/fit"
 	"stuffed/pkg/study"
 )
@@ -23,7 +25,8 @@ const farFrom = 32768
 
 // TextModel is one model of the study at the end of its training, on one kind of prompt.
 type TextModel struct {
-	Row, Kind, Policy     string
+	Row, Kind             string
+	Policy, Group         string
 	Member                int
 	Seed, State, Heads, T int
 	NS                    float64 // millions of scalars
@@ -51,8 +54,14 @@ func (m TextModel) growth() float64 {
 	return slices.MaxFunc(m.All, func(a, b HeadGrowth) int { return cmp.Compare(a.Growth, b.Growth) }).Growth
 }
 
-// TextModels are the models of the grid of text-law: zero states, equal heads. A kind that was not traced has no heads.
+// TextModels are the models of the grid of text-law: zero states, equal heads, equal training.
 func TextModels(root string) ([]TextModel, error) {
+	all, err := textModels(root)
+	return slices.DeleteFunc(all, func(m TextModel) bool { return !m.grid() }), err
+}
+
+// textModels are all models of text-law. A kind that was not traced has no heads.
+func textModels(root string) ([]TextModel, error) {
 	t, err := study.Read(root, TextLawPlan, "prompt_loss")
 	if err != nil {
 		return nil, err
@@ -69,13 +78,10 @@ func TextModels(root string) ([]TextModel, error) {
 	var out []*TextModel
 	at, bySequence, peaks := map[name]*TextModel{}, map[name][]sums{}, map[name][2]float64{}
 	for i, row := range c.text["row"] {
-		if c.text["policy"][i] != "zero" || !isGrid(c.text["group"][i]) {
-			continue
-		}
 		f := func(column string) float64 { return c.float[column][i] }
 		k := name{row, c.text["kind"][i], int(f("replica"))}
 		if at[k] == nil {
-			at[k] = &TextModel{Row: row, Kind: k.kind, Policy: c.text["policy"][i], Member: k.member, Seed: int(f("seed")), State: int(f("state")),
+			at[k] = &TextModel{Row: row, Kind: k.kind, Policy: c.text["policy"][i], Group: c.text["group"][i], Member: k.member, Seed: int(f("seed")), State: int(f("state")),
 				Heads: int(f("heads")), T: int(f("train_length")), NS: f("n_s")}
 			out = append(out, at[k])
 		}
@@ -125,8 +131,51 @@ func TextModels(root string) ([]TextModel, error) {
 	return models, nil
 }
 
-// isGrid tells the rows of equal width and heads from those of the sub-grids.
-func isGrid(group string) bool { return group == "grid" || group == "pilot" || group == "pilot-fail" }
+// grid tells the models of equal heads, budget and zero states from those of the sub-grids.
+func (m TextModel) grid() bool {
+	return m.Policy == "zero" && slices.ContainsFunc(strings.Fields(m.Group), func(g string) bool { return g == "grid" || g == "pilot" || g == "pilot-fail" })
+}
+
+func (m TextModel) in(group string) bool { return slices.Contains(strings.Fields(m.Group), group) }
+
+// textMissing names the rows of the plan, of the given groups (none: of all), that have not run: "" when all have, else a clause.
+func textMissing(models []TextModel, groups ...string) (string, error) {
+	p, err := study.ReadPlan(TextLawPlan)
+	if err != nil {
+		return "", err
+	}
+	rows, err := p.Rows()
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, r := range rows {
+		wanted := len(groups) == 0 || slices.ContainsFunc(r.Groups, func(g string) bool { return slices.Contains(groups, g) })
+		if wanted && !slices.ContainsFunc(models, func(m TextModel) bool { return m.Row == r.Hash }) {
+			names = append(names, textRow(r))
+		}
+	}
+	if len(names) == 0 {
+		return "", nil
+	}
+	return "; missing: " + strings.Join(names, ", "), nil
+}
+
+// textRow names a row of the study by what sets it apart.
+func textRow(r study.Row) string {
+	t := r.Config.Train
+	sizes := t.Model.Sizes()
+	name := fmt.Sprintf("N %d T %s", sizes.State, figure.Length(float64(t.TrainLength)))
+	switch group := r.Groups[0]; group {
+	case "heads":
+		name += fmt.Sprintf(" %d heads", sizes.Heads)
+	case "carried", "passed":
+		name += " " + group
+	case "longer":
+		name += fmt.Sprintf(" %.0fM tokens", float64(t.Steps)*float64(t.BatchTokens)/1e6)
+	}
+	return name
+}
 
 type textKey struct {
 	row, kind string

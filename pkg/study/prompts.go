@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"stuffed/datasets"
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/lm"
@@ -23,9 +24,10 @@ func (p *PromptConfig) validate(c Config) error {
 	if p == nil {
 		return nil
 	}
-	if d := c.Train.Data; d.Kind != "corpus" || d.Tokenizer != "bytes" && d.Tokenizer != "" {
-		return fmt.Errorf("evaluate.prompts: they are made of the bytes of a corpus, not of data.kind = %q with tokenizer %q", d.Kind, d.Tokenizer)
+	if d := c.Train.Data; d.Kind != "corpus" {
+		return fmt.Errorf("evaluate.prompts: they are made of the tokens of a corpus, not of data.kind = %q", d.Kind)
 	}
+	ids := c.Train.Model.Sizes().Vocab
 	for _, f := range []struct {
 		name          string
 		value, lo, hi int
@@ -41,7 +43,12 @@ func (p *PromptConfig) validate(c Config) error {
 		return fmt.Errorf("evaluate.prompts.split = %q is unknown; choose valid or test", p.Split)
 	}
 	for _, k := range p.Kinds {
-		if _, err := constantOf(k); err != nil && !slices.Contains([]string{"documents", "shuffled", "repeated"}, k) {
+		if k == newlines {
+			continue
+		}
+		if id, err := constantOf(k); err == nil && id >= ids {
+			return fmt.Errorf("evaluate.prompts.kinds holds %q; the model has %d tokens", k, ids)
+		} else if err != nil && !slices.Contains([]string{"documents", "shuffled", "repeated"}, k) {
 			return fmt.Errorf("evaluate.prompts.kinds holds %q; choose documents, shuffled, repeated, newlines or constant:ID", k)
 		}
 	}
@@ -53,26 +60,48 @@ func (p *PromptConfig) validate(c Config) error {
 	return nil
 }
 
-// constantOf is the token of a constant prompt.
+const newlines = "newlines"
+
+// constantOf is the token of a prompt that names it.
 func constantOf(kind string) (int, error) {
-	if kind == "newlines" {
-		return '\n', nil
-	}
 	id, found := strings.CutPrefix(kind, "constant:")
 	if !found {
 		return 0, fmt.Errorf("%s has no constant token", kind)
 	}
 	n, err := strconv.Atoi(id)
-	if err != nil || n < 0 || n > 255 {
-		return 0, fmt.Errorf("%s: %q is not a byte", kind, id)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%s: %q is not a token", kind, id)
 	}
 	return n, nil
 }
 
+// again is what a deterministic prompt repeats.
+func again(kind string, enc tokenizer.Tokenizer, length int) (prompt.Probe, error) {
+	switch kind {
+	case newlines:
+		ids, err := datasets.Part(enc, "\n")
+		if err == nil && len(ids) != 1 {
+			err = fmt.Errorf("tokenizer %s writes a newline as %d tokens; name one as constant:ID", enc.Name(), len(ids))
+		}
+		if err != nil {
+			return prompt.Probe{}, err
+		}
+		return prompt.Constant(ids[0], length)
+	case "repeated":
+		return prompt.Repeated(enc, sentence, length)
+	}
+	id, err := constantOf(kind)
+	if err != nil {
+		return prompt.Probe{}, err
+	}
+	return prompt.Constant(id, length)
+}
+
 // Prompts are sequences of one kind. documents: beginnings of held-out documents. shuffled: their tokens in random order.
 // repeated, newlines, constant:ID: a sentence or a token again and again; the first sequence is nothing else, the others
-// follow the first lead tokens of a held-out document each, so that a deterministic prompt has an interval.
-func (p *PromptConfig) Prompts(kind string, documents [][]int32, length int) ([][]int32, error) {
+// follow the first lead tokens of a held-out document each, so that a deterministic prompt has an interval. The tokenizer
+// is that of the documents.
+func (p *PromptConfig) Prompts(kind string, enc tokenizer.Tokenizer, documents [][]int32, length int) ([][]int32, error) {
 	rows := make([][]int32, 0, p.Sequences)
 	for i, d := range documents {
 		switch kind {
@@ -83,13 +112,7 @@ func (p *PromptConfig) Prompts(kind string, documents [][]int32, length int) ([]
 			rows = append(rows, prompt.Shuffled(prompt.Probe{IDs: d[:length]}, int64(i)).IDs)
 			continue
 		}
-		var again prompt.Probe
-		id, err := constantOf(kind)
-		if err == nil {
-			again, err = prompt.Constant(id, length)
-		} else {
-			again, err = prompt.Repeated(tokenizer.Bytes(), sentence, length)
-		}
+		again, err := again(kind, enc, length)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +148,7 @@ func (m *measure) prompted(ctx context.Context, t *train.Trainer) error {
 	}
 	m.prompts = Tables{"prompt_loss": table.New(), "prompt_state": table.New(), "prompt_heads": table.New()}
 	for _, kind := range p.Kinds {
-		rows, err := p.Prompts(kind, documents, m.config.Length())
+		rows, err := p.Prompts(kind, data.Encoder(), documents, m.config.Length())
 		if err != nil {
 			return err
 		}

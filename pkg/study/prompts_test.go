@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"stuffed/pkg/tokenizer"
 	"stuffed/pkg/train"
 	"stuffed/xla"
 )
@@ -56,7 +57,7 @@ func TestPromptLosses(t *testing.T) {
 	}
 	loss := m.prompts["prompt_loss"]
 	for _, kind := range c.Evaluate.Prompts.Kinds {
-		sequences, err := c.Evaluate.Prompts.Prompts(kind, documents, c.Length())
+		sequences, err := c.Evaluate.Prompts.Prompts(kind, tokenizer.Bytes(), documents, c.Length())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +100,7 @@ func TestPrompts(t *testing.T) {
 		"documents":   documents,
 		"repeated":    {{'T', 'h', 'e', ' ', 's', 't'}, {7, 8, 9, 'T', 'h', 'e'}},
 	} {
-		got, err := p.Prompts(kind, documents, 6)
+		got, err := p.Prompts(kind, tokenizer.Bytes(), documents, 6)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,7 @@ func TestPrompts(t *testing.T) {
 			t.Errorf("%s: %v, want %v", kind, got, want)
 		}
 	}
-	shuffled, err := p.Prompts("shuffled", documents, 6)
+	shuffled, err := p.Prompts("shuffled", tokenizer.Bytes(), documents, 6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestPrompts(t *testing.T) {
 
 func TestBadPrompts(t *testing.T) {
 	for from, want := range map[string]string{
-		`"newlines", "documents"`: "", `"newlines", "constant:256"`: "kinds", `"newlines", "poem"`: "kinds",
+		`"newlines", "documents"`: "", `"newlines", "constant:300"`: "the model has 272 tokens", `"newlines", "poem"`: "kinds",
 	} {
 		_, err := ParsePlan([]byte(strings.Replace(tinyText, `"newlines", "documents"`, from, 1)))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -75,6 +75,8 @@ type Data interface {
 type Splits interface {
 	// Beginnings returns the first length tokens of at most that many documents of a split.
 	Beginnings(split string, sequences, length int) ([][]int32, error)
+	// Encoder is the tokenizer of the documents.
+	Encoder() tokenizer.Tokenizer
 }
 
 // OpenData opens what a configuration names.
@@ -229,6 +231,9 @@ func (d *corpusData) Beginnings(split string, sequences, length int) (tokens [][
 	}
 	return tokens, nil
 }
+
+// Encoder is the tokenizer of the documents.
+func (d *corpusData) Encoder() tokenizer.Tokenizer { return d.tok }
 
 // Vocab is the tokenizer's rounded up to a multiple of 16.
 func (d *corpusData) Vocab() int { return (d.tok.Vocab() + 15) / 16 * 16 }

@@ -112,6 +112,6 @@ func (b boundedTexts) open(trainLength int) (t intervene.Texts, err error) {
 	if len(t.Documents) < b.Prompt.Sequences {
 		return t, fmt.Errorf("split %s has %d documents of %d tokens, %d are asked for", b.Prompt.Split, len(t.Documents), b.Length, b.Prompt.Sequences)
 	}
-	t.Prompts, err = b.Prompt.Prompts(b.Prompt.Kinds[0], t.Documents, b.Length)
+	t.Prompts, err = b.Prompt.Prompts(b.Prompt.Kinds[0], splits.Encoder(), t.Documents, b.Length)
 	return t, err
 }

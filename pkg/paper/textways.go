@@ -1,0 +1,94 @@
+package paper
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/collapse"
+)
+
+// gridHeads are the heads of a layer in the grid of text-law; another number is a second way to a state of another size.
+const gridHeads = 8
+
+// wayDifference is what models whose state lies in heads have more of excess than models of the same state in N, at one T.
+type wayDifference struct {
+	T, Heads, N int // heads of N 32, and the N of the grid with as large a state
+	collapse.Estimate
+}
+
+func (d wayDifference) String() string {
+	return fmt.Sprintf("T %d, %d heads less N %d: %.2f [%.2f, %.2f] nat", d.T, d.Heads, d.N, d.Mean, d.Low, d.High)
+}
+
+// textWays compares both ways to a state by mean excess, with a percentile interval over seeds, which are drawn on both sides.
+func textWays(models []TextModel) (out []wayDifference) {
+	excess := func(is func(TextModel) bool) (v []float64) {
+		for _, m := range models {
+			if is(m) {
+				v = append(v, m.Excess.Mean)
+			}
+		}
+		return v
+	}
+	for _, m := range models {
+		d := wayDifference{T: m.T, Heads: m.Heads, N: m.State * m.Heads / gridHeads}
+		if !m.in("heads") || slices.ContainsFunc(out, func(o wayDifference) bool { return o.T == d.T && o.Heads == d.Heads }) {
+			continue
+		}
+		heads := excess(func(o TextModel) bool { return o.in("heads") && o.T == d.T && o.Heads == d.Heads })
+		grid := excess(func(o TextModel) bool { return o.grid() && o.T == d.T && o.State == d.N })
+		if len(grid) == 0 {
+			continue
+		}
+		d.Estimate = apart(heads, grid)
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b wayDifference) int { return cmp.Or(a.T-b.T, a.Heads-b.Heads) })
+	return out
+}
+
+// apart is the difference of two means with its percentile interval when both groups are drawn anew.
+func apart(a, b []float64) collapse.Estimate {
+	random := rand.New(rand.NewPCG(5, 0x7e87))
+	mean := func(v []float64, pick func(i int) int) (sum float64) {
+		for i := range v {
+			sum += v[pick(i)] / float64(len(v))
+		}
+		return sum
+	}
+	same := func(i int) int { return i }
+	drawn := make([]float64, resamples)
+	for r := range drawn {
+		drawn[r] = mean(a, func(int) int { return random.IntN(len(a)) }) - mean(b, func(int) int { return random.IntN(len(b)) })
+	}
+	slices.Sort(drawn)
+	return collapse.Estimate{Mean: mean(a, same) - mean(b, same), Low: drawn[resamples/40], High: drawn[resamples-1-resamples/40], Values: int64(len(a) + len(b))}
+}
+
+// textHeadsClaim is question 2 of RULES.md.
+func (e evidence) textHeadsClaim() (Claim, error) {
+	c := Claim{ID: "text heads", Where: "v2 §5: N_S", Claim: "on real text, models of equal state fail alike, whether the state lies in N or in heads (newlines)", Paper: "taken for granted", Figure: "22_ways",
+		Rule: "fixed before these rows ran: difference of mean excess between 4 or 16 heads of N 32 and 8 heads of N 16 or 64 at each T, bootstrap over seeds; they agree by the rule when every interval holds 0; for the claim when all intervals besides lie within ±0.1 nat and no row is missing, against it when an interval leaves 0 out"}
+	all, err := textModels(e.root)
+	if err != nil {
+		return c, err
+	}
+	ways := textWays(ofKind(all, "newlines"))
+	missing, err := textMissing(all, "heads")
+	if err != nil || len(ways) == 0 {
+		return c, orMissing(err, "models with other numbers of heads"+missing)
+	}
+	agree, close := true, missing == ""
+	var said []string
+	for _, d := range ways {
+		agree = agree && d.Low <= 0 && d.High >= 0
+		close = close && d.Low >= -limits.Excess && d.High <= limits.Excess
+		said = append(said, d.String())
+	}
+	c.Ours = fmt.Sprintf("%s by the rule; %s%s", map[bool]string{true: "they agree", false: "they do not agree"}[agree], strings.Join(said, ", "), missing)
+	c.Verdict = Verdict(decided(agree && close, !agree))
+	return c, nil
+}
