@@ -38,7 +38,7 @@ type drawn struct {
 }
 
 func bf16(x *Node) *Node { return ConvertDType(x, dtypes.BFloat16) }
-func f32(x *Node) *Node { return ConvertDType(x, dtypes.Float32) }
+func f32(x *Node) *Node  { return ConvertDType(x, dtypes.Float32) }
 
 // unit has rows of norm 1.
 func unit(x *Node) *Node { return bf16(Div(x, Sqrt(ReduceAndKeep(Square(x), ReduceSum, -1)))) }
