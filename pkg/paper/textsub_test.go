@@ -322,3 +322,33 @@ func TestFlatness(t *testing.T) {
 		}
 	}
 }
+
+// A model trained again: the same, another verdict on newlines, documents beyond the noise of seeds, no row in common.
+func TestAgain(t *testing.T) {
+	only := func(r study.Row) bool {
+		return !(isIn("pilot-fail")(r) && r.Config.Train.Model.Sizes().State == 128)
+	}
+	made := func(excess, documents float64) string {
+		return plantStudy(t, only, func(_ study.Row, seed int) planted { return planted{0.5 + excess, 0.01*float64(seed) + documents} }).root
+	}
+	for name, c := range map[string]struct {
+		excess, documents float64
+		newlines, within  bool
+	}{"same": {0.1, 0.015, true, true}, "verdict": {-0.5, 0, false, true}, "documents": {0, 0.025, true, false}} {
+		all, err := Again(made(0, 0), made(c.excess, c.documents))
+		if err != nil || len(all) != 3 {
+			t.Fatalf("%s: %d models, %v", name, len(all), err)
+		}
+		for _, r := range all {
+			if r.Newlines != c.newlines || r.Within != c.within || math.Abs(r.Noise-0.02) > 1e-9 {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+		if text := AgainMarkdown(all); !strings.Contains(text, "of 3 models keep their verdict") {
+			t.Error(text)
+		}
+	}
+	if _, err := Again(made(0, 0), plantStudy(t, func(r study.Row) bool { return !only(r) }, func(study.Row, int) planted { return planted{} }).root); err == nil {
+		t.Error("roots without a common row pass")
+	}
+}

@@ -156,6 +156,19 @@ func (p *Plan) cells() (all []cell) {
 	return all
 }
 
+// Named are the rows with the given hashes, in the order of the plan; all without any.
+func Named(rows []Row, hashes []string) ([]Row, error) {
+	if len(hashes) == 0 {
+		return rows, nil
+	}
+	for _, h := range hashes {
+		if !slices.ContainsFunc(rows, func(r Row) bool { return r.Hash == h }) {
+			return nil, fmt.Errorf("row %q is not in the plan; stuffed study plan lists its %d rows", h, len(rows))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return !slices.Contains(hashes, r.Hash) }), nil
+}
+
 // cells lists what each row sets.
 func (g Group) cells() []map[string]any {
 	if len(g.Cells) > 0 {

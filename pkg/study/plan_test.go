@@ -44,6 +44,12 @@ func TestPlanExpands(t *testing.T) {
 	if rows[1].Config.Train.Data.Gap != 16 || rows[4].Config.Train.Data.Gap != 8 {
 		t.Errorf("gaps %d and %d, want 16 (half of 32) and 8 (fixed)", rows[1].Config.Train.Data.Gap, rows[4].Config.Train.Data.Gap)
 	}
+	if some, err := Named(rows, []string{rows[3].Hash, rows[1].Hash}); err != nil || len(some) != 2 || some[0].Hash != rows[1].Hash {
+		t.Errorf("two rows by name: %d, %v", len(some), err)
+	}
+	if _, err := Named(rows, []string{"none"}); err == nil {
+		t.Error("a row that is not in the plan is found")
+	}
 	again, _ := ParsePlan([]byte(tiny))
 	if twice, _ := again.Rows(); twice[2].Hash != rows[2].Hash {
 		t.Error("the same plan gives other hashes")

@@ -46,7 +46,7 @@ of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
 		s, err := study.OpenStore(store)
 		return p, s, rows, err
 	}
-	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyDrop(open), studyClaims())
+	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyDrop(open), studyClaims(), studyCompare())
 	return root
 }
 
@@ -175,6 +175,7 @@ func studyRun(open opener) *cobra.Command {
 	var workers int
 	var limit time.Duration
 	var retry, worker, fast bool
+	var only []string
 	c := &cobra.Command{
 		Use: "run PLAN", Short: "Train and measure the unfinished rows", Args: cobra.ExactArgs(1),
 		Long: `Trains and measures rows until none is left. With --workers N, N processes work side by side: each on a
@@ -184,6 +185,9 @@ the same command goes on later.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, rows, err := open(args[0])
 			if err != nil {
+				return err
+			}
+			if rows, err = study.Named(rows, only); err != nil {
 				return err
 			}
 			ctx := cmd.Context()
@@ -197,6 +201,9 @@ the same command goes on later.`,
 			}
 			if !worker {
 				child := []string{"study", "run", args[0], "--store", s.Dir, "--backend", backend, "--worker", fmt.Sprint("--retry=", retry), fmt.Sprint("--fast=", fast)}
+				for _, row := range only {
+					child = append(child, "--row", row)
+				}
 				var gpus []string
 				if kindOf(backend) == "cuda" {
 					gpus = study.GPUs()
@@ -219,6 +226,7 @@ the same command goes on later.`,
 	f.IntVar(&workers, "workers", 1, "processes side by side on this device")
 	f.DurationVar(&limit, "time-limit", 0, "stop cleanly after this time, such as 8m")
 	f.BoolVar(&retry, "retry", false, "also retry rows that failed before")
+	f.StringSliceVar(&only, "row", nil, "hashes of the rows to run, as study plan lists them (default: all)")
 	f.BoolVar(&fast, "fast", false, "TF32 for float32 products on CUDA")
 	f.BoolVar(&worker, "worker", false, "")
 	cobra.CheckErr(f.MarkHidden("worker"))
@@ -272,5 +280,30 @@ func studyClaims() *cobra.Command {
 	f.StringVar(&output, "output", "", "also write the claims as a table (.csv or .parquet)")
 	f.StringVar(&readme, "readme", "", "write the short list between the lines <!-- claims --> and <!-- /claims --> of this file")
 	f.StringVar(&results, "results", "", "write the whole list between the lines <!-- claims --> and <!-- /claims --> of this file")
+	return c
+}
+
+func studyCompare() *cobra.Command {
+	var root, with string
+	c := &cobra.Command{
+		Use: "compare --with DIR", Short: "Compare models of text-law with ones that were trained again from the same rows", Args: cobra.NoArgs,
+		Long: `Compares the collected tables of text-law in two folders of studies, row by row and seed by seed: the verdict on newlines, and the loss on
+documents against what two seeds of the row differ by. To train a shipped row again:
+
+  stuffed study run text-law --row 018b9fc03882 --store out/again/text-law
+  stuffed study collect text-law --store out/again/text-law
+  stuffed study compare --with out/again`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := paper.Again(root, with)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), paper.AgainMarkdown(all))
+			return err
+		},
+	}
+	c.Flags().StringVar(&root, "root", study.Shipped, "folder of the collected studies, one folder for each plan")
+	c.Flags().StringVar(&with, "with", "", "folder of studies that were run again")
+	cobra.CheckErr(c.MarkFlagRequired("with"))
 	return c
 }
