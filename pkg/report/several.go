@@ -1,0 +1,101 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"stuffed/pkg/eval"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/models"
+	"stuffed/pkg/table"
+)
+
+// Named is one of several models that are looked at side by side.
+type Named struct {
+	Label       string
+	Model       string // folder, preset:NAME, or a name on the hub
+	TrainLength int    // tokens, where the model's folder does not tell
+}
+
+// Sizes is what is said of the size of models, without loading them where their configuration is enough: model, architecture,
+// parameters, state (scalars of the recurrence), carried (with windows of inputs), grows (1 for a cache).
+func Sizes(all []Named) (*table.Table, error) {
+	var label, architecture []string
+	var parameters, state, carried, grows []int64
+	for _, n := range all {
+		m, err := models.Open(n.Model, "go", "")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Label, err)
+		}
+		sizes, growing := m.Weights.Model.Configuration().Sizes(), int64(0)
+		if slices.ContainsFunc(m.Weights.Model.State(1), func(s lm.Spec) bool { return s.Grows }) {
+			growing = 1
+		}
+		label, architecture = append(label, n.Label), append(architecture, m.Weights.Model.Name())
+		parameters, state, carried, grows = append(parameters, int64(m.Weights.Count())), append(state, int64(sizes.Recurrent)), append(carried, int64(sizes.Carried)), append(grows, growing)
+	}
+	return table.New().AddText("model", label).AddText("architecture", architecture).AddInt("parameters", parameters).AddInt("state", state).
+		AddInt("carried", carried).AddInt("grows", grows), nil
+}
+
+// LookAtModels is LookAtKinds for several models: both tables begin with the column model. Of a model without a recurrent
+// state there are losses only.
+func LookAtModels(ctx context.Context, q Question, all []Named, kinds []eval.Labelled, root string) (*Kinds, error) {
+	out := &Kinds{Verdicts: table.New(), Curves: table.New()}
+	for _, n := range all {
+		q.Model, q.TrainLength, q.open = n.Model, n.TrainLength, nil
+		m, err := models.Open(n.Model, "go", "")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Label, err)
+		}
+		one := &Kinds{Verdicts: table.New()}
+		if _, err := lm.StateOf(m.Weights.Model, ""); err == nil {
+			one, err = LookAtKinds(ctx, q, kinds, root)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", n.Label, err)
+			}
+		} else if one.Curves, err = lossesOnly(ctx, q, kinds, root+"/"+n.Label); err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Label, err)
+		}
+		for _, part := range []struct{ from, to *table.Table }{{one.Verdicts, out.Verdicts}, {one.Curves, out.Curves}} {
+			if part.from.Rows() == 0 {
+				continue
+			}
+			named := table.New().AddText("model", slices.Repeat([]string{n.Label}, part.from.Rows()))
+			named.Columns = append(named.Columns, part.from.Columns...)
+			if err := part.to.Append(named); err != nil {
+				return nil, err
+			}
+		}
+		out.Seen = append(out.Seen, one.Seen...)
+	}
+	return out, nil
+}
+
+// lossesOnly are the curves of a model whose states there are none of.
+func lossesOnly(ctx context.Context, q Question, kinds []eval.Labelled, dir string) (*table.Table, error) {
+	m, err := models.Open(q.Model, q.Backend, "")
+	if err != nil {
+		return nil, err
+	}
+	t, err := eval.CompareLoss(ctx, m, kinds, eval.Loss{Bucket: max(q.Trace.Bucket, 1), Batch: max(q.Trace.Batch, 1), Progress: q.Trace.Progress}, dir)
+	if err != nil {
+		return nil, err
+	}
+	position, err := t.Int("position")
+	if err != nil {
+		return nil, err
+	}
+	loss, err := t.Float("loss")
+	if err != nil {
+		return nil, err
+	}
+	kind, err := t.Text("kind")
+	if err != nil {
+		return nil, err
+	}
+	return table.New().AddInt("position", position).AddFloat("loss", loss).AddFloat("growth", slices.Repeat([]float64{math.NaN()}, len(loss))).
+		AddText("kind", kind), nil
+}
