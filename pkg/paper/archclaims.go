@@ -1,0 +1,149 @@
+package paper
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// onStream are the summaries of the setting that decides, by architecture.
+func (e evidence) onStream() (map[string]Summary, []Compared, error) {
+	all, err := ComparedModels(e.root)
+	if err != nil {
+		return nil, nil, err
+	}
+	models := slices.DeleteFunc(all, func(m Compared) bool { return m.Kind != streamKind || m.T != streamShort })
+	if len(models) == 0 {
+		return nil, nil, orMissing(nil, fmt.Sprintf("models of the recall stream at T %d", streamShort))
+	}
+	by := map[string]Summary{}
+	for _, s := range Summaries(models) {
+		by[s.Architecture] = s
+	}
+	return by, models, nil
+}
+
+// said is an architecture's count and excess in words.
+func (s Summary) said() string {
+	name := ArchitectureNames[s.Architecture]
+	if s.Models == 0 || s.Learned == 0 {
+		return fmt.Sprintf("%s 0 of %d learned", name, s.Models)
+	}
+	return fmt.Sprintf("%s %d of %d, %v", name, s.Failing, s.Learned, s.Excess)
+}
+
+// othersFail is the paper's claim about other architectures, question 1 of RULES.md.
+func (e evidence) othersFail() (Claim, error) {
+	c := Claim{ID: "RWKV-6 and others", Where: "v1 Fig. 1c, v2 Fig. 13–15", Claim: "RWKV-6, Mamba-1 and HGRN-2 fail too, more mildly", Paper: "curves only", Figure: "18_architectures",
+		Rule: fmt.Sprintf("fixed before the study ran (datasets/study/architectures/RULES.md), on the recall stream at T %d: an architecture speaks for the claim if most of its learned models fail and its mean excess lies below that of Mamba-2 with bootstrap intervals over seeds that do not meet, against it if all of its learned models hold or its excess lies above that of Mamba-2 with intervals that do not meet; not testable if most models of Mamba-2 do not fail", streamShort)}
+	by, _, err := e.onStream()
+	if err != nil {
+		return c, err
+	}
+	base := by["mamba2"]
+	said := []string{base.said()}
+	var sides []Side
+	for _, name := range []string{"rwkv6", "mamba1", "hgrn2"} {
+		s, there := by[name]
+		if !there {
+			s.Architecture = name
+		}
+		said = append(said, s.said())
+		milder, worse := s.Excess.High < base.Excess.Low, s.Excess.Low > base.Excess.High
+		sides = append(sides, decided(s.Learned > 0 && s.mostFail() && milder, s.Learned > 0 && (s.Held == s.Learned || worse)))
+	}
+	c.Ours = fmt.Sprintf("of 65.5M tokens, equal width and state, failing of learned models and their excess in nats: %s", strings.Join(said, "; "))
+	if c.Verdict = Verdict(sides...); base.Learned == 0 || !base.mostFail() {
+		c.Verdict = NotTestable
+	}
+	return c, nil
+}
+
+// least is by how many nats those that do not erase must be worse.
+const least = 0.05
+
+// erasingHelps is question 2 of RULES.md.
+func (e evidence) erasingHelps() (Claim, error) {
+	c := Claim{ID: "erasing", Where: "v1 §4, v2 §3 (the mechanism)", Claim: "what fails is the ability to forget: models whose writes erase what a key had stored do not fail beyond T, models that only add do", Paper: "argued, not tested", Figure: "18_architectures",
+		Rule: fmt.Sprintf("fixed before the study ran (datasets/study/architectures/RULES.md): on the recall stream at T %d, mean excess of each of seven architectures that only add against that of each of four with a delta rule, exact permutation test of the labels, two-sided: for the claim when those that add are worse by %g nat or more with p below 0.05, against it when those that erase are worse with p below 0.05 or two of them fail in most of their models; not testable when fewer than two that add fail in most of theirs, or fewer than three of a family have learned", streamShort, least)}
+	by, models, err := e.onStream()
+	if err != nil {
+		return c, err
+	}
+	family := func(names []string) (means []float64, failing int, said []string) {
+		for _, name := range names {
+			s, there := by[name]
+			if !there {
+				continue
+			}
+			said = append(said, s.said())
+			if s.Learned == 0 {
+				continue
+			}
+			if means = append(means, s.Excess.Mean); s.mostFail() {
+				failing++
+			}
+		}
+		return means, failing, said
+	}
+	adds, addsFail, saidAdds := family(additive)
+	erases, erasesFail, saidErases := family(erasing)
+	c.Ours = fmt.Sprintf("failing of learned models and their excess in nats: only adding %s; erasing %s; beside them %s", strings.Join(saidAdds, ", "), strings.Join(saidErases, ", "), by["llama"].said())
+	if len(adds) < 3 || len(erases) < 3 {
+		c.Verdict = NotTestable
+		return c, nil
+	}
+	difference, p := labels(adds, erases)
+	c.Ours += fmt.Sprintf("; those that add are worse by %.2g nat (p %.2g); pairs: %s", difference, p, strings.Join(pairsOf(models), ", "))
+	c.Plain = fmt.Sprintf("on one synthetic stream, %d of %d architectures that only add fail in most models, %d of %d with a delta rule do; difference %.2g nat (p %.2g)", addsFail, len(adds), erasesFail, len(erases), difference, p)
+	switch {
+	case addsFail < 2:
+		c.Verdict = NotTestable
+	case erasesFail >= 2 || difference < 0 && p < 0.05:
+		c.Verdict = Contradicted
+	case difference >= least && p < 0.05:
+		c.Verdict = Reproduced
+	default:
+		c.Verdict = Undecided
+	}
+	return c, nil
+}
+
+// rulePairs differ by the delta rule: the first erases.
+var rulePairs = [][2]string{{"gated-deltanet", "mamba2"}, {"kda", "gla"}, {"rwkv7", "rwkv6"}, {"deltanet", "retnet"}}
+
+// pairsOf says by how much the additive one of each pair is worse, with an interval over models of both.
+func pairsOf(models []Compared) (said []string) {
+	random := rand.New(rand.NewPCG(5, 0x7e87))
+	for _, pair := range rulePairs {
+		var excess [2][]float64
+		for _, m := range models {
+			for i, name := range pair {
+				if m.Architecture == name && m.Learned {
+					excess[i] = append(excess[i], m.Excess.Mean)
+				}
+			}
+		}
+		name := fmt.Sprintf("%s against %s", ArchitectureNames[pair[1]], ArchitectureNames[pair[0]])
+		if len(excess[0]) == 0 || len(excess[1]) == 0 {
+			said = append(said, name+" –")
+			continue
+		}
+		mean := func(v []float64, pick func(i int) int) (sum float64) {
+			for i := range v {
+				sum += v[pick(i)] / float64(len(v))
+			}
+			return sum
+		}
+		same := func(i int) int { return i }
+		drawn := make([]float64, resamples)
+		for i := range drawn {
+			again := func(v []float64) float64 { return mean(v, func(int) int { return random.IntN(len(v)) }) }
+			drawn[i] = again(excess[1]) - again(excess[0])
+		}
+		slices.Sort(drawn)
+		said = append(said, fmt.Sprintf("%s %.2g [%.2g, %.2g]", name, mean(excess[1], same)-mean(excess[0], same), drawn[resamples/40], drawn[resamples-1-resamples/40]))
+	}
+	return said
+}

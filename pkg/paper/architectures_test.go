@@ -1,0 +1,137 @@
+package paper
+
+import (
+	"math"
+	"math/bits"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stuffed/pkg/table"
+)
+
+// The p-value of labels is that of all ways to divide the values.
+func TestLabels(t *testing.T) {
+	a, b := []float64{0.4, 0.3, 0.5, 0.2}, []float64{0.1, 0.35, 0}
+	all := append(append([]float64{}, a...), b...)
+	difference := func(set uint) float64 {
+		var sums [2]float64
+		var n [2]float64
+		for i, v := range all {
+			k := set >> i & 1
+			sums[k], n[k] = sums[k]+v, n[k]+1
+		}
+		return sums[1]/n[1] - sums[0]/n[0]
+	}
+	seen, reached, ways := difference(0b1111), 0.0, 0.0
+	for set := range uint(1 << len(all)) {
+		if bits.OnesCount(set) != len(a) {
+			continue
+		}
+		ways++
+		if math.Abs(difference(set)) >= math.Abs(seen)-1e-12 {
+			reached++
+		}
+	}
+	got, p := labels(a, b)
+	if ways != 35 || math.Abs(got-seen) > 1e-12 || math.Abs(p-reached/ways) > 1e-12 {
+		t.Errorf("%g (p %g), want %g (p %g) of %g ways", got, p, seen, reached/ways, ways)
+	}
+}
+
+// comparedTables plants the study: excess and accuracy within the window by architecture, on the stream and on newlines.
+func comparedTables(t *testing.T, excess, accuracy func(architecture string, seed int) float64) evidence {
+	t.Helper()
+	root := t.TempDir()
+	var outcome, loss, heads, prompts [][]any
+	for k, a := range Architectures {
+		row := "row-" + a
+		for seed := range 3 {
+			before := []any{row, "recall", a, "recall", seed, "zero", seed, 64}
+			line := func(more ...any) []any { return append(append([]any{}, before...), more...) }
+			outcome = append(outcome, line(1000, accuracy(a, seed)))
+			far := 0.2 + excess(a, seed)
+			for _, b := range [][3]float64{{0, 32, 0.2}, {32, 64, 0.2}, {64, 2048, far}, {2048, 4096, far}} {
+				loss = append(loss, line(1000, int(b[0]), int(b[1]), b[2], b[2]-0.01, b[2]+0.01, 0.9, 0.89, 0.91, 1000, b[2]))
+			}
+			if a != "llama" {
+				heads = append(heads, line(0, 0, 0.1, 1+float64(k), math.NaN()), line(0, 1, 0.1, 3+float64(k), math.NaN()))
+			}
+			for _, kind := range []string{"newlines", "documents"} {
+				for q := range 4 {
+					for _, b := range [][3]float64{{0, 512, 1}, {512, 16384, 1}, {16384, 32768, 1 + excess(a, seed)}} {
+						prompts = append(prompts, []any{"text-" + a, a, "text", seed, seed, 512, kind, q, int(b[0]), int(b[1]), b[2] + 0.001*float64(q)*(b[2]-1)})
+					}
+				}
+			}
+		}
+	}
+	names := []string{"row", "group", "architecture", "data", "replica", "policy", "seed", "train_length"}
+	with := func(more ...string) []string { return append(append([]string{}, names...), more...) }
+	for name, made := range map[string]*table.Table{
+		"outcome":     build(with("tokens", "inside_accuracy"), outcome),
+		"loss":        build(with("tokens", "position", "end", "loss", "loss_low", "loss_high", "accuracy", "accuracy_low", "accuracy_high", "repeats", "loss_all"), loss),
+		"heads":       build(with("layer", "head", "retention_window", "ratio", "onset"), heads),
+		"prompt_loss": build([]string{"row", "architecture", "group", "replica", "seed", "train_length", "kind", "sequence", "position", "end", "loss"}, prompts),
+	} {
+		if err := made.Write(filepath.Join(root, ArchitecturesPlan, "tables", name+".parquet")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return evidence{root: root, resamples: 50}
+}
+
+// Both verdicts follow the tables.
+func TestArchitecturesFollowTheirTable(t *testing.T) {
+	adds := func(a string) bool { return familyOf(a) == "only adding" }
+	known := func(string, int) float64 { return 0.9 }
+	for name, c := range map[string]struct {
+		excess, accuracy func(a string, seed int) float64
+		erasing, others  string
+	}{
+		"only adding fails": {func(a string, seed int) float64 {
+			return map[bool]float64{true: 0.4, false: 0.01}[adds(a)] + 0.001*float64(seed)
+		}, known, Reproduced, Undecided}, // as badly as Mamba-2: open
+		"milder": {func(a string, seed int) float64 {
+			return map[bool]float64{true: 0.2, false: 0}[adds(a)] + map[bool]float64{true: 0.3}[a == "mamba2"]
+		}, known, Reproduced, Reproduced},
+		"the three hold": {func(a string, seed int) float64 {
+			return map[bool]float64{true: 0.5}[strings.Contains("mamba2 gla retnet", a)]
+		}, known, Undecided, Contradicted},
+		"all fail":   {func(a string, seed int) float64 { return 0.4 }, known, Contradicted, Undecided},
+		"none fails": {func(a string, seed int) float64 { return 0.02 }, known, NotTestable, NotTestable},
+		"erasing fails": {func(a string, seed int) float64 {
+			return map[bool]float64{true: 0.15, false: 0.6}[adds(a)]
+		}, known, Contradicted, Undecided},
+		"two delta models not learned": {func(a string, seed int) float64 { return map[bool]float64{true: 0.4}[adds(a)] },
+			func(a string, seed int) float64 {
+				return map[bool]float64{true: 0.2, false: 0.9}[a == "kda" || a == "rwkv7"]
+			}, NotTestable, Undecided},
+	} {
+		e := comparedTables(t, c.excess, c.accuracy)
+		got, err := e.erasingHelps()
+		if err != nil || got.Verdict != c.erasing {
+			t.Errorf("%s, erasing: %s, want %s: %v\n%s", name, got.Verdict, c.erasing, err, got.Ours)
+		}
+		others, err := e.othersFail()
+		if err != nil || others.Verdict != c.others {
+			t.Errorf("%s, others: %s, want %s: %v\n%s", name, others.Verdict, c.others, err, others.Ours)
+		}
+	}
+	e := comparedTables(t, func(a string, seed int) float64 { return 0.4 }, known)
+	models, err := ComparedModels(e.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range Summaries(models) {
+		grown := s.Kind == streamKind && s.Architecture != "llama"
+		if s.Learned != 3 || s.Failing != 3 || math.Abs(s.Excess.Mean-0.4) > 2e-3 || grown == math.IsNaN(s.Growth) {
+			t.Errorf("%+v", s)
+		}
+	}
+	for _, id := range []string{"18_architectures", "18_text", "18_loss"} {
+		if f, err := Draw(id, e.root); err != nil || f.Table.Rows() < len(Architectures) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
