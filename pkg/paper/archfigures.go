@@ -10,12 +10,8 @@ import (
 	"stuffed/pkg/table"
 )
 
-func init() {
-	Figures["18_architectures"], Figures["18_text"], Figures["18_loss"] = architecturesFigure, architecturesTextFigure, architecturesLossFigure
-}
-
-// familyOf is the family of an architecture in words.
-func familyOf(architecture string) string {
+// FamilyOf is the family of an architecture in words.
+func FamilyOf(architecture string) string {
 	switch {
 	case slices.Contains(additive, architecture):
 		return "only adding"
@@ -33,7 +29,7 @@ func summaryDots(all []Summary, series func(Summary) string, note string) report
 		if s.Learned == 0 {
 			continue
 		}
-		names, in = append(names, fmt.Sprintf("%s (%s)", ArchitectureNames[s.Architecture], familyOf(s.Architecture))), append(in, series(s))
+		names, in = append(names, fmt.Sprintf("%s (%s)", ArchitectureNames[s.Architecture], FamilyOf(s.Architecture))), append(in, series(s))
 		mean, low, high = append(mean, s.Excess.Mean), append(low, s.Excess.Low), append(high, s.Excess.High)
 	}
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: note}, Category: "architecture", X: excessAxis, Lo: "low", Hi: "high",
@@ -99,7 +95,7 @@ func architecturesLossFigure(root string) (report.Figure, error) {
 			if architectures[i] != a || math.IsNaN(columns["loss"][i]) {
 				continue
 			}
-			panel, name = append(panel, familyOf(a)), append(name, ArchitectureNames[a])
+			panel, name = append(panel, FamilyOf(a)), append(name, ArchitectureNames[a])
 			x, y, low, high = append(x, columns["times"][i]), append(y, columns["loss"][i]), append(low, columns["loss_low"][i]), append(high, columns["loss_high"][i])
 		}
 	}
@@ -107,4 +103,34 @@ func architecturesLossFigure(root string) (report.Figure, error) {
 		X: figure.Axis{Column: "times", Label: "Position / training length", Unit: "1", Scale: figure.Log2}, Y: figure.Axis{Column: "loss", Label: "Loss", Unit: "nat", Scale: figure.Log10},
 		Lo: "low", Hi: "high", Series: []string{"architecture"}, Name: "%s", Panel: "panel", PanelName: "%s", Across: 3, Marks: []figure.Mark{{At: 1, Label: "T"}}},
 		Table: table.New().AddText("panel", panel).AddText("architecture", name).AddFloat("times", x).AddFloat("loss", y).AddFloat("low", low).AddFloat("high", high)}, nil
+}
+
+// ByFamily adds the columns family and name to a table with a column architecture, in the order of Architectures; an
+// architecture that is not among them is beside them under its own name.
+func ByFamily(t *table.Table) (*table.Table, error) {
+	architecture, err := t.Text("architecture")
+	if err != nil {
+		return nil, err
+	}
+	place := func(a string) int {
+		if i := slices.Index(Architectures, a); i >= 0 {
+			return i
+		}
+		return len(Architectures)
+	}
+	rows := make([]int, len(architecture))
+	for i := range rows {
+		rows[i] = i
+	}
+	slices.SortStableFunc(rows, func(a, b int) int { return place(architecture[a]) - place(architecture[b]) })
+	out := t.Take(rows)
+	var family, name []string
+	for _, r := range rows {
+		a := architecture[r]
+		if family = append(family, FamilyOf(a)); ArchitectureNames[a] != "" {
+			a = ArchitectureNames[a]
+		}
+		name = append(name, a)
+	}
+	return out.AddText("family", family).AddText("name", name), nil
 }

@@ -21,9 +21,9 @@ const ArchitecturesPlan = "architectures"
 var (
 	additive = []string{"mamba2", "mamba1", "gla", "hgrn2", "retnet", "rwkv5", "rwkv6"}
 	erasing  = []string{"deltanet", "gated-deltanet", "kda", "rwkv7"}
-	apart    = []string{"rwkv4", "llama"}
+	besides    = []string{"rwkv4", "llama"}
 
-	Architectures = slices.Concat(additive, erasing, apart)
+	Architectures = slices.Concat(additive, erasing, besides)
 )
 
 // ArchitectureNames are the names in words.

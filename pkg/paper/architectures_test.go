@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"stuffed/pkg/report"
 	"stuffed/pkg/table"
 )
 
@@ -83,7 +84,7 @@ func comparedTables(t *testing.T, excess, accuracy func(architecture string, see
 
 // Both verdicts follow the tables.
 func TestArchitecturesFollowTheirTable(t *testing.T) {
-	adds := func(a string) bool { return familyOf(a) == "only adding" }
+	adds := func(a string) bool { return FamilyOf(a) == "only adding" }
 	known := func(string, int) float64 { return 0.9 }
 	for name, c := range map[string]struct {
 		excess, accuracy func(a string, seed int) float64
@@ -129,8 +130,8 @@ func TestArchitecturesFollowTheirTable(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	for _, id := range []string{"18_architectures", "18_text", "18_loss"} {
-		if f, err := Draw(id, e.root); err != nil || f.Table.Rows() < len(Architectures) {
+	for id, draw := range map[string]func(string) (report.Figure, error){"18_architectures": architecturesFigure, "18_text": architecturesTextFigure, "18_loss": architecturesLossFigure} {
+		if f, err := draw(e.root); err != nil || f.Table.Rows() < len(Architectures) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
