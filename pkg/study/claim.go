@@ -196,6 +196,12 @@ func (s *Store) tidy() {
 			_ = os.RemoveAll(s.path("claims", e.Name()))
 		}
 	}
+	list, _ = os.ReadDir(s.path("work"))
+	for _, e := range list {
+		if hash, _, found := strings.Cut(e.Name(), "."); found && done[hash] {
+			_ = os.RemoveAll(s.path("work", e.Name()))
+		}
+	}
 }
 
 // progressOf reads the last heartbeat of a running row.

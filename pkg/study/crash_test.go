@@ -96,11 +96,7 @@ func TestMain(m *testing.M) {
 	}
 	s, err := quickStore(dir)
 	if err == nil {
-		var rows []Row
-		if rows, err = stateRows(12); err == nil {
-			w := Worker{Store: s, Runner: slow{10 * time.Millisecond}}
-			_, err = w.Run(context.Background(), rows)
-		}
+		err = work(s)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -108,10 +104,26 @@ func TestMain(m *testing.M) {
 	}
 }
 
-func child(t *testing.T, dir string) *exec.Cmd {
+// work is what the worker process does; tests may add kinds of work by the variable STUDY_TEST_WORK.
+func work(s *Store) error {
+	if other := otherWork[os.Getenv("STUDY_TEST_WORK")]; other != nil {
+		return other(s)
+	}
+	rows, err := stateRows(12)
+	if err != nil {
+		return err
+	}
+	w := Worker{Store: s, Runner: slow{10 * time.Millisecond}}
+	_, err = w.Run(context.Background(), rows)
+	return err
+}
+
+var otherWork = map[string]func(*Store) error{}
+
+func child(t *testing.T, dir string, env ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), "STUDY_TEST_STORE="+dir)
+	c.Env = append(append(os.Environ(), "STUDY_TEST_STORE="+dir), env...)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

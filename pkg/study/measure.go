@@ -31,6 +31,7 @@ type measure struct {
 
 	controls map[string]*tensors.Tensor // of models trained with a limit, see train.Config.Reader
 
+	moments   []moment // that the tables below hold
 	loss, age *table.Table
 	watched   []*watched // by member
 	outcomes  outcomeRows
@@ -69,6 +70,19 @@ func (m *measure) losses(ctx context.Context, t *train.Trainer) error {
 	if err != nil {
 		return err
 	}
+	return m.record(moment{tokens, byPosition, byAge})
+}
+
+// moment is what was measured after so many tokens of training of each replica.
+type moment struct {
+	Tokens            int64
+	ByPosition, ByAge *table.Table
+}
+
+// record puts a moment into the tables.
+func (m *measure) record(one moment) error {
+	tokens, byPosition, byAge := one.Tokens, one.ByPosition, one.ByAge
+	m.moments = append(m.moments, one)
 	n := byPosition.Rows()
 	with := table.New().AddInt("replica", byPosition.Columns[0].Ints).AddInt("tokens", repeat(tokens, n))
 	with.Columns = append(with.Columns, byPosition.Columns[1:]...)
@@ -79,6 +93,20 @@ func (m *measure) losses(ctx context.Context, t *train.Trainer) error {
 		m.age = identified(m.config, byAge)
 	}
 	return m.outcomes.add(m.config, tokens, byPosition)
+}
+
+// finish measures the trained replicas.
+func (m *measure) finish(ctx context.Context, t *train.Trainer) error {
+	if err := m.losses(ctx, t); err != nil {
+		return err
+	}
+	if err := m.states(ctx, t); err != nil {
+		return err
+	}
+	if err := m.prompted(ctx, t); err != nil {
+		return fmt.Errorf("prompts: %w", err)
+	}
+	return nil
 }
 
 func (m *measure) score(ctx context.Context, t *train.Trainer) (byPosition, byAge *table.Table, err error) {

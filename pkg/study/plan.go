@@ -48,6 +48,8 @@ type Row struct {
 	Groups []string `json:"groups"` // a row that several groups ask for is made once
 	Label  string   `json:"label"`
 	Config Config   `json:"config"`
+
+	kept *kept // while a worker makes it
 }
 
 //go:embed plans

@@ -22,6 +22,7 @@ import (
 //	rows/HASH/            a finished row: row.json, tables, models, manifest.json with the hash of every file
 //	claims/HASH.G/        the G-th claim of a row, with the holder's heartbeat
 //	failed/HASH.json      why a row failed
+//	work/HASH.G/          snapshots of the G-th claim's training, until the row is made
 //	tmp/HASH-TOKEN/       a row being made
 //	jobs/                 what was submitted to Slurm, and its logs
 //
@@ -35,7 +36,7 @@ type Store struct {
 // OpenStore makes the folder where needed.
 func OpenStore(dir string) (*Store, error) {
 	s := &Store{Dir: dir, Beat: 5 * time.Second, Expiry: 2 * time.Minute}
-	for _, d := range []string{"rows", "claims", "failed", "tmp"} {
+	for _, d := range []string{"rows", "claims", "failed", "tmp", "work"} {
 		if err := os.MkdirAll(s.path(d), 0o755); err != nil {
 			return nil, fmt.Errorf("store: %w", err)
 		}

@@ -45,11 +45,14 @@ type taskMeasure struct {
 	test   []task.Test // of each task
 	runner *lm.Runner
 
-	groups, scores *table.Table
+	taskTables
 }
 
+// taskTables are what was asked so far.
+type taskTables struct{ Groups, Scores *table.Table }
+
 func newTaskMeasure(c Config, r *lm.Runner, enc datasets.Encoder) (*taskMeasure, error) {
-	m := &taskMeasure{config: c, runner: r, groups: table.New(), scores: table.New()}
+	m := &taskMeasure{config: c, runner: r, taskTables: taskTables{table.New(), table.New()}}
 	for _, t := range c.Evaluate.Tasks {
 		one, err := t.Open(c.Train.TrainLength, enc)
 		if err != nil {
@@ -64,7 +67,7 @@ func newTaskMeasure(c Config, r *lm.Runner, enc datasets.Encoder) (*taskMeasure,
 // sequences.
 func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err error) {
 	members := len(m.config.Train.Members())
-	sums, n := make([][3]float64, members), 0.0
+	sums, n, asked := make([][3]float64, members), 0.0, []*table.Table(nil)
 	for _, test := range m.test {
 		rows, err := test.Run(ctx, m.runner)
 		if err != nil {
@@ -88,7 +91,10 @@ func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err 
 		if err != nil {
 			return 0, err
 		}
-		if err := m.groups.Append(m.asked(summary, tokens)); err != nil {
+		asked = append(asked, m.asked(summary, tokens))
+	}
+	for _, one := range asked { // all or none, should the row be stopped
+		if err := m.Groups.Append(one); err != nil {
 			return 0, err
 		}
 	}
@@ -103,7 +109,7 @@ func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err 
 	}
 	t := table.New().AddInt("replica", member).AddInt("tokens", repeat(tokens, members)).AddFloat("accuracy", columns[0]).
 		AddFloat("exact", columns[1]).AddFloat("loss", columns[2])
-	return best, m.scores.Append(identified(m.config, t))
+	return best, m.Scores.Append(identified(m.config, t))
 }
 
 // asked is a summary with the names that rows of a study have; a row's own groups are those of its plan.
@@ -141,38 +147,24 @@ func (t *Trainer) runTasks(ctx context.Context, row Row, dir string, report func
 	if err != nil {
 		return nil, err
 	}
-	inner, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	curve, shares := newCurve(c), c.Evaluate.Shares
-	ask := func() error {
+	state := &rowState{Curve: newCurve(c), Tasks: &m.taskTables}
+	saving, err := row.kept.resume(trainer, state)
+	if err != nil {
+		return nil, err
+	}
+	ask := func(ctx context.Context) error {
 		m.runner.Weights = trainer.Weights()
-		best, err := m.ask(inner, trainer.Steps()*int64(c.Train.BatchTokens))
+		best, err := m.ask(ctx, trainer.Steps()*int64(c.Train.BatchTokens))
 		if err == nil && c.Evaluate.Stop > 0 && best >= c.Evaluate.Stop {
 			err = errEnough
 		}
 		return err
 	}
-	trainer.Notify = func(s train.Status) {
-		curve.add(s)
-		report(Progress{Done: s.Tokens, Total: c.Trained(), Unit: "tokens"})
-		for len(shares) > 0 && s.Step < s.Steps && float64(s.Step) >= shares[0]*float64(s.Steps) {
-			if err := ask(); err != nil {
-				stop(err)
-			}
-			shares = shares[1:]
-		}
+	if err = run(ctx, c, trainer, state, saving, ask, report, c.Trained()); err == nil {
+		err = ask(ctx)
 	}
-	err = trainer.Run(inner)
-	switch {
-	case err == nil:
-		if err := ask(); err != nil && !errors.Is(err, errEnough) {
-			return nil, err
-		}
-	case ctx.Err() == nil && errors.Is(context.Cause(inner), errEnough):
-	case ctx.Err() == nil && inner.Err() != nil:
-		return nil, context.Cause(inner)
-	default:
-		return nil, err
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, stopped(ctx, err, saving)
 	}
 	for i, r := range c.Train.Members() {
 		if !c.keeps(r) {
@@ -182,5 +174,5 @@ func (t *Trainer) runTasks(ctx context.Context, row Row, dir string, report func
 			return nil, err
 		}
 	}
-	return Tables{"training": curve.table(c), "task": m.groups, "score": m.scores}, nil
+	return Tables{"training": state.Curve.table(c), "task": m.Groups, "score": m.Scores}, nil
 }

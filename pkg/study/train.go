@@ -45,34 +45,26 @@ func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Prog
 	}
 	defer trainer.Data.Close()
 	m := newMeasure(t.Device, c, trainer)
-	inner, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	curve := newCurve(c)
-	shares := c.Evaluate.Shares
-	trainer.Notify = func(s train.Status) {
-		curve.add(s)
-		report(Progress{Done: s.Tokens, Total: c.Trained() + c.Evaluated(), Unit: "tokens"})
-		for len(shares) > 0 && s.Step < s.Steps && float64(s.Step) >= shares[0]*float64(s.Steps) {
-			if err := m.losses(inner, trainer); err != nil {
-				stop(fmt.Errorf("after step %d: %w", s.Step, err))
-			}
-			shares = shares[1:]
+	state := &rowState{Curve: newCurve(c)}
+	saving, err := row.kept.resume(trainer, state)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range state.Moments {
+		if err := m.record(one); err != nil {
+			return nil, err
 		}
 	}
-	if err := trainer.Run(inner); err != nil {
-		if ctx.Err() == nil && inner.Err() != nil {
-			err = context.Cause(inner)
-		}
-		return nil, err
+	err = run(ctx, c, trainer, state, saving, func(ctx context.Context) error {
+		err := m.losses(ctx, trainer)
+		state.Moments = m.moments
+		return err
+	}, report, c.Trained()+c.Evaluated())
+	if err == nil {
+		err = m.finish(ctx, trainer)
 	}
-	if err := m.losses(inner, trainer); err != nil {
-		return nil, err
-	}
-	if err := m.states(inner, trainer); err != nil {
-		return nil, err
-	}
-	if err := m.prompted(inner, trainer); err != nil {
-		return nil, fmt.Errorf("prompts: %w", err)
+	if err != nil {
+		return nil, stopped(ctx, err, saving)
 	}
 	for i, r := range c.Train.Members() {
 		if !c.keeps(r) {
@@ -82,45 +74,100 @@ func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Prog
 			return nil, err
 		}
 	}
-	return m.tables(curve.table(c))
+	return m.tables(state.Curve.table(c))
+}
+
+// rowState is what a row has besides its models while it is trained.
+type rowState struct {
+	Step    int64
+	Curve   *curve
+	Asked   int      // shares of the training after which it was measured
+	Moments []moment // what was measured
+	Tasks   *taskTables
+}
+
+// run trains to the end and measures after every share of the training, and saves what is long to come by.
+func run(ctx context.Context, c Config, trainer *train.Trainer, state *rowState, saving *saving, measure func(context.Context) error, report func(Progress), total int64) error {
+	inner, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	shares := func() error { // that are due and not measured
+		for state.Asked < len(c.Evaluate.Shares) && trainer.Steps() < c.Train.Steps && float64(trainer.Steps()) >= c.Evaluate.Shares[state.Asked]*float64(c.Train.Steps) {
+			if err := measure(inner); err != nil {
+				return fmt.Errorf("after step %d: %w", trainer.Steps(), err)
+			}
+			state.Asked++
+		}
+		return nil
+	}
+	if err := shares(); err != nil { // one during which the row was stopped
+		return err
+	}
+	trainer.Notify = func(s train.Status) {
+		state.Curve.add(s)
+		report(Progress{Done: s.Tokens, Total: total, Unit: "tokens"})
+		state.Step = s.Step
+		err := shares()
+		if err == nil {
+			err = saving.due()
+		}
+		if err != nil {
+			stop(err)
+		}
+	}
+	err := trainer.Run(inner)
+	if err != nil && ctx.Err() == nil && inner.Err() != nil {
+		err = context.Cause(inner)
+	}
+	return err
+}
+
+// stopped is the error of a row; where it is that the worker stops, what there is of the row is saved.
+func stopped(ctx context.Context, err error, s *saving) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	if saveErr := s.save(); saveErr != nil {
+		s.log("%v", saveErr)
+	}
+	return err
 }
 
 // curve is the training loss of every member, thinned by averaging.
 type curve struct {
-	every, next int64
-	sums        []float64
-	n           float64
-	tokens      []int64
-	losses      [][]float64
+	Every, Next int64
+	Sums        []float64
+	N           float64
+	Tokens      []int64
+	Losses      [][]float64
 }
 
 func newCurve(c Config) *curve {
 	every := max(c.Train.Steps/trainingPoints, 1)
-	return &curve{every: every, next: every, sums: make([]float64, len(c.Train.Members()))}
+	return &curve{Every: every, Next: every, Sums: make([]float64, len(c.Train.Members()))}
 }
 
 func (k *curve) add(s train.Status) {
 	for i, v := range s.Loss {
-		k.sums[i] += v
+		k.Sums[i] += v
 	}
-	k.n++
-	if s.Step < k.next && s.Step < s.Steps {
+	k.N++
+	if s.Step < k.Next && s.Step < s.Steps {
 		return
 	}
-	k.next = s.Step + k.every
-	mean := make([]float64, len(k.sums))
+	k.Next = s.Step + k.Every
+	mean := make([]float64, len(k.Sums))
 	for i := range mean {
-		mean[i], k.sums[i] = k.sums[i]/k.n, 0
+		mean[i], k.Sums[i] = k.Sums[i]/k.N, 0
 	}
-	k.tokens, k.losses, k.n = append(k.tokens, s.Tokens/int64(len(mean))), append(k.losses, mean), 0
+	k.Tokens, k.Losses, k.N = append(k.Tokens, s.Tokens/int64(len(mean))), append(k.Losses, mean), 0
 }
 
 func (k *curve) table(c Config) *table.Table {
 	var member, tokens []int64
 	var loss []float64
-	for i := range k.sums {
-		for p, t := range k.tokens {
-			member, tokens, loss = append(member, int64(i)), append(tokens, t), append(loss, k.losses[p][i])
+	for i := range k.Sums {
+		for p, t := range k.Tokens {
+			member, tokens, loss = append(member, int64(i)), append(tokens, t), append(loss, k.Losses[p][i])
 		}
 	}
 	return identified(c, table.New().AddInt("replica", member).AddInt("tokens", tokens).AddFloat("loss", loss))

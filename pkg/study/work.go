@@ -25,8 +25,9 @@ type Runner interface {
 type Worker struct {
 	Store    *Store
 	Runner   Runner
-	Retry    bool      // rows that failed before
-	Deadline time.Time // zero: none; the row in work is given up and can be taken up again
+	Retry    bool          // rows that failed before
+	Deadline time.Time     // zero: none; the row in work is given up and can be taken up again
+	Save     time.Duration // between snapshots of a row in work; zero: ten minutes
 	Log      func(format string, args ...any)
 }
 
@@ -100,6 +101,7 @@ func (w *Worker) pass(ctx context.Context, rows []Row, tried map[string]bool) (l
 			}
 			w.log("row %s (%s) failed: %v", row.Hash, row.Label, err)
 			tried[row.Hash] = true
+			w.Store.forget(row.Hash)
 			if err := w.Store.fail(row, err); err != nil {
 				return left, worked, err
 			}
@@ -142,6 +144,7 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 		return err
 	}
 	w.log("row %s (%s) begins", row.Hash, row.Label)
+	row.kept = w.kept(c)
 	tables, err := w.run(kept, row, dir, c.report)
 	if err == nil {
 		err = kept.Err()
@@ -164,6 +167,7 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 	if err := w.Store.publish(dir, row, seconds, about); err != nil {
 		return err
 	}
+	w.Store.forget(row.Hash)
 	w.log("row %s (%s) done in %.1f s", row.Hash, row.Label, seconds)
 	return nil
 }

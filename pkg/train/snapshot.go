@@ -39,7 +39,7 @@ func (t *Trainer) Save() error {
 		return nil
 	}
 	root := t.Config.snapshotRoot()
-	err := checkpoint.SaveSnapshot(root, t.step, t.write)
+	err := t.SaveTo(root, nil)
 	if err != nil {
 		return fmt.Errorf("%w; make room or choose another output, then go on with --resume", err)
 	}
@@ -47,6 +47,16 @@ func (t *Trainer) Save() error {
 		_, err = checkpoint.Prune(root, t.Config.Snapshots.Keep, t.Config.Snapshots.Ladder)
 	}
 	return err
+}
+
+// SaveTo writes a snapshot into the folder root; beside, where it is given, adds files to it.
+func (t *Trainer) SaveTo(root string, beside func(dir string) error) error {
+	return checkpoint.SaveSnapshot(root, t.step, func(dir string) error {
+		if err := t.write(dir); err != nil || beside == nil {
+			return err
+		}
+		return beside(dir)
+	})
 }
 
 func (t *Trainer) write(dir string) error {
@@ -76,13 +86,23 @@ func (t *Trainer) write(dir string) error {
 // Resume goes on from the newest valid snapshot in the output folder; damaged ones are passed over and named. Without
 // any snapshot it returns checkpoint.ErrNoSnapshot and the trainer starts from the beginning.
 func (t *Trainer) Resume() error {
-	dir, _, skipped, err := checkpoint.LatestSnapshot(t.Config.snapshotRoot())
+	_, err := t.ResumeFrom(t.Config.snapshotRoot())
+	return err
+}
+
+// ResumeFrom is Resume from the folder root of snapshots; dir is that of the snapshot.
+func (t *Trainer) ResumeFrom(root string) (dir string, err error) {
+	dir, _, skipped, err := checkpoint.LatestSnapshot(root)
 	for _, s := range skipped {
 		t.say("snapshot passed over: %s", s)
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
+	return dir, t.resume(dir)
+}
+
+func (t *Trainer) resume(dir string) error {
 	info, file, err := readSnapshot(dir)
 	if err != nil {
 		return err

@@ -1,0 +1,130 @@
+package study
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"stuffed/pkg/checkpoint"
+	"stuffed/pkg/train"
+)
+
+// A row whose worker stops, or dies, goes on where its training was: the store's folder work/HASH.G holds snapshots of the G-th claim,
+// each with what was measured until then. A claim writes to its own folder alone, so that one that was overtaken disturbs nobody.
+
+// kept says where the training of a row in work is saved.
+type kept struct {
+	own     string
+	earlier []string // folders of earlier claims, the latest first
+	every   time.Duration
+	log     func(format string, args ...any)
+}
+
+// savedEvery is what a worker that is killed loses at most.
+const savedEvery = 10 * time.Minute
+
+// kept finds the folders of a claim's row.
+func (w *Worker) kept(c *claim) *kept {
+	k := &kept{own: w.Store.path("work", c.hash+"."+strconv.Itoa(c.number)), every: cmp.Or(w.Save, savedEvery), log: w.log}
+	k.earlier = slices.DeleteFunc(w.Store.workOf(c.hash), func(dir string) bool { return dir == k.own })
+	return k
+}
+
+// workOf lists the folders in which training of a row was saved, the latest first.
+func (s *Store) workOf(hash string) []string {
+	dirs, _ := filepath.Glob(s.path("work", hash+".*")) // the pattern is well formed
+	number := func(dir string) int {
+		_, n, _ := strings.Cut(filepath.Base(dir), ".")
+		k, _ := strconv.Atoi(n)
+		return k
+	}
+	slices.SortFunc(dirs, func(a, b string) int { return number(b) - number(a) })
+	return dirs
+}
+
+// forget removes what was saved of a row.
+func (s *Store) forget(hash string) {
+	for _, dir := range s.workOf(hash) {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+// savedName is the file beside a snapshot of training.
+const savedName = "row.gob"
+
+// saving keeps the training of a row.
+type saving struct {
+	*kept
+	trainer *train.Trainer
+	state   *rowState
+	last    time.Time
+}
+
+// resume takes up what an earlier claim has saved, if there is anything; state is filled in then.
+func (k *kept) resume(t *train.Trainer, state *rowState) (*saving, error) {
+	s := &saving{kept: k, trainer: t, state: state, last: time.Now()}
+	if k == nil {
+		return s, nil
+	}
+	for _, root := range append([]string{k.own}, k.earlier...) {
+		dir, err := t.ResumeFrom(root)
+		if errors.Is(err, checkpoint.ErrNoSnapshot) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w; remove %s to train this row from its beginning", err, root)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, savedName))
+		if err == nil {
+			err = gob.NewDecoder(bytes.NewReader(data)).Decode(state)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w; remove %s to train this row from its beginning", dir, err, root)
+		}
+		k.log("goes on after step %d of %d", t.Steps(), t.Config.Total())
+		break
+	}
+	return s, nil
+}
+
+// due saves when the last time is long ago.
+func (s *saving) due() error {
+	if s.kept == nil || time.Since(s.last) < s.every {
+		return nil
+	}
+	return s.save()
+}
+
+// save writes a snapshot and removes older ones, also those of earlier claims.
+func (s *saving) save() error {
+	if s.kept == nil || s.state.Step == 0 || s.state.Step != s.trainer.Steps() {
+		return nil
+	}
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(s.state)
+	if err == nil {
+		err = s.trainer.SaveTo(s.own, func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, savedName), b.Bytes(), 0o644)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("progress of the row: %w", err)
+	}
+	if _, err := checkpoint.Prune(s.own, 1, false); err != nil {
+		return fmt.Errorf("progress of the row: %w", err)
+	}
+	for _, dir := range s.earlier {
+		_ = os.RemoveAll(dir)
+	}
+	s.last = time.Now()
+	return nil
+}
