@@ -70,10 +70,11 @@ func (s Curves) sheet(t *table.Table) (*sheet, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &grid{width: s.width(), frame: s.frame(1.9), space: 6}
+	th := s.theme()
+	g := &grid{theme: th, width: s.width(), frame: s.frame(1.9), space: 6}
 	looks := map[string]look{}
 	for i, sr := range series {
-		l := lookOf(i, len(series))
+		l := th.look(i, len(series))
 		looks[sr.key] = l
 		g.legend.entries = append(g.legend.entries, entry{sr.name, l, s.Scatter})
 	}
@@ -88,9 +89,9 @@ func (s Curves) sheet(t *table.Table) (*sheet, error) {
 	across := s.Across
 	if across == 0 {
 		across = 1
-		if s.Width == "double" && len(panels) == 4 {
+		if s.wide() && len(panels) == 4 {
 			across = 4
-		} else if s.Width == "double" {
+		} else if s.wide() {
 			across = 3
 		}
 	}
@@ -109,6 +110,7 @@ func (s Curves) sheet(t *table.Table) (*sheet, error) {
 			return nil, err
 		}
 		pn := &panel{
+			theme:    th,
 			x:        s.X.rule(span([][]float64{x}, s.Marks, false), 5, 0.02),
 			y:        s.Y.rule(span(ys, s.Marks, true), max(3, int(g.frame/(0.3*vg.Inch))), 0.05),
 			title:    p.name,

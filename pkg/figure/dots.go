@@ -66,15 +66,16 @@ func (s Dots) sheet(t *table.Table) (*sheet, error) {
 		return nil, err
 	}
 	step := max(11, 5*float64(len(series))+4)
-	g := &grid{width: s.width(), frame: s.frame(step * float64(len(lines)) / 72)}
+	th := s.theme()
+	g := &grid{theme: th, width: s.width(), frame: s.frame(step * float64(len(lines)) / 72)}
 	for i, sr := range series {
-		g.legend.entries = append(g.legend.entries, entry{sr.name, lookOf(i, len(series)), true})
+		g.legend.entries = append(g.legend.entries, entry{sr.name, th.look(i, len(series)), true})
 	}
 	y := ruler{min: -0.5, max: float64(len(lines)) - 0.5}
 	for i, l := range lines {
 		y.ticks = append(y.ticks, tick{float64(len(lines) - 1 - i), l.name})
 	}
-	p := &panel{x: s.X.rule(span([][]float64{x, lo, hi}, s.Marks, false), 6, 0.04), y: y, marks: s.Marks, untitledY: true}
+	p := &panel{theme: th, x: s.X.rule(span([][]float64{x, lo, hi}, s.Marks, false), 6, 0.04), y: y, marks: s.Marks, untitledY: true}
 	p.paint = func(a area) {
 		faint := draw.LineStyle{Color: rule, Width: vg.Points(0.3)}
 		for i := 1; i < len(lines); i++ {
@@ -82,7 +83,7 @@ func (s Dots) sheet(t *table.Table) (*sheet, error) {
 			a.StrokeLine2(faint, a.Min.X, at, a.Max.X, at)
 		}
 		for i, sr := range series {
-			l := lookOf(i, len(series))
+			l := th.look(i, len(series))
 			shift := (float64(len(series)-1)/2 - float64(i)) * 0.8 / float64(max(len(series), 2))
 			for _, r := range sr.rows {
 				a.dot(x, lo, hi, r, a.py(float64(len(lines)-1-place[names[r]])+shift), l)

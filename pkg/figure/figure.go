@@ -14,6 +14,7 @@ import (
 	"image/color"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
@@ -28,38 +29,66 @@ import (
 type Spec interface {
 	kind() string
 	columns() []string
-	footnote() string
+	common() Size
 	check() error
 	sheet(t *table.Table) (*sheet, error)
 }
 
 // Size is common to all specs.
 type Size struct {
-	Width  string  `json:"width,omitempty"`  // "single" (3.25 in, the default) or "double" (6.75 in)
+	Width  string  `json:"width,omitempty"`  // "single" (3.25 in, the default), "double" (6.75 in) or a length such as 88mm
 	Height float64 `json:"height,omitempty"` // height of one panel's frame in inches; 0 takes what suits the kind
+	Style  *Style  `json:"style,omitempty"`  // nil: that of this project
 	Note   string  `json:"note,omitempty"`   // below the figure: model, task, trials, seed, device …
 }
 
-func (s Size) footnote() string { return s.Note }
+func (s Size) common() Size { return s }
 
-// width is that of the drawing without its edge.
+// width is that of the drawing without its edge, before it is scaled to the style's size of text.
 func (s Size) width() vg.Length {
-	if s.Width == "double" {
-		return Double - 2*edge
+	w, err := Width(s.Width)
+	if err != nil {
+		w = Single
 	}
-	return Single - 2*edge
+	return (w - 2*edge) / s.theme().scale
 }
+
+// wide tells whether panels fit side by side.
+func (s Size) wide() bool { return s.width() > 5*vg.Inch }
 
 func (s Size) frame(inches float64) vg.Length {
 	if s.Height != 0 {
-		inches = s.Height
+		return vg.Length(s.Height) * vg.Inch / s.theme().scale
 	}
 	return vg.Length(inches) * vg.Inch
 }
 
+// Width reads the width of a figure: single, double, or a number with mm, cm, in or pt, such as 88mm.
+func Width(s string) (vg.Length, error) {
+	switch s {
+	case "", "single":
+		return Single, nil
+	case "double":
+		return Double, nil
+	}
+	for unit, size := range map[string]vg.Length{"mm": vg.Millimeter, "cm": vg.Centimeter, "in": vg.Inch, "pt": vg.Points(1)} {
+		number, found := strings.CutSuffix(s, unit)
+		if v, err := strconv.ParseFloat(strings.TrimSpace(number), 64); found && err == nil {
+			if w := vg.Length(v) * size; w >= vg.Inch && w <= 20*vg.Inch {
+				return w, nil
+			}
+			return 0, fmt.Errorf("width %q is not between 1 and 20 inches (25 to 508 mm)", s)
+		}
+	}
+	return 0, fmt.Errorf("width %q is neither single, double, nor a number with mm, cm, in or pt, such as 88mm", s)
+}
+
 func (s Size) check() error {
-	if !slices.Contains([]string{"", "single", "double"}, s.Width) {
-		return fmt.Errorf("width %q is not single or double", s.Width)
+	if _, err := Width(s.Width); err != nil {
+		return err
+	}
+	if err := s.Style.check(); err != nil {
+		return err
 	}
 	if s.Height != 0 && !(s.Height >= 0.1 && s.Height <= 9) {
 		return fmt.Errorf("height %v is not between 0.1 and 9 inches", s.Height)
@@ -108,7 +137,8 @@ func New(spec Spec, t *table.Table) (*Figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
 	}
-	f := &Figure{spec, points, noted(sheet, spec.footnote())}
+	th := spec.common().theme()
+	f := &Figure{spec, points, scaled(noted(sheet, spec.common().Note, th), th.scale)}
 	if err := f.readable(); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
 	}
@@ -122,6 +152,9 @@ func (f *Figure) Inches() (width, height float64) {
 }
 
 func (f *Figure) drawOn(c vg.Canvas) {
+	if f.Spec.common().theme().grey {
+		c = greyed{c}
+	}
 	w, h := f.page()
 	page := draw.NewCanvas(c, w, h)
 	page.FillPolygon(color.White, []vg.Point{
@@ -146,10 +179,14 @@ func (f *Figure) PNG(dpi int) ([]byte, error) {
 	return withResolution(out.Bytes(), dpi), nil
 }
 
-// SVG is the figure as vectors, text as outlines.
+// SVG is the figure as vectors, text as outlines unless the style wants text.
 func (f *Figure) SVG() ([]byte, error) {
 	c := vgsvg.New(f.page())
-	f.drawOn(outlined{c})
+	if f.Spec.common().theme().svgText {
+		f.drawOn(c)
+	} else {
+		f.drawOn(outlined{c})
+	}
 	var out bytes.Buffer
 	if _, err := c.WriteTo(&out); err != nil {
 		return nil, err
@@ -160,6 +197,7 @@ func (f *Figure) SVG() ([]byte, error) {
 // PDF is the figure as vectors with its fonts embedded.
 func (f *Figure) PDF() ([]byte, error) {
 	c := newPDF(f.page())
+	c.add(f.Spec.common().theme())
 	f.drawOn(c)
 	var out bytes.Buffer
 	if _, err := c.WriteTo(&out); err != nil {

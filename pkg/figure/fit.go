@@ -110,7 +110,8 @@ func (s Fit) sheet(t *table.Table) (*sheet, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &grid{width: s.width(), frame: s.frame(1.9), space: 2}
+	th := s.theme()
+	g := &grid{theme: th, width: s.width(), frame: s.frame(1.9), space: 2}
 	type drawn struct {
 		group
 		look  look
@@ -127,7 +128,7 @@ func (s Fit) sheet(t *table.Table) (*sheet, error) {
 		if d.point {
 			d.look = look{color: ink, marker: markers[i%len(markers)]}
 		} else {
-			d.look = look{color: palette[lines%len(palette)], dashes: dashes[lines%len(dashes)]}
+			d.look = look{color: th.palette[lines%len(th.palette)], dashes: dashes[lines%len(dashes)]}
 			lines++
 		}
 		names, err := t.Text("name")
@@ -147,6 +148,7 @@ func (s Fit) sheet(t *table.Table) (*sheet, error) {
 		return nil, errNothing
 	}
 	main := &panel{
+		theme: th,
 		x:     xa.rule(span([][]float64{x}, s.Marks, false), 6, 0.03),
 		y:     ya.rule(span([][]float64{y, lo, hi}, s.Marks, true), max(3, int(g.frame/(0.3*vg.Inch))), 0.05),
 		marks: s.Marks,
@@ -169,7 +171,7 @@ func (s Fit) sheet(t *table.Table) (*sheet, error) {
 	g.panels = [][]*panel{{main}}
 	if residuals {
 		ra := Axis{Column: "residual", Label: "Residual", Unit: s.Y.Unit}
-		below := &panel{x: main.x, y: ra.rule(append(append([]float64{}, rest...), 0), 3, 0.15), marks: s.Marks, noMarkup: true}
+		below := &panel{theme: th, x: main.x, y: ra.rule(append(append([]float64{}, rest...), 0), 3, 0.15), marks: s.Marks, noMarkup: true}
 		below.paint = func(a area) {
 			a.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.6)}, a.Min.X, a.py(0), a.Max.X, a.py(0))
 			for _, d := range all {

@@ -77,7 +77,8 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 		}
 	}
 	width := s.width()
-	style := textStyle(smallSize, draw.XRight, draw.YCenter)
+	th := s.theme()
+	style := th.text(smallSize, draw.XRight, draw.YCenter)
 	bar := s.Value.rule(value, 4, 0)
 	left, right := vg.Length(0), vg.Length(0)
 	for _, r := range rows {
@@ -86,7 +87,7 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 	for _, tk := range bar.ticks {
 		right = max(right, style.Width(tk.label))
 	}
-	upright := textStyle(labelSize, draw.XCenter, draw.YTop)
+	upright := th.text(labelSize, draw.XCenter, draw.YTop)
 	aside, beside := (&ruler{Axis: s.Y}).title(), bar.title()
 	left, right = left+tickLength+gap, right+8+9+tickLength+gap
 	pitchX := (width - left - right - 2*(lineHeight+gap)) / vg.Length(len(cols))
@@ -116,22 +117,22 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 				at := vg.Point{X: in.Min.X + pitchX*vg.Length(j), Y: in.Max.Y - pitchY*vg.Length(i+1)}
 				drawCell(in, at, pitchX, pitchY, v, known && bar.shows(v), &bar)
 				if text := written[r+"\x00"+col]; text != "" {
-					inCell(in, at, pitchX, pitchY, text, bar.at(v))
+					th.inCell(in, at, pitchX, pitchY, text, bar.at(v))
 				}
 			}
 		}
 		frameOf(in)
 		s.names(in, rows, cols, pitchX, pitchY)
-		upwards(in, in.Min.X-left, rowTitle)
-		colourBar(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
+		th.upwards(in, in.Min.X-left, rowTitle)
+		th.colourBar(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
 			Min: vg.Point{X: in.Max.X + 8, Y: in.Min.Y}, Max: vg.Point{X: in.Max.X + 8 + 9, Y: in.Max.Y},
 		}}, bar, barTitle)
 	}}, nil
 }
 
 // inCell writes a short text in the middle of a cell whose colour is that of share v.
-func inCell(in draw.Canvas, at vg.Point, w, h vg.Length, text string, v float64) {
-	style := textStyle(smallSize, draw.XCenter, draw.YCenter)
+func (th *theme) inCell(in draw.Canvas, at vg.Point, w, h vg.Length, text string, v float64) {
+	style := th.text(smallSize, draw.XCenter, draw.YCenter)
 	if c := sequential(v); 299*int(c.R)+587*int(c.G)+114*int(c.B) < 140000 {
 		style.Color = color.White
 	}
@@ -159,7 +160,8 @@ func frameOf(in draw.Canvas) {
 
 // names writes as many category names as fit.
 func (s HeatMap) names(in draw.Canvas, rows, cols []string, w, h vg.Length) {
-	below, aside := textStyle(smallSize, draw.XCenter, draw.YTop), textStyle(smallSize, draw.XRight, draw.YCenter)
+	th := s.theme()
+	below, aside := th.text(smallSize, draw.XCenter, draw.YTop), th.text(smallSize, draw.XRight, draw.YCenter)
 	line := draw.LineStyle{Color: ink, Width: vg.Points(0.6)}
 	every := max(1, int(math.Ceil(float64(lineHeight/h))))
 	for i := 0; i < len(rows); i += every {
@@ -178,13 +180,13 @@ func (s HeatMap) names(in draw.Canvas, rows, cols []string, w, h vg.Length) {
 		in.FillText(below, vg.Point{X: x, Y: in.Min.Y - tickLength - gap}, categoryName(s.X, cols[j]))
 	}
 	x := ruler{Axis: s.X}
-	in.FillText(textStyle(labelSize, draw.XCenter, draw.YTop),
+	in.FillText(th.text(labelSize, draw.XCenter, draw.YTop),
 		vg.Point{X: in.Center().X, Y: in.Min.Y - tickLength - gap - lineHeight}, x.title())
 }
 
 // upwards writes the lines of an upright title from x to the right, in the middle of the frame.
-func upwards(in draw.Canvas, x vg.Length, lines []string) {
-	style := textStyle(labelSize, draw.XCenter, draw.YTop)
+func (th *theme) upwards(in draw.Canvas, x vg.Length, lines []string) {
+	style := th.text(labelSize, draw.XCenter, draw.YTop)
 	style.Rotation = math.Pi / 2
 	for i, line := range lines {
 		in.FillText(style, vg.Point{X: x + lineHeight*vg.Length(i), Y: in.Center().Y}, line)
@@ -202,7 +204,7 @@ func categoryName(a Axis, s string) string {
 	return Number(v)
 }
 
-func colourBar(c draw.Canvas, r ruler, title []string) {
+func (th *theme) colourBar(c draw.Canvas, r ruler, title []string) {
 	const steps = 128
 	h := c.Size().Y / steps
 	for i := range steps {
@@ -212,7 +214,7 @@ func colourBar(c draw.Canvas, r ruler, title []string) {
 			{X: c.Min.X, Y: y}, {X: c.Max.X, Y: y}, {X: c.Max.X, Y: top}, {X: c.Min.X, Y: top}})
 	}
 	frameOf(c)
-	style := textStyle(smallSize, draw.XLeft, draw.YCenter)
+	style := th.text(smallSize, draw.XLeft, draw.YCenter)
 	line := draw.LineStyle{Color: ink, Width: vg.Points(0.6)}
 	widest := vg.Length(0)
 	for _, t := range r.ticks {
@@ -224,5 +226,5 @@ func colourBar(c draw.Canvas, r ruler, title []string) {
 		c.FillText(style, vg.Point{X: c.Max.X + tickLength + gap, Y: y}, t.label)
 		widest = max(widest, style.Width(t.label))
 	}
-	upwards(c, c.Max.X+tickLength+gap+widest+gap, title)
+	th.upwards(c, c.Max.X+tickLength+gap+widest+gap, title)
 }

@@ -75,21 +75,23 @@ func (s Histograms) sheet(t *table.Table) (*sheet, error) {
 		}
 		y.Min = &floor
 	}
-	g := &grid{width: s.width(), frame: s.frame(1.8)}
+	th := s.theme()
+	g := &grid{theme: th, width: s.width(), frame: s.frame(1.8)}
 	for i, sr := range series {
-		l := lookOf(i, len(series))
+		l := th.look(i, len(series))
 		l.marker = nil
 		g.legend.entries = append(g.legend.entries, entry{name: sr.name, look: l})
 	}
 	g.legend.addMarks(s.Marks)
 	p := &panel{
+		theme: th,
 		x:     s.X.rule(span([][]float64{left, right}, s.Marks, false), 6, 0.01),
 		y:     y.rule(span([][]float64{count}, s.Marks, true), max(3, int(g.frame/(0.3*vg.Inch))), 0.05),
 		marks: s.Marks,
 	}
 	p.paint = func(a area) {
 		for i, sr := range series {
-			a.steps(pick(left, sr.rows), pick(right, sr.rows), pick(count, sr.rows), lookOf(i, len(series)), len(series) == 1)
+			a.steps(pick(left, sr.rows), pick(right, sr.rows), pick(count, sr.rows), th.look(i, len(series)), len(series) == 1)
 		}
 	}
 	g.panels = [][]*panel{{p}}

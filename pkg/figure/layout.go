@@ -18,6 +18,7 @@ const maxHeight = 9.2 * vg.Inch
 
 // grid lays panels out in rows and columns with frames of equal width, the legend above.
 type grid struct {
+	theme  *theme
 	width  vg.Length
 	frame  vg.Length // height of a frame
 	space  vg.Length // between panels
@@ -27,6 +28,7 @@ type grid struct {
 }
 
 func (g *grid) sheet() (*sheet, error) {
+	g.legend.theme = g.theme
 	cols := 0
 	for _, row := range g.panels {
 		cols = max(cols, len(row))
@@ -42,7 +44,7 @@ func (g *grid) sheet() (*sheet, error) {
 				if p == nil {
 					continue
 				}
-				p.x.spread(inner)
+				p.x.spread(inner, g.theme.text(smallSize, draw.XCenter, draw.YTop))
 				l, r, b, t := p.margins(inner, g.rowHeight(i))
 				left[j], right[j] = max(left[j], l), max(right[j], r)
 				bottom[i], top[i] = max(bottom[i], b), max(top[i], t)
@@ -88,4 +90,18 @@ func (g *grid) rowHeight(i int) vg.Length {
 		return g.frame
 	}
 	return g.frame * vg.Length(g.ratios[i])
+}
+
+// scaled draws all of a sheet larger or smaller.
+func scaled(s *sheet, k vg.Length) *sheet {
+	if k == 1 {
+		return s
+	}
+	return &sheet{s.width * k, s.height * k, func(c draw.Canvas) {
+		c.Push()
+		defer c.Pop()
+		c.Translate(c.Min)
+		c.Scale(float64(k), float64(k))
+		s.draw(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Max: vg.Point{X: s.width, Y: s.height}}})
+	}}
 }

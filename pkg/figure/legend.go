@@ -8,6 +8,7 @@ import (
 // legend lists the series above the panels, where it can cover no data.
 type legend struct {
 	entries []entry
+	theme   *theme
 }
 
 type entry struct {
@@ -20,7 +21,7 @@ const sampleWidth = vg.Length(20)
 
 // rows breaks the entries into lines of at most width.
 func (l *legend) rows(width vg.Length) [][]entry {
-	style := textStyle(smallSize, draw.XLeft, draw.YCenter)
+	style := l.theme.text(smallSize, draw.XLeft, draw.YCenter)
 	var rows [][]entry
 	x := vg.Length(0)
 	for _, e := range l.entries {
@@ -72,7 +73,7 @@ func (l *legend) draw(c draw.Canvas) {
 	if !l.needed() {
 		return
 	}
-	style := textStyle(smallSize, draw.XLeft, draw.YCenter)
+	style := l.theme.text(smallSize, draw.XLeft, draw.YCenter)
 	y := c.Max.Y - lineHeight/2
 	for _, row := range l.rows(c.Size().X) {
 		total := -vg.Length(9)

@@ -68,10 +68,11 @@ func (s SmallMultiples) sheet(t *table.Table) (*sheet, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mosaic{spec: s, rows: rows, cols: cols, x: s.X.rule(span([][]float64{x}, s.Marks, false), 2, 0)}
+	th := s.theme()
+	m := &mosaic{spec: s, legend: legend{theme: th}, rows: rows, cols: cols, x: s.X.rule(span([][]float64{x}, s.Marks, false), 2, 0)}
 	looks := map[string]look{}
 	for i, sr := range series {
-		looks[sr.key] = lookOf(i, len(series))
+		looks[sr.key] = th.look(i, len(series))
 		m.legend.entries = append(m.legend.entries, entry{name: sr.name, look: looks[sr.key]})
 	}
 	for _, mark := range s.Marks {
@@ -124,7 +125,7 @@ type mosaic struct {
 
 func (m *mosaic) sheet() (*sheet, error) {
 	width := m.spec.width()
-	style := textStyle(smallSize, draw.XRight, draw.YCenter)
+	style := m.legend.theme.text(smallSize, draw.XRight, draw.YCenter)
 	left := vg.Length(0)
 	names := make([]string, len(m.rows))
 	for i, r := range m.rows {
@@ -169,7 +170,7 @@ func (m *mosaic) sheet() (*sheet, error) {
 				m.cell(draw.Canvas{Canvas: c.Canvas, Rectangle: rect}, i, j)
 			}
 		}
-		note := textStyle(smallSize, draw.XLeft, draw.YTop)
+		note := m.legend.theme.text(smallSize, draw.XLeft, draw.YTop)
 		y := origin.Y - (frame+space)*vg.Length(len(m.rows)) - gap
 		for _, n := range notes {
 			c.FillText(note, vg.Point{X: c.Min.X, Y: y}, n)
@@ -180,7 +181,7 @@ func (m *mosaic) sheet() (*sheet, error) {
 
 func (m *mosaic) cell(c draw.Canvas, i, j int) {
 	a := area{Canvas: c, x: &m.x, y: &m.y[i]}
-	p := panel{x: m.x, y: m.y[i], marks: m.spec.Marks, noMarkup: true}
+	p := panel{theme: m.legend.theme, x: m.x, y: m.y[i], marks: m.spec.Marks, noMarkup: true}
 	p.drawMarks(a)
 	if m.paint(a, i, j) != nil {
 		return
@@ -191,7 +192,7 @@ func (m *mosaic) cell(c draw.Canvas, i, j int) {
 
 // labels names the rows on the left and the columns above, as many as fit.
 func (m *mosaic) labels(c draw.Canvas, origin vg.Point, pitch, step, space vg.Length, names []string) {
-	right, middle := textStyle(smallSize, draw.XRight, draw.YCenter), textStyle(smallSize, draw.XCenter, draw.YBottom)
+	right, middle := m.legend.theme.text(smallSize, draw.XRight, draw.YCenter), m.legend.theme.text(smallSize, draw.XCenter, draw.YBottom)
 	every := max(1, int(math.Ceil(float64(lineHeight/step))))
 	for i := 0; i < len(names); i += every {
 		c.FillText(right, vg.Point{X: origin.X - gap, Y: origin.Y - step*vg.Length(i) - (step-space)/2}, names[i])
@@ -205,11 +206,11 @@ func (m *mosaic) labels(c draw.Canvas, origin vg.Point, pitch, step, space vg.Le
 		c.FillText(middle, vg.Point{X: origin.X + pitch*vg.Length(j) + (pitch-space)/2, Y: origin.Y + gap/2}, m.cols[j])
 	}
 	if m.spec.ColName != "" {
-		c.FillText(textStyle(labelSize, draw.XCenter, draw.YBottom),
+		c.FillText(m.legend.theme.text(labelSize, draw.XCenter, draw.YBottom),
 			vg.Point{X: origin.X + pitch*vg.Length(len(m.cols))/2, Y: origin.Y + lineHeight + gap/2}, m.spec.ColName)
 	}
 	if m.spec.RowName != "" {
-		side := textStyle(labelSize, draw.XCenter, draw.YTop)
+		side := m.legend.theme.text(labelSize, draw.XCenter, draw.YTop)
 		side.Rotation = math.Pi / 2
 		c.FillText(side, vg.Point{X: c.Min.X, Y: origin.Y - step*vg.Length(len(m.rows))/2}, m.spec.RowName)
 	}
@@ -222,7 +223,7 @@ func (m *mosaic) notes(width vg.Length) []string {
 	if m.spec.ByRow {
 		y = "↑ " + m.y[0].plain() + ", range by row in brackets" + logNote(&m.y[0])
 	}
-	style := textStyle(smallSize, draw.XLeft, draw.YTop)
+	style := m.legend.theme.text(smallSize, draw.XLeft, draw.YTop)
 	if style.Width(x+"    "+y) <= width {
 		return []string{x + "    " + y}
 	}

@@ -6,8 +6,8 @@ import (
 )
 
 // noted puts a note of as many lines as it needs below a drawing.
-func noted(s *sheet, note string) *sheet {
-	style := textStyle(smallSize, draw.XLeft, draw.YTop)
+func noted(s *sheet, note string, th *theme) *sheet {
+	style := th.text(smallSize, draw.XLeft, draw.YTop)
 	style.Color = mute
 	if note == "" {
 		return s

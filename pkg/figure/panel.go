@@ -3,6 +3,7 @@ package figure
 import (
 	"math"
 
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -36,6 +37,7 @@ var markLook = look{color: mute, dashes: []vg.Length{3, 2}}
 
 // panel is one pair of axes with a frame.
 type panel struct {
+	theme    *theme
 	x, y     ruler
 	title    string
 	marks    []Mark
@@ -55,7 +57,7 @@ const (
 
 // margins is the space that the panel needs outside its frame of that width.
 func (p *panel) margins(width, height vg.Length) (left, right, bottom, top vg.Length) {
-	style := textStyle(smallSize, draw.XCenter, draw.YCenter)
+	style := p.theme.text(smallSize, draw.XCenter, draw.YCenter)
 	left, bottom, right, top = tickLength, tickLength, 1, 1
 	if !p.bareY {
 		widest := vg.Length(0)
@@ -85,11 +87,11 @@ func (p *panel) margins(width, height vg.Length) (left, right, bottom, top vg.Le
 
 // titleX and titleY are the titles of the axes, in lines as long as the frame and a little longer.
 func (p *panel) titleX(width vg.Length) []string {
-	return wrap(p.x.title(), textStyle(labelSize, 0, 0), width+10)
+	return wrap(p.x.title(), p.theme.text(labelSize, 0, 0), width+10)
 }
 
 func (p *panel) titleY(height vg.Length) []string {
-	return wrap(p.y.title(), textStyle(labelSize, 0, 0), height+10)
+	return wrap(p.y.title(), p.theme.text(labelSize, 0, 0), height+10)
 }
 
 // markRows is the number of lines above the frame that the labels of vertical marks need.
@@ -103,7 +105,7 @@ func (p *panel) markRows(width vg.Length) int {
 
 // stagger gives every vertical mark a line for its label so that labels do not overlap; −1 for others.
 func (p *panel) stagger(width vg.Length) []int {
-	style := textStyle(smallSize, draw.XCenter, draw.YBottom)
+	style := p.theme.text(smallSize, draw.XCenter, draw.YBottom)
 	rows := make([]int, len(p.marks))
 	for i, m := range p.marks {
 		rows[i] = -1
@@ -127,7 +129,7 @@ func (p *panel) stagger(width vg.Length) []int {
 
 // labelAt is the middle of a vertical mark's label, kept within the frame.
 func (p *panel) labelAt(m Mark, width vg.Length) vg.Length {
-	half := textStyle(smallSize, draw.XCenter, draw.YBottom).Width(m.Label) / 2
+	half := p.theme.text(smallSize, draw.XCenter, draw.YBottom).Width(m.Label) / 2
 	return max(min(vg.Length(p.x.at(m.At))*width, width-half), half)
 }
 
@@ -159,13 +161,13 @@ func (p *panel) draw(c draw.Canvas, inner vg.Rectangle) {
 		if !p.noMarkup {
 			y += lineHeight * vg.Length(p.markRows(inner.Size().X))
 		}
-		c.FillText(textStyle(labelSize, draw.XCenter, draw.YBottom), vg.Point{X: (inner.Min.X + inner.Max.X) / 2, Y: y}, p.title)
+		c.FillText(p.theme.text(labelSize, draw.XCenter, draw.YBottom), vg.Point{X: (inner.Min.X + inner.Max.X) / 2, Y: y}, p.title)
 	}
 }
 
 func (p *panel) drawX(in area, frame draw.LineStyle) {
 	base := in.Min.Y
-	style := textStyle(smallSize, draw.XCenter, draw.YTop)
+	style := p.theme.text(smallSize, draw.XCenter, draw.YTop)
 	for _, t := range p.x.ticks {
 		x, length := in.px(t.at), tickLength
 		if t.label == "" {
@@ -178,7 +180,7 @@ func (p *panel) drawX(in area, frame draw.LineStyle) {
 	}
 	if !p.bareX {
 		for i, line := range p.titleX(in.Size().X) {
-			in.FillText(textStyle(labelSize, draw.XCenter, draw.YTop),
+			in.FillText(p.theme.text(labelSize, draw.XCenter, draw.YTop),
 				vg.Point{X: in.Center().X, Y: base - tickLength - gap - lineHeight*vg.Length(i+1)}, line)
 		}
 	}
@@ -186,7 +188,7 @@ func (p *panel) drawX(in area, frame draw.LineStyle) {
 
 func (p *panel) drawY(in area, frame draw.LineStyle) {
 	base := in.Min.X
-	style := textStyle(smallSize, draw.XRight, draw.YCenter)
+	style := p.theme.text(smallSize, draw.XRight, draw.YCenter)
 	widest := vg.Length(0)
 	for _, t := range p.y.ticks {
 		y, length := in.py(t.at), tickLength
@@ -200,7 +202,7 @@ func (p *panel) drawY(in area, frame draw.LineStyle) {
 		}
 	}
 	if !p.bareY && !p.untitledY {
-		title := textStyle(labelSize, draw.XCenter, draw.YBottom)
+		title := p.theme.text(labelSize, draw.XCenter, draw.YBottom)
 		title.Rotation = math.Pi / 2
 		lines := p.titleY(in.Size().Y)
 		for i, line := range lines {
@@ -225,7 +227,7 @@ func (p *panel) drawMarks(in area) {
 		x := in.px(m.At)
 		in.StrokeLine2(line, x, in.Min.Y, x, in.Max.Y)
 		if !p.noMarkup {
-			style := textStyle(smallSize, draw.XCenter, draw.YBottom)
+			style := p.theme.text(smallSize, draw.XCenter, draw.YBottom)
 			style.Color = mute
 			at := vg.Point{X: in.Min.X + p.labelAt(m, in.Size().X), Y: in.Max.Y + 1 + lineHeight*vg.Length(rows[i])}
 			in.FillText(style, at, m.Label)
@@ -234,8 +236,7 @@ func (p *panel) drawMarks(in area) {
 }
 
 // spread lowers the number of labelled ticks until the labels of a horizontal axis of that length keep apart.
-func (r *ruler) spread(length vg.Length) {
-	style := textStyle(smallSize, draw.XCenter, draw.YTop)
+func (r *ruler) spread(length vg.Length, style text.Style) {
 	for n := int(length / (0.45 * vg.Inch)); n >= 2; n-- {
 		r.mark(n)
 		end, fits := vg.Length(math.Inf(-1)), true

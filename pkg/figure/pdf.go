@@ -51,6 +51,13 @@ func newPDF(w, h vg.Length) *pdfCanvas {
 	return c
 }
 
+// add makes the font of a style known; only the glyphs that are used are embedded.
+func (c *pdfCanvas) add(t *theme) {
+	if t.ttf != nil {
+		c.doc.AddUTF8FontFromBytes(string(t.font.Typeface), "", t.ttf)
+	}
+}
+
 func (c *pdfCanvas) SetLineWidth(w vg.Length) { c.now.width = w }
 
 func (c *pdfCanvas) SetLineDash(pattern []vg.Length, offset vg.Length) {
@@ -84,6 +91,14 @@ func (c *pdfCanvas) Pop() {
 	c.stack = c.stack[:len(c.stack)-1]
 }
 
+// scale is by how much lengths have been scaled, the same in both directions.
+func (s *pdfState) scale() float64 {
+	if s.a == 1 && s.b == 0 {
+		return 1
+	}
+	return math.Hypot(s.a, s.b)
+}
+
 func (s *pdfState) at(p vg.Point) (x, y float64) {
 	px, py := p.X.Points(), p.Y.Points()
 	return s.a*px + s.c*py + s.e, s.b*px + s.d*py + s.f
@@ -109,12 +124,12 @@ func (c *pdfCanvas) Stroke(p vg.Path) {
 		return
 	}
 	c.paint()
-	c.doc.SetLineWidth(c.now.width.Points())
+	c.doc.SetLineWidth(c.now.width.Points() * c.now.scale())
 	pattern := make([]float64, len(c.now.dash))
 	for i, d := range c.now.dash {
-		pattern[i] = d.Points()
+		pattern[i] = d.Points() * c.now.scale()
 	}
-	c.doc.SetDashPattern(pattern, c.now.offset.Points())
+	c.doc.SetDashPattern(pattern, c.now.offset.Points()*c.now.scale())
 	c.trace(p)
 	c.doc.DrawPath("D")
 }
@@ -178,7 +193,7 @@ func (c *pdfCanvas) FillString(f font.Face, pt vg.Point, s string) {
 		return
 	}
 	c.paint()
-	c.doc.SetFont("DejaVu", "", f.Font.Size.Points())
+	c.doc.SetFont(string(f.Font.Typeface), "", f.Font.Size.Points()*c.now.scale())
 	x, y := c.point(pt)
 	turn := math.Atan2(c.now.b, c.now.a) * 180 / math.Pi
 	if turn != 0 {

@@ -68,18 +68,6 @@ type look struct {
 	marker draw.GlyphDrawer
 }
 
-// lookOf gives series i of n its look. More series than colours are taken from the sequential scale, light ones
-// left out, which suits an ordered parameter.
-func lookOf(i, n int) look {
-	l := look{dashes: dashes[i%len(dashes)], marker: markers[i%len(markers)]}
-	if n <= len(palette) {
-		l.color = palette[i]
-	} else {
-		l.color = sequential(0.9 * float64(i) / float64(n-1))
-	}
-	return l
-}
-
 func (l look) line() draw.LineStyle {
 	return draw.LineStyle{Color: l.color, Width: vg.Points(1), Dashes: l.dashes}
 }
@@ -115,15 +103,37 @@ func sequential(v float64) color.NRGBA {
 // DejaVu has the super- and subscripts and the Greek letters that most free fonts lack.
 var (
 	regular = font.Font{Typeface: "DejaVu", Variant: "Sans"}
-	handler = newHandler()
+	handler = newHandler(font.Face{}, nil)
 )
 
 // plain writes text on one line, placed by what is seen: the top is that of capitals, the middle that of digits, the
-// bottom that of descenders.
-type plain struct{ text.Plain }
+// bottom that of descenders. Characters that a style's font lacks are those of DejaVu.
+type plain struct {
+	text.Plain
+	translate func(string) string
+}
+
+// parts of a text as it is written: in the style's language, each with a face that has its characters.
+func (h plain) parts(txt string, fnt font.Font) []part {
+	if h.translate != nil {
+		txt = h.translate(txt)
+	}
+	face := h.Fonts.Lookup(fnt, fnt.Size)
+	if fnt.Typeface == regular.Typeface {
+		return []part{{face, txt}}
+	}
+	return parts(face, h.Fonts.Lookup(font.From(regular, fnt.Size), fnt.Size), txt)
+}
+
+func (h plain) Box(txt string, fnt font.Font) (width, height, depth vg.Length) {
+	_, height, depth = h.Plain.Box("", fnt)
+	for _, p := range h.parts(txt, fnt) {
+		width += p.face.Width(p.text)
+	}
+	return width, height, depth
+}
 
 func (h plain) Draw(c vg.Canvas, txt string, style text.Style, pt vg.Point) {
-	face := h.Fonts.Lookup(style.Font, style.Font.Size)
 	const capitals, descent = 0.73, 0.24 // of DejaVu, in sizes
 	rise := descent
 	switch style.YAlign {
@@ -139,19 +149,25 @@ func (h plain) Draw(c vg.Canvas, txt string, style text.Style, pt vg.Point) {
 	if style.Rotation != 0 {
 		c.Rotate(style.Rotation)
 	}
-	c.FillString(face, vg.Point{X: vg.Length(style.XAlign) * face.Width(txt), Y: vg.Length(rise) * style.Font.Size}, txt)
+	width, _, _ := h.Box(txt, style.Font)
+	at := vg.Point{X: vg.Length(style.XAlign) * width, Y: vg.Length(rise) * style.Font.Size}
+	for _, p := range h.parts(txt, style.Font) {
+		c.FillString(p.face, at, p.text)
+		at.X += p.face.Width(p.text)
+	}
 }
 
-func newHandler() text.Handler {
+// newHandler writes in a face, or in DejaVu alone where that is empty.
+func newHandler(first font.Face, translate func(string) string) text.Handler {
 	face, err := opentype.ParseReaderAt(bytes.NewReader(dejavusans.TTF))
 	if err != nil {
 		panic(err) // the font is part of the program
 	}
-	return plain{text.Plain{Fonts: font.NewCache(font.Collection{{Font: regular, Face: face}})}}
-}
-
-func textStyle(size float64, x text.XAlignment, y text.YAlignment) text.Style {
-	return text.Style{Color: ink, Font: font.From(regular, vg.Points(size)), XAlign: x, YAlign: y, Handler: handler}
+	all := font.Collection{{Font: regular, Face: face}}
+	if first.Face != nil {
+		all = append(all, first)
+	}
+	return plain{text.Plain{Fonts: font.NewCache(all)}, translate}
 }
 
 // wrap breaks text at spaces into lines of at most width, one word at least; what stands in parentheses, the unit,

@@ -92,7 +92,7 @@ func TestBandsReachTheFrame(t *testing.T) {
 
 // A bracket in the middle of a text keeps what follows it.
 func TestWrapKeepsAllWords(t *testing.T) {
-	style := textStyle(smallSize, draw.XLeft, draw.YTop)
+	style := standard.text(smallSize, draw.XLeft, draw.YTop)
 	for _, s := range []string{"every head (of the state every layer) a point", "Loss (nat)", "a (b c) d (e f) g"} {
 		if got := strings.Join(wrap(s, style, 40), " "); got != s {
 			t.Errorf("%q became %q", s, got)

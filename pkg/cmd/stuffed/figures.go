@@ -59,10 +59,7 @@ func figuresCommand() *cobra.Command {
 				return err
 			},
 		},
-		&cobra.Command{
-			Use: "draw [ID…]", Short: "Draw figures again from their points and specs",
-			RunE: each(figure.Redraw, "drawn"),
-		},
+		figuresDraw(each), figuresExport(each),
 		&cobra.Command{
 			Use: "check [ID…]", Short: "Redraw figures in memory and compare every byte, the manifest's hashes too",
 			RunE: each(figure.Check, "checked"),

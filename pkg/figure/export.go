@@ -1,0 +1,222 @@
+package figure
+
+import (
+	_ "embed"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"stuffed/pkg/table"
+)
+
+// redraw is a program of matplotlib and pandas that draws a figure from its points and spec.
+//
+//go:embed redraw.py
+var redraw []byte
+
+// Export writes what other programs draw a saved figure from to output/id: id.vl.json, a Vega-Lite spec that holds its data (see
+// [Figure.VegaLite]), id.csv, spec.json, and redraw.py.
+func Export(dir, id, output string) error {
+	f, _, err := Load(dir, id)
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{"redraw.py": redraw}
+	spec, err := f.VegaLite()
+	if err == nil {
+		files[id+".vl.json"], err = indented(spec)
+	}
+	if err != nil {
+		return fmt.Errorf("figure %s: %w", id, err)
+	}
+	for _, name := range []string{id + ".csv", specName} {
+		if files[name], err = os.ReadFile(filepath.Join(dir, id, name)); err != nil {
+			return err
+		}
+	}
+	return writeFolder(filepath.Join(output, id), files)
+}
+
+type object = map[string]any
+
+// VegaLite is the figure as a Vega-Lite spec (version 6) with its points within: interactive where such specs are drawn, and a
+// start for changes that this package does not offer.
+func (f *Figure) VegaLite() (map[string]any, error) {
+	spec, series, format, marks := object{}, []string(nil), "", []Mark(nil)
+	switch s := f.Spec.(type) {
+	case *Curves:
+		series, format, marks = s.Series, s.Name, s.Marks
+		spec = unit(s.curves(), marks, false)
+		if s.Panel != "" {
+			spec = object{"facet": object{"field": s.Panel, "type": "nominal", "title": nil, "sort": nil}, "columns": max(s.Across, 2), "spec": spec}
+			if s.FreeY {
+				spec["resolve"] = object{"scale": object{"y": "independent"}}
+			}
+		}
+	case *SmallMultiples:
+		series, format, marks = s.Series, s.Name, s.Marks
+		c := Curves{X: s.X, Y: s.Y, Lo: s.Lo, Hi: s.Hi, Series: s.Series}
+		spec = object{"facet": object{"row": object{"field": s.Row, "title": s.RowName}, "column": object{"field": s.Column, "title": s.ColName}}, "spec": unit(c.curves(), marks, false)}
+		if s.ByRow {
+			spec["resolve"] = object{"scale": object{"y": "independent"}}
+		}
+	case *HeatMap:
+		rect := object{"mark": "rect", "encoding": object{"x": s.X.ordinal(), "y": s.Y.ordinal(), "color": s.Value.channel(nil), "tooltip": tips(s.X, s.Y, s.Value)}}
+		layers := []object{rect}
+		if s.Cell != "" {
+			layers = append(layers, object{"mark": "text", "encoding": object{"x": s.X.ordinal(), "y": s.Y.ordinal(), "text": object{"field": s.Cell}}})
+		}
+		spec = object{"layer": layers}
+	case *Histograms:
+		series, format, marks = s.Series, s.Name, s.Marks
+		x := s.X
+		x.Column = s.Left
+		spec = unit([]object{{"mark": object{"type": "line", "interpolate": "step-after"}, "encoding": coloured(object{"x": x.channel(nil), "y": s.Count.channel(nil)}, series)}}, marks, false)
+	case *Fit:
+		series, marks = []string{"name"}, s.Marks
+		spec = unit(s.layers(), marks, false)
+	case *Dots:
+		series, format, marks = s.Series, s.Name, s.Marks
+		y := object{"field": s.Category, "type": "nominal", "sort": nil, "title": nil}
+		layers := []object{{"mark": object{"type": "point", "filled": true}, "encoding": coloured(object{"x": s.X.channel(nil), "y": y, "tooltip": append(tips(s.X), object{"field": s.Category})}, series)}}
+		if s.Lo != "" {
+			layers = append(layers, object{"mark": "rule", "encoding": coloured(object{"x": s.X.at(s.Lo), "x2": object{"field": s.Hi}, "y": y}, series)})
+		}
+		spec = unit(layers, marks, true)
+	default:
+		return nil, fmt.Errorf("kind %s cannot be written as Vega-Lite", f.Spec.kind())
+	}
+	rows, err := f.rows(series, format)
+	if err != nil {
+		return nil, err
+	}
+	spec["$schema"] = "https://vega.github.io/schema/vega-lite/v6.json"
+	spec["data"] = object{"values": rows}
+	if note := f.Spec.common().Note; note != "" {
+		spec["title"] = object{"text": note, "orient": "bottom", "anchor": "start", "fontSize": 10, "fontWeight": "normal"}
+	}
+	return spec, nil
+}
+
+// unit is a chart of layers with marks across.
+func unit(layers []object, marks []Mark, upright bool) object {
+	for _, m := range marks {
+		channel := "x"
+		if m.Horizontal && !upright {
+			channel = "y"
+		}
+		layers = append(layers, object{"data": object{"values": []object{{"label": m.Label}}}, "mark": object{"type": "rule", "strokeDash": []int{4, 3}, "color": "#606060"},
+			"encoding": object{channel: object{"datum": m.At}, "tooltip": object{"field": "label"}}})
+	}
+	return object{"layer": layers}
+}
+
+func (s Curves) curves() (layers []object) {
+	if s.Lo != "" {
+		layers = append(layers, object{"mark": object{"type": "area", "opacity": 0.2}, "encoding": coloured(object{"x": s.X.channel(nil), "y": s.Y.at(s.Lo), "y2": object{"field": s.Hi}}, s.Series)})
+	}
+	mark := object{"type": "line", "point": true}
+	if s.Scatter {
+		mark = object{"type": "point", "filled": true}
+	}
+	return append(layers, object{"mark": mark, "encoding": coloured(object{"x": s.X.channel(nil), "y": s.Y.channel(nil), "tooltip": tips(s.X, s.Y)}, s.Series)})
+}
+
+func (s Fit) layers() []object {
+	x, y := s.X, s.Y
+	x.Column, y.Column = "x", "y"
+	only := func(part string) []object { return []object{{"filter": object{"field": "part", "equal": part}}} }
+	names := []string{"name"}
+	return []object{
+		{"transform": only("curve"), "mark": object{"type": "area", "opacity": 0.2}, "encoding": coloured(object{"x": x.channel(nil), "y": y.at("lo"), "y2": object{"field": "hi"}}, names)},
+		{"transform": only("curve"), "mark": "line", "encoding": coloured(object{"x": x.channel(nil), "y": y.channel(nil)}, names)},
+		{"transform": only("point"), "mark": "rule", "encoding": coloured(object{"x": x.channel(nil), "y": y.at("lo"), "y2": object{"field": "hi"}}, names)},
+		{"transform": only("point"), "mark": object{"type": "point", "filled": true}, "encoding": coloured(object{"x": x.channel(nil), "y": y.channel(nil), "tooltip": tips(x, y)}, names)},
+	}
+}
+
+func coloured(encoding object, series []string) object {
+	if len(series) > 0 {
+		encoding["color"] = object{"field": "series", "type": "nominal", "sort": nil, "title": nil}
+	}
+	return encoding
+}
+
+// title is the label with its unit.
+func (a Axis) title() string { return (&ruler{Axis: a}).title() }
+
+// channel is the axis as a channel of a chart.
+func (a Axis) channel(more object) object {
+	scale := object{"zero": false}
+	switch a.Scale {
+	case Log2:
+		scale = object{"type": "log", "base": 2}
+	case Log10:
+		scale = object{"type": "log"}
+	}
+	if a.Min != nil {
+		scale["domainMin"] = *a.Min
+	}
+	if a.Max != nil {
+		scale["domainMax"] = *a.Max
+	}
+	out := object{"field": a.Column, "type": "quantitative", "title": a.title(), "scale": scale}
+	for k, v := range more {
+		out[k] = v
+	}
+	return out
+}
+
+// at is the channel of another column on the same axis.
+func (a Axis) at(column string) object { return a.channel(object{"field": column}) }
+
+func (a Axis) ordinal() object {
+	return object{"field": a.Column, "type": "ordinal", "title": a.title(), "sort": nil}
+}
+
+func tips(axes ...Axis) (out []object) {
+	for _, a := range axes {
+		out = append(out, object{"field": a.Column, "title": a.Label})
+	}
+	return out
+}
+
+// rows are the points as objects, with the name of their series; what an axis cannot show is null.
+func (f *Figure) rows(series []string, format string) ([]object, error) {
+	rows := make([]object, f.Points.Rows())
+	for i := range rows {
+		rows[i] = object{}
+	}
+	for _, c := range f.Points.Columns {
+		for i := range rows {
+			rows[i][c.Name] = value(c, i)
+		}
+	}
+	if len(series) == 0 {
+		return rows, nil
+	}
+	all, err := groups(f.Points, allRows(f.Points), series, format)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range all {
+		for _, r := range g.rows {
+			rows[r]["series"] = g.name
+		}
+	}
+	return rows, nil
+}
+
+func value(c table.Column, i int) any {
+	switch {
+	case c.Ints != nil:
+		return c.Ints[i]
+	case c.Floats != nil:
+		if math.IsNaN(c.Floats[i]) || math.IsInf(c.Floats[i], 0) {
+			return nil
+		}
+		return c.Floats[i]
+	}
+	return c.Texts[i]
+}
