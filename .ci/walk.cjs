@@ -1,0 +1,270 @@
+// Called by .ci/browser walk: CHROMIUM ADDRESS TOKEN SERVER-PID. Does in JupyterLab what an analyst does on a first day, keeps a picture of
+// each step in out/browser, and fails at the first thing that is not there.
+const { chromium } = require(require('path').resolve('out/browser/node_modules/playwright-core'));
+const { execSync } = require('child_process');
+const fs = require('fs');
+const [executablePath, address, token, server] = process.argv.slice(2);
+const minutes = 60 * 1000;
+
+let step = 0;
+const done = [];
+async function picture(page, name) {
+  await page.waitForTimeout(700);
+  await page.screenshot({ path: `out/browser/walk-${++step}-${name}.png` });
+}
+function say(text) { done.push(text); console.log('walk:', text); }
+function check(good, text) { if (!good) throw new Error(text); say(text); }
+
+async function until(page, seconds, ready, otherwise) {
+  for (let i = 0; ; i++) {
+    const got = await ready();
+    if (got) return got;
+    if (i > 2 * seconds) throw new Error(otherwise);
+    await page.waitForTimeout(500);
+  }
+}
+
+// The server's processes, itself included, and their memory in MiB.
+function processes() {
+  const rows = execSync('ps -eo pid=,ppid=,rss=,comm=').toString().trim().split('\n').map(l => l.trim().split(/\s+/));
+  const kin = new Set([server]);
+  for (let grown = true; grown;) {
+    grown = false;
+    for (const [pid, parent] of rows) if (kin.has(parent) && !kin.has(pid)) { kin.add(pid); grown = true; }
+  }
+  const own = rows.filter(([pid]) => kin.has(pid));
+  return { pids: own.map(r => r[0]), names: own.map(r => r[3]), mib: Math.round(own.reduce((s, r) => s + Number(r[2]), 0) / 1024) };
+}
+
+const OPEN = `import (
+	"context"
+	"fmt"
+
+	"stuffed/datasets/prompt"
+	"stuffed/pkg/intervene"
+	"stuffed/pkg/models"
+	"stuffed/pkg/notebook"
+	"stuffed/pkg/view"
+)
+
+var (
+	ctx  = context.Background()
+	text = prompt.Texts{Kind: "documents", Corpus: "out/browser/mine/text.txt",
+		Split: "all", Length: 256, Count: 1}
+)
+
+func mine() (*models.Opened, error) {
+	return models.Open("out/browser/mine/model", "auto", "bytes")
+}
+
+%%
+notebook.Main(func() error {
+	m, err := mine()
+	if err != nil {
+		return err
+	}
+	fmt.Println(m.Weights.Model.Layers(), "layers,", m.Weights.Count(), "parameters")
+	return nil
+})`;
+
+const ABLATE = `%%
+notebook.Main(func() error {
+	m, err := mine()
+	if err != nil {
+		return err
+	}
+	head := intervene.Ablate(intervene.Head{Layer: 0, Head: 1})
+	t, err := intervene.OnText(ctx, m, text, head, 1)
+	if err != nil {
+		return err
+	}
+	v, err := view.Tokens(t, "change", "Change of loss (nat)")
+	if err != nil {
+		return err
+	}
+	return v.Show()
+})`;
+
+const MAP = `import (
+	"stuffed/pkg/eval"
+	"stuffed/pkg/trace"
+)
+
+%%
+notebook.Main(func() error {
+	m, err := mine()
+	if err != nil {
+		return err
+	}
+	probes, err := eval.Probes(m, text)
+	if err != nil {
+		return err
+	}
+	c := trace.Config{Bucket: 16, Columns: []string{"norm"}}
+	all, err := trace.Collect(ctx, m.Runner, probes, c)
+	if err != nil {
+		return err
+	}
+	v, err := view.HeadMap(all[trace.States], "norm", "Norm")
+	if err != nil {
+		return err
+	}
+	return v.Show()
+})`;
+
+const PAPER = `import "stuffed/pkg/figure"
+
+%%
+notebook.Main(func() error {
+	f, about, err := figure.Load("figures", "09_training_length")
+	if err != nil {
+		return err
+	}
+	style := figure.Style{Font: "Liberation Serif"}
+	f, err = f.With(figure.Changes{Width: "88mm", Style: style})
+	if err != nil {
+		return err
+	}
+	if err := notebook.Show(f); err != nil {
+		return err
+	}
+	return figure.Save("out/browser/paper", "loss", f, about)
+})`;
+
+async function walk(context) {
+  const page = await context.newPage();
+  const trouble = [];
+  page.on('pageerror', e => trouble.push(e.message));
+  await page.goto(`${address}/lab/tree/notebooks/index.ipynb?token=${token}&reset`, { timeout: 3 * minutes });
+  await page.waitForSelector('.jp-NotebookPanel', { timeout: 3 * minutes });
+  await page.click('.lm-MenuBar-itemLabel:text-is("File")');
+  await page.click('.lm-Menu-itemLabel:text-is("New Launcher")');
+  const card = '.jp-LauncherCard[data-category="Notebook"]:has-text("Go (gonb)")';
+  await page.waitForSelector(card, { timeout: minutes });
+  await picture(page, 'launcher');
+  await page.locator(card).first().click();
+  const idle = () => page.evaluate(() => /\| Idle/.test((document.querySelector('#jp-bottom-panel') || document.body).textContent));
+  await page.waitForSelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .cm-content', { timeout: minutes });
+  await until(page, 120, idle, 'the kernel of a new notebook is not ready');
+  say('a new notebook from the launcher');
+
+  const cells = () => page.locator('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell');
+  const last = () => cells().last();
+  const put = async code => {
+    await last().locator('.cm-content').click();
+    await page.keyboard.press('Control+a');
+    await page.keyboard.insertText(code);
+  };
+  const run = async (code, name, seconds = 300) => {
+    await put(code);
+    const n = await cells().count();
+    const began = Date.now();
+    await page.keyboard.press('Shift+Enter');
+    await until(page, seconds, async () => await cells().count() > n && /\[\d+\]/.test(await cells().nth(n - 1).locator('.jp-InputArea-prompt').textContent()), `cell ${name} still runs`);
+    const waited = (Date.now() - began) / 1000;
+    await page.waitForTimeout(1500);
+    const cell = cells().nth(n - 1);
+    const errors = await cell.locator('[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]').allTextContents();
+    if (errors.length) throw new Error(`cell ${name}: ${errors.join('\n').slice(0, 1500)}`);
+    say(`${name}: ${waited.toFixed(1)} s`);
+    return cell;
+  };
+
+  let cell = await run(OPEN, 'own model opened, project imported without a word of set-up');
+  check(/2 layers, \d+ parameters/.test(await cell.textContent()), 'its layers and parameters shown');
+
+  await put('%%\nm, _ := mine()\nfmt.Println(m.Weights.Co');
+  await page.keyboard.press('Tab');
+  await until(page, 60, async () => {
+    if (await page.locator('.jp-Completer:visible').count()) return true;
+    const said = await last().locator('.cm-content').textContent();
+    return said.includes('m.Weights.Count');
+  }, 'no completion after a minute');
+  await picture(page, 'completion');
+  const offered = await page.locator('.jp-Completer:visible .jp-Completer-item').allTextContents();
+  const written = await last().locator('.cm-content').textContent();
+  check(offered.some(t => t.includes('Count')) || written.includes('m.Weights.Count'), `completion: ${offered.slice(0, 4).join(', ') || 'the only one was taken'}`);
+  await page.keyboard.press('Escape');
+  await put('%%\nm, _ := mine()\nfmt.Println(m.Weights.Count())');
+  for (let i = 0; i < 6; i++) await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('Shift+Tab');
+  await page.waitForSelector('.jp-Tooltip', { timeout: minutes });
+  await picture(page, 'hover');
+  check(/Count/.test(await page.locator('.jp-Tooltip').textContent()), 'explanation of a function shown');
+  await page.keyboard.press('Escape');
+
+  cell = await run(ABLATE, 'a head ablated on own text');
+  const tokens = await cell.locator('span[title^="token"]').count();
+  check(tokens > 100, `${tokens} tokens coloured by the change of their loss`);
+  await cell.scrollIntoViewIfNeeded();
+  await picture(page, 'ablated');
+
+  cell = await run(MAP, 'map of layers and heads');
+  await cell.scrollIntoViewIfNeeded();
+  const rects = cell.locator('svg .mark-rect path, canvas');
+  await until(page, 60, async () => await rects.count() > 0, 'the map is not drawn');
+  const pick = rects.first();
+  await pick.scrollIntoViewIfNeeded();
+  const svg = await cell.locator('svg .mark-rect path').count() > 0;
+  const box = await (svg ? cell.locator('svg .mark-rect path').last() : pick).boundingBox();
+  const at = svg ? { x: box.x + box.width / 2, y: box.y + box.height / 2 } : { x: box.x + 60, y: box.y + 40 };
+  const hash = async () => page.evaluate(el => el.tagName === 'CANVAS' ? el.toDataURL() : el.closest('svg').innerHTML, await pick.elementHandle());
+  await page.mouse.move(at.x - 3, at.y - 3);
+  await page.mouse.move(at.x, at.y, { steps: 5 });
+  await page.waitForSelector('#vg-tooltip-element.visible', { timeout: 10000 });
+  const tip = await page.locator('#vg-tooltip-element').textContent();
+  await picture(page, 'map-hover');
+  check(/layer/.test(tip) && /\d/.test(tip), `hover: ${tip.replace(/\s+/g, ' ')}`);
+  const before = await hash();
+  await page.mouse.click(at.x, at.y);
+  await page.waitForTimeout(800);
+  await picture(page, 'map-click');
+  check(await hash() !== before, 'a click draws that head');
+
+  cell = await run(PAPER, 'figure for a paper');
+  await cell.scrollIntoViewIfNeeded();
+  await picture(page, 'paper');
+  const pdf = fs.readFileSync('out/browser/paper/loss/loss.pdf').toString('latin1');
+  const width = Number(/\/MediaBox \[0 0 ([\d.]+) /.exec(pdf)[1]) / 72 * 25.4;
+  check(Math.abs(width - 88) < 0.01 && pdf.includes('liberationserif'), `PDF ${width.toFixed(2)} mm wide in Liberation Serif`);
+
+  const running = processes();
+  say(`${running.pids.length} processes, ${running.mib} MiB: ${[...new Set(running.names)].join(', ')}`);
+  await page.evaluate(async () => {
+    const headers = { 'X-XSRFToken': (document.cookie.match(/_xsrf=([^;]*)/) || [])[1] || '' };
+    for (const s of await (await fetch('/api/sessions')).json()) await fetch(`/api/sessions/${s.id}`, { method: 'DELETE', headers });
+  });
+  await until(page, 60, () => processes().pids.length === 1, 'processes are left after the kernels were shut down');
+  const rest = processes();
+  say(`kernels shut down: ${rest.pids.length} process, ${rest.mib} MiB`);
+  await page.evaluate(() => fetch('/api/shutdown', { method: 'POST', headers: { 'X-XSRFToken': (document.cookie.match(/_xsrf=([^;]*)/) || [])[1] || '' } }));
+  await until(page, 60, () => running.pids.every(pid => !fs.existsSync(`/proc/${pid}`) || /\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))), 'the server still runs');
+  say('server shut down, none of its processes is left');
+  if (trouble.length) throw new Error(`errors of the page: ${trouble.join('; ')}`);
+}
+
+(async () => {
+  for (let i = 0; ; i++) {
+    try { if ((await fetch(`${address}/api?token=${token}`)).ok) break; } catch (e) { if (i > 240) throw e; }
+    await new Promise(r => setTimeout(r, 500));
+  }
+  const data = fs.mkdtempSync('out/browser/profile-');
+  const context = await chromium.launchPersistentContext(data, { executablePath, viewport: { width: 1280, height: 950 },
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  const outside = [];
+  context.on('request', r => { if (!r.url().startsWith(address) && !/^(data|blob|ws:\/\/127)/.test(r.url())) outside.push(r.url()); });
+  let failed = '';
+  try {
+    await walk(context);
+  } catch (e) {
+    failed = e.message;
+    for (const p of context.pages()) await p.screenshot({ path: 'out/browser/walk-failed.png' }).catch(() => {});
+  } finally {
+    await context.close();
+    fs.rmSync(data, { recursive: true, force: true });
+  }
+  for (const url of outside) console.log('  request:', url);
+  if (!failed && outside.length === 0) say('no request left the machine, no error');
+  console.log(failed ? `walk: FAILED: ${failed}` : outside.length ? 'walk: FAILED: requests left the machine' : 'walk: ok');
+  process.exit(failed || outside.length ? 1 : 0);
+})().catch(e => { console.error('walk:', e.message); process.exit(1); });
