@@ -45,6 +45,9 @@ func Describe(name string, d *xla.Device, w io.Writer) error {
 	line("heads", "%d per layer, %d in all", sizes.Heads, sizes.Layers*sizes.Heads)
 	line("state, recurrent alone", "%d scalars (%s in float32)", sizes.Recurrent, xla.Bytes(4*int64(sizes.Recurrent)))
 	line(carried(m), "%d scalars (%s in float32)", sizes.Carried, xla.Bytes(4*int64(sizes.Carried)))
+	for _, s := range m.State(1) {
+		line("  "+s.Name, "%s, %v %v for one sequence", s.Role, s.Axes, s.Dims)
+	}
 	line("operations per token", "%.3g forward, %.3g in training", forward, train)
 	memory := int64(0)
 	if d != nil {

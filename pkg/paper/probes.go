@@ -243,18 +243,18 @@ func componentRows(model, label string, s *report.Seen) (*table.Table, error) {
 			t.add(q, h.Layer, h.Head, within, beyond, v.ExplosionAt, v.ExplosionLow, v.ExplosionHigh)
 		}
 	}
-	if s.Conv != nil {
-		part, err := s.Conv.Text("part")
+	if s.Window != nil {
+		part, err := s.Window.Text("part")
 		if err != nil {
 			return nil, err
 		}
-		layer, err := s.Conv.Int("layer")
+		layer, err := s.Window.Int("layer")
 		if err != nil {
 			return nil, err
 		}
 		for l := range slices.Max(layer) + 1 {
 			for _, name := range []string{"x", "B", "C"} {
-				within, beyond, err := bySequence(s.Conv, "norm", s.TrainLength, func(row int) bool { return part[row] == name && layer[row] == l })
+				within, beyond, err := bySequence(s.Window, "norm", s.TrainLength, func(row int) bool { return part[row] == name && layer[row] == l })
 				if err != nil {
 					return nil, err
 				}

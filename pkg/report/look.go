@@ -29,7 +29,7 @@ type Seen struct {
 	TrainLength      int
 	States, Losses   *table.Table // losses of the recall stream are those at values of repeated pairs
 	Channels, Counts *table.Table // nil unless asked for
-	Conv             *table.Table // nil unless asked for
+	Window           *table.Table // nil unless asked for
 	Verdict          *collapse.Verdict
 	About            *manifest.Manifest
 }
@@ -77,7 +77,7 @@ func Look(ctx context.Context, q Question, root string) (*Seen, error) {
 		name string
 		to   **table.Table
 		want bool
-	}{{trace.States, &s.States, true}, {trace.Losses, &s.Losses, true}, {trace.Channels, &s.Channels, len(c.Channels) > 0}, {trace.Counts, &s.Counts, len(q.Histogram) > 0}, {trace.Window, &s.Conv, c.Window}} {
+	}{{trace.States, &s.States, true}, {trace.Losses, &s.Losses, true}, {trace.Channels, &s.Channels, len(c.Channels) > 0}, {trace.Counts, &s.Counts, len(q.Histogram) > 0}, {trace.Window, &s.Window, c.Window}} {
 		if !part.want {
 			continue
 		}

@@ -178,7 +178,7 @@ func (r Row) before(t *table.Table, named bool) *table.Table {
 	}{{"state", m.State}, {"heads", m.Heads}, {"width", m.Width}, {"layers", m.Layers}, {"train_length", c.TrainLength}, {"gap", c.Data.Gap}} {
 		out.AddInt(f.name, repeat(int64(f.value), n))
 	}
-	out.AddFloat("n_s", repeat(float64(m.Recurrent)/1e6, n)).AddFloat("n_s_with_conv", repeat(float64(m.Carried)/1e6, n))
+	out.AddFloat("n_s", repeat(float64(m.Recurrent)/1e6, n)).AddFloat("n_s_carried", repeat(float64(m.Carried)/1e6, n))
 	for k, v := range t.Meta {
 		out.Meta[k] = v
 	}

@@ -13,7 +13,7 @@ import (
 const (
 	States   = "states"
 	Losses   = "losses"
-	Window   = "conv"
+	Window   = "window"
 	Channels = "channels"
 	Entries  = "entries"
 	Counts   = "histograms"

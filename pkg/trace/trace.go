@@ -22,7 +22,7 @@ type Config struct {
 	Bucket   int                        `json:"bucket"`             // tokens of a row, 1 for every token; 0 means 64
 	Columns  []string                   `json:"columns,omitempty"`  // of the state table, see Columns; empty means all that the model has but ranks
 	State    string                     `json:"state,omitempty"`    // name of the recurrent state, empty for the model's first
-	Window   bool                       `json:"conv,omitempty"`     // the inputs that a short convolution or a token shift holds, by layer
+	Window   bool                       `json:"window,omitempty"`   // the inputs that a short convolution or a token shift holds, by layer
 	Channels []int                      `json:"channels,omitempty"` // layers whose x, B and C are written channel by channel
 	Entries  []Entry                    `json:"entries,omitempty"`  // single entries of h_t, in every layer
 	Beyond   int                        `json:"beyond,omitempty"`   // tokens, the training length: a prompt that is not longer is an error

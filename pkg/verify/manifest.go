@@ -192,15 +192,13 @@ func (e evidence) gradients() map[string]tolerance {
 // kin are tensors of the same kind, whose float32 error is of the same relative size.
 func kin(name string) []string {
 	base := name
-	if prefix, rest, ok := strings.Cut(name, "."); ok && !mainNames[prefix] {
+	if prefix, rest, ok := strings.Cut(name, "."); ok && !mainNames[prefix] && !isState(prefix) {
 		base = rest
 	}
-	switch base {
-	case "state":
-		base = "state.final"
-	case "conv_state":
-		base = "conv_state.final"
-	case "objective":
+	switch {
+	case isState(base):
+		base += ".final"
+	case base == "objective":
 		base = "loss.mean"
 	}
 	if layer, _, _ := strings.Cut(base, "."); strings.HasPrefix(layer, "layer") {
@@ -209,8 +207,13 @@ func kin(name string) []string {
 	return []string{base}
 }
 
-// mainNames begin the tensors of the main run; any other first part is the name of a run.
-var mainNames = map[string]bool{"logits": true, "hidden": true, "state": true, "conv_state": true, "loss": true, "stats": true}
+// isState tells whether a reference is a tensor of the state after a run, such as state and shift_state; not its gradient.
+func isState(name string) bool {
+	return name == "state" || strings.HasSuffix(name, "_state") && !strings.HasPrefix(name, "grad_")
+}
+
+// mainNames begin the tensors of the main run, beside those of the state; any other first part is the name of a run.
+var mainNames = map[string]bool{"logits": true, "hidden": true, "loss": true, "stats": true}
 
 // allowed is the tolerance for a float32 result: the manifest's, else 10 times the difference of golden and truth, at
 // least 2e-6 of the largest entry, else 1e-5 of the largest entry.

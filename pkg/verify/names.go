@@ -10,7 +10,7 @@ import (
 )
 
 // References are called differently for every architecture. Here they get the names of the model's own states and probes:
-// conv_state.final.q becomes conv_state.q.final, layer0.wkv becomes layer0.y. Reports keep the file's.
+// window.final.q becomes window.q.final, layer0.wkv becomes layer0.y. Reports keep the file's.
 
 // aliases are probes by what references call them where the model has no probe of that name.
 var aliases = map[string]string{"q": lm.Queries, "r": lm.Queries, "k": lm.Keys, "v": lm.Values, "attn": "y", "wkv": "y", "ssm": "y", "att_out": "mixer_out"}

@@ -130,9 +130,9 @@ func (p proof) reads(model string) {
 // watches traces and judges.
 func (p proof) watches(model string) {
 	common := []string{"--model", model, "--backend", "go", "--length", "64", "--bucket", "8", "--piece", "16", "--train-length", "16"}
-	p.ok(execute(traceCommand(), append(common, "--conv", "--channels", "0", "--entries", "1/2/3", "--histogram", "15,63", "--output", p.path("T.csv"))...))
+	p.ok(execute(traceCommand(), append(common, "--window", "--channels", "0", "--entries", "1/2/3", "--histogram", "15,63", "--output", p.path("T.csv"))...))
 	p.rows("T.csv", 8*2)
-	p.rows("T.conv.csv", 8)
+	p.rows("T.window.csv", 8)
 	p.rows("T.channels.csv", 8*(2*3+2*2*4))
 	p.rows("T.entries.csv", 8)
 	p.ok(execute(collapseCommand(), "--states", p.path("T.csv"), "--losses", p.path("T.losses.csv"), "--train-length", "16", "--output", p.path("V.json")))

@@ -22,19 +22,19 @@ func forwardCommand() *cobra.Command {
 		Short: "Run tokens through a model and write logits, states, losses and gradients",
 		Long: `Reads a safetensors file and writes another, which appears complete or not at all.
 
-Input:   input_ids    I64 [B,T]        token ids
-         state0       F32 [L,B,H,P,N]  recurrent state to start from (optional, zeros)
-         conv_state0  F32 [L,B,C,K]    last K inputs of the convolution, oldest first (optional, zeros)
-         cu_seqlens   I64 [docs+1]     documents packed in the one sequence, from 0 to T: each starts from zeros, the first
-                                       from state0 and conv_state0 (optional)
-Output:  logits            F32 [B,T,V]
-         state.final       F32 [L,B,H,P,N]; with cu_seqlens after each document, [L,docs,H,P,N]
-         conv_state.final  F32 [L,B,C,K];   with cu_seqlens [L,docs,C,K]
-         loss.per_token    F32 [B,T-1]: entry t is -log p(token t+1 | tokens 0 … t) in nats, across documents too
-         grad.NAME         with --grads: gradient of the mean of loss.per_token, by the parameter's Hugging Face name
+Input:   input_ids       I64 [B,T]     token ids
+         NAME0           F32           each tensor NAME of the model's state to start from (optional, zeros); "stuffed info DIR"
+                                       lists them with their shapes
+         cu_seqlens      I64 [docs+1]  documents packed in the one sequence, from 0 to T: each starts from zeros, the first
+                                       from the given state (optional)
+Output:  logits          F32 [B,T,V]
+         NAME.final      F32           each tensor of the state after the last token; with cu_seqlens after each document, in
+                                       place of the batch
+         loss.per_token  F32 [B,T-1]   entry t is -log p(token t+1 | tokens 0 … t) in nats, across documents too
+         grad.NAME                     with --grads: gradient of the mean of loss.per_token, by the parameter's name in the folder
 
 --split 1,5,17 cuts the sequence before the tokens 1, 5 and 17: pieces of 1, 4, 12 and T-17 tokens, run one after the other with
-both states carried. Positions ascend within 0 … T; equal ones make a piece of no token. The result does not depend on it.
+the state carried. Positions ascend within 0 … T; equal ones make a piece of no token. The result does not depend on it.
 Split, cu_seqlens, initial states and --grads can be combined; documents and gradients run in one graph, the whole sequence in
 memory.`,
 		Example: `  stuffed forward --model datasets/models/text-t64 --input in.safetensors --output out.safetensors --split 1,5,17 --backend cpu

@@ -32,9 +32,10 @@ singular values), stable_rank (squared norm over the largest singular value squa
 hundredth of the largest). Statistics are those of every token; --bucket 1 writes them all. They are derived in float64; on an NVIDIA GPU kernels
 follow the states in float32 unless --exact is given, which is slow there.
 
-Beside the states lie T.losses.parquet (prompt, position, tokens, loss in nats), and what is asked for: T.conv.parquet (convolution
-state), T.channels.parquet (x, B and C by channel), T.entries.parquet (single entries of the state), T.histograms.parquet (entries after
-chosen tokens, on common edges), and the manifest. "stuffed collapse --states T.parquet --losses T.losses.parquet" judges them.
+Beside the states lie T.losses.parquet (prompt, position, tokens, loss in nats), and what is asked for: T.window.parquet (the past
+inputs that a short convolution or a token shift holds), T.channels.parquet (x, B and C by channel), T.entries.parquet (single entries
+of the state), T.histograms.parquet (entries after chosen tokens, on common edges), and the manifest.
+"stuffed collapse --states T.parquet --losses T.losses.parquet" judges them.
 
 A run that is interrupted goes on when it is started again with the same flags; what is there can be read meanwhile.`,
 		Example: `  stuffed trace --model out/my-model --kind newlines --length 32K --output out/newlines.parquet
@@ -67,7 +68,7 @@ A run that is interrupted goes on when it is started again with the same flags; 
 	f.StringVar(&source.Tokens, "tokens", "", "sequences of token ids instead: JSON lines, each an array or an object with ids (and name)")
 	f.IntVar(&c.Bucket, "bucket", 64, "tokens of a row")
 	f.StringSliceVar(&c.Columns, "columns", nil, "columns of the states: "+strings.Join(trace.Columns, ", ")+" (default all but ranks)")
-	f.BoolVar(&c.Window, "conv", false, "also the statistics of the past inputs that a short convolution or a token shift holds")
+	f.BoolVar(&c.Window, "window", false, "also the statistics of the past inputs that a short convolution or a token shift holds")
 	f.IntSliceVar(&c.Channels, "channels", nil, "layers whose x, B and C are written channel by channel")
 	f.StringSliceVar(&entries, "entries", nil, "single entries of the state as HEAD/CHANNEL/STATE, in every layer")
 	f.IntSliceVar(&positions, "histogram", nil, "tokens (ascending, from 0) after which the entries of the states are counted")

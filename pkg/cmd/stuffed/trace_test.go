@@ -13,14 +13,14 @@ import (
 func TestTraceCommand(t *testing.T) {
 	dir, out := smallModel(t), t.TempDir()
 	path := filepath.Join(out, "T.csv")
-	args := []string{"--model", dir, "--backend", "go", "--kind", "newlines", "--length", "160", "--bucket", "8", "--piece", "64", "--conv",
+	args := []string{"--model", dir, "--backend", "go", "--kind", "newlines", "--length", "160", "--bucket", "8", "--piece", "64", "--window",
 		"--channels", "0", "--entries", "1/2/3", "--histogram", "15,159", "--train-length", "64", "--output", path}
 	for range 2 { // the second time everything is there
 		if _, err := execute(traceCommand(), args...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, rows := range map[string]int{"T.csv": 20 * 4, "T.losses.csv": 20, "T.conv.csv": 20 * 3, "T.channels.csv": 20 * 40, "T.entries.csv": 20, "T.histograms.csv": 4 * 2 * 101} {
+	for name, rows := range map[string]int{"T.csv": 20 * 4, "T.losses.csv": 20, "T.window.csv": 20 * 3, "T.channels.csv": 20 * 40, "T.entries.csv": 20, "T.histograms.csv": 4 * 2 * 101} {
 		got, err := table.Read(filepath.Join(out, name))
 		if err != nil {
 			t.Fatal(err)
