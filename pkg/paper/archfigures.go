@@ -105,10 +105,10 @@ func architecturesLossFigure(root string) (report.Figure, error) {
 		Table: table.New().AddText("panel", panel).AddText("architecture", name).AddFloat("times", x).AddFloat("loss", y).AddFloat("low", low).AddFloat("high", high)}, nil
 }
 
-// ByFamily adds the columns family and name to a table with a column architecture, in the order of Architectures; an
+// ByFamily adds the columns family and name to a table that has a column of architectures, in the order of Architectures; an
 // architecture that is not among them is beside them under its own name.
-func ByFamily(t *table.Table) (*table.Table, error) {
-	architecture, err := t.Text("architecture")
+func ByFamily(t *table.Table, column string) (*table.Table, error) {
+	architecture, err := t.Text(column)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ const ArchitecturesPlan = "architectures"
 var (
 	additive = []string{"mamba2", "mamba1", "gla", "hgrn2", "retnet", "rwkv5", "rwkv6"}
 	erasing  = []string{"deltanet", "gated-deltanet", "kda", "rwkv7"}
-	besides    = []string{"rwkv4", "llama"}
+	besides  = []string{"rwkv4", "llama"}
 
 	Architectures = slices.Concat(additive, erasing, besides)
 )

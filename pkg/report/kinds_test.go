@@ -135,3 +135,38 @@ func texts(t testing.TB, tab *table.Table, name string) []string {
 	}
 	return v
 }
+
+// Models of several architectures stand side by side; one whose memory is a cache has losses and no verdict.
+func TestLookAtModels(t *testing.T) {
+	all := []report.Named{{Label: "gla", Model: "preset:gla/byte", TrainLength: 16}, {Label: "llama", Model: "preset:llama/byte", TrainLength: 16}}
+	sizes, err := report.Sizes(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grows, err := sizes.Int("grows")
+	if err != nil || grows[0] != 0 || grows[1] != 1 {
+		t.Errorf("grows %v: %v", grows, err)
+	}
+	kinds := []eval.Labelled{{Label: "newlines", Texts: prompt.Texts{Kind: "newlines", Length: 49}}}
+	q := report.Question{Backend: "go", Trace: trace.Config{Bucket: 8, Columns: []string{"norm"}}}
+	got, err := report.LookAtModels(context.Background(), q, all, kinds, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(texts(t, got.Verdicts, "model"), []string{"gla"}) {
+		t.Errorf("verdicts of %v, want gla alone", texts(t, got.Verdicts, "model"))
+	}
+	n := map[string]int{}
+	loss, err := got.Curves.Float("loss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range texts(t, got.Curves, "model") {
+		if n[m]++; !(loss[i] > 4 && loss[i] < 8) {
+			t.Errorf("%s: loss %g before training, want about ln 272", m, loss[i])
+		}
+	}
+	if n["gla"] != n["llama"] || n["gla"] < 6 {
+		t.Errorf("curves have %v points", n)
+	}
+}
