@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,28 @@ func TestRowsOfASmallModel(t *testing.T) {
 	}
 	if _, err := Markdown(nil, path); err == nil || !strings.Contains(err.Error(), "r.json") {
 		t.Errorf("a cut report: %v", err)
+	}
+}
+
+// Two models in turn: the note holds the ratio of their rates.
+func TestTrainBeside(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := mamba2.Default(16, 1, 32)
+	c.HeadDim, c.State = 8, 4
+	s := TrainSpec{Name: "tiny", Model: c, Batch: 1, Tokens: 16, Compute: "f32", Save: "all"}
+	wide := s
+	wide.Batch = 16
+	for _, r := range trainBeside(d, s, wide, 3) {
+		var ratio float64
+		if _, err := fmt.Sscanf(r.Note, "%f", &ratio); err != nil || r.Error != "" || !(ratio > 0) || !(r.Median > 0) || r.Runs != 3 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if bad := trainBeside(d, TrainSpec{Name: "bad", Model: mamba2.Config{}, Batch: 1, Tokens: 8}, s, 1); bad[0].Error == "" {
+		t.Errorf("a model without layers: %+v", bad)
 	}
 }
 

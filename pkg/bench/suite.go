@@ -26,7 +26,7 @@ func (o Options) has(work string) bool { return len(o.Only) == 0 || slices.Conta
 var Works = []string{"operator", "train", "small", "prefill", "decode", "trace", "deviation", "sampled"}
 
 // Suites by scale. emit gets every row as soon as it is measured.
-var Suites = map[string]func(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error{"gpu": gpu, "cpu": cpu, "accuracy": accuracy, "operators": operators}
+var Suites = map[string]func(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error{"gpu": gpu, "cpu": cpu, "accuracy": accuracy, "operators": operators, "byte": byteModels}
 
 // Write saves the report.
 func (r *Report) Write(path string) error {

@@ -27,7 +27,8 @@ func benchCommand() *cobra.Command {
 		Short: "Time operator, training step, prefill, decode and trace; measure accuracy",
 		Long: `Times what the project does on this machine, medians of several runs, and writes JSON. --scale gpu uses the official
 130m and 370m shapes in bfloat16, --scale cpu a byte model of d 128 in float32; auto chooses by the backend. --scale operators times the operators of all
-architectures, forward and with gradients, beside which bench/operators runs flash-linear-attention. --scale accuracy
+architectures, forward and with gradients, beside which bench/operators runs flash-linear-attention. --scale byte
+times a training step of the byte model of every architecture, in turn with Mamba-2's. --scale accuracy
 measures digits instead of time: how far fast mode's logits are from exact mode's (official 130m shape, 2,048 and 65,536 tokens),
 the bare operator over 1,048,576 tokens and over arrays of more than 2³¹ entries against a float64 loop at eight places, and a
 model of four layers over 1,048,576 tokens in one call against one token at a time in float64 (a GPU of 140 GB). On other backends it is that last
@@ -47,7 +48,7 @@ comparison with the byte model (15 GB of memory, minutes). The scripts in bench/
 			o.Only = only
 			suite, ok := bench.Suites[scale]
 			if !ok {
-				return fmt.Errorf("--scale is %q; choose auto, cpu, gpu, operators or accuracy", scale)
+				return fmt.Errorf("--scale is %q; choose auto, cpu, gpu, operators, byte or accuracy", scale)
 			}
 			for _, name := range only {
 				if !slices.Contains(bench.Works, name) {
@@ -74,7 +75,7 @@ comparison with the byte model (15 GB of memory, minutes). The scripts in bench/
 	}
 	f := c.Flags()
 	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go or a GoMLX string")
-	f.StringVar(&scale, "scale", "auto", "auto, cpu, gpu, operators or accuracy")
+	f.StringVar(&scale, "scale", "auto", "auto, cpu, gpu, operators, byte or accuracy")
 	f.StringSliceVar(&only, "only", nil, "kinds of work: "+strings.Join(bench.Works, ", "))
 	f.BoolVar(&exact, "exact", false, "no TF32 in float32 products on CUDA")
 	f.BoolVar(&o.Explore, "explore", false, "also the variants from which the defaults were chosen")
