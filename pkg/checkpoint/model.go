@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -221,7 +220,7 @@ func expectedShapes(c Config, have map[string]*Tensor) (map[string][]int, error)
 	return want, nil
 }
 
-// SaveModel writes config.json and model.safetensors of a model folder in the given layout. config has Hugging Face keys and tensors
+// SaveModel writes config.json and model.safetensors (official: pytorch_model.bin) of a model folder in the given layout. config has Hugging Face keys and tensors
 // Hugging Face names whatever the layout; dtype (F64 F32 F16 BF16) converts every tensor, "" keeps each as it is. A new folder appears
 // complete or not at all; in an existing one both files are replaced, weights first, each complete or not at all.
 func SaveModel(dir, layout string, config Config, tensors map[string]*Tensor, dtype string) error {
@@ -269,14 +268,25 @@ func SaveModel(dir, layout string, config Config, tensors map[string]*Tensor, dt
 	if err != nil {
 		return err
 	}
-	return writeModelFolder(dir, text, out)
+	return writeModelFolder(dir, text, weightsName[layout], out)
 }
 
 var torchDTypes = map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
+// weightsName is the weights' file of each layout: mamba_ssm reads no other.
+var weightsName = map[string]string{LayoutHuggingFace: singleName, LayoutOfficial: binName}
+
+const binName = "pytorch_model.bin"
+
 // WriteFolder writes config.json and model.safetensors, whose tensors dtype (F64 F32 F16 BF16) converts; "" keeps each as it is. A
 // new folder appears complete or not at all; in an existing one both files are replaced, weights first.
 func WriteFolder(dir string, config []byte, tensors map[string]*Tensor, dtype string) error {
+	return WriteFolderAs(dir, config, singleName, tensors, dtype)
+}
+
+// WriteFolderAs is WriteFolder with another file of weights: one that ends in .bin or .pth is torch's. Without config there is no
+// config.json. Weights of the other usual name that the folder had are removed.
+func WriteFolderAs(dir string, config []byte, weights string, tensors map[string]*Tensor, dtype string) error {
 	out := map[string]*Tensor{}
 	for name, t := range tensors {
 		var err error
@@ -287,10 +297,10 @@ func WriteFolder(dir string, config []byte, tensors map[string]*Tensor, dtype st
 		}
 		out[name] = t
 	}
-	return writeModelFolder(dir, config, out)
+	return writeModelFolder(dir, config, weights, out)
 }
 
-func writeModelFolder(dir string, config []byte, tensors map[string]*Tensor) (err error) {
+func writeModelFolder(dir string, config []byte, weights string, tensors map[string]*Tensor) (err error) {
 	target := dir
 	if _, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
 		parent := filepath.Dir(filepath.Clean(dir))
@@ -302,13 +312,19 @@ func writeModelFolder(dir string, config []byte, tensors map[string]*Tensor) (er
 		}
 		defer os.RemoveAll(target)
 	}
-	if err := WriteSafetensors(filepath.Join(target, singleName), tensors, nil); err != nil {
+	if err := writeWeights(filepath.Join(target, weights), tensors); err != nil {
 		return err
 	}
-	err = atomic.Write(filepath.Join(target, "config.json"), func(w io.Writer) error {
-		_, err := w.Write(config)
-		return err
-	})
+	if config != nil {
+		err = atomic.Bytes(filepath.Join(target, "config.json"), config)
+	}
+	for _, other := range []string{singleName, binName} {
+		if err == nil && other != weights {
+			if err = os.Remove(filepath.Join(target, other)); errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+		}
+	}
 	if err != nil || target == dir {
 		return err
 	}
@@ -319,4 +335,11 @@ func writeModelFolder(dir string, config []byte, tensors map[string]*Tensor) (er
 		return err
 	}
 	return atomic.Sync(filepath.Dir(filepath.Clean(dir)))
+}
+
+func writeWeights(path string, tensors map[string]*Tensor) error {
+	if filepath.Ext(path) == ".safetensors" {
+		return WriteSafetensors(path, tensors, nil)
+	}
+	return WriteTorch(path, tensors)
 }

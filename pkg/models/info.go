@@ -110,7 +110,7 @@ func describe(name string) (m lm.Model, kind string, err error) {
 	if err != nil {
 		return m, "", err
 	}
-	if info, statErr := os.Stat(folder); statErr == nil && info.IsDir() {
+	if info, statErr := os.Stat(folder); statErr == nil && (info.IsDir() || info.Mode().IsRegular()) {
 		m, w, err := Load(name, dtypes.Float32)
 		if err != nil {
 			return m, "", err

@@ -94,8 +94,8 @@ func modelOf(dir string) (lm.Model, error) {
 }
 
 func readConfig(dir string) (checkpoint.Config, error) {
-	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is a file: a model is a folder with config.json and weights", dir)
+	if IsFile(dir) {
+		return nil, fmt.Errorf("%s alone does not say what model it is: a model is a folder with config.json and weights, or a file .pth of RWKV", dir)
 	}
 	text, err := atomic.Read(filepath.Join(dir, "config.json"), maxConfig)
 	if err != nil {
@@ -108,7 +108,21 @@ func readConfig(dir string) (checkpoint.Config, error) {
 	return config, nil
 }
 
-// bareLayout is the layout of a folder without config.json.
+// IsFile tells whether a name is that of a file, as RWKV's models are published.
+func IsFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// beside is the folder of a model's other files.
+func beside(model string) string {
+	if IsFile(model) {
+		return filepath.Dir(model)
+	}
+	return model
+}
+
+// bareLayout is the layout of a folder without config.json, or of a file.
 func bareLayout(dir string) (Layout, bool) {
 	file, err := checkpoint.ReadWeights(dir)
 	if err != nil {
@@ -125,7 +139,7 @@ func bareLayout(dir string) (Layout, bool) {
 // layoutOf is the layout of a folder.
 func layoutOf(dir string) (Layout, error) {
 	config, err := readConfig(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || IsFile(dir) {
 		if l, is := bareLayout(dir); is {
 			return l, nil
 		}

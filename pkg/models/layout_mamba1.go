@@ -2,6 +2,7 @@ package models
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 
 	"stuffed/pkg/arch/mamba1"
@@ -19,10 +20,26 @@ func init() {
 		},
 		Config: func(c checkpoint.Config) (lm.Config, error) { return mamba1.FromKeys(c) },
 		Read:   readOfficialMamba1,
-		Write: func(string, lm.Config, map[string]*checkpoint.Tensor, string) error {
-			return fmt.Errorf("layout official: mamba_ssm reads pytorch_model.bin only, which is not written here; save as %s, which transformers reads", checkpoint.LayoutHuggingFace)
-		}})
+		Write:  writeOfficialMamba1})
 }
+
+// writeOfficialMamba1 writes a tied head too: mamba_ssm loads strictly and asks for both.
+func writeOfficialMamba1(dir string, c lm.Config, tensors map[string]*checkpoint.Tensor, dtype string) error {
+	keys, err := c.(mamba1.Config).Official()
+	if err != nil {
+		return fmt.Errorf("%w: save as %s", err, checkpoint.LayoutHuggingFace)
+	}
+	text, err := json.MarshalIndent(keys, "", "  ")
+	if err != nil {
+		return err
+	}
+	if tensors[headName] == nil {
+		tensors[headName] = tensors[officialEmbedding]
+	}
+	return checkpoint.WriteFolderAs(dir, append(text, '\n'), "pytorch_model.bin", tensors, dtype)
+}
+
+const headName = "lm_head.weight"
 
 const officialEmbedding = "backbone.embedding.weight"
 
@@ -46,7 +63,6 @@ func readOfficialMamba1(dir string) (lm.Config, map[string]*checkpoint.Tensor, e
 	if err != nil {
 		return nil, nil, err
 	}
-	const headName = "lm_head.weight"
 	head, table := file.Tensors[headName], file.Tensors[officialEmbedding]
 	c.Tied = head == nil || table != nil && bytes.Equal(head.Data, table.Data)
 	fitted, err := published{tensor: officialMamba1}.fit(c, file.Tensors)

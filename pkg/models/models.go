@@ -137,6 +137,15 @@ func Save(dir string, m lm.Model, w *lm.Weights, member int, layout, dtype strin
 	return to.Write(dir, m.Configuration(), tensors, dtype)
 }
 
+// Convert writes a model that Load reads as another folder; see Save.
+func Convert(from, to, layout, dtype string) error {
+	m, w, err := Load(from, dtypes.Float32)
+	if err != nil {
+		return err
+	}
+	return Save(to, m, w, 0, layout, dtype)
+}
+
 // Split names the layers of stacked parameters, or of their gradients, as the architecture's first layout does.
 func Split[T float32 | float64](m lm.Model, values map[string][]T) (map[string]*checkpoint.Tensor, error) {
 	layout, err := layoutFor(m.Name(), Default)

@@ -154,7 +154,7 @@ func training(dir string) (t struct {
 	if err != nil {
 		return t, err
 	}
-	text, err := os.ReadFile(filepath.Join(folder, "training.json"))
+	text, err := os.ReadFile(filepath.Join(beside(folder), "training.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return t, nil
 	} else if err != nil {

@@ -37,7 +37,7 @@ func chooseTokenizer(name, dir string, rows int) (tokenizer.Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if folder != "" && tokenizer.In(folder) {
+	if folder = beside(folder); folder != "" && tokenizer.In(folder) {
 		return tokenizer.Open(folder)
 	}
 	if rows <= 512 {

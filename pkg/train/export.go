@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"stuffed/pkg/atomic"
 	"stuffed/pkg/checkpoint"
@@ -49,6 +50,12 @@ func export(dir string, model lm.Model, w *lm.Weights, member int, layout string
 		return fmt.Errorf("export: %w", err)
 	}
 	return atomic.Bytes(filepath.Join(dir, "training.json"), append(text, '\n'))
+}
+
+// IsRun tells the folder of a run, or of one of its snapshots, from that of a model.
+func IsRun(path string) bool {
+	_, err := os.Stat(filepath.Join(path, "snapshots"))
+	return err == nil || strings.HasPrefix(filepath.Base(path), "step-")
 }
 
 // ExportSnapshot writes the members of a snapshot (or of the newest whole one of a run's folder) as output/MEMBER:

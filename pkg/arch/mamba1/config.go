@@ -115,7 +115,8 @@ func (c *Config) read(keys map[string]any) error {
 func fromOfficial(c Config, keys map[string]any) (Config, error) {
 	own := map[string]any{"hidden_size": keys["d_model"], "num_hidden_layers": keys["n_layer"], "vocab_size": keys["vocab_size"]}
 	ssm, _ := keys["ssm_cfg"].(map[string]any)
-	for from, to := range map[string]string{"d_state": "state_size", "d_conv": "conv_kernel", "expand": "expand", "dt_rank": "time_step_rank"} {
+	for from, to := range map[string]string{"d_state": "state_size", "d_conv": "conv_kernel", "expand": "expand", "dt_rank": "time_step_rank",
+		"bias": "use_bias", "conv_bias": "use_conv_bias"} {
 		if v, given := ssm[from]; given && v != "auto" {
 			own[to] = v
 		}
@@ -152,6 +153,17 @@ func (c Config) Keys() (map[string]any, error) {
 		"vocab_size": c.Vocab, "expand": c.Expand, "intermediate_size": c.Inner(), "state_size": c.State, "conv_kernel": c.Kernel, "time_step_rank": c.DeltaRank(),
 		"layer_norm_epsilon": c.Eps, "use_bias": c.UseBias, "use_conv_bias": c.ConvBias, "tie_word_embeddings": c.Tied, "time_step_min": c.DeltaMin,
 		"time_step_max": c.DeltaMax, "time_step_floor": c.Floor, "hidden_act": "silu", "residual_in_fp32": true, "dtype": "float32"}, nil
+}
+
+// Official is config.json of mamba_ssm, which has ε of the norms built in. The vocabulary is padded already.
+func (c Config) Official() (map[string]any, error) {
+	if c.Eps != 1e-5 {
+		return nil, fmt.Errorf("config: layer_norm_epsilon is %g, the official layout has 1e-05 built in", c.Eps)
+	}
+	return map[string]any{"d_model": c.Width, "d_intermediate": 0, "n_layer": c.Layers, "vocab_size": c.Vocab, "rms_norm": true,
+		"residual_in_fp32": true, "fused_add_norm": true, "pad_vocab_size_multiple": 1, "tie_embeddings": c.Tied, "attn_layer_idx": []int{},
+		"attn_cfg": map[string]any{}, "ssm_cfg": map[string]any{"layer": "Mamba1", "d_state": c.State, "d_conv": c.Kernel, "expand": c.Expand,
+			"dt_rank": c.DeltaRank(), "bias": c.UseBias, "conv_bias": c.ConvBias}}, nil
 }
 
 // Kind is model_type in config.json.

@@ -52,7 +52,8 @@ func (c Config) Inner() int {
 	return (int(float64(c.Width)*c.Ratio) + 31) / 32 * 32
 }
 
-func (c Config) groupEps() float64 {
+// HeadEps is ε of the norm of heads.
+func (c Config) HeadEps() float64 {
 	if c.GroupEps > 0 {
 		return c.GroupEps
 	}

@@ -51,7 +51,7 @@ func (m Model) timeMix(l *stack.Layer, x *Node) *Node {
 	}
 
 	o := deltarule.Mix(l, op, m.Chunk)
-	o = Mul(stack.Flat(stack.LayerNorm(o, nil, nil, m.groupEps())), l.PerRow(l.Param("attn.g_norm.weight"), 1))
+	o = Mul(stack.Flat(stack.LayerNorm(o, nil, nil, m.HeadEps())), l.PerRow(l.Param("attn.g_norm.weight"), 1))
 	if m.NormBias {
 		o = Add(o, l.PerRow(l.Param("attn.g_norm.bias"), 1))
 	}

@@ -1,0 +1,60 @@
+"""flash-linear-attention on a CPU: its own Triton kernels, run by Triton's interpreter.
+
+Importing this module prepares Triton; import it before anything else that imports Triton. Every kernel runs with its first
+configuration, since there is nothing to measure. Kernels that go token by token run at once; those that go by chunks, which the
+layers choose above 64 tokens, need a GPU: see by_token.
+"""
+import os
+import warnings
+
+os.environ["TRITON_INTERPRET"] = os.environ["TORCHDYNAMO_DISABLE"] = "1"
+warnings.filterwarnings("ignore", module="fla")
+
+import fla.models  # noqa: E402,F401  registers its classes with transformers; before the driver below, or it takes this for a GPU
+import torch  # noqa: E402
+from triton.backends.compiler import GPUTarget  # noqa: E402
+from triton.runtime import autotuner  # noqa: E402
+from triton.runtime.driver import driver  # noqa: E402
+
+
+class Interpreter:
+    """The little that kernels ask a driver."""
+
+    @staticmethod
+    def get_benchmarker():
+        return lambda f, quantiles=None: [0.0] * 3
+
+    @staticmethod
+    def get_current_target():
+        return GPUTarget("cuda", 80, 32)
+
+    @staticmethod
+    def get_active_torch_device():
+        return torch.device("cpu")
+
+    @staticmethod
+    def get_current_device():
+        return 0
+
+    @staticmethod
+    def get_device_interface():
+        return torch.cpu
+
+
+def first_configuration(self, *args, **kwargs):
+    chosen = self.configs[0].all_kwargs()
+    if self.configs[0].pre_hook:
+        self.configs[0].pre_hook({**dict(zip(self.arg_names, args)), **kwargs, **chosen})
+    return self.fn.run(*args, **kwargs, **chosen)
+
+
+driver.set_active(Interpreter())
+autotuner.Autotuner.run = first_configuration
+
+
+def by_token(model):
+    """Has every layer go token by token at any length, as the kernels for up to 64 tokens do."""
+    for layer in model.modules():
+        if getattr(layer, "mode", None) == "chunk":
+            layer.mode = "fused_recurrent"
+    return model
