@@ -115,6 +115,9 @@ func (b *Bench) Apply(method Method) (*lm.Runner, map[string]*tensors.Tensor, er
 	if err != nil {
 		return nil, nil, err
 	}
+	if a.limit != nil {
+		return nil, nil, fmt.Errorf("%s: %s limits norms between pieces of tokens; use Suite.Run", method.Name, b.Model.Name())
+	}
 	controls, err := a.compiled.Tensors(b.weights.Values[0].DType())
 	return a.runner, controls, err
 }
@@ -127,6 +130,7 @@ type applied struct {
 	compiled Controls
 	lengths  map[int]Controls
 	decimate *Decimation
+	limit    *normLimit // or nil
 }
 
 func (b *Bench) apply(method Method) (*applied, error) {
@@ -139,6 +143,12 @@ func (b *Bench) apply(method Method) (*applied, error) {
 		}
 	}
 	r, err := b.Variant(lm.Variant{Window: method.Window, NormEvery: method.NormEvery, Decimate: method.Decimation != nil})
+	var limit *normLimit
+	if err != nil && method.NormEvery > 0 && method.Window == 0 {
+		if limit, method.Plan, err = betweenPieces(b.Model, method); err == nil {
+			r = b.plain()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +163,7 @@ func (b *Bench) apply(method Method) (*applied, error) {
 			lengths[length], err = plan.Compile(m)
 		}
 	}
-	return &applied{r, b.plain(), m, c, lengths, method.Decimation}, err
+	return &applied{r, b.plain(), m, c, lengths, method.Decimation, limit}, err
 }
 
 // of is what acts in a context of so many tokens.
@@ -170,6 +180,9 @@ func (a *applied) run(ctx context.Context, rows [][]int32, state lm.State, req l
 	var err error
 	if req.Controls, err = a.of(len(rows[0])).Tensors(a.runner.Weights.Values[0].DType()); err != nil {
 		return err
+	}
+	if a.limit != nil {
+		req = a.limit.request(a.model, req, len(rows[0]))
 	}
 	_, err = a.runner.Run(ctx, rows, state, req, emit)
 	return err

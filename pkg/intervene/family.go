@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"stuffed/pkg/lm"
 )
 
 // Family is a mitigation with parameters to choose. Make may measure on the calibration split.
@@ -42,12 +44,12 @@ func fixed(axes ...[]float64) func(int) [][]float64 {
 var families = []Family{
 	{"none", nil, fixed(), func(context.Context, *Bench, Suite, []float64) (Method, error) { return Method{}, nil }, "the model as it is"},
 	{"rri", []string{"alpha_over_t", "b"}, fixed([]float64{1, 0.9, 0.7, 0.4, 0.1}, []float64{1, 0.85, 0.7, 0.5}),
-		func(_ context.Context, _ *Bench, s Suite, p []float64) (Method, error) {
-			return Method{Plan: rri(p[0], p[1], s.TrainLength, 0)}, nil
+		func(_ context.Context, b *Bench, s Suite, p []float64) (Method, error) {
+			return rri(b.Model, p[0], p[1], s.TrainLength, 0)
 		}, "2410.07145, method 1: α·m_α and B·m_B in all heads"},
 	{"rri_beyond", []string{"alpha_over_t", "b"}, fixed([]float64{0.9, 0.7, 0.4, 0.1, 0.01, 1}, []float64{1, 0.85, 0.7, 0.5}),
-		func(_ context.Context, _ *Bench, s Suite, p []float64) (Method, error) {
-			return Method{Plan: rri(p[0], p[1], s.TrainLength, s.TrainLength)}, nil
+		func(_ context.Context, b *Bench, s Suite, p []float64) (Method, error) {
+			return rri(b.Model, p[0], p[1], s.TrainLength, s.TrainLength)
 		}, "method 1 from T on, free inside the training length"},
 	{"state_norm", []string{"limit"}, fixed([]float64{0.25, 0.5, 0.75, 1}), stateNorm(1),
 		"2410.07145 (version 1), method 2: the norm of a head at most limit × its in-window maximum, after every token"},
@@ -116,14 +118,32 @@ func (f Family) Method(ctx context.Context, b *Bench, s Suite, p []float64) (Met
 	return m, nil
 }
 
-func rri(alphaOverT, b float64, trainLength, from int) (p Plan) {
+// rri scales decays and writes. The writes of a delta rule have no factor but β, which scales what they erase too.
+func rri(m lm.Model, alphaOverT, b float64, trainLength, from int) (Method, error) {
+	has := func(control string) bool {
+		_, err := lm.ControlOf(m, control)
+		return err == nil
+	}
+	write := "b_scale"
+	if !has(write) && has("delta_scale") {
+		write = "delta_scale"
+	}
+	switch {
+	case !lm.HasProbe(m, lm.LogAlpha):
+		return Method{}, fmt.Errorf("method 1 scales α and B: %s has no state that decays or is written to", m.Name())
+	case !has("log_alpha_shift") && has("a_scale"):
+		return Method{}, fmt.Errorf("method 1 scales α of a head: %s has decays e^(Δ A) of every channel and key, whose common factor is a_scale", m.Name())
+	case !has("log_alpha_shift"):
+		return Method{}, fmt.Errorf("method 1 scales α: no token of %s changes its decay, and it has no control of it", m.Name())
+	}
+	var p Plan
 	if alphaOverT != 1 {
 		p = append(p, Intervention{Kind: "alpha_scale", Value: math.Pow(alphaOverT, 1/float64(trainLength)), From: from})
 	}
 	if b != 1 {
-		p = append(p, Intervention{Kind: "b_scale", Value: b, From: from})
+		p = append(p, Intervention{Kind: write, Value: b, From: from})
 	}
-	return p
+	return Method{Plan: p}, nil
 }
 
 func stateNorm(every int) func(context.Context, *Bench, Suite, []float64) (Method, error) {

@@ -236,15 +236,24 @@ func (s Suite) states(ctx context.Context, a *applied, scores []Score) error {
 	for i := range scores {
 		norms[i], gates[i] = make([]float64, all), make([]float64, all)
 	}
-	err := a.run(ctx, rows, nil, lm.Request{Probes: []string{lm.Squares, lm.LogAlpha}}, func(p lm.Piece) error {
-		squares, _, err := trace.PerHead(a.model, lm.Squares, p)
-		if err != nil {
-			return err
+	shown := map[string][]float64{}
+	var probes []string
+	for _, name := range []string{lm.Squares, lm.LogAlpha} {
+		if lm.HasProbe(a.model, name) {
+			probes = append(probes, name)
 		}
-		logAlpha, _, err := trace.PerHead(a.model, lm.LogAlpha, p)
-		if err != nil {
-			return err
+	}
+	if len(probes) < 2 { // no state that is held, or nothing that it loses
+		return nil
+	}
+	err := a.run(ctx, rows, nil, lm.Request{Probes: probes}, func(p lm.Piece) error {
+		for _, name := range probes {
+			var err error
+			if shown[name], _, err = trace.PerHead(a.model, name, p); err != nil {
+				return err
+			}
 		}
+		squares, logAlpha := shown[lm.Squares], shown[lm.LogAlpha]
 		for t := range p.Tokens {
 			which := s.window(p.Start + t)
 			for b := range rows {

@@ -99,14 +99,19 @@ type Variant struct {
 	Decimate  bool // the control keep says how many tokens of a call go on from a layer
 }
 
-// VariantOf returns the model with its state kept in another way; its parameters are the same. The zero variant is the model.
+// VariantOf returns the model with its state kept in another way; its parameters are the same. The zero variant is the model. A
+// model that has no variants may say why by a method OneWay.
 func VariantOf(m Model, v Variant) (Model, error) {
 	if v == (Variant{}) {
 		return m, nil
 	}
 	varied, ok := m.(interface{ Variant(Variant) (Model, error) })
 	if !ok {
-		return nil, fmt.Errorf("%s keeps its state in one way only: it has neither a sliding window nor a limited norm nor decimation", m.Name())
+		why := "it has neither a sliding window nor a limited norm nor decimation"
+		if says, ok := m.(interface{ OneWay() string }); ok {
+			why = says.OneWay()
+		}
+		return nil, fmt.Errorf("%s keeps its state in one way only: %s", m.Name(), why)
 	}
 	return varied.Variant(v)
 }

@@ -46,8 +46,9 @@ type Request struct {
 	Probes   []string  // see Model.Probes
 	Reduce   *Reduction
 	Controls map[string]*tensors.Tensor
-	Offset   int   // position of the first token in its sequence, for controls that act from a position on
-	Cuts     []int // ascending positions where a piece must end, beside those where Runner.Piece ends it
+	Offset   int                              // position of the first token in its sequence, for controls that act from a position on
+	Cuts     []int                            // ascending positions where a piece must end, beside those where Runner.Piece ends it
+	Between  func(after State) (State, error) // what goes on to the next piece instead, or nil
 	Progress func(done, total int)
 }
 
@@ -88,6 +89,11 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state State, req Reque
 			return state, fmt.Errorf("tokens %d … %d: %w", start, start+n, err)
 		}
 		state = results.State(r.Weights.Model)
+		if req.Between != nil {
+			if state, err = req.Between(state); err != nil {
+				return state, err
+			}
+		}
 		if emit != nil {
 			piece, err := req.piece(results, len(rows), start, n, padded, total)
 			if err == nil {

@@ -51,7 +51,8 @@ func ForwardFile(ctx context.Context, r *lm.Runner, input, output string, o Forw
 // Forward runs input_ids I64 [batch, tokens] through a model, from NAME0 for each tensor NAME of its state where that is given
 // (Mamba-2: state0 [layers, batch, heads, headDim, state] and a window of inputs). With cu_seqlens I64 [documents + 1] the one
 // sequence holds documents end to end, each starting from zeros, the first from the given state. It returns logits, NAME.final
-// for each tensor of the state (after each document in place of the batch), loss.per_token [batch, tokens − 1]: −log p of the
+// for each tensor of the state (after each document in place of the batch, where the model shows it: caches and positions are left
+// out), loss.per_token [batch, tokens − 1]: −log p of the
 // next token, across documents too; and grad.NAME for every parameter by its name in checkpoints.
 func Forward(ctx context.Context, r *lm.Runner, in map[string]*checkpoint.Tensor, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
 	m := r.Weights.Model
@@ -192,7 +193,9 @@ func forwardPass(r *lm.Runner, m lm.Model, in forwardInput, o ForwardOptions) (m
 	}
 	if in.documents != nil {
 		for _, s := range m.State(1) {
-			pass.Probes = append(pass.Probes, lm.Of(lm.States, m, s.Name))
+			if probe := lm.Of(lm.States, m, s.Name); lm.HasProbe(m, probe) {
+				pass.Probes = append(pass.Probes, probe)
+			}
 		}
 	}
 	p := lm.NewPass(r.Device, r.Weights)
@@ -212,9 +215,10 @@ func forwardPass(r *lm.Runner, m lm.Model, in forwardInput, o ForwardOptions) (m
 	put("logits", result.Logits)
 	put("loss.per_token", result.Loss)
 	for _, s := range m.State(1) {
-		put(s.Name+".final", result.State[s.Name])
-		if err == nil && in.documents != nil {
-			out[s.Name+".final"], err = perDocument(result.Probes[lm.Of(lm.States, m, s.Name)], in.state[s.Name], in.documents)
+		if in.documents == nil {
+			put(s.Name+".final", result.State[s.Name])
+		} else if ends := result.Probes[lm.Of(lm.States, m, s.Name)]; ends != nil && err == nil {
+			out[s.Name+".final"], err = perDocument(ends, in.state[s.Name], in.documents)
 		}
 	}
 	if result.Loss == nil && err == nil {

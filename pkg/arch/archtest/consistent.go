@@ -25,7 +25,7 @@ func Consistent(t *testing.T, d *xla.Device, c lm.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := checker{t: t, model: m, weights: wide(t, m, 3), device: d}
+	k := checker{t: t, model: m, weights: Wide(t, m, 3), device: d}
 	for name, check := range map[string]func(){"cuts": k.cuts, "documents": k.documents, "members": k.members, "pieces": k.pieces,
 		"gradients": k.gradients, "probes": k.probes, "controls": k.controls} {
 		t.Run(name, func(t *testing.T) {
@@ -42,8 +42,8 @@ type checker struct {
 	device  *xla.Device
 }
 
-// wide are initial weights in float64, moved from where nothing depends on anything.
-func wide(t testing.TB, m lm.Model, seed uint64) *lm.Weights {
+// Wide are initial weights in float64, moved from where nothing depends on anything.
+func Wide(t testing.TB, m lm.Model, seed uint64) *lm.Weights {
 	t.Helper()
 	r, values := rand.New(rand.NewPCG(seed, 1)), m.Initial(seed)
 	w, err := lm.NewWeights(m, 1, func(_ int, s lm.Spec) ([]float64, error) {

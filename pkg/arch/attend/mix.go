@@ -35,6 +35,9 @@ func States(layers, batch, kvHeads, head int) []lm.Spec {
 	return []lm.Spec{cache, values, {Name: Length, Role: lm.Length, Layered: true, Dims: []int{layers, batch}, Axes: []lm.Axis{lm.Layer, lm.Batch}}}
 }
 
+// OneWay is why a transformer has no variant.
+const OneWay = "a cache holds every token as it is, and has no state whose norm or age could be limited"
+
 // Probes of a layer with the operator.
 func Probes() []lm.Probe {
 	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}

@@ -66,7 +66,7 @@ func (c Config) Validate() error {
 // FromKeys reads config.json.
 func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(2048, 24, 32000)
-	c.Heads = 4
+	c.Heads = 16
 	if err := fla.FromKeys(keys, &c); err != nil {
 		return c, err
 	}

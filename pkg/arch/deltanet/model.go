@@ -116,6 +116,9 @@ func (m Model) State(batch int) []lm.Spec {
 	return specs
 }
 
+// OneWay says why there is no sliding window.
+func (Model) OneWay() string { return deltarule.NoWindow }
+
 // Controls lists what can be changed.
 func (m Model) Controls() []lm.Control { return deltarule.Controls(m.Heads, false) }
 

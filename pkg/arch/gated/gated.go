@@ -72,6 +72,9 @@ func Vector(l *stack.Layer, op vectorgate.Operands, scale float64, chunk int) *N
 	op.Q = narrow(l, MulScalar(op.Q, scale))
 	op.K, op.V = narrow(l, op.K), narrow(l, op.V)
 	op.Initial, op.Segments = l.State(State), l.Segments
+	if r := windowOf(l); r > 0 {
+		return read(l, slid(l, op, r, pieces(l, chunk)))
+	}
 	both := once(op.Moments)
 	l.ProbeState(State, func() *Node { return both()[0] }, func() *Node { return both()[1] }, op.StatesAt)
 	var y, state *Node
@@ -96,6 +99,11 @@ func Fixed(l *stack.Layer, op fixeddecay.Operands, scale float64, chunk int) *No
 	op.K = l.Change("b_scale", op.K, stack.PerHead(Mul))
 	op.Q = narrow(l, MulScalar(op.Q, scale))
 	op.K, op.V = narrow(l, op.K), narrow(l, op.V)
+	if r := windowOf(l); r > 0 {
+		every := Add(Reshape(op.LogDecay, 1, 1, op.LogDecay.Shape().Dim(0), 1), ZerosLike(ConvertDType(op.K, l.Gate)))
+		wide := vectorgate.Operands{Q: op.Q, K: l.Real(op.K), V: op.V, LogDecay: l.Real(every), Initial: l.State(State), Segments: l.Segments}
+		return read(l, slid(l, wide, r, pieces(l, chunk)))
+	}
 	op.Initial, op.Segments, op.Length = l.State(State), l.Segments, l.Length
 	chunk = pieces(l, chunk)
 	both := once(func() (sum, squares *Node) { return op.Moments(chunk) })

@@ -7,6 +7,7 @@ package gateddeltanet
 
 import (
 	"fmt"
+	"slices"
 
 	"stuffed/pkg/arch/fla"
 	"stuffed/pkg/identity"
@@ -24,11 +25,12 @@ type Config struct {
 	Convolve   bool    `json:"use_short_conv"`
 	Negative   bool    `json:"allow_neg_eigval"`
 	Gate       bool    `json:"use_gate"`
+	Activation string  `json:"output_gate_activation" hash:"unless-default"` // of the output gate: swish (or silu) or sigmoid
 }
 
 // Default has the given width, layers and vocabulary, keys of 64 and the published share of the width, ¾, for them.
 func Default(width, layers, vocab int) Config {
-	return Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width*3/4/64), Key: 64, ExpandV: 2, Kernel: 4, Convolve: true, Gate: true}
+	return Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width*3/4/64), Key: 64, ExpandV: 2, Kernel: 4, Convolve: true, Gate: true, Activation: "swish"}
 }
 
 // Values is the number of heads that have a state.
@@ -51,6 +53,8 @@ func (c Config) Validate() error {
 		fla.Range{Name: "conv_size", Value: c.Kernel, Lo: 2, Hi: 64}, fla.Range{Name: "num_v_heads", Value: c.ValueHeads, Lo: 0, Hi: 65536}); {
 	case err != nil:
 		return err
+	case !slices.Contains([]string{"swish", "silu", "sigmoid"}, c.Activation):
+		return fmt.Errorf("config: output_gate_activation = %q must be swish, silu or sigmoid", c.Activation)
 	case c.Values()%c.Heads != 0:
 		return fmt.Errorf("config: num_v_heads = %d must be a multiple of num_heads = %d", c.ValueHeads, c.Heads)
 	case !(c.ExpandV > 0 && c.ExpandV < 64) || c.Value() < 1:

@@ -40,7 +40,11 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	y := deltarule.Mix(l, delta.Rule(deltarule.Scaled(q), k, v, logAlpha, beta), m.Chunk)
 	y = stack.Flat(stack.RMSNorm(y, l.Weight("attn.o_norm.weight", y), m.Eps))
 	if m.Gate {
-		y = Mul(y, stack.SiLU(l.Affine("attn.g_proj", x)))
+		gate := stack.SiLU
+		if m.Activation == "sigmoid" {
+			gate = Sigmoid
+		}
+		y = Mul(y, gate(l.Affine("attn.g_proj", x)))
 	}
 	return l.Affine("attn.o_proj", y)
 }
@@ -92,6 +96,9 @@ func (m Model) State(batch int) []lm.Spec {
 	}
 	return specs
 }
+
+// OneWay says why there is no sliding window.
+func (Model) OneWay() string { return deltarule.NoWindow }
 
 // Controls lists what can be changed.
 func (m Model) Controls() []lm.Control { return deltarule.Controls(m.Values(), true) }

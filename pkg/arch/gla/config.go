@@ -126,7 +126,7 @@ func (c Config) WithVocab(rows int) lm.Config {
 }
 
 // New is the model.
-func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
+func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {
 	lm.Register(lm.Architecture{Name: Kind, About: "Gated Linear Attention, arXiv 2312.06635",

@@ -106,6 +106,9 @@ func (m Model) State(batch int) []lm.Spec {
 	return attend.States(m.Config.Layers, batch, m.Heads, m.head())
 }
 
+// OneWay says why there is no other.
+func (Model) OneWay() string { return attend.OneWay }
+
 // Controls lists what can be changed.
 func (m Model) Controls() []lm.Control { return attend.Controls(m.Heads) }
 

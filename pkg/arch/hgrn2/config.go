@@ -121,7 +121,7 @@ func (c Config) WithVocab(rows int) lm.Config {
 }
 
 // New is the model.
-func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
+func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {
 	lm.Register(lm.Architecture{Name: Kind, About: "HGRN-2, arXiv 2404.07904",

@@ -15,7 +15,16 @@ import (
 )
 
 // Model is a configuration with the methods of lm.Model.
-type Model struct{ Config }
+type Model struct {
+	Config
+	gated.Memory
+}
+
+// Variant is the model with a sliding window.
+func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
+	m.Memory, err = m.Vary(m.Name(), v)
+	return m, err
+}
 
 var _ lm.Model = Model{}
 
@@ -98,7 +107,7 @@ func (m Model) Parameters(members int) []lm.Spec {
 
 // State lists "state" [layers, batch, heads, key, value] and, with short convolutions, their windows conv_state.q, .f and .i.
 func (m Model) State(batch int) []lm.Spec {
-	specs := []lm.Spec{gated.StateSpec(m.Config.Layers, batch, m.Count(), m.Key(), m.Value())}
+	specs := m.StateSpecs(m.Config.Layers, batch, m.Count(), m.Key(), m.Value())
 	for _, name := range []string{"q", "f", "i"} {
 		if m.Convolve {
 			specs = append(specs, stack.WindowSpec("conv_state."+name, m.Config.Layers, batch, m.widths()[name], m.Kernel))
@@ -112,7 +121,7 @@ func (m Model) Controls() []lm.Control { return gated.Controls(m.Count(), false)
 
 // Probes lists what can be watched.
 func (m Model) Probes() []lm.Probe {
-	return append(gated.Probes(lm.Key), stack.WindowProbes(m.State(1)[1:])...)
+	return append(gated.Probes(lm.Key), stack.WindowProbes(Model{Config: m.Config}.State(1)[1:])...)
 }
 
 // Initial draws the parameters, see fla.Initial; lower bounds are 0.

@@ -75,6 +75,11 @@ func (m Model) State(batch int) []lm.Spec {
 	}
 }
 
+// OneWay says why there is no sliding window.
+func (Model) OneWay() string {
+	return "its state is a weighted sum, but one whose decay differs by channel and key, so that only states of all tokens of a window could take old ones away (method 3), and these are not kept"
+}
+
 // Controls lists what can be changed in a layer: all its channels are one head.
 func (m Model) Controls() []lm.Control {
 	list := []lm.Control{

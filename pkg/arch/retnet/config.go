@@ -116,7 +116,7 @@ func (c Config) WithVocab(rows int) lm.Config {
 }
 
 // New is the model.
-func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
+func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {
 	lm.Register(lm.Architecture{Name: Kind, About: "RetNet, arXiv 2307.08621",

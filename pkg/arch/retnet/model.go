@@ -15,7 +15,16 @@ import (
 )
 
 // Model is a configuration with the methods of lm.Model.
-type Model struct{ Config }
+type Model struct {
+	Config
+	gated.Memory
+}
+
+// Variant is the model with a sliding window.
+func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
+	m.Memory, err = m.Vary(m.Name(), v)
+	return m, err
+}
 
 var _ lm.Model = Model{}
 
@@ -72,8 +81,8 @@ func (m Model) Parameters(members int) []lm.Spec {
 
 // State lists "state" [layers, batch, heads, key, value] and "position" [layers, batch], the number of tokens before.
 func (m Model) State(batch int) []lm.Spec {
-	return []lm.Spec{gated.StateSpec(m.Config.Layers, batch, m.Heads, m.Key(), m.Value()),
-		{Name: position, Role: lm.Other, Layered: true, Dims: []int{m.Config.Layers, batch}, Axes: []lm.Axis{lm.Layer, lm.Batch}}}
+	return append(m.StateSpecs(m.Config.Layers, batch, m.Heads, m.Key(), m.Value()),
+		lm.Spec{Name: position, Role: lm.Other, Layered: true, Dims: []int{m.Config.Layers, batch}, Axes: []lm.Axis{lm.Layer, lm.Batch}})
 }
 
 // Controls lists what can be changed.

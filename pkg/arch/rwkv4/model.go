@@ -176,6 +176,11 @@ func (m Model) State(batch int) (specs []lm.Spec) {
 	return append(specs, m.Shifts(batch)...)
 }
 
+// OneWay says why there is no sliding window.
+func (Model) OneWay() string {
+	return "its sums are kept as logarithms of positive weights, from which nothing can be taken away (method 3)"
+}
+
 // Controls lists what can be changed in a layer: all its channels are one head.
 func (m Model) Controls() []lm.Control {
 	list := []lm.Control{

@@ -15,7 +15,16 @@ import (
 )
 
 // Model is a configuration with the methods of lm.Model.
-type Model struct{ Config }
+type Model struct {
+	Config
+	gated.Memory
+}
+
+// Variant is the model with a sliding window.
+func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
+	m.Memory, err = m.Vary(m.Name(), v)
+	return m, err
+}
 
 // mixes are the inputs of the time mix.
 var mixes = []string{"key", "value", "receptance", "gate"}
@@ -109,7 +118,7 @@ func (m Model) Layers() int { return m.Config.Layers }
 // State lists "state" [layers, batch, heads, key, value] and the last inputs of both mixes, shift.att and shift.ffn [layers,
 // batch, width].
 func (m Model) State(batch int) []lm.Spec {
-	return append([]lm.Spec{gated.StateSpec(m.Config.Layers, batch, m.Heads(), m.Head, m.Head)}, m.Shifts(batch)...)
+	return append(m.StateSpecs(m.Config.Layers, batch, m.Heads(), m.Head, m.Head), m.Shifts(batch)...)
 }
 
 // Controls lists what can be changed.
