@@ -4,11 +4,15 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"stuffed/pkg/study"
 )
+
+// subGrids are the claims of text-law whose rows may not have run yet; their figures are drawn when they have.
+var subGrids = []string{"text heads", "text states", "text over-training", "text cause"}
 
 // Every figure that a claim points to is drawn by a notebook, and those of this package can be drawn from what ships.
 func TestClaimsPointToFigures(t *testing.T) {
@@ -47,8 +51,14 @@ func TestClaimsPointToFigures(t *testing.T) {
 			t.Errorf("claim %q points to %s, which no notebook draws", c.ID, c.Figure)
 		}
 	}
+	root := "../../" + study.Shipped
+	open, err := judged(evidence{root: root, resamples: 20}, slices.DeleteFunc(slices.Clone(registry), func(x test) bool { return !slices.Contains(subGrids, x.id) }))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for id := range Figures {
-		if _, err := Draw(id, "../../"+study.Shipped); err != nil {
+		_, err := Draw(id, root)
+		if unseen := Unseen(err) && slices.ContainsFunc(open, func(c Claim) bool { return c.Verdict == NoResult }); err != nil && !unseen {
 			t.Error(err)
 		}
 	}

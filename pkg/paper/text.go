@@ -2,6 +2,7 @@ package paper
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -160,6 +161,18 @@ func textMissing(models []TextModel, groups ...string) (string, error) {
 	}
 	return "; missing: " + strings.Join(names, ", "), nil
 }
+
+// notRun is the claim or figure of rows of which none has run.
+func notRun(models []TextModel, groups ...string) error {
+	missing, err := textMissing(models, groups...)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: none of its rows has run%s", errNothing, strings.Replace(missing, "; missing", "", 1))
+}
+
+// Unseen tells whether an error is that a study does not hold, or not yet, what a figure shows.
+func Unseen(err error) bool { return errors.Is(err, errNothing) }
 
 // textRow names a row of the study by what sets it apart.
 func textRow(r study.Row) string {

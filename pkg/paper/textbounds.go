@@ -1,7 +1,9 @@
 package paper
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +28,9 @@ func (b boundEffect) paired() float64 { return b.Chosen - b.Control }
 // boundEffects reads the table of intervene.Bounded.
 func boundEffects(root string) ([]boundEffect, error) {
 	t, err := table.Read(filepath.Join(root, "interventions", "bounded.csv"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: no intervention on a model of text has run (stuffed bounded)", errNothing)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +119,7 @@ func (e evidence) textBoundsClaim() (Claim, error) {
 		Rule: "fixed before it ran: α bounded in the two heads of largest growth, and by as much of Σ log α in other heads of the same layers; change of the excess in the chosen heads less the mean over control sets, at the largest dose (0.3, 1, 3) that costs less than 0.05 nat on documents; interval by bootstrap over models, those that fail if they are at least five of two sizes, otherwise all; for the claim below 0 throughout, against it above 0"}
 	all, err := boundEffects(e.root)
 	if err != nil {
-		return c, err
+		return c.open(err)
 	}
 	dose := referenceDose(all)
 	at := slices.DeleteFunc(slices.Clone(all), func(b boundEffect) bool { return b.Dose != dose })

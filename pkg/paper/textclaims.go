@@ -11,6 +11,9 @@ import (
 	"stuffed/pkg/fit"
 )
 
+// knows is the loss within the window, in nats, up to which a model knows a prompt (RULES.md of text-law-512).
+const knows = 0.5
+
 // textLaw is question 1 of RULES.md.
 func (e evidence) textLaw() (Claim, error) {
 	c := Claim{ID: "text law", Where: "v2 §5, Fig. 11; v1 §5", Claim: "on real text, the length that a model must be trained on to forget grows with its state (newlines)", Paper: "5.172·N_S − 4.469, 6 sizes, 1 seed", Figure: "22_matrix",
@@ -43,6 +46,13 @@ func (e evidence) textLaw() (Claim, error) {
 		c.Ours += fmt.Sprintf("; best form %s, the best that grows is %.1f AIC ahead of a constant", r.Best, lead)
 	}
 	c.Ours += "; slope of the excess per doubling of N: " + slopes(models)
+	known := slices.DeleteFunc(slices.Clone(models), func(m TextModel) bool { return m.Inside.Mean > knows })
+	c.Ours += fmt.Sprintf("; of the %d models that know newlines within T (at most %g nat, a level set after these rows were seen) %d fail (%s)", len(known), knows, failingText(known), byLength(known))
+	missing, err := textMissing(all, "grid", "pilot", "pilot-fail")
+	if err != nil {
+		return c, err
+	}
+	c.Ours += missing
 	share := float64(failing) / float64(len(models))
 	switch {
 	case share < 0.1 || share > 0.9:

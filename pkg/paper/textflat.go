@@ -109,3 +109,24 @@ func textFlat(all []Flatness) string {
 	return fmt.Sprintf("the training loss of %d of %d models is flat by the rule; over the last third at constant rate it still changes by %s %% (second half against first %s %%), over the decay by %s %%",
 		n, len(all), ranged(fitted), ranged(halves), ranged(decay))
 }
+
+// textUnshown says which rows of the study are missing and whether the training losses were flat.
+func textUnshown(root string) (string, error) {
+	models, err := textModels(root)
+	if err != nil {
+		return "", err
+	}
+	missing, err := textMissing(models)
+	if err != nil {
+		return "", err
+	}
+	flat, err := TextFlatness(root)
+	if err != nil {
+		return "", err
+	}
+	rows := map[string]bool{}
+	for _, m := range models {
+		rows[m.Row] = true
+	}
+	return fmt.Sprintf("%d rows of the study have run%s. By their training they could still improve: %s.", len(rows), missing, textFlat(flat)), nil
+}

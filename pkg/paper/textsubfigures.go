@@ -38,7 +38,7 @@ func textWaysFigure(root string) (report.Figure, error) {
 		}
 	}
 	if len(x) == 0 {
-		return report.Figure{}, orMissing(nil, "models with other numbers of heads")
+		return report.Figure{}, notRun(all, "heads")
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Every model a point, with the bootstrap interval over its eight sequences; seeds and ways stand side by side."},
 		X: stateAxis, Y: excessAxis, Lo: "low", Hi: "high", Series: []string{"way"}, Panel: "panel", PanelName: "%s", Across: 3, Scatter: true,
@@ -54,7 +54,7 @@ func textStatesFigure(root string) (report.Figure, error) {
 	}
 	pairs, _ := textStates(all)
 	if len(pairs) == 0 {
-		return report.Figure{}, orMissing(nil, "models with carried or passed states")
+		return report.Figure{}, notRun(all, "carried", "passed")
 	}
 	var line, series []string
 	var x, low, high []float64
@@ -95,7 +95,7 @@ func textLongerFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	if !slices.ContainsFunc(models, func(m trainedText) bool { return m.in("longer") }) {
-		return report.Figure{}, orMissing(nil, "models with other amounts of training")
+		return report.Figure{}, notRun(all, "longer")
 	}
 	var panel, seed []string
 	var x, y, low, high []float64
@@ -176,7 +176,7 @@ func textFlatFigure(root string) (report.Figure, error) {
 		length, x, y = append(length, figure.Length(float64(f.T))), append(x, 100*f.Fitted), append(y, 100*f.Decay)
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Note: "Every model a point. Flat by the rule: right of or above a line."},
-		X: figure.Axis{Column: "before", Label: "Last third at constant rate", Unit: "%"}, Y: figure.Axis{Column: "decay", Label: "Change over the decay", Unit: "%"}, Series: []string{"train_length"}, Name: "T = %s", Scatter: true,
+		X: figure.Axis{Column: "before", Label: "Change over the last third at constant rate", Unit: "%"}, Y: figure.Axis{Column: "decay", Label: "Change over the decay", Unit: "%"}, Series: []string{"train_length"}, Name: "T = %s", Scatter: true,
 		Marks: []figure.Mark{{At: -100 * flatLimit, Label: "flat"}, {At: -100 * flatLimit, Label: "flat", Horizontal: true}}},
 		Table: table.New().AddText("train_length", length).AddFloat("before", x).AddFloat("decay", y)}, nil
 }
