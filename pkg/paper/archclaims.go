@@ -2,6 +2,7 @@ package paper
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -95,7 +96,7 @@ func (e evidence) erasingHelps() (Claim, error) {
 		return c, nil
 	}
 	difference, p := labels(adds, erases)
-	c.Ours += fmt.Sprintf("; those that add are worse by %.2g nat (p %.2g); pairs: %s", difference, p, strings.Join(pairsOf(models), ", "))
+	c.Ours += fmt.Sprintf("; those that add are worse by %.2g nat (p %.2g); pairs: %s; %s", difference, p, strings.Join(pairsOf(models), ", "), growthBeside(models))
 	c.Plain = fmt.Sprintf("on one synthetic stream, %d of %d architectures that only add fail in most models, %d of %d with a delta rule do; difference %.2g nat (p %.2g)", addsFail, len(adds), erasesFail, len(erases), difference, p)
 	switch {
 	case addsFail < 2:
@@ -146,4 +147,48 @@ func pairsOf(models []Compared) (said []string) {
 		said = append(said, fmt.Sprintf("%s %.2g [%.2g, %.2g]", name, mean(excess[1], same)-mean(excess[0], same), drawn[resamples/40], drawn[resamples-1-resamples/40]))
 	}
 	return said
+}
+
+// growthBeside is question 5 of RULES.md: growth of states in models that fail and in models that hold.
+func growthBeside(models []Compared) string {
+	var failing, holding []float64
+	for _, m := range models {
+		switch {
+		case !m.Learned || math.IsNaN(m.Growth):
+		case m.Fails():
+			failing = append(failing, m.Growth)
+		case m.Holds():
+			holding = append(holding, m.Growth)
+		}
+	}
+	if len(failing) == 0 || len(holding) == 0 {
+		return fmt.Sprintf("states of %d failing and %d holding models cannot be compared", len(failing), len(holding))
+	}
+	p := rankSum(failing, holding)
+	return fmt.Sprintf("largest norm beyond T over the largest within, median over heads: %.2g in %d failing models, %.2g in %d that hold (Mann–Whitney p %.2g)",
+		median(failing), len(failing), median(holding), len(holding), p)
+}
+
+// rankSum is the two-sided p-value of the test of Mann and Whitney, by permutations.
+func rankSum(a, b []float64) (p float64) {
+	r := ranks(slices.Concat(a, b))
+	mean := 0.0
+	for _, v := range r {
+		mean += v / float64(len(r))
+	}
+	score := func() float64 { // the sum of the first ranks less what is expected
+		sum := -mean * float64(len(a))
+		for _, v := range r[:len(a)] {
+			sum += v
+		}
+		return math.Abs(sum)
+	}
+	seen, reached, random := score(), 1, rand.New(rand.NewPCG(6, 0x7e87))
+	for range permutations {
+		random.Shuffle(len(r), func(i, j int) { r[i], r[j] = r[j], r[i] })
+		if score() >= seen-1e-9 {
+			reached++
+		}
+	}
+	return float64(reached) / (permutations + 1)
 }

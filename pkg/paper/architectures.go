@@ -124,7 +124,11 @@ func medianGrowth(heads []HeadGrowth) float64 {
 	for i, h := range heads {
 		v[i] = h.Growth
 	}
-	slices.Sort(v)
+	return median(v)
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
@@ -229,8 +233,7 @@ func Summaries(models []Compared) (out []Summary) {
 			s.Excess.Low, s.Excess.High = math.NaN(), math.NaN()
 		}
 		if len(growth) > 0 {
-			slices.Sort(growth)
-			s.Growth = (growth[(len(growth)-1)/2] + growth[len(growth)/2]) / 2
+			s.Growth = median(growth)
 		}
 		out = append(out, s)
 	}

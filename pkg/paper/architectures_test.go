@@ -40,6 +40,44 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// The p-value of rank sums is that of all ways to divide the values.
+func TestRankSum(t *testing.T) {
+	a, b := []float64{1.5, 4, 5, 9}, []float64{1, 2, 2, 3, 4}
+	all := append(append([]float64{}, a...), b...)
+	rank := func(x float64) (r float64) { // one half for a tie, and it itself
+		for _, y := range all {
+			switch {
+			case y < x:
+				r++
+			case y == x:
+				r += 0.5
+			}
+		}
+		return r + 0.5
+	}
+	away := func(set uint) float64 {
+		sum := -float64(len(a)*(len(all)+1)) / 2
+		for i, v := range all {
+			if set>>i&1 == 1 {
+				sum += rank(v)
+			}
+		}
+		return math.Abs(sum)
+	}
+	reached, ways := 0.0, 0.0
+	for set := range uint(1 << len(all)) {
+		if bits.OnesCount(set) != len(a) {
+			continue
+		}
+		if ways++; away(set) >= away(0b1111)-1e-9 {
+			reached++
+		}
+	}
+	if p := rankSum(a, b); math.Abs(p-reached/ways) > 0.02 {
+		t.Errorf("p %g, want %g", p, reached/ways)
+	}
+}
+
 // comparedTables plants the study: excess and accuracy within the window by architecture, on the stream and on newlines.
 func comparedTables(t *testing.T, excess, accuracy func(architecture string, seed int) float64) evidence {
 	t.Helper()
