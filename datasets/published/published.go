@@ -1,5 +1,6 @@
-// Package published holds numbers printed or plotted in arXiv 2410.07145, each with its source: thresholds in K tokens
-// (1,024) against state sizes in millions of scalars, and the laws fitted to them.
+// Package published holds numbers printed or plotted by others, each with its source: of arXiv 2410.07145 thresholds in K tokens
+// (1,024) against state sizes in millions of scalars, and the laws fitted to them; of Zoology the accuracy of associative recall
+// against the bytes of the state.
 package published
 
 import (
@@ -15,6 +16,38 @@ var thresholds string
 
 //go:embed laws.csv
 var laws string
+
+//go:embed mqar.csv
+var recall string
+
+// Recall is a point of Zoology's figure of multi-query associative recall.
+type Recall struct {
+	Architecture string  // as in lm
+	Bytes        float64 // of the state by its own count: 4 bytes a number, of the layers that the figure counts
+	Accuracy     float64 // mean over the 7,000 test sequences
+	Least        bool    // training stopped early there: the accuracy is at least this
+	Source       string
+}
+
+// MQAR lists the points of Zoology's figure.
+func MQAR() ([]Recall, error) {
+	all, err := csv.NewReader(strings.NewReader(recall)).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	var out []Recall
+	for _, r := range all[1:] {
+		p := Recall{Architecture: r[0], Least: r[3] == "least", Source: r[4]}
+		if p.Bytes, err = strconv.ParseFloat(r[1], 64); err != nil {
+			return nil, err
+		}
+		if p.Accuracy, err = strconv.ParseFloat(r[2], 64); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
 
 // Threshold is one plotted point.
 type Threshold struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,49 @@ func TestBitsAgainstAllEncoders(t *testing.T) {
 		}
 		if want := Copying(bits, c.n, c.values); math.Abs(want-leastString) > 1e-12 {
 			t.Errorf("%+v: the best encoder gets %g of the strings wrong, the bound is %g", c, leastString, want)
+		}
+	}
+}
+
+// TestDistinctAgainstAllEncoders goes over every map from the strings without repetition to states.
+func TestDistinctAgainstAllEncoders(t *testing.T) {
+	for _, c := range []struct{ n, values, states int }{{2, 3, 2}, {2, 3, 3}, {3, 3, 2}, {2, 4, 2}} {
+		var inputs [][]int
+		for x := range int(math.Pow(float64(c.values), float64(c.n))) {
+			var string []int
+			for range c.n {
+				if v := x % c.values; !slices.Contains(string, v) {
+					string = append(string, v)
+				}
+				x /= c.values
+			}
+			if len(string) == c.n {
+				inputs = append(inputs, string)
+			}
+		}
+		least := 1.0
+		for code := range int(math.Pow(float64(c.states), float64(len(inputs)))) {
+			right := 0
+			for s := range c.states {
+				counts := make([]int, c.n*c.values)
+				for i, rest := 0, code; i < len(inputs); i, rest = i+1, rest/c.states {
+					if rest%c.states == s {
+						for k, v := range inputs[i] {
+							counts[k*c.values+v]++
+						}
+					}
+				}
+				for one := range slices.Chunk(counts, c.values) {
+					right += slices.Max(one)
+				}
+			}
+			least = min(least, 1-float64(right)/float64(c.n*len(inputs)))
+		}
+		if need := Distinct(c.n, c.values, least); need > math.Log2(float64(c.states))+1e-12 {
+			t.Errorf("%+v: the best encoder has error %g, for which the bound asks %g bits", c, least, need)
+		}
+		if got, want := Distinct(c.n, c.values, 0), math.Log2(float64(len(inputs))); math.Abs(got-want) > 1e-9 {
+			t.Errorf("%+v: %g bits without error, want %g for %d strings", c, got, want, len(inputs))
 		}
 	}
 }

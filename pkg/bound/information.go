@@ -24,6 +24,18 @@ func Information(items, values int, epsilon float64) float64 {
 	return float64(items) * max(math.Log2(v)-Entropy2(epsilon)-epsilon*math.Log2(v-1), 0)
 }
 
+// Distinct is Information for items whose values all differ, drawn without replacement, which takes less: Σ_{i<M} log₂(V−i) −
+// M·[h₂(ε) + ε·log₂(V−1)], at least 0.
+func Distinct(items, values int, epsilon float64) float64 {
+	v := float64(values)
+	if epsilon >= 1-1/v {
+		return 0
+	}
+	a, _ := math.Lgamma(v + 1)
+	b, _ := math.Lgamma(v - float64(items) + 1)
+	return max((a-b)/math.Ln2-float64(items)*(Entropy2(epsilon)+epsilon*math.Log2(v-1)), 0)
+}
+
 // MaxItems is the most items that so many bits hold at an error of ε per item.
 func MaxItems(bits float64, values int, epsilon float64) float64 {
 	each := Information(1, values, epsilon)

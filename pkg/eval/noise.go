@@ -40,76 +40,14 @@ func (n Noise) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 			return nil, fmt.Errorf("noise: level %g, want 0 or more", sigma)
 		}
 	}
-	asked, cut, err := n.records()
-	if err != nil {
-		return nil, err
-	}
-	members := max(r.Weights.Members, 1)
-	var head, tail, labels [][]int32
-	for range members {
-		for _, q := range asked {
-			head, tail = append(head, q.IDs[:cut]), append(tail, q.IDs[cut:])
-			line := make([]int32, len(q.IDs))
-			for i, at := range q.Positions {
-				line[at] = q.Answers[i]
-			}
-			labels = append(labels, line[cut:])
-		}
-	}
-	state, err := r.Run(ctx, head, nil, lm.Request{}, nil)
-	if err != nil {
-		return nil, err
-	}
 	out := table.New()
-	for level, sigma := range n.Levels {
-		noisy, err := disturbed(r.Weights.Model, state, len(head), sigma, uint64(level))
-		if err != nil {
-			return nil, err
-		}
-		loss, hit := make([]*cells, members), make([]*cells, members)
-		for k := range members {
-			loss[k], hit[k] = newCells(len(asked), 1), newCells(len(asked), 1)
-		}
-		_, err = r.Run(ctx, tail, noisy, lm.Request{Loss: true, Correct: true, Labels: labels, Offset: cut}, func(p lm.Piece) error {
-			for row := range tail {
-				k, s := row/len(asked), row%len(asked)
-				for _, at := range asked[s].Positions {
-					if i := at - cut - p.Start; i >= 0 && i < p.Tokens {
-						l, h := float64(p.Loss[row*p.Tokens+i]), float64(p.Correct[row*p.Tokens+i])
-						if l != l {
-							h = 0
-						}
-						loss[k].add(s, 0, l)
-						hit[k].add(s, 0, h)
-					}
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("noise of %g: %w", sigma, err)
-		}
-		if err := out.Append(noiseRows(sigma, loss, hit)); err != nil {
-			return nil, err
-		}
+	err := altered{n.Task, n.Count, n.Seed}.ask(ctx, r, len(n.Levels), func(level, rows int, state lm.State) (lm.State, error) {
+		return disturbed(r.Weights.Model, state, rows, n.Levels[level], uint64(level))
+	}, func(level int, loss, hit []*cells) error { return out.Append(noiseRows(n.Levels[level], loss, hit)) })
+	if err != nil {
+		return nil, fmt.Errorf("noise: %w", err)
 	}
 	return out, nil
-}
-
-// records are the sequences, and the place before the first question of any of them.
-func (n Noise) records() (asked []task.Record, cut int, err error) {
-	cut = n.Task.Length
-	for i := range n.Count {
-		q, err := n.Task.Record(n.Seed, int64(i))
-		if err != nil {
-			return nil, 0, err
-		}
-		asked, cut = append(asked, q), min(cut, q.Positions[0])
-	}
-	if cut == 0 {
-		return nil, 0, fmt.Errorf("noise: task %s asks from its first token on; choose one that is read before it is asked", n.Task.Name)
-	}
-	return asked, cut, nil
 }
 
 func noiseRows(sigma float64, loss, hit []*cells) *table.Table {

@@ -142,3 +142,38 @@ func TestNoise(t *testing.T) {
 	_, err = eval.Noise{Task: one, Count: 1, Levels: []float64{-1}}.Run(context.Background(), r)
 	wantError(t, err, "level -1")
 }
+
+// TestChannels: with none removed the loss is the scorer's; with all it is that of a state of zeros; in between the weakest go.
+func TestChannels(t *testing.T) {
+	r := runner(t, "go", small(20), 1, 2)
+	r.Piece = 16
+	one, err := task.Open("mqar", 32, map[string]any{"vocab": 20, "pairs": 3}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := eval.Channels{Task: one, Count: 6, Shares: []float64{0, 0.25, 1}}.Run(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := eval.Noise{Task: one, Count: 6, Levels: []float64{0}}.Run(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss, rise, removed, all := floats(t, got, "loss"), floats(t, got, "rise"), ints(t, got, "removed"), ints(t, got, "channels")
+	for k := range 2 {
+		if want := floats(t, plain, "loss")[k]; loss[k] != want || rise[k] != 0 {
+			t.Errorf("member %d: loss %g with nothing removed, want %g", k, loss[k], want)
+		}
+		if math.Abs(rise[4+k]-(loss[4+k]-loss[k])) > 1e-9 || loss[4+k] == loss[k] || loss[2+k] == loss[4+k] {
+			t.Errorf("member %d: losses %g, %g, %g, rise %g", k, loss[k], loss[2+k], loss[4+k], rise[4+k])
+		}
+	}
+	if removed[0] != 0 || removed[2] != int64(float64(all[0])/4+0.5) || removed[4] != all[0] {
+		t.Errorf("removed %v of %v", removed, all)
+	}
+	if s := eval.Removable([]float64{0, 0.25, 0.5, 0.75}, []float64{0, 0.001, 0.2, 0}, 0.01); s != 0.25 {
+		t.Errorf("removable %g", s)
+	}
+	_, err = eval.Channels{Task: one, Count: 1, Shares: []float64{2}}.Run(context.Background(), r)
+	wantError(t, err, "share is 2")
+}

@@ -57,6 +57,9 @@ func TestClaimsPointToFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id := range Figures {
+		if _, err := os.Stat(root + "/" + MQARPlan); err != nil && strings.HasPrefix(id, "20_") {
+			continue // the study has not run
+		}
 		_, err := Draw(id, root)
 		if unseen := Unseen(err) && slices.ContainsFunc(open, func(c Claim) bool { return c.Verdict == NoResult }); err != nil && !unseen {
 			t.Error(err)

@@ -23,7 +23,7 @@ func init() { commands = append(commands, taskCommand) }
 
 func taskCommand() *cobra.Command {
 	c := &cobra.Command{Use: "task", Short: "Tasks that measure what a model remembers"}
-	c.AddCommand(taskList(), taskWrite(), taskRun(), taskAsk(), taskNoise(), taskScore())
+	c.AddCommand(taskList(), taskWrite(), taskRun(), taskAsk(), taskNoise(), taskChannels(), taskRank(), taskScore())
 	return c
 }
 

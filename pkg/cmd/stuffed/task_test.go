@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"stuffed/pkg/bound"
+	"stuffed/pkg/table"
 	"stuffed/pkg/task"
 )
 
@@ -69,5 +70,23 @@ func TestBoundCommand(t *testing.T) {
 	}
 	if _, err := execute(boundCommand(), "--items", "8", "--values", "16", "--scalars", "32", "--error", "-1"); err == nil || !strings.Contains(err.Error(), "error is -1") {
 		t.Error(err)
+	}
+}
+
+// TestStateTests runs what is measured of the state on an untrained model.
+func TestStateTests(t *testing.T) {
+	dir := t.TempDir()
+	for name, want := range map[string]string{"noise": "bits of a number", "channels": "share of the channels", "rank": "effective ranks"} {
+		output := filepath.Join(dir, name+".csv")
+		args := []string{name, "--model", "preset:byte", "--backend", "go", "--task", "mqar", "--length", "32", "--set", "vocab=64", "--set", "pairs=2", "--count", "1", "--output", output}
+		args = append(args, map[string][]string{"noise": {"--sigma", "0,1"}, "channels": {"--share", "0,0.5"}, "rank": {"--positions", "8"}}[name]...)
+		if _, err := execute(taskCommand(), args...); err != nil {
+			t.Errorf("%s (%s): %v", name, want, err)
+			continue
+		}
+		rows, err := table.Read(output)
+		if err != nil || rows.Rows() < 2 {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -1,0 +1,218 @@
+package paper
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"stuffed/datasets/published"
+	"stuffed/pkg/bound"
+	"stuffed/pkg/study"
+	"stuffed/pkg/table"
+)
+
+// MQARPlan is the study of associative recall by Zoology's recipe.
+const MQARPlan = "mqar"
+
+// Of MQAR: values that there are, and the longest sequence asked, which decides the size of a cache.
+const (
+	mqarValues  = 4096
+	mqarLongest = 1024
+)
+
+// Associative is one model shape of the study at the rate that served it best.
+type Associative struct {
+	Architecture string
+	Width, State int
+	Bytes        float64 // of the recurrent state in float32, both layers; of attention the cache of 1,024 tokens
+	Bits         float64 // of all that is carried from token to token, convolutions with it: what the bounds are about
+	Rate         float64
+	Rates        int     // that have run
+	Accuracy     float64 // over all sequences, at the end of training
+	ByPairs      []AskedPairs
+	Published    float64 // accuracy printed for these bytes, NaN for none
+}
+
+// AskedPairs is the accuracy on sequences of one number of pairs.
+type AskedPairs struct {
+	Pairs, Length       int
+	Accuracy, Low, High float64
+}
+
+// HeldBits is the least memory that the accuracy takes, the most over the numbers of pairs.
+func (a Associative) HeldBits() (bits float64) {
+	for _, p := range a.ByPairs {
+		bits = max(bits, bound.Distinct(p.Pairs, mqarValues, 1-p.Accuracy))
+	}
+	return bits
+}
+
+// Associations are the models of the study in root, by architecture and bytes. Of the learning rates that have run for a shape
+// the one of the highest accuracy counts, as in the published figure.
+func Associations(root string) ([]Associative, error) {
+	score, err := study.Read(root, MQARPlan, "score")
+	if err != nil {
+		return nil, err
+	}
+	asked, err := study.Read(root, MQARPlan, "task")
+	if err != nil {
+		return nil, err
+	}
+	c, err := mqarColumns(score)
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]int{} // the last measurement of each row
+	for i, row := range c.row {
+		if at, seen := last[row]; !seen || c.tokens[i] >= c.tokens[at] {
+			last[row] = i
+		}
+	}
+	type shape struct {
+		architecture        string
+		width, state, heads int64
+	}
+	best, rates := map[shape]int{}, map[shape]int{}
+	for _, i := range last {
+		s := shape{c.architecture[i], c.width[i], c.state[i], c.heads[i]}
+		rates[s]++
+		if at, seen := best[s]; !seen || cmp.Or(cmp.Compare(c.accuracy[i], c.accuracy[at]), cmp.Compare(c.lr[at], c.lr[i])) > 0 {
+			best[s] = i
+		}
+	}
+	pairs, err := pairsAsked(asked)
+	if err != nil {
+		return nil, err
+	}
+	printed, err := published.MQAR()
+	if err != nil {
+		return nil, err
+	}
+	var out []Associative
+	for s, i := range best {
+		a := Associative{Architecture: s.architecture, Width: int(s.width), State: int(s.state), Bytes: 4e6 * c.recurrent[i], Bits: stateBits * 1e6 * c.carried[i],
+			Rate: c.lr[i], Rates: rates[s], Accuracy: c.accuracy[i], ByPairs: pairs[rowTokens{c.row[i], c.tokens[i]}], Published: math.NaN()}
+		if c.recurrent[i] == 0 { // a cache: what is carried grows with every token
+			a.Bytes, a.Bits = 4e6*c.carried[i]*mqarLongest, a.Bits*mqarLongest
+		}
+		for _, p := range printed {
+			if p.Architecture == a.Architecture && math.Abs(p.Bytes/a.Bytes-1) < 1e-3 {
+				a.Published = p.Accuracy
+			}
+		}
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b Associative) int {
+		return cmp.Or(strings.Compare(a.Architecture, b.Architecture), cmp.Compare(a.Bytes, b.Bytes), cmp.Compare(a.Width, b.Width))
+	})
+	return out, nil
+}
+
+type mqarTable struct {
+	row, architecture                []string
+	width, state, heads, tokens      []int64
+	recurrent, carried, lr, accuracy []float64
+}
+
+func mqarColumns(t *table.Table) (c mqarTable, err error) {
+	for name, into := range map[string]*[]string{"row": &c.row, "architecture": &c.architecture} {
+		if *into, err = t.Text(name); err != nil {
+			return c, err
+		}
+	}
+	for name, into := range map[string]*[]int64{"width": &c.width, "state": &c.state, "heads": &c.heads, "tokens": &c.tokens} {
+		if *into, err = t.Int(name); err != nil {
+			return c, err
+		}
+	}
+	for name, into := range map[string]*[]float64{"n_s": &c.recurrent, "n_s_carried": &c.carried, "lr": &c.lr, "accuracy": &c.accuracy} {
+		if *into, err = t.Float(name); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+type rowTokens struct {
+	row    string
+	tokens int64
+}
+
+// pairsAsked are the accuracies by number of pairs at every measurement.
+func pairsAsked(t *table.Table) (map[rowTokens][]AskedPairs, error) {
+	row, err := t.Text("row")
+	if err != nil {
+		return nil, err
+	}
+	group, err := t.Text("asked")
+	if err != nil {
+		return nil, err
+	}
+	var tokens, length []int64
+	for name, into := range map[string]*[]int64{"tokens": &tokens, "length": &length} {
+		if *into, err = t.Int(name); err != nil {
+			return nil, err
+		}
+	}
+	var accuracy, low, high []float64
+	for name, into := range map[string]*[]float64{"accuracy": &accuracy, "accuracy_low": &low, "accuracy_high": &high} {
+		if *into, err = t.Float(name); err != nil {
+			return nil, err
+		}
+	}
+	out := map[rowTokens][]AskedPairs{}
+	for i := range row {
+		p := AskedPairs{Length: int(length[i]), Accuracy: accuracy[i], Low: low[i], High: high[i]}
+		if _, err := fmt.Sscanf(group[i], "pairs %d", &p.Pairs); err != nil {
+			return nil, fmt.Errorf("task table of %s: group %q is not one of MQAR: %w", MQARPlan, group[i], err)
+		}
+		k := rowTokens{row[i], tokens[i]}
+		out[k] = append(out[k], p)
+	}
+	return out, nil
+}
+
+// MQARReport says in words what the study has so far: sizes, rates, and Mamba-2's distance from the published curve.
+func MQARReport(root string) (string, error) {
+	all, err := Associations(root)
+	if err != nil {
+		return "", err
+	}
+	sizes, rates, full := map[string]int{}, 0, 0
+	var order []string
+	var far []string
+	worst, factor := 0.0, math.Inf(1)
+	for _, a := range all {
+		if sizes[a.Architecture]++; sizes[a.Architecture] == 1 {
+			order = append(order, a.Architecture)
+		}
+		rates += a.Rates
+		if a.Rates == mqarRates {
+			full++
+		}
+		factor = min(factor, a.Bits/max(a.HeldBits(), 1))
+		if a.Architecture != "mamba2" || math.IsNaN(a.Published) {
+			continue
+		}
+		d := a.Accuracy - a.Published
+		worst = max(worst, math.Abs(d))
+		far = append(far, fmt.Sprintf("%d × %d: %.3f (published %.3f, %+.3f)", a.Width, a.State, a.Accuracy, a.Published, d))
+	}
+	var b strings.Builder
+	for i, name := range order {
+		b.WriteString(map[bool]string{true: "", false: ", "}[i == 0] + fmt.Sprintf("%s %d", name, sizes[name]))
+	}
+	text := fmt.Sprintf("**Sizes measured**: %s. %d of the %d learning rates of each size are needed for “best of”; all of them ran for %d of %d sizes, %d runs in all.\n\n", b.String(), mqarRates, mqarRates, full, len(all), rates)
+	if full < len(all) {
+		text += "**A partial sweep**: the published points are the best of four rates, ours the best of those that ran, so that a size with fewer can only rise.\n\n"
+	}
+	if len(far) > 0 {
+		text += fmt.Sprintf("**Mamba-2 beside Zoology's curve** (width × N): %s. Largest distance %.3f; asked 0.03.\n\n", strings.Join(far, "; "), worst)
+	}
+	return text + fmt.Sprintf("**Bounds**: what the models recall takes at least %.0f times fewer bits than 32 for each number that they carry.\n", math.Floor(factor)), nil
+}
+
+// mqarRates is the number of learning rates of the published recipe.
+const mqarRates = 4

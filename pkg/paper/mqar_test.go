@@ -1,0 +1,92 @@
+package paper
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"stuffed/pkg/study"
+	"stuffed/pkg/table"
+)
+
+// plantMQAR writes a store of two shapes of Mamba-2, one with two rates, and one of attention.
+func plantMQAR(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	dir := filepath.Join(root, MQARPlan, "tables")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	row := []string{"a", "a", "b", "c", "d"}
+	score := table.New().AddText("row", row).AddText("architecture", []string{"mamba2", "mamba2", "mamba2", "mamba2", "llama"}).
+		AddInt("width", []int64{64, 64, 64, 128, 64}).AddInt("state", []int64{8, 8, 8, 16, 0}).AddInt("heads", []int64{2, 2, 2, 4, 1}).
+		AddFloat("n_s", []float64{.002048, .002048, .002048, .008192, 0}).AddFloat("n_s_carried", []float64{.0029, .0029, .0029, .01, .000256}).
+		AddFloat("lr", []float64{.01, .01, .001, .01, .01}).AddInt("tokens", []int64{10, 20, 20, 20, 10}).AddFloat("accuracy", []float64{.9, .5, .51, .75, .99})
+	n := len(row)
+	task := table.New().AddText("row", append(row, row...)).AddInt("tokens", []int64{10, 20, 20, 20, 10, 10, 20, 20, 20, 10}).AddInt("length", slices.Repeat([]int64{64}, 2*n)).
+		AddText("asked", append(slices.Repeat([]string{"pairs 4"}, n), slices.Repeat([]string{"pairs 16"}, n)...)).AddFloat("accuracy", append(slices.Repeat([]float64{1.0}, n), .8, .3, .4, .6, 1)).
+		AddFloat("accuracy_low", slices.Repeat([]float64{0.3}, 2*n)).AddFloat("accuracy_high", slices.Repeat([]float64{1.0}, 2*n))
+	for name, tab := range map[string]*table.Table{"score": score, "task": task} {
+		if err := tab.Write(filepath.Join(dir, name+".parquet")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestAssociations(t *testing.T) {
+	root := plantMQAR(t)
+	all, err := Associations(root)
+	if err != nil || len(all) != 3 {
+		t.Fatal(all, err)
+	}
+	attention, small, large := all[0], all[1], all[2]
+	if attention.Bytes != 4*256*1024 || attention.Bits != 32*256*1024 || !math.IsNaN(attention.Published) {
+		t.Errorf("attention %+v", attention)
+	}
+	// the last measurement of a row counts, not its best, and of two rates the better one
+	if small.Accuracy != .51 || small.Rate != .001 || small.Rates != 2 || small.Bytes != 8192 || small.Published != .52 || len(small.ByPairs) != 2 || small.ByPairs[1].Accuracy != .4 {
+		t.Errorf("64 × 8: %+v", small)
+	}
+	if large.Published != .784 || large.Rates != 1 {
+		t.Errorf("128 × 16: %+v", large)
+	}
+	if held := attention.HeldBits(); math.Abs(held-192) > 0.1 { // 16 different ones of 4,096 values take 12 bits each, less what they exclude
+		t.Errorf("16 values without error take %g bits", held)
+	}
+	report, err := MQARReport(root)
+	for _, want := range []string{"llama 1, mamba2 2", "ran for 0 of 3 sizes, 4 runs", "A partial sweep", "64 × 8: 0.510 (published 0.520, -0.010)", "Largest distance 0.034"} {
+		if err != nil || !strings.Contains(report, want) {
+			t.Errorf("%q is not in the report (%v):\n%s", want, err, report)
+		}
+	}
+	for _, id := range []string{"20_mqar", "20_pairs", "20_held"} {
+		f, err := Draw(id, root)
+		if err != nil || f.Table.Rows() < 4 {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+// TestAssociationsHoldBounds: no shipped model recalls more than what it carries can hold.
+func TestAssociationsHoldBounds(t *testing.T) {
+	for _, root := range []string{filepath.Join("..", "..", study.Shipped), plantMQAR(t)} {
+		all, err := Associations(root)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the study has not run
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			if held := a.HeldBits(); !(held <= a.Bits) {
+				t.Errorf("%s %d × %d holds %g bits in %g", a.Architecture, a.Width, a.State, held, a.Bits)
+			}
+		}
+	}
+}
