@@ -1,9 +1,42 @@
 package paper
 
 import (
+	"os"
+
+	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/hub"
 	"stuffed/pkg/report"
 )
+
+// ByteModel is the small byte model of an architecture: that which ships, or the preset of that size with initial weights where
+// none does.
+func ByteModel(architecture string) string {
+	if folder, err := checkpoint.Folder("datasets/models/bytes-" + architecture); err == nil {
+		if _, err := os.Stat(folder); err == nil {
+			return folder
+		}
+	}
+	return untrainedModel(architecture)
+}
+
+func untrainedModel(architecture string) string {
+	if architecture == "mamba2" {
+		return "preset:byte"
+	}
+	return "preset:" + architecture + "/byte"
+}
+
+// ByteModels are small models of several architectures under their names; with initial weights whatever ships, if asked for.
+func ByteModels(architectures []string, initial bool) (all []report.Named) {
+	for _, a := range architectures {
+		model := ByteModel(a)
+		if initial {
+			model = untrainedModel(a)
+		}
+		all = append(all, report.Named{Label: a, Model: model, TrainLength: 128})
+	}
+	return all
+}
 
 // Extents of OwnModels.
 const (
@@ -20,10 +53,10 @@ var ownArchitectures = map[string]bool{"Mamba-2": true, "Mamba-1": true, "RWKV-4
 func OwnModels(extent int) (all []report.Named) {
 	switch extent {
 	case Untrained:
-		return []report.Named{{Label: "Mamba-2", Model: "preset:byte", TrainLength: 64}, {Label: "Mamba-1", Model: "preset:mamba1/byte", TrainLength: 64}}
+		return ByteModels([]string{"mamba2", "mamba1"}, true)
 	case Shipped:
 		for _, a := range []string{"mamba2", "mamba1", "rwkv6", "hgrn2"} {
-			all = append(all, report.Named{Label: ArchitectureNames[a], Model: "datasets/models/bytes-" + a, TrainLength: 128})
+			all = append(all, report.Named{Label: ArchitectureNames[a], Model: ByteModel(a), TrainLength: 128})
 		}
 		return append(all, report.Named{Label: "Mamba-2, T 64", Model: "datasets/models/text-t64", TrainLength: 64})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"stuffed/pkg/eval"
 	"stuffed/pkg/lm"
@@ -20,9 +21,10 @@ type Named struct {
 }
 
 // Sizes is what is said of the size of models, without loading them where their configuration is enough: model, architecture,
-// parameters, state (scalars of the recurrence), carried (with windows of inputs), grows (1 for a cache).
+// parameters, state (scalars of the recurrence), carried (with windows of inputs), grows (1 for a cache),
+// weights (trained or initial).
 func Sizes(all []Named) (*table.Table, error) {
-	var label, architecture []string
+	var label, architecture, weights []string
 	var parameters, state, carried, grows []int64
 	for _, n := range all {
 		m, err := models.Open(n.Model, "go", "")
@@ -33,11 +35,16 @@ func Sizes(all []Named) (*table.Table, error) {
 		if slices.ContainsFunc(m.Weights.Model.State(1), func(s lm.Spec) bool { return s.Grows }) {
 			growing = 1
 		}
+		made := "trained"
+		if strings.HasPrefix(m.Dir, "preset:") {
+			made = "initial"
+		}
+		weights = append(weights, made)
 		label, architecture = append(label, n.Label), append(architecture, m.Weights.Model.Name())
 		parameters, state, carried, grows = append(parameters, int64(m.Weights.Count())), append(state, int64(sizes.Recurrent)), append(carried, int64(sizes.Carried)), append(grows, growing)
 	}
 	return table.New().AddText("model", label).AddText("architecture", architecture).AddInt("parameters", parameters).AddInt("state", state).
-		AddInt("carried", carried).AddInt("grows", grows), nil
+		AddInt("carried", carried).AddInt("grows", grows).AddText("weights", weights), nil
 }
 
 // LookAtModels is LookAtKinds for several models: both tables begin with the column model. Of a model without a recurrent
