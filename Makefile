@@ -10,7 +10,7 @@ NOXLA := $(shell printf '\043include <stdlib.h>\n' | $${CC:-gcc} -E - >/dev/null
 export GOFLAGS := $(strip -buildvcs=false $(NOXLA) $(GOFLAGS))
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup setup-lab build test lint figures notebooks html lab bench kernels docker clean distclean
+.PHONY: help setup setup-lab setup-python doctor build test lint figures notebooks html lab bench kernels docker clean distclean
 
 help:      ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -20,6 +20,12 @@ setup:     ## tools, notebook runner, kernel and XLA plug-in, pinned by hash
 
 setup-lab: setup ## JupyterLab too
 	@.ci/setup lab
+
+setup-python: setup-lab ## pandas, matplotlib and DuckDB for notebooks/python too
+	@.ci/setup python-lab
+
+doctor:    ## what is missing, and why something is slow
+	@.ci/doctor
 
 build:     ## bin/stuffed
 	go build -ldflags "-X stuffed/pkg/manifest.stamp=$$(.ci/revision)" -o bin/stuffed ./pkg/cmd/stuffed
@@ -45,10 +51,13 @@ notebooks: setup build ## all notebooks, or NB="01 07"; SCALE=smoke, small or fu
 html: setup build ## pages of the notebooks that have been run, in out/html
 	bin/stuffed notebooks html $(NB)
 
+# JupyterLab refuses root unless told; on this machine alone, with a token, it may.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
 lab: setup-lab build ## JupyterLab on this machine only, with a token
 	cd notebooks && GOFLAGS="$(GOFLAGS) -ldflags=-w" STUFFED_SCALE=$(SCALE) ../.venv/bin/jupyter lab --ip=$(IP) --port=$(PORT) --ServerApp.root_dir=$(CURDIR) \
 		--LabApp.default_url=/lab/tree/notebooks/index.ipynb --LabApp.news_url=None \
-		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_FLAGS)
+		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ROOT) $(LAB_FLAGS)
 
 bench: setup build ## writes out/bench.json
 	bin/stuffed bench --output out/bench.json

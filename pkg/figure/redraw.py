@@ -32,8 +32,9 @@ def axis(ax, which, a):
     getattr(ax, f"set_{which}label")(a["label"] + unit)
     if a.get("scale") in ("log2", "log10"):
         getattr(ax, f"set_{which}scale")("log", base=int(a["scale"][3:]))
-    low, high = getattr(ax, f"get_{which}lim")()
-    getattr(ax, f"set_{which}lim")(a.get("min", low), a.get("max", high))
+    if "min" in a or "max" in a:
+        low, high = getattr(ax, f"get_{which}lim")()
+        getattr(ax, f"set_{which}lim")(a.get("min", low), a.get("max", high))
 
 
 def series(spec, points, default=None):
@@ -178,7 +179,7 @@ def draw(file, points):
             labels.setdefault(label, handle)
     labels.pop("", None)
     if labels:
-        fig.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=3, frameon=False)
+        fig.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=max(1, min(4, int(60 * width(file["spec"]) / 4 / max(len(n) + 8 for n in labels)))), frameon=False)
     if file["spec"].get("note"):
         import textwrap
 

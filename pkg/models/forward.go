@@ -19,8 +19,9 @@ import (
 
 // ForwardOptions say how Forward runs.
 type ForwardOptions struct {
-	Cuts      []int // ascending positions within 0 … tokens where the sequence is cut and the state carried over
-	Gradients bool  // of the mean loss, by parameter
+	Cuts      []int    // ascending positions within 0 … tokens where the sequence is cut and the state carried over
+	Gradients bool     // of the mean loss, by parameter
+	Probes    []string // quantities to return for every token, see lm.Model.Probes; lm.States after the last token and before every cut
 	Progress  func(done, total int)
 }
 
@@ -53,7 +54,8 @@ func ForwardFile(ctx context.Context, r *lm.Runner, input, output string, o Forw
 // sequence holds documents end to end, each starting from zeros, the first from the given state. It returns logits, NAME.final
 // for each tensor of the state (after each document in place of the batch, where the model shows it: caches and positions are left
 // out), loss.per_token [batch, tokens − 1]: −log p of the
-// next token, across documents too; and grad.NAME for every parameter by its name in checkpoints.
+// next token, across documents too; and grad.NAME for every parameter by its name in checkpoints. Probes are probe.NAME
+// [layers, batch, tokens, …]; lm.States is [layers, cuts + 1, batch, …].
 func Forward(ctx context.Context, r *lm.Runner, in map[string]*checkpoint.Tensor, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
 	m := r.Weights.Model
 	input, err := readForward(m, in)
@@ -71,6 +73,9 @@ func Forward(ctx context.Context, r *lm.Runner, in map[string]*checkpoint.Tensor
 		return nil, fmt.Errorf("gradients need the loss of a next token: input_ids has 1 token, must have at least 2")
 	}
 	if o.Gradients || input.documents != nil {
+		if len(o.Probes) > 0 {
+			return nil, fmt.Errorf("probes %s: leave out gradients and cu_seqlens, they come from another graph", strings.Join(o.Probes, ", "))
+		}
 		return forwardPass(r, m, input, o)
 	}
 	return forwardPieces(ctx, r, m, input, o)
@@ -156,13 +161,17 @@ func readDocuments(cu *checkpoint.Tensor, ids []int) ([]int, error) {
 func forwardPieces(ctx context.Context, r *lm.Runner, m lm.Model, in forwardInput, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
 	batch, tokens, vocab := len(in.rows), len(in.rows[0]), m.Vocab()
 	logits, loss := make([]float32, batch*tokens*vocab), make([]float32, batch*(tokens-1))
-	state, err := r.Run(ctx, in.rows, in.state, lm.Request{Logits: true, Loss: true, Cuts: o.Cuts, Progress: o.Progress}, func(p lm.Piece) error {
+	watched, err := newWatched(m, batch, tokens, o)
+	if err != nil {
+		return nil, err
+	}
+	state, err := r.Run(ctx, in.rows, in.state, lm.Request{Logits: true, Loss: true, Probes: watched.names, Cuts: o.Cuts, Progress: o.Progress}, func(p lm.Piece) error {
 		for b := range batch {
 			copy(logits[(b*tokens+p.Start)*vocab:], p.Logits[b*p.Tokens*vocab:][:p.Tokens*vocab])
 			n := min(p.Tokens, tokens-1-p.Start)
 			copy(loss[b*(tokens-1)+p.Start:][:n], p.Loss[b*p.Tokens:])
 		}
-		return nil
+		return watched.take(p)
 	})
 	if err != nil {
 		return nil, err
@@ -179,6 +188,9 @@ func forwardPieces(ctx context.Context, r *lm.Runner, m lm.Model, in forwardInpu
 		if err == nil {
 			out[name+".final"], err = checkpoint.FromDevice(t)
 		}
+	}
+	if err == nil {
+		err = watched.put(out)
 	}
 	return out, err
 }

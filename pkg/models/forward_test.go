@@ -273,3 +273,59 @@ func TestForwardFileIsWrittenWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("output in a missing folder: %v", err)
 	}
 }
+
+// Activations are the same whole and in pieces, and states after a cut are those of the tokens before it.
+func TestForwardWritesProbes(t *testing.T) {
+	r := runner(t, "go")
+	r.Piece = 16
+	in := file{"input_ids": tokens(t, 2, 37)}
+	names := []string{lm.Values, lm.Keys, lm.Queries, lm.Delta, lm.States}
+	whole := forward(t, r, in, models.ForwardOptions{Probes: names})
+	cut := forward(t, r, in, models.ForwardOptions{Probes: names, Cuts: []int{5, 21}})
+	for _, name := range names[:4] {
+		a, b := whole["probe."+name], cut["probe."+name]
+		if a == nil || a.Shape[1] != 2 || a.Shape[2] != 37 || !slices.Equal(a.Shape, b.Shape) {
+			t.Fatalf("%s: %v, %v", name, a, b)
+		}
+		x, _ := a.Float64s()
+		y, _ := b.Float64s()
+		for i := range x {
+			if math.Abs(x[i]-y[i]) > 1e-5 {
+				t.Fatalf("%s, entry %d: %v whole, %v in pieces", name, i, x[i], y[i])
+			}
+		}
+	}
+	first := forward(t, r, file{"input_ids": head(t, in["input_ids"], 5)}, models.ForwardOptions{})
+	states := cut["probe."+lm.States]
+	got, _ := states.Float64s()
+	want, _ := first["state.final"].Float64s()
+	layers, each := states.Shape[0], len(got)/states.Shape[0]/3
+	if states.Shape[1] != 3 || len(want) != layers*each {
+		t.Fatalf("states %v", states.Shape)
+	}
+	for l := range layers {
+		for i := range each {
+			if a, b := got[l*3*each+i], want[l*each+i]; math.Abs(a-b) > 1e-5 {
+				t.Fatalf("layer %d, entry %d: %v after the cut, %v of its tokens", l, i, a, b)
+			}
+		}
+	}
+	for _, wrong := range []models.ForwardOptions{{Probes: []string{"nothing"}}, {Probes: []string{lm.Delta}, Gradients: true}} {
+		if _, err := models.Forward(context.Background(), r, in, wrong); err == nil {
+			t.Errorf("%+v is accepted", wrong)
+		}
+	}
+}
+
+// head are the first n tokens of every row.
+func head(t testing.TB, ids *checkpoint.Tensor, n int) *checkpoint.Tensor {
+	flat, err := ids.Int64s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []int64
+	for b := range ids.Shape[0] {
+		out = append(out, flat[b*ids.Shape[1]:][:n]...)
+	}
+	return integers(t, []int{ids.Shape[0], n}, out...)
+}

@@ -172,3 +172,17 @@ func TestSmallPictures(t *testing.T) {
 		t.Errorf("%d of %d values changed visibly", far, 3*a.Bounds().Dx()*a.Bounds().Dy())
 	}
 }
+
+// The head of a wide or long table stays in sight, and so does its first column.
+func TestWideTablesKeepTheirHead(t *testing.T) {
+	wide, small := table.New(), table.New().AddInt("a", []int64{1}).AddInt("b", []int64{2})
+	for i := range wideColumns + 1 {
+		wide.AddFloat(fmt.Sprint("column", i), []float64{1})
+	}
+	if h := newCells(wide, nil).html(); strings.Count(h, "top:0") != wideColumns+1 || strings.Count(h, "left:0") != 2 || !strings.Contains(h, "overflow:auto") {
+		t.Errorf("wide: %s", h)
+	}
+	if h := newCells(small, nil).html(); strings.Contains(h, "sticky") || strings.Contains(h, "<div") {
+		t.Errorf("small: %s", h)
+	}
+}

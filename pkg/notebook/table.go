@@ -80,28 +80,52 @@ func (g *cells) more() string {
 	return fmt.Sprintf("… and %d more rows", g.left)
 }
 
+// Tables of more columns or rows than these scroll below their head and beside their first column.
+const (
+	wideColumns = 8
+	longRows    = 16
+)
+
 func (g *cells) html() string {
 	var b strings.Builder
-	cell := func(tag, s string, right bool) {
-		align := "left"
-		if right {
-			align = "right"
+	scrolls := len(g.head) > wideColumns || len(g.rows) > longRows
+	cell := func(tag, s string, column int) {
+		style := "text-align:left"
+		if g.numeric[column] {
+			style = "text-align:right"
 		}
-		fmt.Fprintf(&b, `<%s style="text-align:%s">%s</%s>`, tag, align, html.EscapeString(s), tag)
+		if scrolls && (tag == "th" || column == 0) {
+			style += ";position:sticky;background:var(--jp-layout-color0,#fff)"
+			switch {
+			case tag == "th" && column == 0:
+				style += ";top:0;left:0;z-index:2"
+			case tag == "th":
+				style += ";top:0;z-index:1"
+			default:
+				style += ";left:0"
+			}
+		}
+		fmt.Fprintf(&b, `<%s style="%s">%s</%s>`, tag, style, html.EscapeString(s), tag)
+	}
+	if scrolls {
+		b.WriteString(`<div style="max-height:32em;max-width:100%;overflow:auto">`)
 	}
 	b.WriteString("<table><thead><tr>")
 	for i, h := range g.head {
-		cell("th", h, g.numeric[i])
+		cell("th", h, i)
 	}
 	b.WriteString("</tr></thead><tbody>")
 	for _, row := range g.rows {
 		b.WriteString("<tr>")
 		for i, s := range row {
-			cell("td", s, g.numeric[i])
+			cell("td", s, i)
 		}
 		b.WriteString("</tr>")
 	}
 	b.WriteString("</tbody></table>")
+	if scrolls {
+		b.WriteString("</div>")
+	}
 	if m := g.more(); m != "" {
 		b.WriteString("<p>" + m + "</p>")
 	}

@@ -31,6 +31,8 @@ Output:  logits          F32 [B,T,V]
          NAME.final      F32           each tensor of the state after the last token; with cu_seqlens after each document, in
                                        place of the batch
          loss.per_token  F32 [B,T-1]   entry t is -log p(token t+1 | tokens 0 … t) in nats, across documents too
+         probe.NAME      F32 [L,B,T,…] with --probes: activations of every layer and token; states is [L,n,B,…], after each
+                                       position of --split and the last token
          grad.NAME                     with --grads: gradient of the mean of loss.per_token, by the parameter's name in the folder
 
 --split 1,5,17 cuts the sequence before the tokens 1, 5 and 17: pieces of 1, 4, 12 and T-17 tokens, run one after the other with
@@ -38,7 +40,8 @@ the state carried. Positions ascend within 0 … T; equal ones make a piece of n
 Split, cu_seqlens, initial states and --grads can be combined; documents and gradients run in one graph, the whole sequence in
 memory.`,
 		Example: `  stuffed forward --model datasets/models/text-t64 --input in.safetensors --output out.safetensors --split 1,5,17 --backend cpu
-  stuffed forward --model datasets/models/text-t64 --input in.safetensors --output out.safetensors --grads`,
+  stuffed forward --model datasets/models/text-t64 --input in.safetensors --output out.safetensors --grads
+  stuffed forward --model datasets/models/text-t64 --input in.safetensors --output out.safetensors --probes x,B,C,delta,states`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cuts, err := parsePositions(split)
@@ -64,6 +67,7 @@ memory.`,
 	f.StringVar(&input, "input", "", "file to read (.safetensors)")
 	f.StringVar(&output, "output", "", "file to write (.safetensors)")
 	f.StringVar(&split, "split", "", "positions where the sequence is cut, such as 1,5,17")
+	f.StringSliceVar(&o.Probes, "probes", nil, "activations to write for every token, such as x,B,C,delta,states (a wrong name lists those of the model)")
 	f.BoolVar(&o.Gradients, "grads", false, "also the gradient of the mean loss by every parameter")
 	for _, name := range []string{"model", "input", "output"} {
 		cobra.CheckErr(c.MarkFlagRequired(name))
