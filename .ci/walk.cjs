@@ -202,12 +202,12 @@ async function walk(context) {
 
   cell = await run(MAP, 'map of layers and heads');
   await cell.scrollIntoViewIfNeeded();
-  const drawn = cell.locator('canvas').first();
+  const drawn = cell.locator('.vega-embed svg.marks, .vega-embed canvas').first();
   await drawn.waitFor({ timeout: minutes });
   await drawn.scrollIntoViewIfNeeded();
   await page.waitForTimeout(1000);
   const box = await drawn.boundingBox();
-  const hash = () => drawn.evaluate(el => el.toDataURL());
+  const hash = () => drawn.evaluate(el => el.tagName === 'CANVAS' ? el.toDataURL() : el.innerHTML);
   // The cells lie at the left: look for one row by row, as a hand would.
   let at = null;
   for (let y = 8; y < box.height && !at; y += 9) {
