@@ -268,7 +268,7 @@ func SaveModel(dir, layout string, config Config, tensors map[string]*Tensor, dt
 	if err != nil {
 		return err
 	}
-	return writeModelFolder(dir, text, weightsName[layout], out)
+	return writeModelFolder(dir, text, weightsName[layout], nil, out)
 }
 
 var torchDTypes = map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -281,12 +281,13 @@ const binName = "pytorch_model.bin"
 // WriteFolder writes config.json and model.safetensors, whose tensors dtype (F64 F32 F16 BF16) converts; "" keeps each as it is. A
 // new folder appears complete or not at all; in an existing one both files are replaced, weights first.
 func WriteFolder(dir string, config []byte, tensors map[string]*Tensor, dtype string) error {
-	return WriteFolderAs(dir, config, singleName, tensors, dtype)
+	return WriteFolderAs(dir, config, singleName, nil, tensors, dtype)
 }
 
-// WriteFolderAs is WriteFolder with another file of weights: one that ends in .bin or .pth is torch's. Without config there is no
+// WriteFolderAs is WriteFolder with another file of weights: one that ends in .bin or .pth is torch's, its
+// tensors in an order (see WriteTorch). Without config there is no
 // config.json. Weights of the other usual name that the folder had are removed.
-func WriteFolderAs(dir string, config []byte, weights string, tensors map[string]*Tensor, dtype string) error {
+func WriteFolderAs(dir string, config []byte, weights string, order func(a, b string) int, tensors map[string]*Tensor, dtype string) error {
 	out := map[string]*Tensor{}
 	for name, t := range tensors {
 		var err error
@@ -297,10 +298,10 @@ func WriteFolderAs(dir string, config []byte, weights string, tensors map[string
 		}
 		out[name] = t
 	}
-	return writeModelFolder(dir, config, weights, out)
+	return writeModelFolder(dir, config, weights, order, out)
 }
 
-func writeModelFolder(dir string, config []byte, weights string, tensors map[string]*Tensor) (err error) {
+func writeModelFolder(dir string, config []byte, weights string, order func(a, b string) int, tensors map[string]*Tensor) (err error) {
 	target := dir
 	if _, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
 		parent := filepath.Dir(filepath.Clean(dir))
@@ -312,7 +313,7 @@ func writeModelFolder(dir string, config []byte, weights string, tensors map[str
 		}
 		defer os.RemoveAll(target)
 	}
-	if err := writeWeights(filepath.Join(target, weights), tensors); err != nil {
+	if err := writeWeights(filepath.Join(target, weights), order, tensors); err != nil {
 		return err
 	}
 	if config != nil {
@@ -337,9 +338,9 @@ func writeModelFolder(dir string, config []byte, weights string, tensors map[str
 	return atomic.Sync(filepath.Dir(filepath.Clean(dir)))
 }
 
-func writeWeights(path string, tensors map[string]*Tensor) error {
+func writeWeights(path string, order func(a, b string) int, tensors map[string]*Tensor) error {
 	if filepath.Ext(path) == ".safetensors" {
 		return WriteSafetensors(path, tensors, nil)
 	}
-	return WriteTorch(path, tensors)
+	return WriteTorch(path, tensors, order)
 }

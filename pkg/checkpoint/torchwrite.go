@@ -12,18 +12,21 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// WriteTorch writes a state dict as torch.save does (pytorch_model.bin, model.pth), in the order of the names, complete or not at
-// all. torch.load reads it with weights_only, and ReadTorch does.
-func WriteTorch(path string, tensors map[string]*Tensor) error {
-	if err := atomic.Write(path, func(w io.Writer) error { return EncodeTorch(w, tensors) }); err != nil {
+// WriteTorch writes a state dict as torch.save does (pytorch_model.bin, model.pth), complete or not at all, its names in an order:
+// nil for that of texts. torch.load reads it with weights_only, and ReadTorch does.
+func WriteTorch(path string, tensors map[string]*Tensor, order func(a, b string) int) error {
+	if err := atomic.Write(path, func(w io.Writer) error { return EncodeTorch(w, tensors, order) }); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }
 
 // EncodeTorch writes the bytes of such a file; see [WriteTorch].
-func EncodeTorch(w io.Writer, tensors map[string]*Tensor) error {
+func EncodeTorch(w io.Writer, tensors map[string]*Tensor, order func(a, b string) int) error {
 	names := slices.Sorted(maps.Keys(tensors))
+	if order != nil {
+		slices.SortStableFunc(names, order)
+	}
 	for _, name := range names {
 		if tensors[name] == nil {
 			return fmt.Errorf("tensor %q is nil", name)

@@ -37,7 +37,7 @@ func TestTorchComesBack(t *testing.T) {
 	}
 	tensors["ids"] = ids
 	path := filepath.Join(t.TempDir(), "model.pth")
-	if err := WriteTorch(path, tensors); err != nil {
+	if err := WriteTorch(path, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := ReadTorch(path)
@@ -52,7 +52,7 @@ func TestTorchComesBack(t *testing.T) {
 			t.Errorf("%s came back as %+v", name, x)
 		}
 	}
-	if err := WriteTorch(path, map[string]*Tensor{"x": nil}); err == nil {
+	if err := WriteTorch(path, map[string]*Tensor{"x": nil}, nil); err == nil {
 		t.Error("a missing tensor is no error")
 	}
 	if again, err := ReadTorch(path); err != nil || len(again.Tensors) != len(tensors) {

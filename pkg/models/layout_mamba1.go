@@ -36,7 +36,7 @@ func writeOfficialMamba1(dir string, c lm.Config, tensors map[string]*checkpoint
 	if tensors[headName] == nil {
 		tensors[headName] = tensors[officialEmbedding]
 	}
-	return checkpoint.WriteFolderAs(dir, append(text, '\n'), "pytorch_model.bin", tensors, dtype)
+	return checkpoint.WriteFolderAs(dir, append(text, '\n'), "pytorch_model.bin", nil, tensors, dtype)
 }
 
 const headName = "lm_head.weight"

@@ -1,8 +1,10 @@
 package models
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"stuffed/pkg/arch/rwkv"
@@ -129,7 +131,21 @@ func (b blinkDL) write(dir string, c lm.Config, tensors map[string]*checkpoint.T
 	if tensors["head.weight"] == nil { // BlinkDL's code asks for it
 		tensors["head.weight"] = tensors["emb.weight"]
 	}
-	return checkpoint.WriteFolderAs(dir, nil, "model.pth", tensors, dtype)
+	return checkpoint.WriteFolderAs(dir, nil, "model.pth", inTurn, tensors, dtype)
+}
+
+// inTurn is BlinkDL's order of tensors, by which his code tells versions: layer by layer, mixes before decays before matrices.
+func inTurn(a, b string) int {
+	rank := func(name string) (layer, part int) {
+		if n, _ := fmt.Sscanf(name, "blocks.%d.", &layer); n == 0 {
+			return map[bool]int{true: -1, false: 1 << 30}[strings.HasPrefix(name, "emb.")], 0
+		}
+		parts := []string{".ln", ".att.time_maa", ".att.time_mix", ".att.x_", ".att.time_", ".att.", ".ffn."}
+		return layer, slices.IndexFunc(parts, func(p string) bool { return strings.Contains(name, p) })
+	}
+	la, pa := rank(a)
+	lb, pb := rank(b)
+	return cmp.Or(cmp.Compare(la, lb), cmp.Compare(pa, pb))
 }
 
 // builtIn refuses what BlinkDL's code has as a constant and a configuration has otherwise.
