@@ -25,6 +25,9 @@ const (
 	ShiftMix  = "shift.ffn"
 )
 
+// lastEps is ε of the last norm, which no configuration reaches.
+const lastEps = 1e-5
+
 // Outline is the part of a configuration that is alike; the JSON names are those of config.json.
 type Outline struct {
 	Layers       int     `json:"num_hidden_layers"`
@@ -139,12 +142,12 @@ func Probes() (list []lm.Probe) {
 
 // Stack is the model around a block.
 func (o Outline) Stack(m lm.Model, block func(l *stack.Layer, r *Node) *Node) stack.Layers {
-	norm := func(name string) func(b *stack.Batch, r *Node) *Node {
+	norm := func(name string, eps float64) func(b *stack.Batch, r *Node) *Node {
 		return func(b *stack.Batch, r *Node) *Node {
-			return stack.LayerNorm(r, b.PerRow(b.Params[name+".weight"], 1), b.PerRow(b.Params[name+".bias"], 1), o.Eps)
+			return stack.LayerNorm(r, b.PerRow(b.Params[name+".weight"], 1), b.PerRow(b.Params[name+".bias"], 1), eps)
 		}
 	}
-	return stack.Layers{Model: m, Block: block, Enter: norm(PreNorm), Leave: norm(Norm)}
+	return stack.Layers{Model: m, Block: block, Enter: norm(PreNorm, o.Eps), Leave: norm(Norm, lastEps)}
 }
 
 // Block is r + time mix, and the channel mix with the vectors that its mix gives the shifted input.
