@@ -162,8 +162,10 @@ func (r *ruler) mark(n int) {
 	switch r.Scale {
 	case Log10:
 		r.decades(n)
+		r.atLeastTwo(n)
 	case Log2:
 		r.octaves(n)
+		r.atLeastTwo(n)
 	case Tokens:
 		r.binary(n)
 	default:
@@ -175,6 +177,20 @@ func (r *ruler) add(v float64, label string) {
 	const slack = 1e-9
 	if p := r.at(v); p >= -slack && p <= 1+slack {
 		r.ticks = append(r.ticks, tick{v, label})
+	}
+}
+
+// atLeastTwo labels decimal numbers instead where a power or none falls into the range: one label tells no scale.
+func (r *ruler) atLeastTwo(n int) {
+	labelled := 0
+	for _, t := range r.ticks {
+		if t.label != "" {
+			labelled++
+		}
+	}
+	if labelled < 2 {
+		r.ticks, r.power = nil, 0
+		r.decimal(n)
 	}
 }
 

@@ -136,6 +136,13 @@ func (m *mosaic) sheet() (*sheet, error) {
 		left = max(left, style.Width(names[i]))
 	}
 	left += 2*gap + lineHeight
+	aside, below := vg.Length(0), vg.Length(0) // of ticks
+	if m.ticked(width - left) {
+		for i := range m.y {
+			aside = max(aside, m.widestTick(&m.y[i])+tickLength+gap)
+		}
+		left, below = left+aside, tickLength+lineHeight
+	}
 	pitch := (width - left) / vg.Length(len(m.cols))
 	frame := min(0.62*pitch, 0.6*vg.Inch)
 	if m.spec.Height != 0 {
@@ -157,26 +164,78 @@ func (m *mosaic) sheet() (*sheet, error) {
 	if m.spec.ColName != "" {
 		top += lineHeight
 	}
-	below := gap + lineHeight*vg.Length(len(notes))
+	below += gap + lineHeight*vg.Length(len(notes))
 	height := top + (frame+space)*vg.Length(len(m.rows)) + below
 	return &sheet{width, height, func(c draw.Canvas) {
 		m.legend.draw(c)
 		origin := vg.Point{X: c.Min.X + left, Y: c.Max.Y - top}
-		m.labels(c, origin, pitch, frame+space, space, names)
+		m.labels(c, origin, aside, pitch, frame+space, space, names)
 		for i := range m.rows {
 			for j := range m.cols {
 				min := vg.Point{X: origin.X + pitch*vg.Length(j), Y: origin.Y - (frame+space)*vg.Length(i+1) + space}
 				rect := vg.Rectangle{Min: min, Max: min.Add(vg.Point{X: pitch - space, Y: frame})}
-				m.cell(draw.Canvas{Canvas: c.Canvas, Rectangle: rect}, i, j)
+				cell := draw.Canvas{Canvas: c.Canvas, Rectangle: rect}
+				m.cell(cell, i, j)
+				if aside > 0 && j == 0 {
+					m.besideTicks(cell, &m.y[i])
+				}
+				if aside > 0 && i == len(m.rows)-1 {
+					m.belowTicks(cell, &m.x)
+				}
 			}
 		}
 		note := m.legend.theme.text(smallSize, draw.XLeft, draw.YTop)
-		y := origin.Y - (frame+space)*vg.Length(len(m.rows)) - gap
+		y := c.Min.Y + lineHeight*vg.Length(len(notes))
 		for _, n := range notes {
 			c.FillText(note, vg.Point{X: c.Min.X, Y: y}, n)
 			y -= lineHeight
 		}
 	}}, nil
+}
+
+// ticked tells whether panels that share so much width have room for ticks.
+func (m *mosaic) ticked(width vg.Length) bool {
+	return width/vg.Length(len(m.cols)) >= 30 && len(m.rows) <= 8
+}
+
+func (m *mosaic) widestTick(r *ruler) (widest vg.Length) {
+	style := m.legend.theme.text(smallSize, draw.XRight, draw.YCenter)
+	for _, t := range r.ticks {
+		widest = max(widest, style.Width(t.label))
+	}
+	return widest
+}
+
+// besideTicks are the labelled ticks of y, left of a panel; those near its ends, which would meet those of other panels, are left
+// out.
+func (m *mosaic) besideTicks(c draw.Canvas, r *ruler) {
+	line, style := draw.LineStyle{Color: ink, Width: vg.Points(0.5)}, m.legend.theme.text(smallSize, draw.XRight, draw.YCenter)
+	for _, t := range r.ticks {
+		if p := r.at(t.at); t.label != "" && p > 0.08 && p < 0.92 {
+			y := c.Min.Y + (c.Max.Y-c.Min.Y)*vg.Length(p)
+			c.StrokeLine2(line, c.Min.X, y, c.Min.X-tickLength, y)
+			c.FillText(style, vg.Point{X: c.Min.X - tickLength - gap, Y: y}, t.label)
+		}
+	}
+}
+
+// belowTicks are those of x.
+func (m *mosaic) belowTicks(c draw.Canvas, r *ruler) {
+	line, style := draw.LineStyle{Color: ink, Width: vg.Points(0.5)}, m.legend.theme.text(smallSize, draw.XCenter, draw.YTop)
+	free := c.Min.X
+	for _, t := range r.ticks {
+		p := r.at(t.at)
+		if t.label == "" || p < 0.1 || p > 0.9 {
+			continue
+		}
+		x, half := c.Min.X+(c.Max.X-c.Min.X)*vg.Length(p), style.Width(t.label)/2
+		if x-half < free {
+			continue
+		}
+		free = x + half + 3
+		c.StrokeLine2(line, x, c.Min.Y, x, c.Min.Y-tickLength)
+		c.FillText(style, vg.Point{X: x, Y: c.Min.Y - tickLength - 1}, t.label)
+	}
 }
 
 func (m *mosaic) cell(c draw.Canvas, i, j int) {
@@ -191,11 +250,11 @@ func (m *mosaic) cell(c draw.Canvas, i, j int) {
 }
 
 // labels names the rows on the left and the columns above, as many as fit.
-func (m *mosaic) labels(c draw.Canvas, origin vg.Point, pitch, step, space vg.Length, names []string) {
+func (m *mosaic) labels(c draw.Canvas, origin vg.Point, aside, pitch, step, space vg.Length, names []string) {
 	right, middle := m.legend.theme.text(smallSize, draw.XRight, draw.YCenter), m.legend.theme.text(smallSize, draw.XCenter, draw.YBottom)
 	every := max(1, int(math.Ceil(float64(lineHeight/step))))
 	for i := 0; i < len(names); i += every {
-		c.FillText(right, vg.Point{X: origin.X - gap, Y: origin.Y - step*vg.Length(i) - (step-space)/2}, names[i])
+		c.FillText(right, vg.Point{X: origin.X - aside - gap, Y: origin.Y - step*vg.Length(i) - (step-space)/2}, names[i])
 	}
 	widest := vg.Length(0)
 	for _, n := range m.cols {
