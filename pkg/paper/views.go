@@ -55,7 +55,8 @@ func ByPosition(root, plan string, keys []string, where ...any) (*table.Table, e
 }
 
 // AlongTraining is loss within the window and far beyond it by the tokens trained on, mean and range over seeds: the keys,
-// millions (of tokens), place (inside or far), loss, loss_low, loss_high.
+// millions (of tokens), place (inside or far), loss, loss_low, loss_high. Zero states come first, so that every figure gives
+// them the same colours.
 func AlongTraining(root, plan string, keys []string, where ...any) (*table.Table, error) {
 	t, err := study.Read(root, plan, "outcome")
 	if err != nil {
@@ -91,7 +92,15 @@ func AlongTraining(root, plan string, keys []string, where ...any) (*table.Table
 			return nil, err
 		}
 	}
-	return out, nil
+	if !slices.Contains(keys, "policy") {
+		return out, nil
+	}
+	policy, err := out.Text("policy")
+	if err != nil {
+		return nil, err
+	}
+	first := out.Filter(func(i int) bool { return policy[i] == "zero" })
+	return first, first.Append(out.Filter(func(i int) bool { return policy[i] != "zero" }))
 }
 
 // Matrix is a column of a table (outcome, heads) at the end of training, averaged over seeds, by N and training length:

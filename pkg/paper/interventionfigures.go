@@ -1,0 +1,184 @@
+package paper
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/figure"
+	"stuffed/pkg/report"
+	"stuffed/pkg/table"
+)
+
+// key of a mean over draws.
+type drawn struct {
+	model, set string
+	dose       float64
+}
+
+// doseFigure is the far loss under upper bounds of α, chosen heads beside others in the same model.
+func doseFigure(root string) (report.Figure, error) {
+	t, err := table.Read(filepath.Join(root, "interventions", "dose.csv"))
+	if err != nil {
+		return report.Figure{}, err
+	}
+	c, err := readOf(t, []string{"model", "set"}, []string{"dose", "multiple", "position", "loss"})
+	if err != nil {
+		return report.Figure{}, err
+	}
+	farthest := slices.Max(c.float["multiple"])
+	sums, counts, order := map[drawn]float64{}, map[drawn]float64{}, []drawn(nil)
+	T := 0.0
+	for i, set := range c.text["set"] {
+		if c.float["multiple"][i] != farthest || set == "none" {
+			continue
+		}
+		T = c.float["position"][i] / farthest
+		k := drawn{c.text["model"][i], set, c.float["dose"][i]}
+		if counts[k] == 0 {
+			order = append(order, k)
+		}
+		sums[k], counts[k] = sums[k]+c.float["loss"][i], counts[k]+1
+	}
+	var model, set []string
+	var kept, loss []float64
+	for _, k := range order {
+		model = append(model, strings.TrimPrefix(k.model, "recall-"))
+		set = append(set, map[string]string{"chosen": "two most retentive heads", "random": "two others (mean of draws)"}[k.set])
+		kept, loss = append(kept, math.Pow(k.dose, T)), append(loss, sums[k]/counts[k])
+	}
+	out := table.New().AddText("model", model).AddText("set", set).AddFloat("kept", kept).AddFloat("loss", loss)
+	return report.Figure{Spec: figure.Curves{
+		Size: figure.Size{Width: "double", Note: fmt.Sprintf("At %.0f T; every model a panel, so that both sets are of the same model. At 1 nothing is bounded. A bound that a head keeps anyway changes nothing in it: at the bounds that help, the other heads are hardly touched.", farthest)},
+		X:    figure.Axis{Column: "kept", Label: "Upper bound on what is kept over T", Unit: "share"},
+		Y:    figure.Axis{Column: "loss", Label: "Far loss at repeats", Unit: "nat", Scale: figure.Log10}, Series: []string{"set"}, Panel: "model", PanelName: "%s", Across: 3,
+	}, Table: out}, nil
+}
+
+// ownGrowthFigure is by how much the norms of the heads grow whose α is changed, at the strongest shift.
+func ownGrowthFigure(root string) (report.Figure, error) {
+	t, err := table.Read(filepath.Join(root, "interventions", "matched.csv"))
+	if err != nil {
+		return report.Figure{}, err
+	}
+	c, err := readOf(t, []string{"model", "direction", "set"}, []string{"shift", "growth"})
+	if err != nil {
+		return report.Figure{}, err
+	}
+	most := slices.Max(c.float["shift"])
+	var run, set []string
+	var growth []float64
+	for i, s := range c.text["set"] {
+		if s != "none" && c.float["shift"][i] != most {
+			continue
+		}
+		run = append(run, directions[c.text["direction"][i]]+": "+strings.TrimPrefix(c.text["model"][i], "recall-"))
+		set = append(set, map[string]string{"none": "two most retentive heads, as they are", "chosen": "the same, α changed", "control": "others, α changed as much"}[s])
+		growth = append(growth, c.float["growth"][i])
+	}
+	out := table.New().AddText("run", run).AddText("set", set).AddFloat("growth", growth)
+	return report.Figure{Spec: figure.Dots{
+		Size:     figure.Size{Width: "double", Note: fmt.Sprintf("Σ log α over T changed by %.2g. Growth of the set's own heads, the larger of two; every control set a point.", most)},
+		Category: "run", Series: []string{"set"}, X: figure.Axis{Column: "growth", Label: "State norm, largest beyond T / within", Unit: "1", Scale: figure.Log2},
+		Marks: []figure.Mark{limitMark("twice", 2)},
+	}, Table: out}, nil
+}
+
+var directions = map[string]string{"lower": "lowered", "raise": "raised"}
+
+// causeTitles are the substitutions of intervene.Causes in words.
+var causeTitles = map[string]string{"hold delta": "Δ held", "hold b": "B held", "hold x": "x held", "hold b norm": "norm of B held", "hold x norm": "norm of x held",
+	"a swap": "A exchanged", "dt bias swap": "bias of Δ exchanged", "ablate": "head ablated", "ablate random": "another head ablated"}
+
+// causesFigure is what substitutions do to the loss within and far beyond T, paired by model.
+func causesFigure(root string) (report.Figure, error) {
+	t, err := table.Read(filepath.Join(root, "interventions", "causes.csv"))
+	if err != nil {
+		return report.Figure{}, err
+	}
+	multiples, err := t.Float("multiple")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	methods, err := t.Text("method")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	var name, place []string
+	var factor []float64
+	seen := map[string]bool{"none": true}
+	for _, m := range methods {
+		if seen[m] {
+			continue
+		}
+		seen[m] = true
+		for _, at := range []float64{slices.Min(multiples), slices.Max(multiples)} {
+			p, err := method(t, m, "loss", at)
+			if err != nil {
+				return report.Figure{}, err
+			}
+			for i := range p.with {
+				name, place, factor = append(name, causeTitles[m]), append(place, fmt.Sprintf("at %.0f T", at)), append(factor, p.with[i]/p.without[i])
+			}
+		}
+	}
+	out := table.New().AddText("change", name).AddText("place", place).AddFloat("factor", factor)
+	return report.Figure{Spec: figure.Dots{
+		Size:     figure.Size{Width: "double", Note: "Loss with the change over that of the same model without; every model a point. Held: from T on, at the mean within. Exchanged: the most retentive head with the least retentive."},
+		Category: "change", Series: []string{"place"}, X: figure.Axis{Column: "factor", Label: "Loss at repeats, with / without", Unit: "1", Scale: figure.Log2},
+		Marks: []figure.Mark{limitMark("as it is", 1)},
+	}, Table: out}, nil
+}
+
+// methodsFigure is the loss by position under every method beside that of the same models as they are.
+func methodsFigure(root string) (report.Figure, error) {
+	t, err := methodsTable(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	multiples, err := t.Float("multiple")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	names, err := t.Text("method")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	slices.Sort(multiples)
+	multiples = slices.Compact(multiples)
+	var panel, line []string
+	var at, loss, low, high []float64
+	seen := map[string]bool{"none": true}
+	for _, name := range names {
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		for _, what := range []string{"as they are", "under the method"} {
+			for _, m := range multiples {
+				p, err := method(t, name, "loss", m)
+				if err != nil {
+					return report.Figure{}, err
+				}
+				v := p.with
+				if what == "as they are" {
+					v = p.without
+				}
+				logs := make([]float64, len(v))
+				for i, x := range v {
+					logs[i] = math.Log(x)
+				}
+				panel, line, at = append(panel, methodTitles[name]), append(line, what), append(at, m)
+				loss, low, high = append(loss, math.Exp(meanOf(logs).Value)), append(low, slices.Min(v)), append(high, slices.Max(v))
+			}
+		}
+	}
+	out := table.New().AddText("method", panel).AddText("models", line).AddFloat("times", at).AddFloat("loss", loss).AddFloat("low", low).AddFloat("high", high)
+	return report.Figure{Spec: figure.Curves{
+		Size: figure.Size{Width: "double", Height: 0.8, Note: "Geometric mean over 3 models, shaded from the smallest to the largest. Where the parameter chosen on other sequences is the neutral one, both curves are the same."},
+		X:    figure.Axis{Column: "times", Label: "Position", Unit: "T", Scale: figure.Log2},
+		Y:    figure.Axis{Column: "loss", Label: "Loss", Unit: "nat", Scale: figure.Log10}, Lo: "low", Hi: "high", Series: []string{"models"}, Panel: "method", PanelName: "%s", Across: 3,
+	}, Table: out}, nil
+}
