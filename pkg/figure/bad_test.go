@@ -141,6 +141,7 @@ func TestTicks(t *testing.T) {
 		{Log10, 6, []float64{1e-3, 10}, "10⁻³ 10⁻² 10⁻¹ 10⁰ 10¹ | y"},
 		{Log10, 3, []float64{1e-12, 1}, "10⁻¹² 10⁻⁸ 10⁻⁴ 10⁰ | y"},
 		{Log10, 6, []float64{2, 30}, "2 5 10 20 | y"},
+		{Log2, 4, []float64{1.05, 3.33}, "2 3 | y"}, // one power of two: decimal numbers
 		{Log2, 9, []float64{64, 16384}, "64 128 256 512 1K 2K 4K 8K 16K | y"},
 		{Log2, 4, []float64{64, 16384}, "64 256 1K 4K 16K | y"},
 		{Tokens, 4, []float64{0, 65536}, "0 16K 32K 48K 64K | y"},

@@ -58,22 +58,34 @@ func Conclude(root, notebook string) (string, error) {
 		return "", err
 	}
 	all = append(all, beyondReach...)
-	var found, means strings.Builder
+	var found, numbers strings.Builder
+	said := map[string]bool{}
 	for _, id := range c.claims {
 		i := slices.IndexFunc(all, func(x Claim) bool { return x.ID == id })
 		if i < 0 {
 			return "", fmt.Errorf("notebook %s: claim %q is unknown", notebook, id)
 		}
-		fmt.Fprintf(&found, "- *%s*: %s\n", id, strings.ReplaceAll(all[i].Ours, "\n", " "))
-		fmt.Fprintf(&means, "- “%s” (%s): **%s**", all[i].Claim, all[i].Where, all[i].Verdict)
-		if f := all[i].Figure; f != "" {
-			fmt.Fprintf(&means, ", figure `%s`", f)
+		x, ours := all[i], strings.ReplaceAll(all[i].Ours, "\n", " ")
+		said[x.Verdict] = true
+		fmt.Fprintf(&found, "- “%s” (%s): **%s**", x.Claim, x.Where, x.Verdict)
+		if x.Plain != "" {
+			fmt.Fprintf(&found, ": %s", x.Plain)
+			fmt.Fprintf(&numbers, "- *%s*: %s\n", id, ours)
+		} else {
+			fmt.Fprintf(&found, ": %s", ours)
 		}
-		means.WriteString("\n")
+		if x.Figure != "" {
+			fmt.Fprintf(&found, " (figure `%s`)", x.Figure)
+		}
+		found.WriteString("\n")
 	}
 	var b strings.Builder
 	if found.Len() > 0 {
-		fmt.Fprintf(&b, "**What was found** (over all studies in `datasets/study`)\n\n%s\n**What it means for the paper's claims**\n\n%s\n", found.String(), means.String())
+		fmt.Fprintf(&b, "**What was found, and what it means for the paper's claims** (over all studies in `datasets/study`)\n\n%s\n", found.String())
+		if numbers.Len() > 0 {
+			fmt.Fprintf(&b, "**The numbers behind it**\n\n%s\n", numbers.String())
+		}
+		fmt.Fprintf(&b, "**How sure it is**\n\nIntervals are 95 %%, “[a … b]” is a range. Every verdict follows from a rule that is code (RESULTS.md)%s.\n\n", meanings(said))
 	}
 	not := c.not
 	if more := unshown[notebook]; more != nil {
@@ -85,6 +97,22 @@ func Conclude(root, notebook string) (string, error) {
 	}
 	fmt.Fprintf(&b, "**What was not shown**\n\n%s\n\nWords: [glossary](GLOSSARY.md). How each verdict follows: [RESULTS.md](../RESULTS.md). Neighbouring work: [RELATED.md](RELATED.md).\n", not)
 	return b.String(), nil
+}
+
+// meanings of the verdicts that were given.
+func meanings(said map[string]bool) (text string) {
+	for _, v := range []struct{ verdict, means string }{
+		{Reproduced, "the settings that decide agree with the claim and are more than those left open"},
+		{Contradicted, "the settings that decide speak against it and are more than those left open"},
+		{Mixed, "settings decide both ways"},
+		{Undecided, "intervals or tests leave it open, which is no evidence against it"},
+		{NotTestable, "it cannot come out either way with these models"},
+	} {
+		if said[v.verdict] {
+			text += fmt.Sprintf("; *%s*: %s", v.verdict, v.means)
+		}
+	}
+	return text
 }
 
 // Sources are the manifests of the studies that claims are judged by, for the manifests of figures; a study that is not

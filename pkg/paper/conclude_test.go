@@ -81,6 +81,9 @@ func TestConclusionsFollowTheTables(t *testing.T) {
 		}
 		said[right] = text
 	}
+	if !strings.Contains(said[true], "*reproduced*: the settings that decide agree") || strings.Contains(said[true], "*mixed*") {
+		t.Errorf("verdicts are not explained, or others than those given:\n%s", said[true])
+	}
 	if !strings.Contains(said[true], "**reproduced**") || !strings.Contains(said[false], "**contradicted**") {
 		t.Errorf("%s\n%s", said[true], said[false])
 	}

@@ -1,12 +1,16 @@
 package paper
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"stuffed/datasets/prompt"
+	"stuffed/pkg/table"
 )
 
 // exploding and growing states beside failures, over all studies.
@@ -51,9 +55,50 @@ func (e evidence) explodes() (Claim, error) {
 	if m, found := strongest(sound, Model.Grows, growthOf); found {
 		said = append(said, fmt.Sprintf("growth without failure: %d models, the strongest %v, a head that retains %.3g over T grows %.0f times, excess %.2g nat", count(sound, Model.Grows), m, m.Top().Retained, m.Top().Growth, excess(m)))
 	}
+	measured, err := e.coherent()
+	if err != nil {
+		return c, err
+	}
+	if measured != "" {
+		said = append(said, measured)
+	}
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
 	return c, nil
+}
+
+// coherent says how far filling up at the coherence of writes that was measured explains growth, in the models whose weights
+// ship; empty where that was not measured.
+func (e evidence) coherent() (string, error) {
+	t, err := table.Read(filepath.Join(e.root, "memory", "coherence.csv"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	c, err := readOf(t, []string{"model"}, []string{"growth", "coherence", "expected", "coherent"})
+	if err != nil {
+		return "", err
+	}
+	models, above, over := map[string]bool{}, 0, 0
+	var explained []float64
+	for i, growth := range c.float["growth"] {
+		models[c.text["model"][i]] = true
+		explained = append(explained, growth/c.float["expected"][i])
+		if growth > drift*c.float["expected"][i] {
+			above++
+		}
+		if growth > drift*c.float["coherent"][i] {
+			over++
+		}
+	}
+	cosines := slices.Clone(c.float["coherence"])
+	slices.Sort(cosines)
+	slices.Sort(explained)
+	n := len(explained)
+	return fmt.Sprintf("in %d models whose weights ship, mean cosine of a head's writes %.2g (median of %d heads, %.2g … %.2g), growth over that expected at the head's own retention and coherence %.2g (median), more than %g times in %d heads, and in %d of the bound that all writes point the same way",
+		len(models), cosines[n/2], n, cosines[0], cosines[n-1], explained[n/2], drift, above, over), nil
 }
 
 func growthOf(m Model) float64 { return m.Top().Growth }
