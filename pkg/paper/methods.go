@@ -127,15 +127,32 @@ func (e evidence) causal() (Claim, error) {
 		default:
 			sides = append(sides, decided(d.Low > 0, d.High < 0))
 		}
-		said = append(said, fmt.Sprintf("%s, T·Δlog α %.2g, %d models: excess changes by %v nat in the chosen heads, %v in matched others, difference %v",
-			map[string]string{"lower": "α lowered", "raise": "α raised"}[direction], e.shift, len(e.chosen), chosen, control, d))
+		said = append(said, fmt.Sprintf("α %s, T·Δlog α %.2g, %d models: excess changes by %v nat in the chosen heads, %v in matched others, difference %v%s",
+			directions[direction], e.shift, len(e.chosen), chosen, control, d, e.byKind()))
 	}
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
 	if e, found := reference(effects, "lower"); found {
 		c.Plain = fmt.Sprintf("lowering α in the two most retentive heads changes the excess loss of %d failing models by %v nat, an equal change in other heads by %v", len(e.chosen), meanOf(e.chosen), meanOf(e.control))
 	}
+	if e, found := reference(effects, "raise"); found {
+		c.Plain += fmt.Sprintf("; raising it that of %d holding models by %v nat, in other heads %v", len(e.chosen), meanOf(e.chosen), meanOf(e.control))
+	}
 	return c, nil
+}
+
+// byKind are the differences of the models of the recall stream and of text apart, where there are both.
+func (e effect) byKind() string {
+	by := map[bool][]float64{}
+	for i, d := range e.differences() {
+		text := strings.HasPrefix(e.models[i], "text")
+		by[text] = append(by[text], d)
+	}
+	if len(by) < 2 {
+		return ""
+	}
+	what := map[string]string{"lower": "newlines", "raise": "documents"}[e.direction]
+	return fmt.Sprintf(" (recall stream, %d models: %v; text, %s, %d: %v)", len(by[false]), meanOf(by[false]), what, len(by[true]), meanOf(by[true]))
 }
 
 // effect of one shift in one direction: changes of the excess loss by model, in the chosen heads and in the matched others.

@@ -16,6 +16,7 @@ import (
 	"stuffed/pkg/notebook"
 	"stuffed/pkg/paper"
 	"stuffed/pkg/table"
+	"stuffed/xla"
 )
 
 func init() { commands = append(commands, matchedCommand, probesCommand) }
@@ -52,6 +53,11 @@ has already are not run again.`,
 			if err != nil {
 				return err
 			}
+			device, err := xla.Open(backend)
+			if err != nil {
+				return err
+			}
+			note.Device(device)
 			out, have, err := matchedBefore(output)
 			if err != nil {
 				return err
@@ -72,7 +78,6 @@ has already are not run again.`,
 					if err != nil {
 						return fmt.Errorf("%s: %w", dir, err)
 					}
-					note.Device(m.Runner.Device)
 					progress := notebook.NewProgress(side.direction+" "+filepath.Base(dir), 0, "runs")
 					rows, err := run.Run(c.Context(), m.Bench, filepath.Base(dir), func(done, total int) { progress.Of(int64(done), int64(total)) })
 					if err != nil {
