@@ -40,3 +40,9 @@ func Source(root, plan string) (any, error) {
 	}
 	return map[string]any{"study": plan, "made": m.Made, "inputs": m.Files}, nil
 }
+
+// Collected tells whether a plan's store in root has collected tables.
+func Collected(root, plan string) bool {
+	_, err := os.Stat(filepath.Join(tablesOf(root, plan), "manifest.json"))
+	return err == nil
+}
