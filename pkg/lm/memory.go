@@ -45,9 +45,9 @@ func Estimate(m Model, l Load) Footprint {
 		parameters += int64(s.Size())
 		switch s.Role {
 		case Matrix, Filter: // [layers, members, out, …]
-			outputs += int64(s.Dims[2])
+			outputs += int64(s.Dims[outAxis])
 		case Embedding: // [members, vocab, width]
-			width = int64(s.Dims[2])
+			width = int64(s.Dims[outAxis])
 		}
 	}
 	f.Parameters = 4 * members * parameters

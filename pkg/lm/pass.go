@@ -217,10 +217,7 @@ func (b passBuilder) build(in In, out *Out) {
 	loss := TokenLoss(graph.SliceAxis(logits, 1, graph.AxisRange(0, tokens-1)), graph.SliceAxis(ids, 1, graph.AxisRange(1, tokens)))
 	objective := graph.ReduceAllMean(loss)
 	if cotangent := in.Node("cotangent"); cotangent != nil {
-		first, err := StateOf(m, "")
-		if err != nil { // a cache
-			first = m.State(1)[0]
-		}
+		first := MainState(m)
 		last := state[first.Name]
 		if s, is := m.(Summarised); is {
 			last = s.Summary(state)

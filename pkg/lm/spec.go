@@ -26,6 +26,9 @@ const (
 	Head      Role = "head"      // of the logits, [members, vocab, width]
 )
 
+// outAxis is the axis of outputs of a Matrix or a Filter and of the width of an Embedding or a Head.
+const outAxis = 2
+
 // Axis names an axis of a tensor.
 type Axis string
 
@@ -97,6 +100,20 @@ func Find(specs []Spec, name string) (Spec, error) {
 		return specs[i], nil
 	}
 	return Spec{}, fmt.Errorf("no tensor %q; there are %s", name, list(specs))
+}
+
+// MainState is the first recurrent state of a model or, where it has none, the first state, such as a cache. A model without any
+// state has the zero Spec.
+func MainState(m Model) (main Spec) {
+	for i, s := range m.State(1) {
+		if s.Role == Recurrent {
+			return s
+		}
+		if i == 0 {
+			main = s
+		}
+	}
+	return main
 }
 
 // StateOf returns the spec of a state of the model for a batch of 1; the empty name stands for its first recurrent one.

@@ -36,8 +36,9 @@ func (p *plan) windows(probes map[string]*Node, length *Node) *Node {
 		kernel = w.Dim(lm.Tap)
 	}
 	if p.threeParts() {
-		x, b := probes[lm.Values].Shape(), probes[lm.Keys].Shape()
-		ends = []int{0, x.Dim(2) * x.Dim(3), x.Dim(2)*x.Dim(3) + b.Dim(2)*b.Dim(3), all.Shape().Dim(-1)}
+		width := func(name string) int { s := probes[name].Shape(); return s.Size() / s.Dim(0) / s.Dim(1) } // of a token
+		values, keys := width(lm.Values), width(lm.Keys)
+		ends = []int{0, values, values + keys, all.Shape().Dim(-1)}
 	}
 	tokens := all.Shape().Dim(1) - kernel
 	window := func(v *Node, join func(a, b *Node) *Node) *Node { // over v[t+1] … v[t+kernel] for every token t

@@ -18,7 +18,7 @@ import (
 // runs in pieces of the sequence, and its gradient is taken with each: the logits of one piece exist at a time, once.
 func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *Node {
 	members := max(call.Members, 1)
-	b, t, d := hidden.Shape().Dim(0), hidden.Shape().Dim(1), hidden.Shape().Dim(2)
+	b, t, d := hidden.Shape().Dim(0), hidden.Shape().Dim(1), hidden.Shape().Dim(-1)
 	in, names := []*Node{hidden}, []string{}
 	for _, s := range m.Parameters(members) { // what the head may use
 		if !s.Layered {

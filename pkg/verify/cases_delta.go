@@ -64,7 +64,7 @@ func (c opCase) delta(in map[string]*Node) delta.Operands {
 	if in["a"] != nil {
 		heads := in["A_log"].Shape().Dim(0)
 		rate, bias := Reshape(Exp(in["A_log"]), 1, 1, heads), InsertAxes(in["dt_bias"], 0, 0)
-		if in["a"].Rank() == 4 {
+		if in["a"].Rank() == k.Rank() {
 			rate = InsertAxes(rate, -1)
 		}
 		log = Neg(Mul(rate, Softplus(Add(in["a"], bias))))
@@ -76,7 +76,7 @@ func (c opCase) delta(in map[string]*Node) delta.Operands {
 		unit := func(x *Node) *Node { return Div(x, Sqrt(AddScalar(ReduceAndKeep(Square(x), ReduceSum, -1), 1e-6))) }
 		q, k = unit(q), unit(k)
 	}
-	op := delta.Rule(DivScalar(q, math.Sqrt(float64(q.Shape().Dim(3)))), k, in["v"], log, beta)
+	op := delta.Rule(DivScalar(q, math.Sqrt(float64(q.Shape().Dim(-1)))), k, in["v"], log, beta)
 	op.Initial = in["h0"]
 	return op
 }

@@ -96,7 +96,7 @@ var retentionKind = kind{
 	},
 }
 
-func scaledQuery(q *Node) *Node { return DivScalar(q, math.Sqrt(float64(q.Shape().Dim(3)))) }
+func scaledQuery(q *Node) *Node { return DivScalar(q, math.Sqrt(float64(q.Shape().Dim(-1)))) }
 
 func (c opCase) scaledQuery() []float64 {
 	q := append([]float64{}, c.values["q"]...)

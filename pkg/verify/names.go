@@ -44,11 +44,10 @@ func (m *model) ownName(name string) string {
 	if base == "stats.beta" {
 		return prefix + "stats.delta"
 	}
-	states := m.model32().State(1)
-	if first, err := lm.StateOf(m.model32(), ""); err == nil && base == "grad_out_"+first.Name || err != nil && base == "grad_out_"+states[0].Name {
+	if base == "grad_out_"+lm.MainState(m.model32()).Name {
 		return prefix + cotangent
 	}
-	for _, s := range states {
+	for _, s := range m.model32().State(1) {
 		name, part, cut := strings.Cut(s.Name, ".")
 		if !cut {
 			continue
