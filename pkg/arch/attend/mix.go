@@ -1,5 +1,7 @@
-// Package attend runs the operator of package recurrence/attention as the mixer of a layer: rotary positions, and a cache
-// that grows.
+// Package attend runs the operator of package recurrence/attention (arXiv 1706.03762) as the mixer of a layer: queries and keys are
+// turned by rotary positions (arXiv 2104.09864), keys and values go into a cache that grows with the sequence,
+//
+//	y_t = Σ_{j≤t} softmax_j(R_t q_t · R_j k_j / √key) v_j
 package attend
 
 import (

@@ -1,5 +1,10 @@
-// Package deltarule runs the operator of package recurrence/delta as the mixer of a layer: its state, what can be watched of
-// it and what can be changed.
+// Package deltarule runs the operator of package recurrence/delta as the mixer of a layer, with its state, probes and controls, for
+// DeltaNet (arXiv 2406.06484), Gated DeltaNet (arXiv 2412.06464), Kimi Delta Attention (arXiv 2510.26692) and RWKV-7 (arXiv
+// 2503.14456). Per head, with the state S [key, value],
+//
+//	S_t = α_t S_{t−1} + β_t k_t (v_t − (α_t S_{t−1})ᵀ k_t)ᵀ      y_t = S_tᵀ q_t
+//
+// where α is absent, a number of the head or one of each key channel; RWKV-7 removes along a direction of its own.
 package deltarule
 
 import (

@@ -1,0 +1,14 @@
+package gptneox_test
+
+import (
+	"fmt"
+
+	"stuffed/pkg/arch/gptneox"
+)
+
+// The memory of a small GPT-NeoX grows: its least size of a sequence, none of it recurrent.
+func ExampleConfig_Sizes() {
+	s := gptneox.Default(128, 2, 272).Sizes()
+	fmt.Println(s.Heads, s.Recurrent, s.Carried)
+	// Output: 2 0 512
+}

@@ -1,0 +1,14 @@
+package llama_test
+
+import (
+	"fmt"
+
+	"stuffed/pkg/arch/llama"
+)
+
+// The memory of a small Llama grows: its least size of a sequence, none of it recurrent.
+func ExampleConfig_Sizes() {
+	s := llama.Default(128, 2, 272).Sizes()
+	fmt.Println(s.Heads, s.Recurrent, s.Carried)
+	// Output: 2 0 512
+}
