@@ -134,6 +134,9 @@ func TestPure(t *testing.T) {
 	}
 }
 
+// hashes are those of the tasks whose own test has them, by version; the others stand in testdata/golden.json.
+var hashes = map[string]string{}
+
 // TestGolden: whoever changes a sequence must change the task's version, and then this file
 // (STUFFED_GOLDEN=1 writes it).
 func TestGolden(t *testing.T) {
@@ -146,7 +149,12 @@ func TestGolden(t *testing.T) {
 				fmt.Fprintln(sum, r.IDs, r.Positions, r.Answers, r.Group, string(r.Params))
 			}
 		}
-		got[k.Version] = hex.EncodeToString(sum.Sum(nil))[:16]
+		hash := hex.EncodeToString(sum.Sum(nil))[:16]
+		if own, has := hashes[k.Version]; !has {
+			got[k.Version] = hash
+		} else if own != hash {
+			t.Errorf("%s has hash %s, in its test it is %q", k.Version, hash, own)
+		}
 	}
 	path := filepath.Join("testdata", "golden.json")
 	if os.Getenv("STUFFED_GOLDEN") != "" {
