@@ -74,7 +74,7 @@ type answer struct {
 	text string
 }
 
-var kinds = slices.Concat(associations, copies, tracking, needles, documents)
+var kinds = slices.Concat(associations, copies, tracking, flipFlops, needles, documents)
 
 // Kinds lists all tasks.
 func Kinds() []Kind { return slices.Clone(kinds) }
