@@ -18,8 +18,8 @@ var commands []func() *cobra.Command
 func main() {
 	root := &cobra.Command{
 		Use:           "stuffed",
-		Short:         "Train Mamba-2 models, watch their state, find where it collapses",
-		Long:          "stuffed reruns, tests and extends “Stuffed Mamba” (arXiv 2410.07145): it trains Mamba-2 models,\ntraces the state of every head far beyond the training length, judges collapse and fits the laws.",
+		Short:         "Train recurrent language models, watch their state, find where it collapses",
+		Long:          "stuffed reruns, tests and extends “Stuffed Mamba” (arXiv 2410.07145): it trains recurrent language\nmodels, traces the state of every head far beyond the training length, judges collapse and fits the laws.",
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
