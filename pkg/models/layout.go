@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"stuffed/pkg/atomic"
@@ -162,7 +163,24 @@ func layoutOf(dir string) (Layout, error) {
 	for _, l := range layouts {
 		known = append(known, l.Architecture+" ("+l.Name+")")
 	}
-	return Layout{}, fmt.Errorf("%s: config.json is of no layout that is read: model_type is %v; there are %s, and this program's own", dir, config["model_type"], strings.Join(known, ", "))
+	return Layout{}, fmt.Errorf("%s: config.json is of no layout that is read: model_type is %v%s; there are %s, and this program's own", dir, config["model_type"], layerKinds(config), strings.Join(known, ", "))
+}
+
+// layerKinds names the kinds of layers of a hybrid.
+func layerKinds(config checkpoint.Config) string {
+	var kinds []string
+	for _, key := range []string{"layer_types", "layers_block_type", "block_types"} {
+		list, _ := config[key].([]any)
+		for _, v := range list {
+			if kind := fmt.Sprint(v); !slices.Contains(kinds, kind) {
+				kinds = append(kinds, kind)
+			}
+		}
+	}
+	if len(kinds) == 0 {
+		return ""
+	}
+	return ", with layers of the kinds " + strings.Join(kinds, " and ") + ", which are not read together"
 }
 
 // layoutFor is the layout of an architecture by name; the empty name stands for its first. Own is for those without another.

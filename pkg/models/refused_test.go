@@ -45,6 +45,25 @@ func TestPublishedFoldersThatDoNotFit(t *testing.T) {
 	}
 }
 
+// TestUnknownAndHybridConfigurations name the architecture, and the kinds of a hybrid's layers.
+func TestUnknownAndHybridConfigurations(t *testing.T) {
+	for config, want := range map[string]string{
+		`{"model_type": "xlstm"}`: "model_type is xlstm; there are ",
+		`{"model_type": "qwen3_next", "layer_types": ["linear_attention", "linear_attention", "full_attention"]}`: "layers of the kinds linear_attention and full_attention, which are not read together",
+		`{"model_type": "zamba2", "layers_block_type": ["mamba", "hybrid"]}`:                                      "kinds mamba and hybrid",
+		`{"model_type": "gla", "attn": {"layers": [3]}}`:                                                          "not layers of attention among them",
+		`{"d_model": 64, "n_layer": 2, "vocab_size": 64, "ssm_cfg": {}, "attn_layer_idx": [1]}`:                   "not attention among them",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := models.Load(dir, dtypes.Float32); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", config, err, want)
+		}
+	}
+}
+
 // TestPresetsOfEveryArchitecture have parameters and a state.
 func TestPresetsOfEveryArchitecture(t *testing.T) {
 	for _, name := range []string{"deltanet/byte", "gated-deltanet/byte", "kda/byte", "rwkv7/byte", "llama/byte", "gpt-neox/byte"} {

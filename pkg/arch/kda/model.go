@@ -116,12 +116,18 @@ func (m Model) Forward(call lm.Call) lm.Output { return m.layers().Forward(call)
 // Logits is hidden · Wᵀ.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node { return m.layers().Logits(call, hidden) }
 
-// Initial draws the parameters, see fla.Initial; A uniform in [1, 16], softplus(dt_bias) log-uniform in [1e-3, 0.1].
+// Initial draws the parameters, see fla.Initial; A uniform in [1, 16], or 1 with a bound, and softplus(dt_bias)
+// log-uniform in [1e-3, 0.1].
 func (m Model) Initial(seed uint64) map[string][]float32 {
 	return fla.Initial(m.Parameters(1), m.InitRange, seed, func(name string, r *rand.Rand) func() float64 {
 		switch name {
 		case "attn.A_log":
-			return func() float64 { return math.Log(1 + 15*r.Float64()) }
+			return func() float64 {
+				if m.Bound < 0 {
+					return 0
+				}
+				return math.Log(1 + 15*r.Float64())
+			}
 		case "attn.dt_bias":
 			return func() float64 { return fla.InverseSoftplus(r) }
 		}
