@@ -1,6 +1,7 @@
 package study
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,34 +42,34 @@ func OpenStore(dir string) (*Store, error) {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 	}
-	return s, s.try()
+	return s, s.try(os.Mkdir, os.Rename)
 }
 
 // try finds out whether the file system does what a store needs: a mkdir that only one can win, and a rename that moves a folder
 // whole and never over another.
-func (s *Store) try() error {
+func (s *Store) try(mkdir func(string, os.FileMode) error, rename func(from, to string) error) error {
 	one, two := s.path("tmp", ".try-"+token()), s.path("tmp", ".try-"+token())
 	defer os.RemoveAll(one)
 	defer os.RemoveAll(two)
 	cannot := func(what string, err error) error {
 		return fmt.Errorf("store %s: its file system cannot %s (%w); put the store on a local disk, NFS or Lustre with --store", s.Dir, what, err)
 	}
-	if err := os.Mkdir(one, 0o755); err != nil {
+	if err := mkdir(one, 0o755); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	if err := os.Mkdir(one, 0o755); !errors.Is(err, fs.ErrExist) {
-		return cannot("tell that a folder is there already", err)
+	if err := mkdir(one, 0o755); !errors.Is(err, fs.ErrExist) {
+		return cannot("tell that a folder is there already", cmp.Or(err, errors.New("it made it twice")))
 	}
 	if err := os.WriteFile(filepath.Join(one, "file"), nil, 0o644); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	if err := os.Rename(one, two); err != nil {
+	if err := rename(one, two); err != nil {
 		return cannot("rename a folder", err)
 	}
-	if err := os.Mkdir(one, 0o755); err != nil {
+	if err := mkdir(one, 0o755); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	if err := os.Rename(one, two); err == nil {
+	if err := rename(one, two); err == nil {
 		return cannot("refuse to rename a folder over one that holds files", errors.New("it did so"))
 	}
 	return nil

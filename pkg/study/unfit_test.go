@@ -1,0 +1,48 @@
+package study
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// File systems that lack what a store needs are refused with what to do, and nothing is left of the trial.
+func TestUnfitFileSystems(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	over := func(from, to string) error { // as object stores that pose as folders do
+		return errors.Join(os.RemoveAll(to), os.Rename(from, to))
+	}
+	always := func(path string, mode os.FileMode) error { return os.MkdirAll(path, mode) }
+	for want, try := range map[string]func() error{
+		"refuse to rename a folder over one that holds files": func() error { return s.try(os.Mkdir, over) },
+		"rename a folder (operation not supported)":           func() error { return s.try(os.Mkdir, func(_, _ string) error { return syscall.ENOTSUP }) },
+		"tell that a folder is there already":                 func() error { return s.try(always, os.Rename) },
+	} {
+		err := try()
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "put the store on a local disk, NFS or Lustre with --store") {
+			t.Errorf("%q: %v", want, err)
+		}
+		if left, _ := os.ReadDir(filepath.Join(s.Dir, "tmp")); len(left) > 0 {
+			t.Errorf("%q: %s is left", want, left[0].Name())
+		}
+	}
+}
+
+// Without Slurm the message says what to install and what does the same here; nothing was submitted.
+func TestNoSlurm(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	s := testStore(t, t.TempDir())
+	j := &Job{Name: "n", Tasks: 1, Time: "1:00", Log: filepath.Join(s.Dir, "jobs")}
+	_, err := s.Submit(t.Context(), j)
+	for _, want := range []string{"no Slurm", "slurm-client", "stuffed study run --workers N"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+	if _, err := os.Stat(j.Log); err == nil {
+		t.Error("a folder of jobs was made")
+	}
+}
