@@ -77,7 +77,7 @@ func (l Loss) run(ctx context.Context, r *lm.Runner, probes []prompt.Probe, put 
 	if err := l.Validate(); err != nil {
 		return err
 	}
-	before, total := int64(0), int64(0)
+	total := int64(0)
 	names := map[string]bool{}
 	for _, p := range probes {
 		if len(p.IDs) < 2 {
@@ -91,21 +91,15 @@ func (l Loss) run(ctx context.Context, r *lm.Runner, probes []prompt.Probe, put 
 	}
 	ordered := slices.Clone(probes)
 	slices.SortStableFunc(ordered, func(a, b prompt.Probe) int { return cmp.Compare(len(b.IDs), len(a.IDs)) })
-	for some := range slices.Chunk(ordered, l.batchOf(r)) {
-		tokens := int64(0)
-		for _, p := range some {
+	progress := lm.NewTally(l.Progress, 0, total)
+	batches := slices.Collect(slices.Chunk(ordered, l.batchOf(r)))
+	return lm.Each(ctx, r, len(batches), func(ctx context.Context, r *lm.Runner, i int) (*table.Table, error) {
+		tokens, report := int64(0), progress.Part()
+		for _, p := range batches[i] {
 			tokens += int64(len(p.IDs))
 		}
-		if err := l.batch(ctx, r, some, func(done, longest int) {
-			if l.Progress != nil {
-				l.Progress(before+tokens*int64(done)/int64(longest), total)
-			}
-		}, put); err != nil {
-			return err
-		}
-		before += tokens
-	}
-	return nil
+		return l.batch(ctx, r, batches[i], func(done, longest int) { report(tokens * int64(done) / int64(longest)) })
+	}, put)
 }
 
 // batchOf keeps the logits of a piece below 2²⁵ entries unless a batch was asked for.
@@ -117,7 +111,7 @@ func (l Loss) batchOf(r *lm.Runner) int {
 }
 
 // batch scores sequences of falling length.
-func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, progress func(done, longest int), put func(*table.Table) error) error {
+func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, progress func(done, longest int)) (*table.Table, error) {
 	members, longest, width := max(r.Weights.Members, 1), len(probes[0].IDs), max(l.Bucket, 1)
 	rows := make([][]int32, 0, members*len(probes))
 	for range members {
@@ -142,7 +136,7 @@ func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pr
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("loss of %d sequences from %q on: %w", len(probes), probes[0].Name, err)
+		return nil, fmt.Errorf("loss of %d sequences from %q on: %w", len(probes), probes[0].Name, err)
 	}
 	var member, position, tokens []int64
 	var name []string
@@ -158,7 +152,7 @@ func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pr
 	if members > 1 {
 		out.AddInt("replica", member)
 	}
-	return put(out.AddText("prompt", name).AddInt("position", position).AddFloat("loss", loss).AddInt("tokens", tokens))
+	return out.AddText("prompt", name).AddInt("position", position).AddFloat("loss", loss).AddInt("tokens", tokens), nil
 }
 
 // MeanLoss averages a loss table over its prompts: (replica,) position, loss, loss_low, loss_high (95 % bootstrap over

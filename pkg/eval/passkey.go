@@ -127,10 +127,11 @@ func (p Passkey) run(ctx context.Context, r *lm.Runner, enc datasets.Encoder, do
 	if err := p.fits(enc); err != nil {
 		return err
 	}
-	total, before := int64(0), int64(0)
+	total := int64(0)
 	for _, n := range p.Lengths {
 		total += int64(n) * int64(len(p.open(n, done)))
 	}
+	progress := lm.NewTally(p.Progress, 0, total)
 	batch := p.Batch
 	if batch == 0 {
 		batch = 16
@@ -146,27 +147,25 @@ func (p Passkey) run(ctx context.Context, r *lm.Runner, enc datasets.Encoder, do
 		}
 		turns := (len(open) + batch - 1) / batch
 		size := (len(open) + turns - 1) / turns
-		for some := range slices.Chunk(open, size) {
-			asked := slices.Clone(some)
+		batches := slices.Collect(slices.Chunk(open, size))
+		err = lm.Each(ctx, r, len(batches), func(ctx context.Context, r *lm.Runner, i int) (*table.Table, error) {
+			asked := slices.Clone(batches[i])
 			for i, q := range asked {
+				var err error
 				if asked[i].Record, err = g.Record(p.Seed, prompt.Index(q.Depth, q.trial), q.Depth); err != nil {
-					return fmt.Errorf("passkey: %w", err)
+					return nil, fmt.Errorf("passkey: %w", err)
 				}
 			}
-			report := func(tokens int) {
-				if p.Progress != nil {
-					p.Progress(before+int64(tokens*len(asked)), total)
-				}
-			}
-			rows, err := p.ask(ctx, r, enc, asked, size, report)
+			report := progress.Part()
+			rows, err := p.ask(ctx, r, enc, asked, size, func(tokens int) { report(int64(tokens * len(asked))) })
 			if err != nil {
-				return fmt.Errorf("passkey, length %d: %w", length, err)
+				return nil, fmt.Errorf("passkey, length %d: %w", length, err)
 			}
-			report(length)
-			before += int64(len(asked) * length)
-			if err := put(rows); err != nil {
-				return err
-			}
+			report(int64(len(asked) * length))
+			return rows, nil
+		}, put)
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package lm
 import (
 	"fmt"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -14,7 +15,7 @@ import (
 const leastRoom = 16
 
 // grown makes room for n more tokens in the caches of a state. A model without caches keeps its state as it is.
-func grown(d *xla.Device, compiled *Programs, m Model, state State, n int) (State, error) {
+func grown(d *xla.Device, number compute.DeviceNum, compiled *Programs, m Model, state State, n int) (State, error) {
 	var caches []Spec
 	used, counted := 0, false
 	for _, s := range m.State(1) {
@@ -51,7 +52,7 @@ func grown(d *xla.Device, compiled *Programs, m Model, state State, n int) (Stat
 			continue
 		}
 		var err error
-		if out[s.Name], err = longer(d, compiled, t, at, room); err != nil {
+		if out[s.Name], err = longer(d, number, compiled, t, at, room); err != nil {
 			return nil, fmt.Errorf("state %s: %w", s.Name, err)
 		}
 	}
@@ -59,8 +60,8 @@ func grown(d *xla.Device, compiled *Programs, m Model, state State, n int) (Stat
 }
 
 // longer pads an axis with zeros.
-func longer(d *xla.Device, compiled *Programs, t *tensors.Tensor, axis, size int) (*tensors.Tensor, error) {
-	args := (&Args{}).Put("cache", t)
+func longer(d *xla.Device, number compute.DeviceNum, compiled *Programs, t *tensors.Tensor, axis, size int) (*tensors.Tensor, error) {
+	args := (&Args{device: number}).Put("cache", t)
 	r, err := compiled.Get(d, fmt.Sprint("longer ", axis, size), args, func(in In, out *Out) {
 		x := in.Node("cache")
 		dims := append([]int{}, x.Shape().Dimensions...)

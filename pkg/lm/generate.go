@@ -70,6 +70,10 @@ func (r *Runner) Continue(ctx context.Context, state State, last []int32, at, n 
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
+	controls, err := r.here(controls)
+	if err != nil {
+		return nil, err
+	}
 	made := make([][]int32, len(last))
 	next := tensors.FromFlatDataAndDimensions(last, len(last))
 	streams := make([]*rand.Rand, len(last))
@@ -82,7 +86,6 @@ func (r *Runner) Continue(ctx context.Context, state State, last []int32, at, n 
 	}
 	chunk = ladder(n, chunk)
 	stopped := make([]bool, len(last))
-	var err error
 	for done := 0; done < n && slices.Contains(stopped, false); done += chunk {
 		if err := ctx.Err(); err != nil {
 			return made, err
@@ -122,10 +125,10 @@ func (r *Runner) Continue(ctx context.Context, state State, last []int32, at, n 
 // decode makes a chunk of tokens after the last tokens [batch], which are at position at.
 func (r *Runner) decode(s Sampling, chunk, at int, last *tensors.Tensor, state State, controls map[string]*tensors.Tensor, streams []*rand.Rand) (rows [][]int32, next *tensors.Tensor, after State, err error) {
 	batch := len(streams)
-	if state, err = grown(r.Device, r.compiled, r.Weights.Model, state, chunk); err != nil {
+	if state, err = grown(r.Device, r.device, r.compiled, r.Weights.Model, state, chunk); err != nil {
 		return nil, nil, nil, err
 	}
-	args := (&Args{}).Params(r.Weights).Put("tokens", last).State(r.Weights.Model, state)
+	args := (&Args{device: r.device}).Params(r.Weights).Put("tokens", last).State(r.Weights.Model, state)
 	position := tensors.FromScalar(int32(at))
 	if s.Temperature <= 0 {
 		args.Put("position", position)

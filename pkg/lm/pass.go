@@ -68,7 +68,7 @@ func (p *Pass) Run(in PassInput) (PassOutput, error) {
 	if state == nil {
 		state = ZeroState(m, batch, p.Weights.Values[0].DType())
 	}
-	if state, err = grown(p.Device, p.compiled, m, state, tokens); err != nil {
+	if state, err = grown(p.Device, 0, p.compiled, m, state, tokens); err != nil {
 		return PassOutput{}, err
 	}
 	args := (&Args{}).Params(p.Weights).Put("tokens", tensors.FromFlatDataAndDimensions(slices.Concat(in.Rows...), batch, tokens)).State(m, state)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -26,6 +27,7 @@ type Program struct {
 type Args struct {
 	names  []string
 	values []any
+	device compute.DeviceNum // on which a call runs
 }
 
 // Put adds an argument.
@@ -150,7 +152,7 @@ func (p *Program) Call(args *Args) (Results, error) {
 			return nil, fmt.Errorf("graph: argument %d is %s, must be %s", i, name, p.args[i])
 		}
 	}
-	outs, err := p.exec.Call(args.values...)
+	outs, _, err := p.exec.CallWithGraphOnDevice(args.device, args.values...)
 	if err != nil {
 		return nil, err
 	}

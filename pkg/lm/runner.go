@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -24,6 +25,8 @@ type Runner struct {
 	Piece   int // longest piece, tokens
 
 	compiled *Programs
+	device   compute.DeviceNum
+	devices  int // see Spread
 }
 
 // NewRunner prepares inference; pieces of 512 tokens unless set otherwise.
@@ -33,7 +36,7 @@ func NewRunner(d *xla.Device, w *Weights) *Runner {
 
 // With runs the same model with other weights, through the same compiled graphs.
 func (r *Runner) With(w *Weights) *Runner {
-	return &Runner{r.Device, w, r.Options, r.Piece, r.compiled}
+	return &Runner{r.Device, w, r.Options, r.Piece, r.compiled, r.device, r.devices}
 }
 
 // Request says what a run returns beside the state.
@@ -71,6 +74,9 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state State, req Reque
 	if err != nil {
 		return nil, err
 	}
+	if req.Controls, err = r.here(req.Controls); err != nil {
+		return nil, err
+	}
 	if state == nil {
 		state = ZeroState(r.Weights.Model, len(rows), r.Weights.Values[0].DType())
 	}
@@ -80,7 +86,7 @@ func (r *Runner) Run(ctx context.Context, rows [][]int32, state State, req Reque
 		}
 		n := req.until(start, total, r.Piece) - start
 		padded := ladder(n, r.Piece)
-		if state, err = grown(r.Device, r.compiled, r.Weights.Model, state, padded); err != nil {
+		if state, err = grown(r.Device, r.device, r.compiled, r.Weights.Model, state, padded); err != nil {
 			return state, err
 		}
 		args := r.args(rows, state, req, start, n, padded)
@@ -171,6 +177,7 @@ func (r *Runner) args(rows [][]int32, state State, req Request, start, n, padded
 	if req.Loss || req.Correct {
 		args.Put("labels", tensors.FromFlatDataAndDimensions(labels, batch, padded))
 	}
+	args.device = r.device
 	return args.All(controlPrefix, req.controls(), req.Controls)
 }
 

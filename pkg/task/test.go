@@ -44,7 +44,11 @@ func (t Test) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 		}
 		total += int64(one.Length) * int64(t.Count)
 	}
-	all, done := newRows(), int64(0)
+	type part struct {
+		*Task
+		from, batch int
+	}
+	var parts []part
 	for _, one := range t.Tasks {
 		batch := t.Batch
 		if batch == 0 {
@@ -52,22 +56,22 @@ func (t Test) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 		}
 		batch = min(batch, t.Count)
 		for from := 0; from < t.Count; from += batch {
-			asked, err := t.records(one, from, batch)
-			if err != nil {
-				return nil, err
-			}
-			report := func(tokens int) {
-				if t.Progress != nil {
-					t.Progress(done+int64(tokens)*int64(len(asked)), total)
-				}
-			}
-			if err := t.ask(ctx, r, one, asked, min(batch, t.Count-from), all, report); err != nil {
-				return nil, fmt.Errorf("test of %s, length %d: %w", one.Name, one.Length, err)
-			}
-			done += int64(one.Length) * int64(min(batch, t.Count-from))
+			parts = append(parts, part{one, from, batch})
 		}
 	}
-	return all.table(), nil
+	all, progress := newRows().table(), lm.NewTally(t.Progress, 0, total)
+	return all, lm.Each(ctx, r, len(parts), func(ctx context.Context, r *lm.Runner, i int) (*table.Table, error) {
+		p, own, report := parts[i], newRows(), progress.Part()
+		asked, err := t.records(p.Task, p.from, p.batch)
+		if err != nil {
+			return nil, err
+		}
+		counted := min(p.batch, t.Count-p.from)
+		if err := t.ask(ctx, r, p.Task, asked, counted, own, func(tokens int) { report(int64(tokens) * int64(counted)) }); err != nil {
+			return nil, fmt.Errorf("test of %s, length %d: %w", p.Name, p.Length, err)
+		}
+		return own.table(), nil
+	}, all.Append)
 }
 
 // records are those of one batch. Beyond the last there are more, which are not counted: another batch size would be

@@ -58,6 +58,17 @@ func (b *buffer) block(prompt string, first []int, whole ...[]int64) {
 	}
 }
 
+// append adds the rows of another.
+func (b *buffer) append(other *buffer) {
+	b.prompt, b.part = append(b.prompt, other.prompt...), append(b.part, other.part...)
+	for i := range b.ints {
+		b.ints[i] = append(b.ints[i], other.ints[i]...)
+	}
+	for i := range b.floats {
+		b.floats[i] = append(b.floats[i], other.floats[i]...)
+	}
+}
+
 func (b *buffer) rows() int { return len(b.prompt) }
 
 // table hands the rows over.

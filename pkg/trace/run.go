@@ -70,47 +70,77 @@ func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, ou
 			done = total
 		}
 	}
-	for i, g := range groups {
-		if i < from.batch {
-			continue
-		}
-		start := progress{batch: i}
-		if i == from.batch {
-			start = from
-		}
-		rd := &reader{config: c, plan: plan, probes: g, buffers: out, sums: start.sums}
-		if rd.sums == nil {
-			rd.sums = make([]float64, plan.layers*len(g)*plan.heads)
-		}
-		rows := make([][]int32, len(g))
-		for b, p := range g {
-			rows[b] = p.IDs[start.position:]
-		}
-		req := lm.Request{Loss: true, Probes: plan.probes, Reduce: plan.reduction(), Controls: c.Controls}
-		err := alongside(ctx, func(ctx context.Context, emit func(lm.Piece) error) error {
-			_, err := runner.Run(ctx, rows, start.state, req, emit)
-			return err
-		}, func(p lm.Piece) error {
-			p.Start += start.position
-			if err := rd.take(p); err != nil {
+	b := &batched{c, plan, groups, lm.NewTally(c.Progress, done, total)}
+	first := from.batch
+	if runner.Devices() == 1 || from.position > 0 { // one after the other, or a batch that was interrupted in the middle
+		for ; first < len(groups) && (runner.Devices() == 1 || first == from.batch); first++ {
+			start := progress{batch: first}
+			if first == from.batch {
+				start = from
+			}
+			if err := b.run(ctx, runner, start, out, pause); err != nil {
 				return err
 			}
-			end := p.Start + p.Tokens
-			if c.Progress != nil {
-				c.Progress(done+int64(len(g)*end), total)
-			}
-			switch {
-			case rd.open.tokens > 0:
-				return nil
-			case end == len(g[0].IDs):
-				return pause(progress{batch: i + 1})
-			}
-			return pause(progress{batch: i, position: end, state: p.State, sums: rd.sums})
-		})
-		if err != nil {
-			return fmt.Errorf("trace of %q: %w", g[0].Name, err)
 		}
-		done += int64(len(g) * len(g[0].IDs))
+	}
+	return lm.Each(ctx, runner, len(groups)-first, func(ctx context.Context, r *lm.Runner, i int) (done finished, err error) {
+		_, done.own = buffers(c)
+		return done, b.run(ctx, r, progress{batch: first + i}, done.own, func(p progress) error { done.at = p; return nil })
+	}, func(done finished) error {
+		for name, own := range done.own {
+			out[name].append(own)
+		}
+		return pause(done.at)
+	})
+}
+
+// finished is a batch whose rows wait for their turn.
+type finished struct {
+	own map[string]*buffer
+	at  progress
+}
+
+// batched are the batches of one trace.
+type batched struct {
+	config Config
+	plan   *plan
+	groups [][]prompt.Probe
+	tokens *lm.Tally
+}
+
+// run traces one batch from where it begins or was interrupted.
+func (b *batched) run(ctx context.Context, runner *lm.Runner, start progress, out map[string]*buffer, pause func(progress) error) error {
+	g, plan := b.groups[start.batch], b.plan
+	rd := &reader{config: b.config, plan: plan, probes: g, buffers: out, sums: start.sums}
+	if rd.sums == nil {
+		rd.sums = make([]float64, plan.layers*len(g)*plan.heads)
+	}
+	rows := make([][]int32, len(g))
+	for i, p := range g {
+		rows[i] = p.IDs[start.position:]
+	}
+	req := lm.Request{Loss: true, Probes: plan.probes, Reduce: plan.reduction(), Controls: b.config.Controls}
+	report := b.tokens.Part()
+	err := alongside(ctx, func(ctx context.Context, emit func(lm.Piece) error) error {
+		_, err := runner.Run(ctx, rows, start.state, req, emit)
+		return err
+	}, func(p lm.Piece) error {
+		p.Start += start.position
+		if err := rd.take(p); err != nil {
+			return err
+		}
+		end := p.Start + p.Tokens
+		report(int64(len(g) * end))
+		switch {
+		case rd.open.tokens > 0:
+			return nil
+		case end == len(g[0].IDs):
+			return pause(progress{batch: start.batch + 1})
+		}
+		return pause(progress{batch: start.batch, position: end, state: p.State, sums: rd.sums})
+	})
+	if err != nil {
+		return fmt.Errorf("trace of %q: %w", g[0].Name, err)
 	}
 	return nil
 }

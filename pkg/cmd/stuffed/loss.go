@@ -47,6 +47,7 @@ it stopped when it is started again with the same flags.`,
 	}
 	f := c.Flags()
 	m.add(f)
+	m.addDevices(f)
 	t.add(f, "documents", "16K")
 	f.IntVar(&l.Bucket, "bucket", 1, "tokens averaged into one row")
 	f.IntVar(&l.Batch, "batch", 0, "sequences that run side by side (0: up to 8, fewer for large vocabularies)")

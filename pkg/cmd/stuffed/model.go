@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/pflag"
 
 	"stuffed/pkg/models"
@@ -9,7 +11,7 @@ import (
 // modelFlags choose a model and the device that runs it.
 type modelFlags struct {
 	dir, backend, tokenizer string
-	piece                   int
+	piece, devices          int
 }
 
 func (m *modelFlags) add(f *pflag.FlagSet) {
@@ -17,6 +19,11 @@ func (m *modelFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&m.backend, "backend", "auto", "auto, cuda, cpu, go, or a GoMLX string such as xla:cuda,tf32=false")
 	f.StringVar(&m.tokenizer, "tokenizer", "", "bytes, the path of a tokenizer's file or folder, or a name on the hub (default: the model's own, else chosen by its vocabulary)")
 	f.IntVar(&m.piece, "piece", 512, "tokens that go through the device at once")
+}
+
+// addDevices is for commands whose sequences may be shared by devices.
+func (m *modelFlags) addDevices(f *pflag.FlagSet) {
+	f.IntVar(&m.devices, "devices", 1, "devices of this host that share the batches of sequences, each with the whole model")
 }
 
 // open loads the model and opens the device.
@@ -29,5 +36,10 @@ func (m *modelFlags) openFor(tokens int) (*models.Opened, error) {
 		return nil, err
 	}
 	o.Piece = max(m.piece, 1)
+	if m.devices != 0 {
+		if err := o.Spread(m.devices); err != nil {
+			return nil, fmt.Errorf("--%w", err)
+		}
+	}
 	return o, nil
 }

@@ -61,6 +61,7 @@ function of seed, length, depth and trial. Variants: paper (arXiv 2410.07145), i
 	f := c.Flags()
 	f.BoolVar(&o.promptsOnly, "prompts-only", false, "write the prompts and run no model")
 	o.model.add(f)
+	o.model.addDevices(f)
 	f.StringVar(&o.test.Variant, "variant", "paper", strings.Join(prompt.PasskeyVariants(), ", ")+", retrieval")
 	f.IntVar(&o.length, "length", 1024, "prompts-only: length of a prompt in tokens")
 	f.StringVar(&o.lengths, "lengths", "1K,2K,4K", "lengths of the prompts in tokens, such as 1K,2K or first:last:step")

@@ -167,6 +167,7 @@ are those that stuffed task write makes with the same seed.`,
 		},
 	}
 	m.add(c.Flags())
+	m.addDevices(c.Flags())
 	t.add(c)
 	f := c.Flags()
 	f.BoolVar(&test.Generate, "write", false, "also let the model write the answers that are one piece at the end")

@@ -64,6 +64,7 @@ A run that is interrupted goes on when it is started again with the same flags; 
 	}
 	f := cmd.Flags()
 	m.add(f)
+	m.addDevices(f)
 	t.add(f, "newlines", "16K")
 	f.StringVar(&source.Tokens, "tokens", "", "sequences of token ids instead: JSON lines, each an array or an object with ids (and name)")
 	f.IntVar(&c.Bucket, "bucket", 64, "tokens of a row")
