@@ -3,17 +3,14 @@ package datasets
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"stuffed/pkg/atomic"
 	"stuffed/pkg/identity"
 )
 
@@ -22,8 +19,9 @@ const cacheVersion = "tokens-3"
 
 // Prepare is Tokenize through a cache in folder: little-endian uint16 ids in KEY.tokens, mapped into memory, and offsets, origins,
 // counts and hashes in KEY.index. KEY is a hash of the corpus' content, the filter and the tokenizer's behaviour. A cache that is cut
-// or changed is built again and Rebuilt says why. Close the result to unmap it.
-func Prepare(c *Corpus, f Filter, enc Encoder, folder string) (*Tokens, error) {
+// or changed is built again and Rebuilt says why. Building goes on where a former one was interrupted, and of several processes one builds
+// while the others wait. progress, where it is given, sees the counts as they grow. Close the result to unmap it.
+func Prepare(c *Corpus, f Filter, enc Encoder, folder string, progress ...func(Report)) (*Tokens, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
@@ -44,7 +42,8 @@ func Prepare(c *Corpus, f Filter, enc Encoder, folder string) (*Tokens, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, fmt.Errorf("token cache: %w", err)
 	}
-	if err := writeCache(c, f, enc, base); err != nil {
+	b := &building{corpus: c, filter: f, enc: enc, base: base, progress: progress}
+	if err := b.run(); err != nil {
 		return nil, err
 	}
 	if t, err = openCache(base); err != nil {
@@ -84,33 +83,6 @@ type cacheIndex struct {
 	CuSeqlens []int64  `json:"cu_seqlens"`
 	Origins   []Origin `json:"documents"`
 	Report    Report   `json:"report"`
-}
-
-func writeCache(c *Corpus, f Filter, enc Encoder, base string) error {
-	t, h := &Tokens{}, sha256.New()
-	err := atomic.Write(base+".tokens", func(w io.Writer) error {
-		var raw []byte
-		return tokenize(c, f, enc, t, func(ids []uint16) error {
-			raw = raw[:0]
-			for _, id := range ids {
-				raw = binary.LittleEndian.AppendUint16(raw, id)
-			}
-			h.Write(raw)
-			_, err := w.Write(raw)
-			return err
-		})
-	})
-	if err != nil {
-		return err
-	}
-	body, err := json.Marshal(cacheIndex{hex.EncodeToString(h.Sum(nil)), enc.Name(), enc.Vocab(), enc.EOS(), c.Hash, t.CuSeqlens, t.Origins, t.Report})
-	if err != nil {
-		return err
-	}
-	return atomic.Write(base+".index", func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%x\n%s\n", sha256.Sum256(body), body)
-		return err
-	})
 }
 
 func openCache(base string) (*Tokens, error) {

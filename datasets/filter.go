@@ -14,6 +14,9 @@ type Filter struct {
 	MinTokens      int      // documents with fewer tokens (EOS not counted) are left out; at least 1 is always asked for
 	NearDuplicates float64  // Jaccard similarity of word 5-grams from which a document counts as a copy, 0.5 … 1; 0 switches it off
 	KeepCopies     bool     // keeps exact copies too
+
+	Shards int `hash:"unless-default"` // parts of the corpus, for as many nodes; 0 for the whole
+	Shard  int `hash:"unless-default"` // the part to keep, from 0: documents whose number modulo Shards it is
 }
 
 // Validate names the field that is out of range.
@@ -29,8 +32,14 @@ func (f Filter) Validate() error {
 	if f.NearDuplicates != 0 && !(f.NearDuplicates >= 0.5 && f.NearDuplicates <= 1) {
 		return fmt.Errorf("filter: near_duplicates is %g, want 0 (off) or 0.5 to 1", f.NearDuplicates)
 	}
+	if f.Shards < 0 || f.Shard < 0 || f.Shard > 0 && f.Shard >= f.Shards {
+		return fmt.Errorf("filter: shard is %d of %d, want 0 to one less than shards", f.Shard, f.Shards)
+	}
 	return nil
 }
+
+// mine tells whether the document of this number belongs to the shard.
+func (f Filter) mine(place int) bool { return f.Shards < 2 || place%f.Shards == f.Shard }
 
 func (f Filter) wants(d *Document) bool {
 	return (len(f.Splits) == 0 || slices.Contains(f.Splits, d.Split)) && (len(f.Domains) == 0 || slices.Contains(f.Domains, d.Domain))
@@ -49,7 +58,7 @@ type Copy struct {
 // Report counts what a filter did.
 type Report struct {
 	Read        int    `json:"read"`         // documents of the corpus
-	OtherSplit  int    `json:"not_asked"`    // of a split or domain that was not asked for
+	OtherSplit  int    `json:"not_asked"`    // of a split, domain or shard that was not asked for
 	ExactCopies int    `json:"exact_copies"` // of those asked for
 	NearCopies  int    `json:"near_copies"`
 	Short       int    `json:"short"`

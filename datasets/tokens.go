@@ -1,10 +1,6 @@
 package datasets
 
-import (
-	"fmt"
-	"math"
-	"slices"
-)
+import "slices"
 
 // Encoder turns text into token ids and back; the tokenizers of this program are Encoders.
 type Encoder interface {
@@ -91,80 +87,4 @@ func (t *Tokens) Longest() int64 {
 		n = max(n, t.CuSeqlens[i+1]-t.CuSeqlens[i])
 	}
 	return n
-}
-
-// Tokenize filters and tokenises a corpus in memory. Prepare does the same through a cache.
-func Tokenize(c *Corpus, f Filter, enc Encoder) (*Tokens, error) {
-	t := &Tokens{Tokenizer: enc.Name(), Vocab: enc.Vocab(), EOS: enc.EOS()}
-	err := tokenize(c, f, enc, t, func(ids []uint16) error {
-		t.IDs = append(t.IDs, ids...)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	t.IDs = slices.Clip(t.IDs)
-	return t, nil
-}
-
-// tokenize fills everything of t but IDs, whose runs it hands to put.
-func tokenize(c *Corpus, f Filter, enc Encoder, t *Tokens, put func([]uint16) error) error {
-	if enc.Vocab() > math.MaxUint16+1 {
-		return fmt.Errorf("tokenizer %s: %d ids do not fit into 16 bits (at most 65536)", enc.Name(), enc.Vocab())
-	}
-	c = c.forSplits(f)
-	drop, err := copies(c, f)
-	if err != nil {
-		return err
-	}
-	t.CuSeqlens, t.Origins, t.Report = []int64{0}, nil, Report{}
-	r := &t.Report
-	place, asked := -1, 0
-	ids16 := []uint16(nil)
-	err = c.Each(func(d Document) error {
-		place++
-		r.Read++
-		if !f.wants(&d) {
-			r.OtherSplit++
-			return nil
-		}
-		asked++
-		if copied, ok := drop[place]; ok {
-			r.Copies = append(r.Copies, copied)
-			if copied.Exact {
-				r.ExactCopies++
-			} else {
-				r.NearCopies++
-			}
-			return nil
-		}
-		ids, err := enc.Encode(d.Text)
-		if err != nil {
-			return fmt.Errorf("document %s: %w", d.ID, err)
-		}
-		if len(ids) < max(f.MinTokens, 1) {
-			r.Short++
-			return nil
-		}
-		ids16 = ids16[:0]
-		for _, id := range document(enc, ids) {
-			if id < 0 || id >= enc.Vocab() {
-				return fmt.Errorf("document %s: tokenizer %s gave id %d, allowed is 0 to %d", d.ID, enc.Name(), id, enc.Vocab()-1)
-			}
-			ids16 = append(ids16, uint16(id))
-		}
-		r.Kept++
-		r.Bytes += int64(len(d.Text))
-		r.Tokens += int64(len(ids16))
-		t.CuSeqlens = append(t.CuSeqlens, r.Tokens)
-		t.Origins = append(t.Origins, Origin{d.ID, d.Domain, d.Split, d.Source, d.Title, d.Licence, int64(len(d.Text))})
-		return put(ids16)
-	})
-	if err != nil {
-		return err
-	}
-	if r.Kept == 0 {
-		return fmt.Errorf("corpus %s is empty after filtering: %s; ask for other splits or domains or a smaller min_tokens", c.Name, r)
-	}
-	return nil
 }

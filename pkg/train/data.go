@@ -28,6 +28,9 @@ type DataConfig struct {
 	NearDuplicates float64  `json:"near_duplicates"` // similarity from which a document is left out, 0 for none
 	Cache          string   `json:"cache"`           // folder of the tokenised corpus
 
+	Shards int `json:"shards,omitempty" hash:"unless-default"` // corpus: parts of what is trained on, for as many nodes; 0 for the whole
+	Shard  int `json:"shard,omitempty" hash:"unless-default"`  // corpus: the part of this run, from 0
+
 	Name   string         `json:"name,omitempty" hash:"unless-default"`   // task: one of package task
 	Params map[string]any `json:"params,omitempty" hash:"unless-default"` // task: of that one
 	Tasks  []TaskConfig   `json:"tasks,omitempty" hash:"unless-default"`  // task: a mixture instead
@@ -56,7 +59,11 @@ func (d DataConfig) stream(seed int64) datasets.RecallStream {
 }
 
 func (d DataConfig) filter(split string) datasets.Filter {
-	return datasets.Filter{Splits: []string{split}, Domains: d.Domains, MinTokens: d.MinTokens, NearDuplicates: d.NearDuplicates}
+	f := datasets.Filter{Splits: []string{split}, Domains: d.Domains, MinTokens: d.MinTokens, NearDuplicates: d.NearDuplicates}
+	if split == "train" { // all are measured on the same
+		f.Shards, f.Shard = d.Shards, d.Shard
+	}
+	return f
 }
 
 // Data gives every member its batches and holds out sequences for validation.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -38,6 +39,8 @@ type Trainer struct {
 	carry   []*tensors.Tensor   // of all rows; what is carried from sequence to sequence is out of date while shards are there
 	shards  [][]*tensors.Tensor // carry by device, where several share the rows
 	runner  *lm.Runner
+
+	waited, ran time.Duration // for data, and in all, since the first call
 }
 
 // Status is what a run shows while it goes.
@@ -407,7 +410,18 @@ func (t *Trainer) Run(ctx context.Context) error {
 		}
 		return log.keep(fmt.Errorf("stopped after step %d of %d, saved in %s; go on with --resume: %w", t.step, total, t.Config.Output, err))
 	}
+	if t.ran > 0 {
+		t.say("the device waited for data in %.2f %% of the time of its steps", 100*t.Waited())
+	}
 	return log.finish()
+}
+
+// Waited is the share of the time of steps in which the device waited for data; 0 before the second call.
+func (t *Trainer) Waited() float64 {
+	if t.ran == 0 {
+		return 0
+	}
+	return t.waited.Seconds() / t.ran.Seconds()
 }
 
 // runStage makes the calls of the current stage.
@@ -416,14 +430,16 @@ func (t *Trainer) runStage(ctx context.Context, log *log) error {
 	defer cancel()
 	calls := t.calls()
 	blocks := t.feed.ahead(inner, calls)
-	for range calls {
+	for i := range calls {
 		if ctx.Err() != nil {
 			return nil
 		}
+		begin := time.Now()
 		b, ok := <-blocks
 		if !ok {
 			return nil // ctx has ended
 		}
+		arrived := time.Now()
 		if b.err != nil {
 			return b.err
 		}
@@ -433,6 +449,9 @@ func (t *Trainer) runStage(ctx context.Context, log *log) error {
 		}
 		if err != nil {
 			return err
+		}
+		if i > 0 { // the first compiles
+			t.waited, t.ran = t.waited+arrived.Sub(begin), t.ran+time.Since(begin)
 		}
 		if t.Notify != nil {
 			t.Notify(t.status(r))

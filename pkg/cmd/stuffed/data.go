@@ -3,18 +3,21 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"stuffed/datasets"
 	"stuffed/datasets/baseline"
+	"stuffed/pkg/notebook"
 )
 
 func init() { commands = append(commands, dataCommand) }
 
 // dataOptions choose a corpus and what of it is used.
 type dataOptions struct {
+	shard            string
 	tokenizer, cache string
 	splits, domains  []string
 	minTokens, order int
@@ -23,6 +26,18 @@ type dataOptions struct {
 
 func (o *dataOptions) filter() datasets.Filter {
 	return datasets.Filter{Splits: o.splits, Domains: o.domains, MinTokens: o.minTokens, NearDuplicates: o.near}
+}
+
+// sharded is filter with the shard of --shard.
+func (o *dataOptions) sharded() (datasets.Filter, error) {
+	f := o.filter()
+	if o.shard == "" {
+		return f, nil
+	}
+	if n, err := fmt.Sscanf(o.shard, "%d/%d", &f.Shard, &f.Shards); n != 2 || err != nil || f.Shards < 1 || fmt.Sprintf("%d/%d", f.Shard, f.Shards) != o.shard {
+		return f, fmt.Errorf("--shard is %q; give the part and their number, such as 0/8", o.shard)
+	}
+	return f, f.Validate()
 }
 
 func dataCommand() *cobra.Command {
@@ -130,7 +145,9 @@ func dataBuild(open corpusOpener) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "build",
 		Short: "Filter and tokenise into a cache that training maps into memory",
-		Args:  cobra.NoArgs,
+		Long: `Documents are tokenised side by side; memory does not grow with the corpus but by a few hundred bytes of each document. Stopped or killed, the same
+command goes on from where it was at most ten seconds before. Of several processes that want one cache one builds it and the others wait.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			corpus, err := open()
 			if err != nil {
@@ -140,11 +157,17 @@ func dataBuild(open corpusOpener) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tokens, err := datasets.Prepare(corpus, o.filter(), t, o.cache)
+			filter, err := o.sharded()
+			if err != nil {
+				return err
+			}
+			progress := notebook.NewProgressOn(os.Stderr, "tokenising", 0, "tokens")
+			tokens, err := datasets.Prepare(corpus, filter, t, o.cache, func(r datasets.Report) { progress.Set(r.Tokens) })
 			if err != nil {
 				return err
 			}
 			defer tokens.Close()
+			progress.Done()
 			if tokens.Rebuilt != "" {
 				fmt.Fprintln(c.ErrOrStderr(), "stuffed: cache built again:", tokens.Rebuilt)
 			}
@@ -157,6 +180,7 @@ func dataBuild(open corpusOpener) *cobra.Command {
 	f.StringVar(&o.cache, "cache", ".cache/tokens", "folder of the cache")
 	f.StringSliceVar(&o.splits, "split", []string{"train"}, "splits to keep")
 	f.StringSliceVar(&o.domains, "domain", nil, "domains to keep (all)")
+	f.StringVar(&o.shard, "shard", "", "only this part of the corpus, such as 0/8: each of eight nodes builds and trains on its own (data.shard, data.shards)")
 	f.IntVar(&o.minTokens, "min-tokens", 0, "documents with fewer tokens are left out")
 	f.Float64Var(&o.near, "near", 0, "similarity from which a document is a near copy and left out, 0.5 to 1; 0 keeps near copies")
 	return c
