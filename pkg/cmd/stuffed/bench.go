@@ -80,7 +80,7 @@ comparison with the byte model (15 GB of memory, minutes). The scripts in bench/
 	f.BoolVar(&exact, "exact", false, "no TF32 in float32 products on CUDA")
 	f.BoolVar(&o.Explore, "explore", false, "also the variants from which the defaults were chosen")
 	f.StringVar(&output, "output", "", "report (.json)")
-	c.AddCommand(benchTable(), benchScaling(), benchAgainst())
+	c.AddCommand(benchTable(), benchScaling(), benchAgainst(), benchGrowth())
 	return c
 }
 

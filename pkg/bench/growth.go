@@ -1,0 +1,272 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"stuffed/pkg/atomic"
+	"stuffed/pkg/lm"
+	"stuffed/pkg/manifest"
+	"stuffed/xla"
+)
+
+// Growth measures how time and memory grow with one thing while the others stay, every point in a process of its own.
+type Growth struct {
+	Command []string // of this program: its path and the words that make it a child, see [GrowthChild]
+	Large   bool     // values for a GPU
+	Only    []string // of Axes, none for all
+}
+
+// GrowthReport is the file that stuffed bench growth writes.
+type GrowthReport struct {
+	manifest.Run
+	Backend string        `json:"backend"`
+	Device  string        `json:"device"`
+	Memory  int64         `json:"memory"` // of the device in bytes, 0 if not known
+	Load    string        `json:"load"`   // of the machine before the first point: what else it was doing
+	Points  []GrowthPoint `json:"points"`
+}
+
+// GrowthPoint is one measurement.
+type GrowthPoint struct {
+	Axis    string  `json:"axis"`
+	Value   int     `json:"value"`
+	Seconds float64 `json:"seconds"`          // median of Runs
+	Memory  int64   `json:"memory,omitempty"` // bytes beyond those of the opened device, 0 if not measured
+	Runs    int     `json:"runs"`
+	Error   string  `json:"error,omitempty"`
+}
+
+// Write saves the report.
+func (r *GrowthReport) Write(path string) error {
+	data, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return atomic.Bytes(path, append(data, '\n'))
+}
+
+// Axis is what grows.
+type Axis struct {
+	Name, Unit, What string
+	Values, Large    []int
+	child            func(v int) (train *TrainSpec, read, piece int) // a training step, or a text that is read in pieces
+}
+
+// growthModel is small: width 64, 2 layers, unless changed.
+func growthModel(layers, width int) lm.Config {
+	return shaped(fmt.Sprintf(`{"width": %d, "layers": %d, "vocab": 256, "head_dim": 32, "state": 16}`, width, layers))
+}
+
+func growthStep(layers, width, batch, tokens, models int) *TrainSpec {
+	return &TrainSpec{Name: "growth", Model: growthModel(layers, width), Batch: batch, Tokens: tokens, Members: models, Compute: "f32", Save: "none"}
+}
+
+func stepOf(spec func(v int) *TrainSpec) func(int) (*TrainSpec, int, int) {
+	return func(v int) (*TrainSpec, int, int) { return spec(v), 0, 0 }
+}
+
+// Axes are those of Growth; rows and workers have no device.
+var Axes = []Axis{
+	{"T, one call", "tokens", "read a text at once", []int{512, 4096, 32768, 131072}, []int{512, 4096, 32768, 262144, 1 << 20},
+		func(v int) (*TrainSpec, int, int) { return nil, v, v }},
+	{"T, pieces", "tokens", "read a text in pieces of 4,096", []int{4096, 65536, 1 << 20}, []int{4096, 65536, 1 << 20},
+		func(v int) (*TrainSpec, int, int) { return nil, v, 4096 }},
+	{"T, step", "tokens", "a training step on one sequence", []int{256, 1024, 4096, 16384}, []int{512, 4096, 32768, 262144},
+		stepOf(func(v int) *TrainSpec { return growthStep(2, 64, 1, v, 1) })},
+	{"layers", "layers", "a training step, T 256", []int{1, 4, 16}, []int{1, 4, 16, 64},
+		stepOf(func(v int) *TrainSpec { return growthStep(v, 64, 4, 256, 1) })},
+	{"width", "channels", "a training step, T 256", []int{32, 128, 512}, []int{64, 256, 1024, 4096},
+		stepOf(func(v int) *TrainSpec { return growthStep(2, v, 4, 256, 1) })},
+	{"batch", "sequences", "a training step, T 256", []int{1, 4, 16, 64}, []int{1, 8, 64, 512},
+		stepOf(func(v int) *TrainSpec { return growthStep(2, 64, v, 256, 1) })},
+	{"models", "models", "a training step of several models in one graph, T 256", []int{1, 4, 16}, []int{1, 4, 16, 64},
+		stepOf(func(v int) *TrainSpec { return growthStep(2, 64, 4, 256, v) })},
+	{"rows", "rows", "a study of rows without work, one worker: what the store costs", []int{10, 100, 1000}, []int{10, 100, 1000}, nil},
+	{"workers", "workers", "a study of 100 rows without work by several workers of one machine", []int{1, 2, 4, 8}, []int{1, 2, 4, 8}, nil},
+}
+
+// AxisNames lists them.
+func AxisNames() (names []string) {
+	for _, a := range Axes {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+const growthRuns = 3
+
+// Report measures the axes and gives the report to emit after every point.
+func (g Growth) Report(ctx context.Context, emit func(*GrowthReport, GrowthPoint) error) error {
+	r := &GrowthReport{Run: manifest.ThisRun(), Load: load()}
+	for _, a := range Axes {
+		if len(g.Only) > 0 && !slices.Contains(g.Only, a.Name) {
+			continue
+		}
+		values := a.Values
+		if g.Large {
+			values = a.Large
+		}
+		for _, v := range values {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			p := g.point(ctx, r, a, v)
+			r.Points = append(r.Points, p)
+			if err := emit(r, p); err != nil {
+				return err
+			}
+			if p.Error != "" {
+				break // larger ones fail, too
+			}
+		}
+	}
+	return nil
+}
+
+func load() string {
+	data, _ := os.ReadFile("/proc/loadavg") // other systems do not tell
+	text, _, _ := strings.Cut(string(data), " ")
+	return text
+}
+
+// growthAnswer is what a child prints.
+type growthAnswer struct {
+	GrowthPoint
+	Backend, Device string
+	Total           int64
+}
+
+func (g Growth) point(ctx context.Context, r *GrowthReport, a Axis, v int) GrowthPoint {
+	p := GrowthPoint{Axis: a.Name, Value: v}
+	if a.child == nil {
+		seconds, err := storeSeconds(ctx, a.Name, v)
+		if err != nil {
+			p.Error = err.Error()
+		}
+		p.Seconds, p.Runs = seconds, 1
+		return p
+	}
+	errs := &tail{}
+	c := exec.CommandContext(ctx, g.Command[0], append(slices.Clone(g.Command[1:]), "--child", a.Name, "--value", fmt.Sprint(v))...)
+	c.Stderr = errs
+	out, err := c.Output()
+	var answer growthAnswer
+	if err == nil {
+		err = json.Unmarshal(out, &answer)
+	}
+	if err != nil {
+		text := strings.TrimSpace(string(errs.last))
+		p.Error = strings.TrimSpace(fmt.Sprintf("%v %s", err, text[max(0, len(text)-300):]))
+		return p
+	}
+	r.Backend, r.Device, r.Memory = answer.Backend, answer.Device, answer.Total
+	return answer.GrowthPoint
+}
+
+// GrowthChild measures one point and prints it.
+func GrowthChild(ctx context.Context, d *xla.Device, name string, value int, out io.Writer) error {
+	at := slices.IndexFunc(Axes, func(a Axis) bool { return a.Name == name && a.child != nil })
+	if at < 0 {
+		return fmt.Errorf("no axis is called %q", name)
+	}
+	before := held(d)
+	answer := growthAnswer{GrowthPoint: GrowthPoint{Axis: name, Value: value, Runs: growthRuns}, Backend: d.Kind, Device: d.Hardware(), Total: d.Memory()}
+	call, err := growthCall(ctx, d, Axes[at], value)
+	if err != nil {
+		return err
+	}
+	var seconds []float64
+	for i := range growthRuns + 1 { // the first compiles
+		start := time.Now()
+		if err := guarded(call); err != nil {
+			return err
+		}
+		if i > 0 {
+			seconds = append(seconds, time.Since(start).Seconds())
+		}
+	}
+	slices.Sort(seconds)
+	answer.Seconds, answer.Memory = seconds[len(seconds)/2], max(0, held(d)-before)
+	return json.NewEncoder(out).Encode(answer)
+}
+
+func growthCall(ctx context.Context, d *xla.Device, a Axis, value int) (func() error, error) {
+	spec, read, piece := a.child(value)
+	if spec != nil {
+		filled, _, _ := spec.described()
+		t, err := trainer(d, filled)
+		if err != nil {
+			return nil, err
+		}
+		return func() error { _, err := t.Step(); return err }, nil
+	}
+	w, err := initial(growthModel(2, 64))
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int32, read)
+	for i := range ids {
+		ids[i] = int32((i*7919 + 13) % w.Model.Vocab())
+	}
+	r := lm.NewRunner(d, w)
+	r.Piece = min(piece, read)
+	return func() error {
+		after, err := r.Run(ctx, [][]int32{ids}, lm.ZeroState(w.Model, 1, dtypes.Float32), lm.Request{Last: true}, nil)
+		if err != nil {
+			return err
+		}
+		return after.Release()
+	}, nil
+}
+
+// held is the memory that this process has used at most, of a GPU what is in use on it (XLA gives nothing back); 0 if not known.
+func held(d *xla.Device) int64 {
+	if d.Kind != "cuda" {
+		return xla.Resident()
+	}
+	gpu, _, _ := strings.Cut(os.Getenv("CUDA_VISIBLE_DEVICES"), ",")
+	if gpu == "" {
+		gpu = "0"
+	}
+	out, err := exec.Command("nvidia-smi", "--id="+gpu, "--query-gpu=memory.used", "--format=csv,noheader,nounits").Output()
+	if err != nil {
+		return 0
+	}
+	mib, _ := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	return mib << 20
+}
+
+// Slope is the exponent p of cost ∝ value^p by least squares in logarithms, over all points and between the last two; NaN with fewer than two.
+func Slope(values, costs []float64) (all, last float64) {
+	var x, y []float64
+	for i := range values {
+		if values[i] > 0 && costs[i] > 0 {
+			x, y = append(x, math.Log(values[i])), append(y, math.Log(costs[i]))
+		}
+	}
+	n := len(x)
+	if n < 2 {
+		return math.NaN(), math.NaN()
+	}
+	mx, my := 0.0, 0.0
+	for i := range x {
+		mx, my = mx+x[i]/float64(n), my+y[i]/float64(n)
+	}
+	sxy, sxx := 0.0, 0.0
+	for i := range x {
+		sxy, sxx = sxy+(x[i]-mx)*(y[i]-my), sxx+(x[i]-mx)*(x[i]-mx)
+	}
+	return sxy / sxx, (y[n-1] - y[n-2]) / (x[n-1] - x[n-2])
+}

@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stuffed/pkg/figure"
+	"stuffed/xla"
+)
+
+func TestSlope(t *testing.T) {
+	x := []float64{1, 2, 4, 8}
+	all, last := Slope(x, []float64{3, 12, 48, 192})
+	if math.Abs(all-2) > 1e-12 || math.Abs(last-2) > 1e-12 {
+		t.Errorf("a square has exponents %g and %g", all, last)
+	}
+	if _, last = Slope(x, []float64{5, 5, 5, 10}); math.Abs(last-1) > 1e-12 {
+		t.Errorf("the last two give %g", last)
+	}
+	if all, _ = Slope([]float64{1}, []float64{1}); !math.IsNaN(all) {
+		t.Errorf("one point gives %g", all)
+	}
+}
+
+func TestGrowthPoints(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for axis, value := range map[string]int{"T, step": 32, "T, pieces": 64} {
+		var out bytes.Buffer
+		if err := GrowthChild(t.Context(), d, axis, value, &out); err != nil {
+			t.Fatal(err)
+		}
+		var p growthAnswer
+		if err := json.Unmarshal(out.Bytes(), &p); err != nil || p.Value != value || p.Seconds <= 0 || p.Backend != "go" {
+			t.Errorf("%+v, %v", p, err)
+		}
+	}
+	if err := GrowthChild(t.Context(), d, "height", 1, nil); err == nil {
+		t.Error("an axis that there is not")
+	}
+	for axis, value := range map[string]int{"rows": 5, "workers": 2} {
+		if s, err := storeSeconds(t.Context(), axis, value); err != nil || s <= 0 {
+			t.Errorf("%s: %g s, %v", axis, s, err)
+		}
+	}
+}
+
+// The page says exponents and walls of what was measured: here time grows with the square and memory in proportion.
+func TestGrowthPage(t *testing.T) {
+	program := fake(t, `
+for last; do :; done
+[ "$last" = 16 ] && { echo no memory >&2; exit 1; }
+echo '{"axis":"layers","value":'$last',"seconds":'$((last * last))',"memory":'$((last * 1000000))',"Backend":"cuda","Device":"G","Total":8000000}'`)
+	var report *GrowthReport
+	err := Growth{Command: []string{program}, Only: []string{"layers"}}.Report(t.Context(), func(r *GrowthReport, _ GrowthPoint) error { report = r; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "r.json")
+	for _, n := range []int{10, 100} { // the store's cost per row grows with the square root here
+		report.Points = append(report.Points, GrowthPoint{Axis: "rows", Value: n, Seconds: 0.001 * math.Pow(float64(n), 1.5), Runs: 1})
+	}
+	if err := report.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	text, f, err := GrowthPage(path, "", "growth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| layers: a training step, T 256 | 1 … 4 layers | 1 s → 16 s | 2.00, 2.00 | 1.00, 1.00 | met: 16 layers fail |", "| layers | 16 |  |  | exit status 1 no memory |", "64 nodes of 8 GPUs", "exponent of the whole 1.50"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q:\n%s", want, text)
+		}
+	}
+	if err := f.Save(dir, "growth"); err != nil {
+		t.Fatal(err)
+	}
+	if err := figure.Check(dir, "growth"); err != nil {
+		t.Error(err)
+	}
+	report.Points = report.Points[:2]
+	if err := report.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if text, _, err = GrowthPage(path, "", "growth"); err != nil || !strings.Contains(text, "memory (8 MB): at about 8 layers") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if err := os.WriteFile(path, []byte(`{"points": []}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := GrowthPage(path, "", "growth"); err == nil || !strings.Contains(err.Error(), "no points") {
+		t.Error(err)
+	}
+}
