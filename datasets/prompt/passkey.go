@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 
 	"stuffed/datasets"
 	"stuffed/datasets/draw"
@@ -55,13 +56,14 @@ func fiveDigits(s *draw.Stream) string { return fmt.Sprintf("%05d", s.Below(1000
 // PasskeyVariants are the names that NewPasskey knows.
 func PasskeyVariants() []string { return []string{"paper", "infinitebench", "longlora"} }
 
-// Passkey makes passkey prompts of one variant, tokenizer and length. It is not for use by several goroutines at once.
+// Passkey makes passkey prompts of one variant, tokenizer and length.
 type Passkey struct {
 	variant string
 	form    form
 	length  int
 	enc     datasets.Encoder
 	memo    map[string][]int
+	mutex   sync.Mutex // of memo
 }
 
 // NewPasskey refuses an unknown variant and a length below 1; a length below the fixed part is refused by Record, since the fixed part
@@ -74,7 +76,7 @@ func NewPasskey(variant string, enc datasets.Encoder, length int) (*Passkey, err
 	if length < 1 {
 		return nil, fmt.Errorf("length is %d tokens, want 1 or more", length)
 	}
-	return &Passkey{variant, f, length, enc, map[string][]int{}}, nil
+	return &Passkey{variant: variant, form: f, length: length, enc: enc, memo: map[string][]int{}}, nil
 }
 
 // Key is the key of a record: five digits 00000 … 99999, or for longlora a number from 1 to 50000.
@@ -103,6 +105,8 @@ func (p *Passkey) fixed(key string) (needle string, minimum int, err error) {
 // ⌊depth·blocks⌋ of them; what is left of the length is the beginning of one more block on the line that is farthest from the needle,
 // the first or the last. The longlora variant cuts its noise at any token instead, ⌊depth·noise⌋ tokens before the needle.
 func (p *Passkey) Record(seed, index int64, depth float64) (Record, error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
 	if math.IsNaN(depth) || depth < 0 || depth > 1 {
 		return Record{}, fmt.Errorf("depth is %g, want 0 to 1", depth)
 	}
