@@ -121,7 +121,7 @@ func (r *GrowthReport) wall(a Axis, values, times, memory []float64, failed *Gro
 	_, slope := Slope(values, memory)
 	if r.Memory > 0 && slope > 0.3 && memory[n] > 0 {
 		at := values[n] * math.Pow(float64(r.Memory)/memory[n], 1/slope)
-		return fmt.Sprintf("memory (%s): at about %s %s", megabytes(r.Memory), count(int(at)), a.Unit)
+		return fmt.Sprintf("memory (%s): at about %s %s", megabytes(r.Memory), count(int(math.Round(at))), a.Unit)
 	}
 	if _, slope = Slope(values, times); slope > 0.3 {
 		return fmt.Sprintf("time: an hour for one at about %s %s", count(int(values[n]*math.Pow(3600/times[n], 1/slope))), a.Unit)
