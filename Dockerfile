@@ -32,6 +32,11 @@ ENV STUFFED_REVISION=${REVISION}
 ENV HOME=/home/stuffed GOPATH=/home/stuffed/go GOCACHE=/home/stuffed/.cache/go-build GOFLAGS=-buildvcs=false \
     GOTOOLCHAIN=local GOPROXY=off PATH=/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin
 WORKDIR /home/stuffed/project
+LABEL org.opencontainers.image.title="Stuffed Mamba in Go" org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.revision="${REVISION}" org.opencontainers.image.description="Trains, traces and analyses recurrent language models"
+# What is made and what is changed outlives the container when a volume lies here: -v stuffed-out:/home/stuffed/project/out
+RUN mkdir -p out
+VOLUME /home/stuffed/project/out
 EXPOSE 8888
 # Healthy: the program starts, and JupyterLab answers where it runs.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD .ci/healthy
