@@ -43,7 +43,10 @@ type object = map[string]any
 // VegaLite is the figure as a Vega-Lite spec (version 6) with its points within: interactive where such specs are drawn, and a
 // start for changes that this package does not offer.
 func (f *Figure) VegaLite() (map[string]any, error) {
-	spec, series, format, marks := object{}, []string(nil), "", []Mark(nil)
+	var spec object
+	var series []string
+	var format string
+	var marks []Mark
 	switch s := f.Spec.(type) {
 	case *Curves:
 		series, format, marks = s.Series, s.Name, s.Marks

@@ -34,8 +34,6 @@ func betweenPieces(m lm.Model, method Method) (*normLimit, Plan, error) {
 	return &normLimit{method.NormEvery, method.Plan[i].Values}, slices.Delete(slices.Clone(method.Plan), i, i+1), nil
 }
 
-func heads1(m lm.Model) int { return heads(m) }
-
 // request is req with the limit.
 func (n *normLimit) request(m lm.Model, req lm.Request, tokens int) lm.Request {
 	for at := n.every; at < tokens; at += n.every {
