@@ -22,7 +22,7 @@ func benchGrowth() *cobra.Command {
 		Use: "growth", Short: "Measure how time and memory grow with tokens, layers, width, batch, models, rows and workers", Args: cobra.NoArgs,
 		Long: `Changes one thing at a time of a small model (width 64, 2 layers) and times reading and training steps, every point in a process of
 its own, and what a study's store costs by rows that do no work. "stuffed bench growth page" makes the page and its figure.`,
-		Example: "  stuffed bench growth --backend cpu --output bench/results/cpu-growth.json\n  stuffed bench growth page bench/results/cpu-growth.json --page bench/GROWTH.md",
+		Example: "  stuffed bench growth --backend cpu --output out/cpu-growth.json\n  stuffed bench growth page out/cpu-growth.json --page out/GROWTH.md",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if child != "" {
 				d, err := xla.Open(backend, xla.Options{Fast: true})

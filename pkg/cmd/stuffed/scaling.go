@@ -117,7 +117,7 @@ func benchAgainst() *cobra.Command {
 		Use: "against PROGRAM", Short: "Compare the speed of this build with that of another, in turn on one device", Args: cobra.ExactArgs(1),
 		Long: `Runs "stuffed bench" by the given program, which may be of an earlier revision, and by this one, one after the other and as
 often as --rounds says, and writes what both measured.`,
-		Example: "  stuffed bench against /tmp/stuffed-before --backend cpu --scale cpu --only train,prefill --output against.json",
+		Example: "  stuffed bench against out/stuffed-before --backend cpu --scale cpu --only train,prefill --output against.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			after, err := os.Executable()
 			if err != nil {
