@@ -11,13 +11,14 @@ import (
 	"stuffed/xla"
 )
 
-func toyRunner(t *testing.T) (*lm.Runner, [][]int32) {
+// toyRunner is a small untrained Mamba-2 on the Go backend, with sequences of random tokens.
+func toyRunner(t *testing.T, layers, sequences, length int) (*lm.Runner, [][]int32) {
 	t.Helper()
 	d, err := xla.Open("go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := mamba2.Default(16, 2, 12)
+	c := mamba2.Default(16, layers, 12)
 	c.HeadDim, c.State, c.Chunk = 8, 4, 4
 	m, err := mamba2.New(c)
 	if err != nil {
@@ -27,9 +28,9 @@ func toyRunner(t *testing.T) (*lm.Runner, [][]int32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	random, rows := rand.New(rand.NewPCG(1, 1)), make([][]int32, 5)
+	random, rows := rand.New(rand.NewPCG(1, 1)), make([][]int32, sequences)
 	for i := range rows {
-		for range 40 {
+		for range length {
 			rows[i] = append(rows[i], int32(random.IntN(12)))
 		}
 	}
@@ -38,7 +39,7 @@ func toyRunner(t *testing.T) (*lm.Runner, [][]int32) {
 
 // The coherence is the weighted mean cosine of all pairs of writes that are written out one by one.
 func TestCoherenceIsThatOfPairs(t *testing.T) {
-	runner, rows := toyRunner(t)
+	runner, rows := toyRunner(t, 2, 5, 40)
 	const T, length = 8, 40
 	got, err := Coherence{T}.Run(context.Background(), runner, rows)
 	if err != nil {
@@ -176,7 +177,7 @@ func TestEnergyCoefficient(t *testing.T) {
 
 // States are those of the run at the asked positions, octave by octave.
 func TestCoverageReadsStates(t *testing.T) {
-	runner, rows := toyRunner(t)
+	runner, rows := toyRunner(t, 2, 5, 40)
 	got, err := Coverage{T: 8}.Run(context.Background(), runner, rows)
 	if err != nil {
 		t.Fatal(err)

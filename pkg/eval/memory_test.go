@@ -3,37 +3,12 @@ package eval
 import (
 	"context"
 	"math"
-	"math/rand/v2"
 	"testing"
-
-	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
-	"stuffed/xla"
 )
 
 // Gaps and EffRem beside runs of one prefix after the other.
 func TestMemoryIsThatOfPrefixes(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := mamba2.Default(16, 1, 12)
-	c.HeadDim, c.State, c.Chunk = 8, 4, 4
-	m, err := mamba2.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := lm.InitialWeights(m, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runner, random := lm.NewRunner(d, w), rand.New(rand.NewPCG(1, 1))
-	rows := make([][]int32, 2)
-	for i := range rows {
-		for range 32 {
-			rows[i] = append(rows[i], int32(random.IntN(12)))
-		}
-	}
+	runner, rows := toyRunner(t, 1, 2, 32)
 	ctx, T := context.Background(), 8
 	got, slope, err := Memory{T: T}.Gaps(ctx, runner, rows)
 	if err != nil {

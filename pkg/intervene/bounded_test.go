@@ -44,7 +44,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-func boundedModel(t *testing.T) Named {
+// toyBench is a small untrained Mamba-2 on the Go backend.
+func toyBench(t *testing.T) *Bench {
 	t.Helper()
 	d, err := xla.Open("go")
 	if err != nil {
@@ -64,7 +65,7 @@ func boundedModel(t *testing.T) Named {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Named{"m", b}
+	return b
 }
 
 // boundedTexts are a bare constant prompt, one after a beginning, and documents.
@@ -85,7 +86,7 @@ func boundedTexts(length int) (texts Texts) {
 // Every set's Σ log α over T tokens falls by the dose, only chosen and control heads of the same layers are bounded, the losses are
 // those of the plan run by itself, and a second call adds nothing.
 func TestBoundedMatchesItsControls(t *testing.T) {
-	m, texts, path := boundedModel(t), boundedTexts(64), filepath.Join(t.TempDir(), "b.csv")
+	m, texts, path := Named{"m", toyBench(t)}, boundedTexts(64), filepath.Join(t.TempDir(), "b.csv")
 	q := Bounded{TrainLength: 16, Doses: []float64{0.05}, Heads: 1, Controls: 2, Seed: 1}
 	for range 2 {
 		if err := q.Write(context.Background(), m, texts, path, nil); err != nil {

@@ -9,8 +9,6 @@ import (
 
 	"stuffed/datasets"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/mamba2"
-	"stuffed/xla"
 )
 
 func TestControlSetsAreDifferent(t *testing.T) {
@@ -36,24 +34,7 @@ func TestControlSetsAreDifferent(t *testing.T) {
 
 // Every set's log α is changed by as much, in both directions.
 func TestShiftsAreMatched(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := mamba2.Default(16, 2, 24)
-	c.HeadDim, c.State, c.Chunk = 8, 4, 8
-	m, err := mamba2.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := lm.InitialWeights(m, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := NewBench(lm.NewRunner(d, w))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := toyBench(t)
 	for _, direction := range []string{"lower", "raise"} {
 		q := Matched{Stream: datasets.RecallStream{Keys: 16, Values: 8, Gap: 4}, TrainLength: 16, Times: 4, Sequences: 2, Direction: direction,
 			Shifts: []float64{0.01}, Heads: 2, Controls: 3, Seed: 1}
@@ -85,25 +66,7 @@ func TestShiftsAreMatched(t *testing.T) {
 
 // Of texts every token counts: the level within and far beyond by a loop over the losses of the model as it is.
 func TestMatchedOnTexts(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := mamba2.Default(16, 2, 24)
-	c.HeadDim, c.State, c.Chunk = 8, 4, 8
-	m, err := mamba2.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := lm.InitialWeights(m, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runner := lm.NewRunner(d, w)
-	b, err := NewBench(runner)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := toyBench(t)
 	rows := datasets.RecallStream{Keys: 16, Values: 8, Gap: 4, Seed: 5}
 	q := Matched{TrainLength: 8, Times: 4, Direction: "raise", Shifts: []float64{0.01}, Heads: 1, Controls: 1}
 	for i := range int64(3) {
@@ -111,7 +74,7 @@ func TestMatchedOnTexts(t *testing.T) {
 		q.Texts = append(q.Texts, row)
 	}
 	var inside, far, n, k float64
-	_, err = runner.Run(context.Background(), q.Texts, nil, lm.Request{Loss: true}, func(p lm.Piece) error {
+	_, err := b.plain().Run(context.Background(), q.Texts, nil, lm.Request{Loss: true}, func(p lm.Piece) error {
 		for i := range q.Texts {
 			for at := p.Start; at < p.Start+p.Tokens && at < 31; at++ {
 				loss := float64(p.Loss[i*p.Tokens+at-p.Start])

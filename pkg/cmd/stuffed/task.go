@@ -15,6 +15,7 @@ import (
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/longtext"
+	"stuffed/pkg/models"
 	"stuffed/pkg/notebook"
 	"stuffed/pkg/task"
 )
@@ -114,6 +115,14 @@ func (t *taskFlags) open(more []string, enc datasets.Encoder) (*task.Task, error
 	return task.Open(t.name, length, params, enc)
 }
 
+// encoder is the model's, nil for tasks that are made of ids.
+func (t *taskFlags) encoder(model *models.Opened) (datasets.Encoder, error) {
+	if !task.Textual(t.name) {
+		return nil, nil
+	}
+	return model.Encoder()
+}
+
 func taskWrite() *cobra.Command {
 	var t taskFlags
 	var output, tokens string
@@ -188,11 +197,9 @@ func runTask(ctx context.Context, m modelFlags, t taskFlags, settings []string, 
 	if err != nil {
 		return err
 	}
-	var enc datasets.Encoder
-	if task.Textual(t.name) {
-		if enc, err = model.Encoder(); err != nil {
-			return err
-		}
+	enc, err := t.encoder(model)
+	if err != nil {
+		return err
 	}
 	if test.Tasks, err = task.Sweep(t.name, lengths, settings, enc); err != nil {
 		return err

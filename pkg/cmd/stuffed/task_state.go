@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stuffed/datasets"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/notebook"
@@ -42,11 +41,9 @@ func runStateTest(ctx context.Context, m modelFlags, t taskFlags, settings []str
 	if err != nil {
 		return err
 	}
-	var enc datasets.Encoder
-	if task.Textual(t.name) {
-		if enc, err = model.Encoder(); err != nil {
-			return err
-		}
+	enc, err := t.encoder(model)
+	if err != nil {
+		return err
 	}
 	t.settings = nil
 	one, err := t.open(settings, enc)
