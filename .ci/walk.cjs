@@ -161,8 +161,8 @@ async function walk(context) {
     const began = Date.now();
     await page.keyboard.press('Shift+Enter');
     await until(page, seconds, async () => await cells().count() > n && /\[\d+\]/.test(await cells().nth(n - 1).locator('.jp-InputArea-prompt').textContent()), `cell ${name} still runs`);
+    await until(page, 60, idle, `cell ${name}: the kernel does not come to rest`); // all of its output has arrived
     const waited = (Date.now() - began) / 1000;
-    await page.waitForTimeout(1500);
     const cell = cells().nth(n - 1);
     const errors = await cell.locator('[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]').allTextContents();
     if (errors.length) throw new Error(`cell ${name}: ${errors.join('\n').slice(0, 1500)}`);
@@ -206,30 +206,37 @@ async function walk(context) {
 
   cell = await run(MAP, 'map of layers and heads');
   await cell.scrollIntoViewIfNeeded();
-  const drawn = cell.locator('.vega-embed svg.marks, .vega-embed canvas').first();
-  await drawn.waitFor({ timeout: minutes });
-  await drawn.scrollIntoViewIfNeeded();
-  await page.waitForTimeout(1000);
-  const box = await drawn.boundingBox();
-  const hash = () => drawn.evaluate(el => el.tagName === 'CANVAS' ? el.toDataURL() : el.innerHTML);
-  // The cells lie at the left: look for one row by row, as a hand would.
-  let at = null;
-  for (let y = 8; y < box.height && !at; y += 9) {
-    for (let x = 8; x < Math.min(box.width, 200) && !at; x += 11) {
-      await page.mouse.move(box.x + x, box.y + y);
-      await page.waitForTimeout(15);
-      if (await page.locator('#vg-tooltip-element.visible').count() && x > 60) at = { x: box.x + x, y: box.y + y };
-    }
-  }
-  if (!at) throw new Error('hovering over the map shows no value');
-  const tip = await page.locator('#vg-tooltip-element').textContent();
+  await cell.locator('.vega-embed svg.marks').first().waitFor({ timeout: minutes });
+  // The chart is drawn anew while it settles and after every click: its marks are looked up again each time.
+  const marks = () => cell.locator('.vega-embed').evaluate(chart => [...chart.querySelectorAll('.mark-rect.role-mark path')].map(p => {
+    const b = p.getBoundingClientRect();
+    return { x: b.x + b.width / 2, y: b.y + b.height / 2, inside: b.y > 60 && b.bottom < innerHeight - 60 };
+  }));
+  const curve = () => cell.locator('.vega-embed').evaluate(chart => [...chart.querySelectorAll('.mark-line.role-mark path')].map(p => p.getAttribute('d')).join());
+  const tip = page.locator('#vg-tooltip-element.visible');
+  const hovered = async number => {
+    let at;
+    await until(page, 60, async () => {
+      at = (await marks())[number];
+      if (!at) return false;
+      if (!at.inside) { await cell.locator('.vega-embed').evaluate(chart => chart.scrollIntoView({ block: 'center' })); return false; }
+      await page.mouse.move(at.x - 3, at.y);
+      await page.mouse.move(at.x, at.y);
+      return await tip.count() > 0;
+    }, 'hovering over the map shows no value');
+    return at;
+  };
+  await until(page, 60, async () => (await marks()).length > 1, 'the map has no cells');
+  await hovered(1);
+  const value = (await tip.textContent()).replace(/\s+/g, ' ');
   await picture(page, 'map-hover');
-  check(/layer/.test(tip) && /\d/.test(tip), `hover: ${tip.replace(/\s+/g, ' ')}`);
-  const before = await hash();
+  check(/layer/.test(value) && /\d/.test(value), `hover: ${value}`);
+  const before = await curve();
+  const at = await hovered((await marks()).length - 1);
   await page.mouse.click(at.x, at.y);
-  await page.waitForTimeout(800);
+  await until(page, 60, async () => { const now = await curve(); return now !== '' && now !== before; }, 'a click on the map draws no other curve');
   await picture(page, 'map-click');
-  check(await hash() !== before, 'a click draws that head');
+  say('a click draws the curve of that head');
 
   cell = await run(PAPER, 'figure for a paper');
   await cell.scrollIntoViewIfNeeded();
