@@ -95,14 +95,14 @@ func (m measured) speed() float64 {
 	return m.Median
 }
 
-// other is the other program's value and, with notes, how it was run; times is how many times as fast ours is.
-func (p pair) columns(notes bool) (other, times string) {
+// other is the other program's value and how it was run; times is how many times as fast ours is.
+func (p pair) columns() (other, times string) {
 	if !p.found || p.ours.Error != "" {
 		return "", ""
 	}
 	_, other = p.other.value()
 	other += ", " + p.other.name
-	if notes && p.other.Note != "" {
+	if p.other.Note != "" {
 		other += ", " + p.other.Note
 	}
 	return other, fmt.Sprintf("%.3g", p.ours.speed()/p.other.speed())
@@ -138,7 +138,7 @@ func Beside(match *regexp.Regexp, paths ...string) (string, error) {
 	fmt.Fprintln(&b, "|---|---|---|---|---|---|")
 	for _, p := range pairs(rows) {
 		shape, value := p.ours.value()
-		other, times := p.columns(true)
+		other, times := p.columns()
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", p.ours.Work, shape, value, other, times, p.ours.device)
 	}
 	return b.String(), nil
@@ -146,14 +146,13 @@ func Beside(match *regexp.Regexp, paths ...string) (string, error) {
 
 // front are the rows of the first page: what they are in the reports, and in plain words. Where others are faster is among them.
 var front = []struct{ backend, work, shape, plain string }{
-	{"cuda", "train", "130m B16 T2048 bf16", "train 130M, sequences of 2,048"},
-	{"cuda", "train", "370m B8 T2048 bf16", "train 370M, sequences of 2,048"},
-	{"cuda", "train", "small d256 L2 N128 V4096 B256 T256 bf16 × 6 models", "train 6 small models at once, sequences of 256"},
+	{"cuda", "train", "130m B16 T2048 bf16", "train 130M"},
+	{"cuda", "train", "small d256 L2 N128 V4096 B256 T256 bf16 × 6 models", "train 6 small models at once"},
 	{"cuda", "prefill", "130m B1 T65536 bf16", "read 65,536 tokens, 130M"},
-	{"cuda", "decode", "130m B1 bf16", "generate, 130M, one sequence"},
-	{"cpu", "train", "byte d128 L2 B8 T512 f32", "train a byte model of width 128"},
-	{"cpu", "prefill", "130m B1 T512 f32", "read 512 tokens, 130M, float32"},
-	{"cpu", "decode", "130m B1 bf16", "generate, 130M, one sequence, bfloat16"},
+	{"cuda", "decode", "130m B1 bf16", "generate, 130M"},
+	{"cpu", "train", "byte d128 L2 B8 T512 f32", "train a byte model"},
+	{"cpu", "prefill", "130m B1 T512 f32", "read 512 tokens, 130M"},
+	{"cpu", "decode", "130m B1 bf16", "generate, 130M, bfloat16"},
 }
 
 // Front is the short table of the first page; a row that the reports lack is an error.
@@ -163,19 +162,19 @@ func Front(_ *regexp.Regexp, paths ...string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintln(&b, "| work | stuffed | the fastest other | times as fast | on |")
+	fmt.Fprintln(&b, "| tokens per second | here | the fastest other | times as fast | on |")
 	fmt.Fprintln(&b, "|---|---|---|---|---|")
 	all := pairs(rows)
 	for _, f := range front {
 		at := slices.IndexFunc(all, func(p pair) bool {
-			return p.ours.Work == f.work && p.ours.Shape == f.shape && p.found && p.ours.backend == f.backend
+			return p.ours.Work == f.work && p.ours.Shape == f.shape && p.ours.Unit == "tok/s" && p.found && p.ours.backend == f.backend
 		})
 		if at < 0 {
 			return "", fmt.Errorf("no row %q of ours with another program's beside it in these reports: give all of bench/results", f.work+" "+f.shape)
 		}
-		_, value := all[at].ours.value()
-		other, times := all[at].columns(false)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", f.plain, value, other, times, all[at].ours.device)
+		us, other := all[at].ours, all[at].other
+		_, times := all[at].columns()
+		fmt.Fprintf(&b, "| %s | %s | %s, %s | %s | %s |\n", f.plain, amount(us.Median), amount(other.Median), strings.Fields(other.name)[0], times, strings.TrimPrefix(us.device, "NVIDIA "))
 	}
 	return b.String(), nil
 }

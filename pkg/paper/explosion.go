@@ -46,7 +46,7 @@ func (e evidence) explodes() (Claim, error) {
 				return c, err
 			}
 			sides = append(sides, decided(low > 0.5, high < 0.5), decided(p < 0.05, p > 0.5))
-			c.Plain = fmt.Sprintf("%d of %d failing models have a head that grows more than filling up explains, and so have %d of %d that do not fail", a, len(failing), b, len(sound))
+			c.Plain = fmt.Sprintf("a head grows more than filling up explains in %d of %d failing models, %d of %d others", a, len(failing), b, len(sound))
 		}
 	}
 	if m, found := strongest(failing, func(m Model) bool { return !m.Grows() }, excess); found {

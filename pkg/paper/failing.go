@@ -44,7 +44,7 @@ func (e evidence) failsBeyond() (Claim, error) {
 			none++
 		}
 	}
-	c.Plain = fmt.Sprintf("%d of %d models lose at least %g nat far beyond T: nearly all in %d of %d settings (stream and T), hardly any in %d", count(models, Model.failing), len(models), limits.Excess, all, len(sides), none)
+	c.Plain = fmt.Sprintf("%d of %d models lose at least %g nat: nearly all in %d of %d settings, hardly any in %d", count(models, Model.failing), len(models), limits.Excess, all, len(sides), none)
 	return c, nil
 }
 
@@ -142,9 +142,12 @@ func (e evidence) largerIsWorse() (Claim, error) {
 	said = append(said, "mean excess at T 64: "+strings.Join(means, ", ")+" nat")
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
-	c.Plain = "mean excess loss at T 64: " + strings.Join(means, ", ") + " nat"
+	if len(sizes) > 0 {
+		small, large := sizes[0], sizes[len(sizes)-1]
+		c.Plain = fmt.Sprintf("mean excess loss %s nat at N %d, %s at N %d (T 64)", byN[small], small, byN[large], large)
+	}
 	if sides[0] == Against {
-		c.Plain = "in nats it is the other way round: the excess loss falls as the state grows (" + strings.Join(means, ", ") + " nat at T 64)"
+		c.Plain = "the other way round: " + c.Plain
 	}
 	return c, nil
 }
@@ -197,9 +200,9 @@ func (e evidence) threshold() (Claim, error) {
 	}
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
-	c.Plain = map[Side]string{For: "on one stream models fail below some T and hold above it", Against: "on one stream longer training makes models fail", Open: "no threshold is seen on one stream"}[sides[0]]
+	c.Plain = map[Side]string{For: "on one stream models fail below some T only", Against: "on one stream longer training makes models fail", Open: "no threshold is seen on one stream"}[sides[0]]
 	if len(sides) > 1 && sides[1] == Against {
-		c.Plain += fmt.Sprintf("; but of models with the same T 256, %d of %d fail where pairs come back within 64 tokens, and %d of %d where they come back within 256: the data set the threshold", count(short, Model.failing), len(short), count(long, Model.failing), len(long))
+		c.Plain += fmt.Sprintf("; but at T 256 %d of %d fail where pairs return within 64 tokens, %d of %d where within 256", count(short, Model.failing), len(short), count(long, Model.failing), len(long))
 	}
 	return c, nil
 }

@@ -94,7 +94,7 @@ func (e evidence) suppressed() (Claim, error) {
 		sides = append(sides, Against)
 	}
 	c.Verdict = Verdict(sides...)
-	c.Plain = fmt.Sprintf("far loss under methods 1, 2 and 3: %s (%d models)", strings.Join(plain, ", "), models)
+	c.Plain = fmt.Sprintf("far loss of %[2]d models under methods 1 to 3: %[1]s", strings.Join(plain, ", "), models)
 	return c, nil
 }
 
@@ -133,10 +133,10 @@ func (e evidence) causal() (Claim, error) {
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
 	if e, found := reference(effects, "lower"); found {
-		c.Plain = fmt.Sprintf("lowering α in the two most retentive heads changes the excess loss of %d failing models by %v nat, an equal change in other heads by %v", len(e.chosen), meanOf(e.chosen), meanOf(e.control))
+		c.Plain = fmt.Sprintf("α lowered in two of them: excess %[2]v nat against other heads, %[1]d failing models", len(e.chosen), meanOf(e.differences()))
 	}
 	if e, found := reference(effects, "raise"); found {
-		c.Plain += fmt.Sprintf("; raising it that of %d holding models by %v nat, in other heads %v", len(e.chosen), meanOf(e.chosen), meanOf(e.control))
+		c.Plain += fmt.Sprintf("; raised: %[2]v, %[1]d that hold", len(e.chosen), meanOf(e.differences()))
 	}
 	return c, nil
 }

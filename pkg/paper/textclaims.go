@@ -31,7 +31,7 @@ func (e evidence) textLaw() (Claim, error) {
 	}
 	tau, p := kendall(n, low)
 	c.Ours = fmt.Sprintf("%d of %d models of width 256 fail on newlines, N 16 … 256, T 256 … 2,048 (%s); %d thresholds, τ = %.2f, p %.2g", failing, len(models), byLength(models), len(points), tau, p)
-	c.Plain = fmt.Sprintf("byte models of 465 MB of source text, 16-fold N, 8-fold T: %d of %d fail on newlines, no order by N (τ %.2f, p %.2g); on documents %d do", failing, len(models), tau, p, failingText(ofKind(all, "documents")))
+	c.Plain = fmt.Sprintf("465 MB of source text: %d of %d models fail on newlines, no order by N (τ %.2f, p %.2g); on documents %d do", failing, len(models), tau, p, failingText(ofKind(all, "documents")))
 	r, err := fit.Fit(points, fit.Options{Law: "forget", Resamples: e.resamples, Seed: 1})
 	lead := math.Inf(-1)
 	if err != nil {

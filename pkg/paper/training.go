@@ -31,7 +31,7 @@ func (e evidence) overTraining() (Claim, error) {
 	}
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
-	c.Plain = "the far loss changes by " + c.Plain + " from a fifth to four fifths of a run"
+	c.Plain = "from a fifth to four fifths of a run the far loss changes by " + c.Plain
 	return c, nil
 }
 
@@ -178,7 +178,7 @@ func (e evidence) longerCures() (Claim, error) {
 			yes++
 		}
 	}
-	c.Plain = fmt.Sprintf("with T 256 instead of 64 the far loss is lower at %d of %d state sizes, on a stream whose pairs come back within 64 tokens", yes, sizes)
+	c.Plain = fmt.Sprintf("on one stream, T 256 instead of 64 lowers the far loss at %d of %d state sizes", yes, sizes)
 	return c, nil
 }
 
