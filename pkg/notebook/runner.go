@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,8 +38,8 @@ func (r Runner) Folder() string {
 
 const executed = "out/notebooks"
 
-// quickLink leaves out debugging tables, which take most of the time that linking a cell takes.
-const quickLink = " -ldflags=-w"
+// quickLink leaves out symbols and debugging tables, which take most of the time that linking a cell takes.
+const quickLink = " -ldflags=-s"
 
 // Run executes the notebooks one after the other, each from a fresh kernel and all of its cells, and writes the
 // results. A failing notebook does not stop the others. The last line counts; the error names the failures.
@@ -118,7 +119,7 @@ func (r Runner) one(ctx context.Context, path string) error {
 			return err
 		}
 	}
-	log, err := r.convert(ctx, source, "--to", "notebook", "--execute", "--output-dir", tmp, "--output", name,
+	log, err := r.convert(ctx, []string{source}, "--to", "notebook", "--execute", "--output-dir", tmp, "--output", name,
 		"--ExecutePreprocessor.kernel_name=gonb-plain", "--ExecutePreprocessor.startup_timeout=300",
 		fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(r.Cell.Seconds())))
 	if err != nil {
@@ -151,7 +152,7 @@ func (r Runner) scratch() (string, error) {
 }
 
 // convert calls nbconvert and returns what it wrote.
-func (r Runner) convert(ctx context.Context, path string, args ...string) (string, error) {
+func (r Runner) convert(ctx context.Context, paths []string, args ...string) (string, error) {
 	headless := "1"
 	if r.InPlace {
 		headless = publish
@@ -161,11 +162,11 @@ func (r Runner) convert(ctx context.Context, path string, args ...string) (strin
 		return "", err
 	}
 	bin := filepath.Join(r.Root, ".venv", "bin")
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "jupyter"), append(append([]string{"nbconvert"}, args...), path)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "jupyter"), slices.Concat([]string{"nbconvert"}, args, paths)...)
 	cmd.Env = append(os.Environ(),
 		"PATH="+strings.Join([]string{bin, filepath.Join(r.Root, ".tools", "bin"), os.Getenv("PATH")}, string(os.PathListSeparator)),
 		"JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+runtime, "PYDEVD_DISABLE_FILE_VALIDATION=1",
-		"GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+quickLink), ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+strings.TrimSuffix(filepath.Base(path), ".ipynb"))
+		"GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+quickLink), ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+strings.TrimSuffix(filepath.Base(paths[0]), ".ipynb"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var log bytes.Buffer

@@ -19,9 +19,6 @@ import (
 	"stuffed/pkg/figure"
 )
 
-// linked matches a link from one notebook to another.
-var linked = regexp.MustCompile(`href="(\w+)\.ipynb"`)
-
 //go:embed site.html
 var contents string
 
@@ -31,8 +28,12 @@ type entry struct {
 	Headings, Figures          []string
 }
 
-// HTML makes a site of pages that need nothing from the network in out/html: the notebooks, as they were run last or as they ship, their
-// figures with data, and a table of contents that can be searched. Any static host serves the folder.
+// documents are the texts that become pages beside the notebooks, from the project's folder.
+var documents = []string{"RESULTS.md", "notebooks/README.md", "notebooks/LOG.md", "notebooks/GLOSSARY.md", "notebooks/RELATED.md"}
+
+// HTML makes a site of pages that need nothing from the network in out/html: the notebooks, as they were run last or as they ship, the
+// claims and other texts, the figures with their data, and a table of contents that can be searched. Any static host serves the folder.
+// A whole site has no link that leads nowhere.
 func (r Runner) HTML(ctx context.Context) error {
 	paths, err := List(r.Folder(), r.Names...)
 	if err != nil {
@@ -46,31 +47,32 @@ func (r Runner) HTML(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"README.md", "LOG.md"} {
-		if text, err := os.ReadFile(filepath.Join(r.Folder(), name)); err == nil {
-			if err := atomic.Bytes(filepath.Join(to, name), text); err != nil {
-				return err
-			}
-		}
+	if err := r.pages(ctx, paths, to); err != nil {
+		return err
 	}
-	var all []entry
-	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".ipynb")
-		if name == "index" {
-			continue // the table of contents stands for it
-		}
-		if err := r.page(ctx, path, to); err != nil {
-			return err
-		}
-		fmt.Fprintln(r.Out, filepath.Join("out", "html", name+".html"))
+	if err := r.contents(drawn, to); err != nil {
+		return err
 	}
+	fmt.Fprintln(r.Out, filepath.Join("out", "html", "index.html"))
+	if len(r.Names) > 0 {
+		return nil // pages of others may be missing
+	}
+	return CheckLinks(to)
+}
+
+// contents writes the table of contents of the pages that are there.
+func (r Runner) contents(drawn []string, to string) error {
 	whole, err := List(r.Folder())
 	if err != nil {
 		return err
 	}
+	for _, name := range documents {
+		whole = append(whole, filepath.Join(r.Root, name))
+	}
+	var all []entry
 	for _, path := range whole {
-		name := strings.TrimSuffix(filepath.Base(path), ".ipynb")
-		if _, err := os.Stat(filepath.Join(to, name+".html")); err != nil || name == "index" {
+		base := filepath.Base(path)
+		if base == "index.ipynb" || !exists(filepath.Join(to, strings.TrimSuffix(base, filepath.Ext(base))+".html")) {
 			continue
 		}
 		e, err := entryOf(path, drawn)
@@ -83,50 +85,110 @@ func (r Runner) HTML(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(r.Out, filepath.Join("out", "html", "index.html"))
 	return atomic.Write(filepath.Join(to, "index.html"), func(w io.Writer) error { return page.Execute(w, all) })
 }
 
-// page converts one notebook: the one that was run last, else the one that ships with its results.
-func (r Runner) page(ctx context.Context, path, to string) error {
-	name := strings.TrimSuffix(filepath.Base(path), ".ipynb")
-	source := filepath.Join(r.Root, executed, name+".ipynb")
-	if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {
-		source = path
-	}
-	log, err := r.convert(ctx, source, "--to", "html", "--output-dir", to, "--output", name+".html",
-		"--HTMLExporter.mathjax_url=", "--HTMLExporter.require_js_url=", "--HTMLExporter.jquery_url=",
-		"--HTMLExporter.widget_renderer_url=", "--HTMLExporter.mermaid_js_url=")
-	if err != nil {
-		return fmt.Errorf("%s: %s\n(%w)", name, failure(log), err)
-	}
-	data, err := os.ReadFile(filepath.Join(to, name+".html"))
+// pages converts the notebooks, those that were run last before those that ship, and the documents, all in one call: most of the time
+// of a call is that of its start.
+func (r Runner) pages(ctx context.Context, paths []string, to string) error {
+	tmp, err := r.scratch()
 	if err != nil {
 		return err
 	}
-	return atomic.Bytes(filepath.Join(to, name+".html"), finished([]byte(data)))
+	defer os.RemoveAll(tmp)
+	var sources []string
+	for _, path := range paths {
+		if filepath.Base(path) == "index.ipynb" {
+			continue // the table of contents stands for it
+		}
+		if run := filepath.Join(r.Root, executed, filepath.Base(path)); exists(run) {
+			path = run
+		}
+		sources = append(sources, path)
+	}
+	for _, name := range documents {
+		text, err := os.ReadFile(filepath.Join(r.Root, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		cell, err := asNotebook(string(text))
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(tmp, strings.TrimSuffix(filepath.Base(name), ".md")+".ipynb")
+		if err := atomic.Bytes(path, cell); err != nil {
+			return err
+		}
+		sources = append(sources, path)
+	}
+	log, err := r.convert(ctx, sources, "--to", "html", "--output-dir", to,
+		"--HTMLExporter.mathjax_url=", "--HTMLExporter.require_js_url=", "--HTMLExporter.jquery_url=",
+		"--HTMLExporter.widget_renderer_url=", "--HTMLExporter.mermaid_js_url=")
+	if err != nil {
+		return fmt.Errorf("pages: %s\n(%w)", failure(log), err)
+	}
+	for _, path := range sources {
+		name := strings.TrimSuffix(filepath.Base(path), ".ipynb") + ".html"
+		data, err := os.ReadFile(filepath.Join(to, name))
+		if err != nil {
+			return err
+		}
+		if err := atomic.Bytes(filepath.Join(to, name), finished(data)); err != nil {
+			return err
+		}
+		fmt.Fprintln(r.Out, filepath.Join("out", "html", name))
+	}
+	return nil
 }
 
-// empty are script tags that fetched what is left out.
-var empty = regexp.MustCompile(`<script src=""></script>\n?`)
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// asNotebook is a text as a notebook of one cell.
+func asNotebook(text string) ([]byte, error) {
+	return json.Marshal(map[string]any{"nbformat": 4, "nbformat_minor": 5, "metadata": map[string]any{},
+		"cells": []any{map[string]any{"cell_type": "markdown", "id": "text", "metadata": map[string]any{}, "source": text}}})
+}
+
+var (
+	// empty are script tags that fetched what is left out.
+	empty = regexp.MustCompile(`<script src=""></script>\n?`)
+	// linked matches a link from one notebook or document to another.
+	linked = regexp.MustCompile(`href="(?:\.\./|notebooks/)?(\w+)\.(?:ipynb|md)(#[^"]*)?"`)
+	// drawing matches a link to a figure's picture: in the contents it stands with its notebook, data and command.
+	drawing = regexp.MustCompile(`href="(?:\.\./)?figures/(\w+)/\w+\.png"`)
+)
 
 // finished links pages to pages, drops what would fetch nothing, and makes the page fit a phone.
 func finished(page []byte) []byte {
-	page = linked.ReplaceAll(page, []byte(`href="$1.html"`))
+	page = linked.ReplaceAll(page, []byte(`href="$1.html$2"`))
+	page = drawing.ReplaceAll(page, []byte(`href="index.html#$1"`))
 	page = empty.ReplaceAll(page, nil)
 	const narrow = `<style>@media (max-width: 700px) { .jp-InputPrompt, .jp-OutputPrompt { display: none !important } body, .jp-Notebook { padding: 0 6px !important } }
 .jp-RenderedHTMLCommon img, .jp-RenderedImage img, .jp-RenderedSVG svg { max-width: 100%; height: auto }
 .jp-OutputArea-output, .jp-InputArea-editor { overflow-x: auto }</style>
 </head>`
 	text := strings.Replace(string(page), "</head>", narrow, 1)
-	return []byte(strings.Replace(text, "<main>", `<nav style="padding: 8px 16px"><a href="index.html">Contents</a></nav>`+"\n<main>", 1))
+	const links = `<nav style="padding: 8px 16px"><a href="index.html">Contents</a> · <a href="RESULTS.html">Claims</a> · <a href="GLOSSARY.html">Glossary</a></nav>`
+	return []byte(strings.Replace(text, "<main>", links+"\n<main>", 1))
 }
 
-// entryOf reads title, first paragraph, headings and words of a notebook.
+// entryOf reads title, first paragraph, headings and words of a notebook or document.
 func entryOf(path string, drawn []string) (entry, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return entry{}, err
+	}
+	base := filepath.Base(path)
+	e := entry{Name: strings.TrimSuffix(base, filepath.Ext(base))}
+	e.Title = e.Name
+	if filepath.Ext(base) == ".md" {
+		e.read([]string{string(data)})
+		return e, nil
 	}
 	var nb struct {
 		Cells []struct {
@@ -137,27 +199,13 @@ func entryOf(path string, drawn []string) (entry, error) {
 	if err := json.Unmarshal(data, &nb); err != nil {
 		return entry{}, fmt.Errorf("%s: %w", path, err)
 	}
-	e := entry{Name: strings.TrimSuffix(filepath.Base(path), ".ipynb")}
-	e.Title = e.Name
-	var words []string
+	var written []string
 	for _, c := range nb.Cells {
-		if c.Type != "markdown" {
-			continue
-		}
-		words = append(words, string(c.Source))
-		for line := range strings.Lines(string(c.Source)) {
-			line = strings.TrimSpace(line)
-			switch {
-			case strings.HasPrefix(line, "# "):
-				e.Title = line[2:]
-			case strings.HasPrefix(line, "## "):
-				e.Headings = append(e.Headings, line[3:])
-			case e.Summary == "" && line != "":
-				e.Summary = line
-			}
+		if c.Type == "markdown" {
+			written = append(written, string(c.Source))
 		}
 	}
-	e.Text = strings.ToLower(strings.Join(words, " "))
+	e.read(written)
 	number, _, _ := strings.Cut(e.Name, "_")
 	for _, id := range drawn {
 		if strings.HasPrefix(id, number+"_") {
@@ -165,6 +213,36 @@ func entryOf(path string, drawn []string) (entry, error) {
 		}
 	}
 	return e, nil
+}
+
+// marks are what a plain text leaves out of Markdown: emphasis, code and the addresses of links.
+var marks = regexp.MustCompile("\\*+|`|\\[([^]]*)\\]\\([^)]*\\)")
+
+// read takes title, summary, headings and words from Markdown.
+func (e *entry) read(written []string) {
+	all := marks.ReplaceAllString(strings.Join(written, "\n\n"), "$1")
+	for paragraph := range strings.SplitSeq(all, "\n\n") {
+		if paragraph = strings.TrimSpace(paragraph); paragraph == "" {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(paragraph, "# "):
+			title, rest, _ := strings.Cut(paragraph[2:], "\n")
+			e.Title = title
+			paragraph = strings.TrimSpace(rest)
+		case strings.HasPrefix(paragraph, "#"):
+			paragraph = ""
+		}
+		if e.Summary == "" {
+			e.Summary = paragraph
+		}
+	}
+	for line := range strings.Lines(all) {
+		if strings.HasPrefix(line, "## ") {
+			e.Headings = append(e.Headings, strings.TrimSpace(line[3:]))
+		}
+	}
+	e.Text = strings.ToLower(all)
 }
 
 // copyFigures copies the figures of a folder with their data and returns their names; a folder that is not there has none.

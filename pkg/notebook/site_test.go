@@ -11,8 +11,8 @@ import (
 )
 
 func TestFinishedPagesFetchNothingAndLinkPages(t *testing.T) {
-	page := string(finished([]byte("<head><script src=\"\"></script>\n</head><main><a href=\"02_training.ipynb\">x</a><a href=\"README.md\">y</a></main>")))
-	for _, want := range []string{`href="02_training.html"`, `href="index.html"`, `href="README.md"`, "max-width: 700px"} {
+	page := string(finished([]byte("<head><script src=\"\"></script>\n</head><main><a href=\"02_training.ipynb\">x</a><a href=\"README.md\">y</a><a href=\"../RESULTS.md#a\">z</a><a href=\"figures/03_norm/03_norm.png\">f</a></main>")))
+	for _, want := range []string{`href="02_training.html"`, `href="index.html"`, `href="README.html"`, `href="RESULTS.html#a"`, `href="index.html#03_norm"`, "max-width: 700px"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %s in %s", want, page)
 		}
