@@ -170,10 +170,12 @@ func finished(page []byte) []byte {
 	page = empty.ReplaceAll(page, nil)
 	const narrow = `<style>@media (max-width: 700px) { .jp-InputPrompt, .jp-OutputPrompt { display: none !important } body, .jp-Notebook { padding: 0 6px !important } }
 .jp-RenderedHTMLCommon img, .jp-RenderedImage img, .jp-RenderedSVG svg { max-width: 100%; height: auto }
-.jp-OutputArea-output, .jp-InputArea-editor { overflow-x: auto }</style>
+.jp-OutputArea-output, .jp-InputArea-editor, .jp-RenderedMarkdown { overflow-x: auto }
+.jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th { vertical-align: top !important } pre { tab-size: 4 }
+@media (max-width: 700px) { .jp-RenderedHTMLCommon td { min-width: 6em } }</style>
 </head>`
 	text := strings.Replace(string(page), "</head>", narrow, 1)
-	const links = `<nav style="padding: 8px 16px"><a href="index.html">Contents</a> · <a href="RESULTS.html">Claims</a> · <a href="GLOSSARY.html">Glossary</a></nav>`
+	const links = `<nav style="padding: 8px 16px; font: 14px/1.5 system-ui, sans-serif"><a href="index.html">Contents</a> · <a href="RESULTS.html">Claims</a> · <a href="GLOSSARY.html">Glossary</a></nav>`
 	return []byte(strings.Replace(text, "<main>", links+"\n<main>", 1))
 }
 
