@@ -2,8 +2,11 @@ package paper
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/eval"
@@ -14,15 +17,13 @@ import (
 // Memory looks at what trained models make of tokens older than their training length T: the recall stream that they were
 // trained on, or documents of the shipped corpus.
 type Memory struct {
-	Models    []string // folders
-	Backend   string
 	Times     int // length in training lengths
 	Sequences int
 }
 
 // MemoryTables are what Memory finds, each with the columns model and train_length: Oracle (see eval.Memory.Gaps), Slopes (slope,
 // slope_low, slope_high: change of the loss with each doubling of the position beyond T), Remembrance (see
-// eval.Memory.EffRem; times is the start in training lengths), States (see eval.Coverage) and Coherence (see eval.Coherence).
+// eval.Memory.EffRem; times is the start and read the number of tokens from it on, both in training lengths), States (see eval.Coverage) and Coherence (see eval.Coherence).
 type MemoryTables struct{ Oracle, Slopes, Remembrance, States, Coherence *table.Table }
 
 // ByName are the tables with the names of their files.
@@ -30,24 +31,52 @@ func (m MemoryTables) ByName() map[string]*table.Table {
 	return map[string]*table.Table{"oracle": m.Oracle, "slopes": m.Slopes, "remembrance": m.Remembrance, "states": m.States, "coherence": m.Coherence}
 }
 
-// Run makes the tables.
-func (q Memory) Run(ctx context.Context) (MemoryTables, error) {
-	out := MemoryTables{table.New(), table.New(), table.New(), table.New(), table.New()}
-	if q.Times < 4 || q.Sequences < 4 {
-		return out, fmt.Errorf("memory: times is %d and sequences %d, want 4 or more of each", q.Times, q.Sequences)
-	}
-	for _, dir := range q.Models {
-		if err := q.one(ctx, dir, out); err != nil {
-			return out, fmt.Errorf("%s: %w", dir, err)
+// ReadMemory are the tables of a folder, empty where there are none, and the models that all of them have; rows of others, left by a
+// run that was stopped, are dropped.
+func ReadMemory(folder string) (out MemoryTables, have map[string]bool, err error) {
+	out = MemoryTables{table.New(), table.New(), table.New(), table.New(), table.New()}
+	seen := map[string]int{}
+	for name, t := range out.ByName() {
+		found, err := table.Read(filepath.Join(folder, name+".csv"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return out, nil, err
+		}
+		models, err := found.Text("model")
+		if err != nil {
+			return out, nil, err
+		}
+		*t = *found
+		names := slices.Sorted(slices.Values(models))
+		for _, m := range slices.Compact(names) {
+			seen[m]++
 		}
 	}
-	return out, nil
+	have = map[string]bool{}
+	for _, t := range out.ByName() {
+		if t.Rows() == 0 {
+			continue
+		}
+		models, err := t.Text("model")
+		if err != nil {
+			return out, nil, err
+		}
+		*t = *t.Filter(func(i int) bool { return seen[models[i]] == len(out.ByName()) })
+	}
+	for m, n := range seen {
+		if n == len(out.ByName()) {
+			have[m] = true
+		}
+	}
+	return out, have, nil
 }
 
-func (q Memory) one(ctx context.Context, dir string, out MemoryTables) error {
-	opened, err := models.Open(dir, q.Backend, "")
-	if err != nil {
-		return err
+// Add reads with a model and puts its rows into the tables.
+func (q Memory) Add(ctx context.Context, opened *models.Opened, dir string, out MemoryTables) error {
+	if q.Times < 4 || q.Sequences < 4 {
+		return fmt.Errorf("memory: times is %d and sequences %d, want 4 or more of each", q.Times, q.Sequences)
 	}
 	T, err := models.TrainLength(dir, 0)
 	if err != nil {
@@ -57,11 +86,8 @@ func (q Memory) one(ctx context.Context, dir string, out MemoryTables) error {
 	if err != nil {
 		return err
 	}
-	m := eval.Memory{T: T, Counts: counts}
-	var times []float64
-	for at := T / 8; at < len(rows[0]); at *= 2 {
-		m.Starts, times = append(m.Starts, at), append(times, float64(at)/float64(T))
-	}
+	starts, times, left := q.starts(T)
+	m := eval.Memory{T: T, Counts: counts, Starts: starts}
 	gaps, slope, err := m.Gaps(ctx, opened.Runner, rows)
 	if err != nil {
 		return err
@@ -79,13 +105,28 @@ func (q Memory) one(ctx context.Context, dir string, out MemoryTables) error {
 		return err
 	}
 	slopes := table.New().AddFloat("slope", []float64{slope.Value}).AddFloat("slope_low", []float64{slope.Low}).AddFloat("slope_high", []float64{slope.High})
-	for _, t := range []struct{ to, rows *table.Table }{{out.Oracle, gaps}, {out.Slopes, slopes}, {out.Remembrance, remembered.AddFloat("times", times)},
+	for _, t := range []struct{ to, rows *table.Table }{{out.Oracle, gaps}, {out.Slopes, slopes}, {out.Remembrance, remembered.AddFloat("times", times).AddFloat("read", left)},
 		{out.States, states}, {out.Coherence, coherence}} {
 		if err := t.to.Append(ofModel(filepath.Base(dir), T, t.rows)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// starts double from an eighth of T to the middle of the sequence; from there on what is left is halved down to an eighth of T.
+func (q Memory) starts(T int) (starts []int, times, left []float64) {
+	length := q.Times * T
+	for at := T / 8; at < length/2; at *= 2 {
+		starts = append(starts, at)
+	}
+	for rest := length / 2; rest >= T/8; rest /= 2 {
+		starts = append(starts, length-rest)
+	}
+	for _, at := range starts {
+		times, left = append(times, float64(at)/float64(T)), append(left, float64(length-at)/float64(T))
+	}
+	return starts, times, left
 }
 
 // read are sequences of the kind that the model was trained on, and which predictions count: of the recall stream those

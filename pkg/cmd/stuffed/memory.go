@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/manifest"
+	"stuffed/pkg/models"
 	"stuffed/pkg/paper"
 )
 
@@ -13,7 +15,8 @@ func init() { commands = append(commands, memoryCommand) }
 
 func memoryCommand() *cobra.Command {
 	q := paper.Memory{Times: 32, Sequences: 8}
-	var output string
+	var dirs []string
+	var backend, output string
 	c := &cobra.Command{
 		Use:   "memory --model DIR [--model DIR …] --output DIR",
 		Short: "What models make of tokens older than their training length",
@@ -25,7 +28,7 @@ oracle.csv       loss by doublings of the position beyond T, beside that of an o
                  gap_low and gap_high (95 %, bootstrap over sequences). Of the recall stream, values of repeated pairs count.
 slopes.csv       slope of the loss with each doubling of the position beyond T, in nats, with slope_low and slope_high.
 remembrance.csv  effective remembrance (EffRem of arXiv 2507.02782): total variation distance between the predictions after all
-                 tokens and after those from start on. Columns start, times (start / T), distance, low, high.
+                 tokens and after those from start on. Columns start, distance, low, high, times (start / T), read (tokens read / T).
 states.csv       distance between the states beyond T and those within, by head and octave: the energy coefficient (0: one
                  distribution; towards 1: apart) with distance_low and distance_high (jackknife over sequences), direction
                  (the same of states divided by their norms), outside (share of states farther from all states of the window
@@ -33,34 +36,56 @@ states.csv       distance between the states beyond T and those within, by head 
 coherence.csv    how much of a head's growth is filling up: retained over T, growth of the root mean square norm, coherence of the
                  writes (mean cosine, weighted by what is left of them) within and far, write (mean norm, far / within), and
                  the growth of a head that goes on as within: incoherent, coherent (bounds) and expected (at the coherence
-                 measured).`,
+                 measured).
+
+Models that the tables have already are not run again.`,
 		Example: "  stuffed memory --model datasets/models/recall-n128-t64 --model datasets/models/text-t64 --output out/memory",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			note, err := manifest.New([]any{q.Times, q.Sequences})
+			note, err := manifest.New(q)
 			if err != nil {
 				return err
 			}
-			for _, dir := range q.Models {
+			if err := note.Start(filepath.Join(output, "oracle.csv")); err != nil {
+				return err
+			}
+			found, have, err := paper.ReadMemory(output)
+			if err != nil {
+				return err
+			}
+			for _, dir := range dirs {
 				if err := inputModel(note, dir); err != nil {
 					return err
 				}
-			}
-			found, err := q.Run(c.Context())
-			if err != nil {
-				return err
-			}
-			for name, t := range found.ByName() {
-				if err := t.Write(filepath.Join(output, name+".csv")); err != nil {
+				m, err := models.Open(dir, backend, "")
+				if err != nil {
 					return err
 				}
+				note.Device(m.Runner.Device)
+				if have[filepath.Base(dir)] {
+					continue
+				}
+				if err := q.Add(c.Context(), m, dir, found); err != nil {
+					return fmt.Errorf("%s: %w", dir, err)
+				}
+				for name, t := range found.ByName() {
+					if err := t.Write(filepath.Join(output, name+".csv")); err != nil {
+						return err
+					}
+				}
 			}
-			return note.Finish(filepath.Join(output, "oracle.csv"))
+			var others []string
+			for name := range found.ByName() {
+				if name != "oracle" {
+					others = append(others, filepath.Join(output, name+".csv"))
+				}
+			}
+			return note.Finish(filepath.Join(output, "oracle.csv"), others...)
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&q.Models, "model", nil, "folder of a model of text or of the recall stream; repeat")
-	f.StringVar(&q.Backend, "backend", "auto", "auto, cuda, cpu, go, or a GoMLX string")
+	f.StringArrayVar(&dirs, "model", nil, "folder of a model of text or of the recall stream; repeat")
+	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go, or a GoMLX string")
 	f.IntVar(&q.Times, "times", q.Times, "length of the sequences in training lengths")
 	f.IntVar(&q.Sequences, "sequences", q.Sequences, "sequences")
 	f.StringVar(&output, "output", "", "folder of the tables")
