@@ -281,27 +281,7 @@ func TestOneNumberChangesTheVerdict(t *testing.T) {
 		root := t.TempDir()
 		world(t, root, true)
 		before := quick(t, root)
-		path := filepath.Join(root, c.file)
-		tab, err := table.Read(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		changed := false
-		for k := range tab.Columns {
-			if tab.Columns[k].Name != c.column {
-				continue
-			}
-			v, _ := tab.Float(c.column)
-			for i := range v {
-				if !changed && c.row(tab, i) {
-					v[i], changed = c.value, true
-				}
-			}
-			tab.Columns[k] = table.Column{Name: c.column, Floats: v}
-		}
-		if err := tab.Write(path); err != nil {
-			t.Fatal(err)
-		}
+		changeOne(t, filepath.Join(root, c.file), c.column, c.row, c.value)
 		after := quick(t, root)
 		if before[c.claim].Verdict != c.before || after[c.claim].Verdict == c.before {
 			t.Errorf("%s: %q, then %q (%s)", name, before[c.claim].Verdict, after[c.claim].Verdict, after[c.claim].Ours)

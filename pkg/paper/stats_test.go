@@ -79,10 +79,7 @@ func TestIntervals(t *testing.T) {
 }
 
 func TestFrontPageHasTenRows(t *testing.T) {
-	list, err := claims("../../"+study.Shipped, 40)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := shippedClaims(t)
 	if rows := strings.Count(ShortMarkdown(list), "\n") - 2; rows > 10 || rows < 5 {
 		t.Errorf("%d rows, want at most ten", rows)
 	}

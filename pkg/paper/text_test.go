@@ -103,6 +103,12 @@ func TestCochran(t *testing.T) {
 func textTables(t *testing.T, excess func(n, T, seed int) float64) evidence {
 	t.Helper()
 	root := t.TempDir()
+	textTablesIn(t, root, excess)
+	return evidence{root: root, resamples: 50}
+}
+
+func textTablesIn(t *testing.T, root string, excess func(n, T, seed int) float64) {
+	t.Helper()
 	var row, kind, policy, group []string
 	columns := map[string][]float64{}
 	names := []string{"replica", "seed", "state", "heads", "n_s", "train_length", "sequence", "position", "end", "loss"}
@@ -139,7 +145,6 @@ func textTables(t *testing.T, excess func(n, T, seed int) float64) evidence {
 			t.Fatal(err)
 		}
 	}
-	return evidence{root: root, resamples: 50}
 }
 
 // The verdict on the law follows the tables: growth, its opposite, and neither.
