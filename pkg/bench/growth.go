@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,9 +24,10 @@ import (
 
 // Growth measures how time and memory grow with one thing while the others stay, every point in a process of its own.
 type Growth struct {
-	Command []string // of this program: its path and the words that make it a child, see [GrowthChild]
-	Large   bool     // values for a GPU
-	Only    []string // of Axes, none for all
+	Command []string      // of this program: its path and the words that make it a child, see [GrowthChild]
+	Large   bool          // values for a GPU
+	Only    []string      // of Axes, none for all
+	Before  *GrowthReport // of the same device, or nil: axes measured to their end are not measured again
 }
 
 // GrowthReport is the file that stuffed bench growth writes.
@@ -46,6 +48,19 @@ type GrowthPoint struct {
 	Memory  int64   `json:"memory,omitempty"` // bytes beyond those of the opened device, 0 if not measured
 	Runs    int     `json:"runs"`
 	Error   string  `json:"error,omitempty"`
+}
+
+// ReadGrowth reads what [GrowthReport.Write] saved.
+func ReadGrowth(path string) (*GrowthReport, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &GrowthReport{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return r, nil
 }
 
 // Write saves the report.
@@ -109,15 +124,19 @@ const growthRuns = 3
 
 // Report measures the axes and gives the report to emit after every point.
 func (g Growth) Report(ctx context.Context, emit func(*GrowthReport, GrowthPoint) error) error {
-	r := &GrowthReport{Run: manifest.ThisRun(), Load: load()}
+	r := g.Before
+	if r == nil {
+		r = &GrowthReport{Run: manifest.ThisRun(), Load: load()}
+	}
 	for _, a := range Axes {
-		if len(g.Only) > 0 && !slices.Contains(g.Only, a.Name) {
-			continue
-		}
 		values := a.Values
 		if g.Large {
 			values = a.Large
 		}
+		if len(g.Only) > 0 && !slices.Contains(g.Only, a.Name) || r.measured(a.Name, values) {
+			continue
+		}
+		r.Points = slices.DeleteFunc(r.Points, func(p GrowthPoint) bool { return p.Axis == a.Name }) // of a run that was interrupted
 		for _, v := range values {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -133,6 +152,13 @@ func (g Growth) Report(ctx context.Context, emit func(*GrowthReport, GrowthPoint
 		}
 	}
 	return nil
+}
+
+// measured tells whether an axis was measured to its end.
+func (r *GrowthReport) measured(axis string, values []int) bool {
+	return slices.ContainsFunc(r.Points, func(p GrowthPoint) bool {
+		return p.Axis == axis && (p.Error != "" || p.Value == values[len(values)-1])
+	})
 }
 
 func load() string {

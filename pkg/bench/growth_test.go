@@ -86,6 +86,14 @@ echo '{"axis":"layers","value":'$last',"seconds":'$((last * last))',"memory":'$(
 	if err := figure.Check(dir, "growth"); err != nil {
 		t.Error(err)
 	}
+	points := len(report.Points)
+	if report, err = ReadGrowth(path); err != nil {
+		t.Fatal(err)
+	}
+	again := Growth{Command: []string{"/does/not/exist"}, Only: []string{"layers"}, Before: report} // nothing is left to measure
+	if err := again.Report(t.Context(), nil); err != nil || len(report.Points) != points {
+		t.Errorf("%d points of %d after going on, %v", len(report.Points), points, err)
+	}
 	report.Points = report.Points[:2]
 	if err := report.Write(path); err != nil {
 		t.Fatal(err)

@@ -1,10 +1,8 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -23,13 +21,9 @@ func (f GrowthFigure) Save(dir, id string) error { return figure.Save(dir, id, f
 
 // GrowthPage is the page of a report of stuffed bench growth and, where scaling is not empty, of one of stuffed bench scaling.
 func GrowthPage(path, scaling, id string) (text string, f GrowthFigure, err error) {
-	data, err := os.ReadFile(path)
+	r, err := ReadGrowth(path)
 	if err != nil {
 		return "", f, err
-	}
-	var r GrowthReport
-	if err := json.Unmarshal(data, &r); err != nil {
-		return "", f, fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
 	if len(r.Points) == 0 {
 		return "", f, fmt.Errorf("%s holds no points", filepath.Base(path))

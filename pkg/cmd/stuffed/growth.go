@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +42,9 @@ its own, and what a study's store costs by rows that do no work. "stuffed bench 
 			if err != nil {
 				return err
 			}
+			if g.Before, err = bench.ReadGrowth(output); err != nil && output != "" && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 			g.Command, g.Large = []string{program, "bench", "growth", "--backend", backend}, kindOf(backend) == "cuda"
 			return g.Report(cmd.Context(), func(r *bench.GrowthReport, p bench.GrowthPoint) error {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s %d: %.4g s, %.0f MB %s\n", p.Axis, p.Value, p.Seconds, float64(p.Memory)/1e6, p.Error)
@@ -53,7 +58,7 @@ its own, and what a study's store costs by rows that do no work. "stuffed bench 
 	f := c.Flags()
 	f.StringVar(&backend, "backend", "cpu", "cuda, cpu, go or a GoMLX string")
 	f.StringArrayVar(&g.Only, "only", nil, "of "+strings.Join(bench.AxisNames(), "; ")+"; may be repeated")
-	f.StringVar(&output, "output", "", "report (.json), written again after every point")
+	f.StringVar(&output, "output", "", "report (.json), written again after every point; one that is there is gone on with")
 	f.StringVar(&child, "child", "", "")
 	f.IntVar(&value, "value", 0, "")
 	cobra.CheckErr(f.MarkHidden("child"))
