@@ -108,3 +108,24 @@ echo '{"axis":"layers","value":'$last',"seconds":'$((last * last))',"memory":'$(
 		t.Error(err)
 	}
 }
+
+// A wall is the nearer of memory and time by the steeper exponent, and none far beyond what was measured.
+func TestWalls(t *testing.T) {
+	r, a := &GrowthReport{Memory: 64e9}, Axis{Unit: "tokens"}
+	values, square := []float64{10, 100, 1000}, []float64{1e-4, 1e-2, 1}
+	for want, costs := range map[string][2][]float64{
+		"memory (64 GB): at about 8,000 tokens":     {square, {1e5, 1e7, 1e9}},
+		"time: an hour for one at about 60,000 ":    {square, {1e3, 1e3, 1e3}},
+		"none within 1,000 times what was measured": {{1e-6, 1e-5, 1e-4}, {1e3, 1e3, 1e3}},
+	} {
+		if got := r.wall(a, values, costs[0], costs[1], nil); !strings.HasPrefix(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := storeWall(1000, 0.01, 1, 30); !strings.Contains(got, "within 1,000 times") {
+		t.Error(got)
+	}
+	if got := storeWall(1000, 0.3, 1, 30); !strings.Contains(got, "about 100,000 rows") {
+		t.Error(got)
+	}
+}

@@ -106,21 +106,36 @@ func (r *GrowthReport) summary(a Axis) string {
 		seconds(times[0]), seconds(times[n-1]), exponent(all), exponent(last), exponent(memoryAll), exponent(memoryLast), r.wall(a, values, times, memory, failed))
 }
 
-// wall is what ends the growth first: a measured failure, or where the last exponents lead.
+// farthest is how many times beyond what was measured an exponent is believed.
+const farthest = 1000
+
+// wall is what ends the growth first: a measured failure, or where the steeper of the two exponents leads.
 func (r *GrowthReport) wall(a Axis, values, times, memory []float64, failed *GrowthPoint) string {
 	if failed != nil {
 		return fmt.Sprintf("met: %s %s fail", count(failed.Value), a.Unit)
 	}
 	n := len(values) - 1
-	_, slope := Slope(values, memory)
-	if r.Memory > 0 && slope > 0.3 && memory[n] > 0 {
-		at := values[n] * math.Pow(float64(r.Memory)/memory[n], 1/slope)
-		return fmt.Sprintf("memory (%s): at about %s %s", megabytes(r.Memory), count(int(math.Round(at))), a.Unit)
+	at := func(costs []float64, limit float64) float64 {
+		all, last := Slope(values, costs)
+		if slope := math.Max(all, last); slope > 0.3 && costs[n] > 0 { // false for NaN, too
+			return values[n] * math.Pow(limit/costs[n], 1/slope)
+		}
+		return math.Inf(1)
 	}
-	if _, slope = Slope(values, times); slope > 0.3 {
-		return fmt.Sprintf("time: an hour for one at about %s %s", count(int(values[n]*math.Pow(3600/times[n], 1/slope))), a.Unit)
+	full, long := at(memory, float64(r.Memory)), at(times, 3600)
+	switch {
+	case r.Memory > 0 && full <= min(long, farthest*values[n]):
+		return fmt.Sprintf("memory (%s): at about %s %s", megabytes(r.Memory), count(rounded(full)), a.Unit)
+	case long <= farthest*values[n]:
+		return fmt.Sprintf("time: an hour for one at about %s %s", count(rounded(long)), a.Unit)
 	}
-	return "none within what was measured"
+	return fmt.Sprintf("none within %s times what was measured", count(farthest))
+}
+
+// rounded has two digits that are not 0.
+func rounded(v float64) int {
+	unit := math.Pow(10, math.Max(0, math.Floor(math.Log10(v))-1))
+	return int(math.Round(v/unit) * unit)
 }
 
 // paper says what 64 nodes would do by what was measured.
@@ -134,13 +149,21 @@ func (r *GrowthReport) paper() string {
 		_, slope := Slope(values, times)
 		perRow := times[n-1] / values[n-1]
 		fmt.Fprintf(&b, "With %d workers (%d nodes of %d GPUs) and rows of %.0f s, %.1f rows end in a second. The store costs %s a row at %s rows (exponent of the whole %s: a\n"+
-			"worker lists the finished rows before each), on a disk of this machine; workers pay it side by side, so of a row's time it is %.2g %%. It would be a tenth of it at\n"+
-			"about %s rows in one store: the first wall, and the reason to split a plan into several stores there. Two more that were not measured: a network file system answers each of the\n"+
-			"some ten operations of a row in milliseconds, and %d workers that wait for the last rows list the store once a second each.\n",
+			"worker lists the finished rows before each), on a disk of this machine; workers pay it side by side, so of a row's time it is %.2g %%. %s\n"+
+			"Two more that were not measured: a network file system answers each of the some ten operations of a row in milliseconds, and %d workers that wait\n"+
+			"for the last rows list the store once a second each.\n",
 			nodes*gpus, nodes, gpus, rowSeconds, nodes*gpus/rowSeconds, seconds(perRow), count(int(values[n-1])), exponent(slope), 100*perRow/rowSeconds,
-			count(int(values[n-1]*math.Pow(rowSeconds/10/perRow, 1/math.Max(slope-1, 0.2)))), nodes*gpus)
+			storeWall(values[n-1], perRow, slope-1, rowSeconds/10), nodes*gpus)
 	}
 	return b.String()
+}
+
+// storeWall says at how many rows the store's cost of one, which grows with this power of their number, reaches a limit.
+func storeWall(rows, perRow, power, limit float64) string {
+	if at := rows * math.Pow(limit/perRow, 1/power); power > 0 && at <= farthest*rows {
+		return fmt.Sprintf("It would be a tenth of it at\nabout %s rows in one store: the first wall, and the reason to split a plan into several stores there.", count(rounded(at)))
+	}
+	return fmt.Sprintf("It would not be a tenth of it\nwithin %s times as many rows.", count(farthest))
 }
 
 func (r *GrowthReport) figure(source string) (f GrowthFigure, err error) {

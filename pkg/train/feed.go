@@ -13,6 +13,7 @@ import (
 type block struct {
 	step   int64 // first, of the whole run
 	steps  int
+	T      int       // tokens of a row, at most that of the stage
 	tokens []int32   // [steps, micro, batch, T]
 	labels []int32   // likewise; −1 where the next token is of another document
 	keep   []float32 // [steps, micro, batch]: 1 where the state goes on
@@ -27,7 +28,7 @@ type feed struct {
 	members   []Member
 	from      int64 // first step of the stage
 	total     int64
-	rows, T   int // of a member
+	rows, T   int // of a member; T of the longest steps
 	segmented bool
 	batchers  []datasets.Batcher
 }
@@ -46,14 +47,36 @@ func newFeed(c Config, data Data, stage int, from int64) (*feed, error) {
 	return f, nil
 }
 
-// block generates steps step … step + steps − 1 of the run, on all cores.
+// length is the number of tokens of the rows of a step: that of the stage, or less where no member has a longer sequence.
+func (f *feed) length(step int64) (T int) {
+	for _, b := range f.batchers {
+		own := f.T
+		if shorter, ok := b.(interface{ Length(step int64) int }); ok {
+			own = shorter.Length(step - f.from)
+		}
+		T = max(T, own)
+	}
+	return T
+}
+
+// alike tells whether steps from … to − 1 have one length.
+func (f *feed) alike(from, to int64) bool {
+	for s := from + 1; s < to; s++ {
+		if f.length(s) != f.length(from) {
+			return false
+		}
+	}
+	return true
+}
+
+// block generates steps step … step + steps − 1 of the run, which have one length, on all cores.
 func (f *feed) block(step int64, steps int) (*block, error) {
 	a, R := f.config.Accumulate, len(f.members)
 	batch := R * f.rows / a
-	n := steps * a * batch
-	b := &block{step: step, steps: steps, tokens: make([]int32, n*f.T), labels: make([]int32, n*f.T), keep: make([]float32, n)}
+	n, T := steps*a*batch, f.length(step)
+	b := &block{step: step, steps: steps, T: T, tokens: make([]int32, n*T), labels: make([]int32, n*T), keep: make([]float32, n)}
 	if f.segmented {
-		b.starts = make([]int32, n*f.T)
+		b.starts = make([]int32, n*T)
 	}
 	var wait sync.WaitGroup
 	var mu sync.Mutex
@@ -93,14 +116,18 @@ func (f *feed) fill(b *block, s, r int) error {
 	if b.starts != nil {
 		starts = batch.Starts()
 	}
+	T := batch.T
 	for row := range f.rows {
 		to := ((s*a+row/rows)*R+r)*rows + row%rows
-		in, out := b.tokens[to*f.T:][:f.T], b.labels[to*f.T:][:f.T]
-		copy(in, batch.Inputs[row*f.T:])
-		copy(out, batch.Targets[row*f.T:])
+		in, out := b.tokens[to*b.T:][:b.T], b.labels[to*b.T:][:b.T]
+		copy(in, batch.Inputs[row*T:][:T])
+		copy(out, batch.Targets[row*T:][:T])
+		for i := T; i < b.T; i++ {
+			out[i] = -1 // another member has longer sequences in this step
+		}
 		if batch.Mask != nil && !f.config.KeepAcross {
-			for i := range out {
-				if !batch.Mask[row*f.T+i] {
+			for i := range T {
+				if !batch.Mask[row*T+i] {
 					out[i] = -1
 				}
 			}
@@ -109,14 +136,14 @@ func (f *feed) fill(b *block, s, r int) error {
 			b.keep[to] = 1
 		}
 		segment := int32(0)
-		for i := range f.T {
+		for i := range T {
 			if starts == nil {
 				break
 			}
-			if i > 0 && starts[row*f.T+i] {
+			if i > 0 && starts[row*T+i] {
 				segment++
 			}
-			b.starts[to*f.T+i] = segment
+			b.starts[to*T+i] = segment
 		}
 	}
 	return nil

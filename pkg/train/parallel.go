@@ -72,11 +72,11 @@ func put[E any](values, own []E, rows, inner, device, devices int) {
 // of is the block of a device.
 func (b *block) of(p *program, device int) *block {
 	own, rows := *b, p.rows*p.devices
-	own.tokens = part(b.tokens, rows, p.T, device, p.devices)
-	own.labels = part(b.labels, rows, p.T, device, p.devices)
+	own.tokens = part(b.tokens, rows, b.T, device, p.devices)
+	own.labels = part(b.labels, rows, b.T, device, p.devices)
 	own.keep = part(b.keep, rows, 1, device, p.devices)
 	if b.starts != nil {
-		own.starts = part(b.starts, rows, p.T, device, p.devices)
+		own.starts = part(b.starts, rows, b.T, device, p.devices)
 	}
 	return &own
 }

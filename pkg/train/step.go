@@ -18,13 +18,13 @@ type program struct {
 	members   []Member
 	use       uses
 	specs     []lm.Spec // of the model, then the learned state
-	rows, T   int       // of a member in a micro-batch, on one device
+	rows, T   int       // of a member in a micro-batch, on one device; T of the longest steps
 	devices   int       // that share the rows
 	segmented bool
 	dtype     dtypes.DType
-	logits    int  // bytes that the logits of one piece may take
-	loops     bool // of the device: else steps and micro-batches are unrolled
-	answers   int  // most tokens of a row that are learned from, where that is far below T; else 0
+	logits    int         // bytes that the logits of one piece may take
+	loops     bool        // of the device: else steps and micro-batches are unrolled
+	answers   map[int]int // by tokens of a row, the most that are learned from where that is far below; else 0
 }
 
 // carry is what one step leaves to the next.
@@ -311,13 +311,14 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 	out := p.model.Forward(call)
 	known := ConvertDType(GreaterOrEqual(b.labels, ZerosLike(b.labels)), p.dtype)
 	weight := Div(known, p.overMembers(total, b.labels.Shape(), 0))
-	hidden, labels, length := out.Hidden, b.labels, p.T
-	if p.answers > 0 {
-		hidden, labels, weight = gather(hidden, labels, weight, p.answers)
-		length = p.answers
+	hidden, labels, length := out.Hidden, b.labels, b.labels.Shape().Dim(-1)
+	answers := p.answers[length]
+	if answers > 0 {
+		hidden, labels, weight = gather(hidden, labels, weight, answers)
+		length = answers
 	}
 	n := p.config.LossPieces
-	if n == 0 || p.answers > 0 {
+	if n == 0 || answers > 0 || length < p.T {
 		n = pieces(len(p.members)*p.rows, length, p.model.Vocab(), p.logits)
 	}
 	loss = Loss(p.model, call, hidden, labels, weight, n)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
@@ -171,25 +173,36 @@ func (d *taskData) Describe() string {
 
 func (d *taskData) Close() error { return nil }
 
-// mostAnswers is the most tokens of a row of length tokens that are learned from, 0 for no limit below the length.
-func (d *taskData) mostAnswers(length int) (most int, err error) {
+// mostAnswers are, by the length of a step's rows, the most tokens of a row that are learned from; a length without a limit that is
+// worth it has none.
+func (d *taskData) mostAnswers(length int) (map[int]int, error) {
 	if d.Learn == "all" {
-		return 0, nil
+		return nil, nil
 	}
 	tasks, err := d.open(length)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	most := map[int]int{}
 	for _, t := range tasks {
 		if t.Text || t.Name == "recall" { // the number of answers differs from sequence to sequence
-			return 0, nil
+			return nil, nil
 		}
 		r, err := t.Record(heldSeed, 0)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		most = max(most, len(r.Answers))
+		for _, other := range append(tasks, nil) { // rows of a longer step may hold this task, too: of another member
+			T := length
+			if other != nil {
+				T = other.Length
+			}
+			if t.Length <= T {
+				most[T] = max(most[T], len(r.Answers))
+			}
+		}
 	}
+	maps.DeleteFunc(most, func(T, n int) bool { return 2*n > T })
 	return most, nil
 }
 
@@ -204,12 +217,29 @@ type taskBatches struct {
 	rows, length int
 	seed         int64
 	vocab        int
+
+	mutex  sync.Mutex
+	number int64 // of the epoch of order
+	order  []int
 }
 
-// Batch generates the sequences of a step.
+// Length is the number of tokens of the rows of a step: that of the longest task that may be among them.
+func (b *taskBatches) Length(step int64) (tokens int) {
+	if b.configs[0].Examples > 0 && step >= 0 {
+		t, _ := b.choose(step, 0) // all rows are of one task
+		return t.Length
+	}
+	for _, t := range b.tasks {
+		tokens = max(tokens, t.Length)
+	}
+	return tokens
+}
+
+// Batch generates the sequences of a step, in rows of as many tokens as Length says.
 func (b *taskBatches) Batch(step int64) (datasets.Batch, error) {
-	out := datasets.Batch{Inputs: make([]int32, b.rows*b.length), Targets: make([]int32, b.rows*b.length), B: b.rows, T: b.length,
-		Reset: make([]bool, b.rows), Mask: make([]bool, b.rows*b.length)}
+	T := b.Length(step)
+	out := datasets.Batch{Inputs: make([]int32, b.rows*T), Targets: make([]int32, b.rows*T), B: b.rows, T: T,
+		Reset: make([]bool, b.rows), Mask: make([]bool, b.rows*T)}
 	if step < 0 {
 		return out, fmt.Errorf("batch: step is %d, want 0 or more", step)
 	}
@@ -219,8 +249,8 @@ func (b *taskBatches) Batch(step int64) (datasets.Batch, error) {
 		if err != nil {
 			return out, err
 		}
-		at := row * b.length
-		in, target, mask := out.Inputs[at:][:b.length], out.Targets[at:][:b.length], out.Mask[at:][:b.length]
+		at := row * T
+		in, target, mask := out.Inputs[at:][:T], out.Targets[at:][:T], out.Mask[at:][:T]
 		copy(in, r.IDs)
 		if b.all {
 			copy(target, r.IDs[1:])
@@ -256,8 +286,7 @@ func (b *taskBatches) choose(step int64, row int) (*task.Task, int64) {
 	for _, n := range b.batches {
 		total += n
 	}
-	order := draw.Permutation(draw.Key(b.seed, "epoch of tasks", step/total), int(total))
-	batch := int64(order[step%total])
+	batch := int64(b.epoch(step/total, int(total))[step%total])
 	for i, n := range b.batches {
 		if batch < n {
 			return b.tasks[i], batch*int64(b.rows) + int64(row)
@@ -265,6 +294,16 @@ func (b *taskBatches) choose(step int64, row int) (*task.Task, int64) {
 		batch -= n
 	}
 	return b.tasks[0], 0 // not reached: batch is below total
+}
+
+// epoch is the order of the batches of an epoch; the last one asked for is kept.
+func (b *taskBatches) epoch(number int64, batches int) []int {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if b.order == nil || b.number != number {
+		b.number, b.order = number, draw.Permutation(draw.Key(b.seed, "epoch of tasks", number), batches)
+	}
+	return b.order
 }
 
 // Shape is rows and tokens per row.

@@ -12,6 +12,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"stuffed/datasets"
 	"stuffed/pkg/task"
 	"stuffed/xla"
 )
@@ -54,18 +55,19 @@ func TestTaskBatches(t *testing.T) {
 		}
 		for row := range 8 {
 			learned := 0
-			for i := range 32 {
-				if batch.Mask[32*row+i] {
+			T := batch.T
+			for i := range T {
+				if batch.Mask[T*row+i] {
 					learned++
-					if batch.Targets[32*row+i] < 10 {
+					if batch.Targets[T*row+i] < 10 {
 						t.Fatalf("step %d learns a key", step)
 					}
 				}
 			}
-			if learned != 2 && learned != 3 {
-				t.Fatalf("%d answers in a row", learned)
+			if learned != 2 && learned != 3 || T != 16*(learned-1) {
+				t.Fatalf("%d answers in a row of %d", learned, T)
 			}
-			epochs[step/5][fmt.Sprint(learned, batch.Inputs[32*row:][:32])]++
+			epochs[step/5][fmt.Sprint(learned, batch.Inputs[T*row:][:T])]++
 		}
 	}
 	if len(epochs[0]) != 40 || len(epochs[1]) != 40 {
@@ -119,6 +121,92 @@ func TestTaskMixtureByWeight(t *testing.T) {
 	}
 	if first < 125 || first > 175 {
 		t.Errorf("%d of 200 rows are of the task of weight 3 to 1", first)
+	}
+}
+
+// padded are tasks whose shorter sequences take whole rows: the plain form of steps of several lengths.
+type padded struct{ *taskData }
+
+func (d padded) Batcher(c Config, stage, rows, length int, r Member) (datasets.Batcher, error) {
+	b, err := d.taskData.Batcher(c, stage, rows, length, r)
+	return paddedBatches{b, length}, err
+}
+
+type paddedBatches struct {
+	datasets.Batcher
+	T int
+}
+
+func (p paddedBatches) Batch(step int64) (datasets.Batch, error) {
+	b, err := p.Batcher.Batch(step)
+	wide := datasets.Batch{B: b.B, T: p.T, Reset: b.Reset}
+	for row := range b.B {
+		fill := make([]int32, p.T-b.T)
+		wide.Inputs = slices.Concat(wide.Inputs, b.Inputs[row*b.T:][:b.T], fill)
+		wide.Targets = slices.Concat(wide.Targets, b.Targets[row*b.T:][:b.T], fill)
+		wide.Mask = slices.Concat(wide.Mask, b.Mask[row*b.T:][:b.T], make([]bool, len(fill)))
+	}
+	return wide, err
+}
+
+// TestStepsOfSeveralLengths: steps of short sequences, of members in an order of their own, train as steps of padded ones do.
+func TestStepsOfSeveralLengths(t *testing.T) {
+	d, err := xla.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := taskConfig(t, `data.tasks=[{"name":"mqar","length":16,"params":{"pairs":2,"vocab":20},"examples":32},{"name":"mqar","params":{"pairs":5,"vocab":20},"examples":16}]`,
+		"steps=12", "steps_per_call=2", "seeds=1,2")
+	c, data, err := Prepare(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	losses := map[bool][][]float32{}
+	var lengths []int
+	for _, pad := range []bool{false, true} {
+		data := data
+		if pad {
+			data = padded{data.(*taskData)}
+		}
+		m, err := c.Model.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := startWeights(m, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trainer, err := New(d, m, w, c, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range trainer.calls() {
+			b, err := trainer.feed.block(call.step, call.steps)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !pad {
+				lengths = append(lengths, b.T)
+			}
+			r, err := trainer.call(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			losses[pad] = append(losses[pad], r.Loss...)
+		}
+	}
+	if !slices.Contains(lengths, 16) || !slices.Contains(lengths, 32) {
+		t.Errorf("calls have rows of %v tokens", lengths)
+	}
+	if len(losses[false]) != 12 || len(losses[true]) != 12 {
+		t.Fatalf("%d and %d steps", len(losses[false]), len(losses[true]))
+	}
+	for s := range losses[true] {
+		for i, want := range losses[true][s] {
+			if got := losses[false][s][i]; math.Abs(float64(got-want)) > 1e-5 {
+				t.Errorf("step %d, member %d: loss %g, padded %g", s, i, got, want)
+			}
+		}
 	}
 }
 
@@ -189,8 +277,8 @@ func TestTrainOnTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if trainer.program.answers != 1 {
-		t.Errorf("the head works on %d tokens of a row, want 1", trainer.program.answers)
+	if trainer.program.answers[8] != 1 {
+		t.Errorf("the head works on %d tokens of a row, want 1", trainer.program.answers[8])
 	}
 	var said []string
 	trainer.Message = func(line string) { said = append(said, line) }

@@ -150,12 +150,8 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 		}
 	}
 	if d, ok := t.Data.(*taskData); ok {
-		most, err := d.mostAnswers(f.T)
-		if err != nil {
+		if p.answers, err = d.mostAnswers(f.T); err != nil {
 			return err
-		}
-		if 2*most <= f.T {
-			p.answers = most
 		}
 	}
 	t.stage, t.feed, t.program = stage, f, p
@@ -240,9 +236,9 @@ func (t *Trainer) Weights() *lm.Weights {
 func (t *Trainer) Compile(steps int) error {
 	args, _ := t.program.shapes()
 	p := t.program
-	batch := len(p.members) * p.rows
+	batch, T := len(p.members)*p.rows, t.feed.length(t.step)
 	a := t.Config.Accumulate
-	rows := []shapes.Shape{shapes.Make(dtypes.Int32, steps, a, batch, p.T), shapes.Make(dtypes.Int32, steps, a, batch, p.T),
+	rows := []shapes.Shape{shapes.Make(dtypes.Int32, steps, a, batch, T), shapes.Make(dtypes.Int32, steps, a, batch, T),
 		shapes.Make(dtypes.Float32, steps, a, batch), shapes.Make(dtypes.Float32, steps, len(p.members)), shapes.Make(dtypes.Int32, steps)}
 	if p.segmented {
 		rows = append(rows, rows[0])
@@ -319,13 +315,13 @@ func (t *Trainer) arguments(carry []*tensors.Tensor, device compute.DeviceNum, b
 		args.Put(names[i], buffer)
 	}
 	a, batch := t.Config.Accumulate, len(p.members)*p.rows
-	args.Put("tokens", tensors.FromFlatDataAndDimensions(b.tokens, b.steps, a, batch, p.T)).
-		Put("labels", tensors.FromFlatDataAndDimensions(b.labels, b.steps, a, batch, p.T)).
+	args.Put("tokens", tensors.FromFlatDataAndDimensions(b.tokens, b.steps, a, batch, b.T)).
+		Put("labels", tensors.FromFlatDataAndDimensions(b.labels, b.steps, a, batch, b.T)).
 		Put("keep", tensors.FromFlatDataAndDimensions(b.keep, b.steps, a, batch)).
 		Put("rate", tensors.FromFlatDataAndDimensions(b.rate, b.steps, len(p.members))).
 		Put("clock", tensors.FromFlatDataAndDimensions(b.clock, b.steps))
 	if p.segmented {
-		args.Put("starts", tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, p.T))
+		args.Put("starts", tensors.FromFlatDataAndDimensions(b.starts, b.steps, a, batch, b.T))
 	}
 	if p.devices > 1 {
 		args.Put("device", tensors.FromFlatDataAndDimensions(slices.Repeat([]int32{int32(device)}, b.steps), b.steps))
@@ -464,12 +460,12 @@ func (t *Trainer) runStage(ctx context.Context, log *log) error {
 }
 
 // calls lists the calls from the current step to the end of the stage: as many steps as configured where they fit
-// between events, single steps elsewhere. A resumed run makes the same calls as one that never stopped.
+// between events and have one length, single steps elsewhere. A resumed run makes the same calls as one that never stopped.
 func (t *Trainer) calls() (calls []call) {
 	end, k := t.feed.from+t.Config.stages()[t.stage].Steps, int64(t.Config.StepsPerCall)
 	for s := t.step; s < end; {
 		n := int64(1)
-		if (s-t.feed.from)%k == 0 && s+k <= end && !t.eventWithin(s, s+k) {
+		if (s-t.feed.from)%k == 0 && s+k <= end && !t.eventWithin(s, s+k) && t.feed.alike(s, s+k) {
 			n = k
 		}
 		calls = append(calls, call{s, int(n)})
