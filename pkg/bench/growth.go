@@ -108,7 +108,7 @@ var Axes = []Axis{
 		stepOf(func(v int) *TrainSpec { return growthStep(2, 64, v, 256, 1) })},
 	{"models", "models", "a training step of several models in one graph, T 256", []int{1, 4, 16}, []int{1, 4, 16, 64},
 		stepOf(func(v int) *TrainSpec { return growthStep(2, 64, 4, 256, v) })},
-	{"rows", "rows", "a study of rows without work, one worker: what the store costs", []int{10, 100, 1000, 10000}, []int{10, 100, 1000, 10000}, nil},
+	{"rows", "rows", "a study of rows without work, one worker: what the store costs", []int{10, 100, 1000, 4000}, []int{10, 100, 1000, 4000}, nil},
 	{"workers", "workers", "a study of 100 rows without work by several workers of one machine", []int{1, 2, 4, 8}, []int{1, 2, 4, 8}, nil},
 }
 
@@ -142,6 +142,9 @@ func (g Growth) Report(ctx context.Context, emit func(*GrowthReport, GrowthPoint
 				return err
 			}
 			p := g.point(ctx, r, a, v)
+			if err := ctx.Err(); err != nil {
+				return err // the point was cut off, it did not fail
+			}
 			r.Points = append(r.Points, p)
 			if err := emit(r, p); err != nil {
 				return err
