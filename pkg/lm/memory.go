@@ -116,18 +116,26 @@ func largest(limit int, fits func(n int) bool) int {
 	return low
 }
 
+// HeadOperations counts those of the logits of one token, which Operations holds, too.
+func HeadOperations(m Model) (forward float64) {
+	for _, s := range m.Parameters(1) {
+		if s.Role == Embedding || s.Role == Head { // a separate embedding costs nothing
+			forward = float64(2 * s.Size())
+		}
+	}
+	return forward
+}
+
 // Operations counts those of one token: products with every matrix, and update and reading of the recurrent state. Training
 // takes three times those of the forward pass.
 func Operations(m Model) (forward, train float64) {
-	n, logits := 0, 0
+	n := 0
 	for _, s := range m.Parameters(1) {
 		switch s.Role {
 		case Matrix, Filter:
 			n += 2 * s.Size()
-		case Embedding, Head: // a separate embedding costs nothing
-			logits = 2 * s.Size()
 		}
 	}
-	forward = float64(n+logits) + 6*float64(m.Configuration().Sizes().Recurrent)
+	forward = float64(n) + HeadOperations(m) + 6*float64(m.Configuration().Sizes().Recurrent)
 	return forward, 3 * forward
 }

@@ -56,7 +56,7 @@ func Associations(root string) ([]Associative, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked, err := study.Read(root, MQARPlan, "task")
+	byPairs, err := study.Read(root, MQARPlan, "task")
 	if err != nil {
 		return nil, err
 	}
@@ -64,10 +64,11 @@ func Associations(root string) ([]Associative, error) {
 	if err != nil {
 		return nil, err
 	}
-	last := map[string]int{} // the last measurement of each row
+	last := map[asked]int{} // the last measurement of each model of a row
 	for i, row := range c.row {
-		if at, seen := last[row]; !seen || c.tokens[i] >= c.tokens[at] {
-			last[row] = i
+		model := asked{row, c.replica[i], 0}
+		if at, seen := last[model]; !seen || c.tokens[i] >= c.tokens[at] {
+			last[model] = i
 		}
 	}
 	type shape struct {
@@ -82,7 +83,7 @@ func Associations(root string) ([]Associative, error) {
 			best[s] = i
 		}
 	}
-	pairs, err := pairsAsked(asked)
+	pairs, err := pairsAsked(byPairs)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func Associations(root string) ([]Associative, error) {
 	var out []Associative
 	for s, i := range best {
 		a := Associative{Architecture: s.architecture, Width: int(s.width), State: int(s.state), Bytes: 4e6 * c.recurrent[i], Bits: stateBits * 1e6 * c.carried[i],
-			Rate: c.lr[i], Rates: rates[s], Accuracy: c.accuracy[i], ByPairs: pairs[rowTokens{c.row[i], c.tokens[i]}], Published: math.NaN()}
+			Rate: c.lr[i], Rates: rates[s], Accuracy: c.accuracy[i], ByPairs: pairs[asked{c.row[i], c.replica[i], c.tokens[i]}], Published: math.NaN()}
 		if c.recurrent[i] == 0 { // a cache: what is carried grows with every token
 			a.Bytes, a.Bits = 4e6*c.carried[i]*mqarLongest, a.Bits*mqarLongest
 		}
@@ -112,7 +113,8 @@ func Associations(root string) ([]Associative, error) {
 
 type mqarTable struct {
 	row, architecture                []string
-	width, state, heads, tokens      []int64
+	width, state, heads              []int64
+	replica, tokens                  []int64
 	recurrent, carried, lr, accuracy []float64
 }
 
@@ -122,7 +124,7 @@ func mqarColumns(t *table.Table) (c mqarTable, err error) {
 			return c, err
 		}
 	}
-	for name, into := range map[string]*[]int64{"width": &c.width, "state": &c.state, "heads": &c.heads, "tokens": &c.tokens} {
+	for name, into := range map[string]*[]int64{"width": &c.width, "state": &c.state, "heads": &c.heads, "replica": &c.replica, "tokens": &c.tokens} {
 		if *into, err = t.Int(name); err != nil {
 			return c, err
 		}
@@ -135,13 +137,14 @@ func mqarColumns(t *table.Table) (c mqarTable, err error) {
 	return c, nil
 }
 
-type rowTokens struct {
-	row    string
-	tokens int64
+// asked is a measurement of one model of a row.
+type asked struct {
+	row             string
+	replica, tokens int64
 }
 
 // pairsAsked are the accuracies by number of pairs at every measurement.
-func pairsAsked(t *table.Table) (map[rowTokens][]AskedPairs, error) {
+func pairsAsked(t *table.Table) (map[asked][]AskedPairs, error) {
 	row, err := t.Text("row")
 	if err != nil {
 		return nil, err
@@ -150,8 +153,8 @@ func pairsAsked(t *table.Table) (map[rowTokens][]AskedPairs, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tokens, length []int64
-	for name, into := range map[string]*[]int64{"tokens": &tokens, "length": &length} {
+	var replica, tokens, length []int64
+	for name, into := range map[string]*[]int64{"replica": &replica, "tokens": &tokens, "length": &length} {
 		if *into, err = t.Int(name); err != nil {
 			return nil, err
 		}
@@ -162,13 +165,13 @@ func pairsAsked(t *table.Table) (map[rowTokens][]AskedPairs, error) {
 			return nil, err
 		}
 	}
-	out := map[rowTokens][]AskedPairs{}
+	out := map[asked][]AskedPairs{}
 	for i := range row {
 		p := AskedPairs{Length: int(length[i]), Accuracy: accuracy[i], Low: low[i], High: high[i]}
 		if _, err := fmt.Sscanf(group[i], "pairs %d", &p.Pairs); err != nil {
 			return nil, fmt.Errorf("task table of %s: group %q is not one of MQAR: %w", MQARPlan, group[i], err)
 		}
-		k := rowTokens{row[i], tokens[i]}
+		k := asked{row[i], replica[i], tokens[i]}
 		out[k] = append(out[k], p)
 	}
 	return out, nil

@@ -14,7 +14,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// plantMQAR writes a store of two shapes of Mamba-2, one with two rates, and one of attention.
+// plantMQAR writes a store of two shapes of Mamba-2, one with two rates in one row, and one of attention.
 func plantMQAR(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -22,13 +22,13 @@ func plantMQAR(t *testing.T) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	row := []string{"a", "a", "b", "c", "d"}
-	score := table.New().AddText("row", row).AddText("architecture", []string{"mamba2", "mamba2", "mamba2", "mamba2", "llama"}).
+	row, replica := []string{"a", "a", "a", "c", "d"}, []int64{0, 0, 1, 0, 0}
+	score := table.New().AddText("row", row).AddInt("replica", replica).AddText("architecture", []string{"mamba2", "mamba2", "mamba2", "mamba2", "llama"}).
 		AddInt("width", []int64{64, 64, 64, 128, 64}).AddInt("state", []int64{8, 8, 8, 16, 0}).AddInt("heads", []int64{2, 2, 2, 4, 1}).
 		AddFloat("n_s", []float64{.002048, .002048, .002048, .008192, 0}).AddFloat("n_s_carried", []float64{.0029, .0029, .0029, .01, .000256}).
 		AddFloat("lr", []float64{.01, .01, .001, .01, .01}).AddInt("tokens", []int64{10, 20, 20, 20, 10}).AddFloat("accuracy", []float64{.9, .5, .51, .75, .99})
 	n := len(row)
-	task := table.New().AddText("row", append(row, row...)).AddInt("tokens", []int64{10, 20, 20, 20, 10, 10, 20, 20, 20, 10}).AddInt("length", slices.Repeat([]int64{64}, 2*n)).
+	task := table.New().AddText("row", append(row, row...)).AddInt("replica", append(replica, replica...)).AddInt("tokens", []int64{10, 20, 20, 20, 10, 10, 20, 20, 20, 10}).AddInt("length", slices.Repeat([]int64{64}, 2*n)).
 		AddText("asked", append(slices.Repeat([]string{"pairs 4"}, n), slices.Repeat([]string{"pairs 16"}, n)...)).AddFloat("accuracy", append(slices.Repeat([]float64{1.0}, n), .8, .3, .4, .6, 1)).
 		AddFloat("accuracy_low", slices.Repeat([]float64{0.3}, 2*n)).AddFloat("accuracy_high", slices.Repeat([]float64{1.0}, 2*n))
 	for name, tab := range map[string]*table.Table{"score": score, "task": task} {

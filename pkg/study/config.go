@@ -165,13 +165,18 @@ func (c Config) Evaluated() int64 {
 	return int64(len(c.Train.Members()) * c.Length() * sequences)
 }
 
-// Work is the row's floating-point operations, see lm.Operations; 0 for a model that cannot be made.
+// Work is the row's floating-point operations, see lm.Operations and train.Config.Shares; 0 for a model that cannot be made.
 func (c Config) Work() float64 {
 	m, err := c.Train.Model.New()
 	if err != nil {
 		return 0
 	}
+	read, head, err := c.Train.Shares()
+	if err != nil {
+		return 0
+	}
 	forward, trained := lm.Operations(m)
+	trained = trained*read - 3*lm.HeadOperations(m)*(read-head)
 	return trained*float64(c.Trained()) + forward*float64(c.Evaluated())
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"stuffed/datasets"
@@ -31,13 +32,20 @@ type feed struct {
 	rows, T   int // of a member; T of the longest steps
 	segmented bool
 	batchers  []datasets.Batcher
+	first     []int // of each member, the first one that reads the same: members may differ in their rates alone
 }
 
 func newFeed(c Config, data Data, stage int, from int64) (*feed, error) {
 	s := c.stages()[stage]
 	f := &feed{config: c, members: c.Members(), from: from, total: c.Total(), rows: c.rows(s.TrainLength), T: s.TrainLength,
 		segmented: c.Data.segmented() && !c.KeepAcross}
-	for _, r := range f.members {
+	for i, r := range f.members {
+		first := slices.IndexFunc(f.members, func(o Member) bool { return o.Policy == r.Policy && o.Seed == r.Seed })
+		f.first = append(f.first, first)
+		if first < i {
+			f.batchers = append(f.batchers, f.batchers[first])
+			continue
+		}
 		b, err := data.Batcher(c, stage, f.rows, f.T, r)
 		if err != nil {
 			return nil, fmt.Errorf("member %s: %w", r.Name(), err)
@@ -87,6 +95,9 @@ func (f *feed) block(step int64, steps int) (*block, error) {
 		rate := f.config.Rate(step+int64(s), f.total)
 		for r, member := range f.members {
 			b.rate = append(b.rate, float32(member.LR*rate))
+			if f.first[r] < r {
+				continue
+			}
 			wait.Add(1)
 			slots <- struct{}{}
 			go func() {
@@ -103,13 +114,23 @@ func (f *feed) block(step int64, steps int) (*block, error) {
 	return b, first
 }
 
-// fill writes one member's part of one step.
-func (f *feed) fill(b *block, s, r int) error {
+// fill writes the parts of one step of a member and of those that read the same.
+func (f *feed) fill(b *block, s, first int) error {
 	local := b.step + int64(s) - f.from
-	batch, err := f.batchers[r].Batch(local)
+	batch, err := f.batchers[first].Batch(local)
 	if err != nil {
-		return fmt.Errorf("data of step %d, member %s: %w", b.step+int64(s), f.members[r].Name(), err)
+		return fmt.Errorf("data of step %d, member %s: %w", b.step+int64(s), f.members[first].Name(), err)
 	}
+	for r := range f.members {
+		if f.first[r] == first {
+			f.put(b, s, r, local, batch)
+		}
+	}
+	return nil
+}
+
+// put writes one member's part of a step.
+func (f *feed) put(b *block, s, r int, local int64, batch datasets.Batch) {
 	a, R := f.config.Accumulate, len(f.members)
 	rows := f.rows / a
 	var starts []bool
@@ -146,7 +167,6 @@ func (f *feed) fill(b *block, s, r int) error {
 			b.starts[to*T+i] = segment
 		}
 	}
-	return nil
 }
 
 // ahead generates blocks in the order of calls until ctx ends, two ahead of their use.

@@ -8,7 +8,7 @@ import (
 
 // A block holds, for every step, micro-batch and member, the rows of the member's batches in order.
 func TestBlocksHoldTheBatches(t *testing.T) {
-	c := tiny(t, "policy=zero,carried,passed", "seeds=1,2", "accumulate=2", "steps=12", "batch_tokens=96")
+	c := tiny(t, "policy=zero,carried,passed", "seeds=1,2", "lr=0.002,0.001", "accumulate=2", "steps=12", "batch_tokens=96")
 	c, data, err := Prepare(c)
 	if err != nil {
 		t.Fatal(err)

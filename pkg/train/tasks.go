@@ -206,6 +206,44 @@ func (d *taskData) mostAnswers(length int) (map[int]int, error) {
 	return most, nil
 }
 
+// Shares are the tokens that a step's rows hold, and those that the head works on, of batch_tokens: below 1 where tasks are shorter
+// than train_length, or the head works on answers alone.
+func (c Config) Shares() (read, head float64, err error) {
+	if c.Data.Kind != "task" {
+		return 1, 1, nil
+	}
+	data, err := openTasks(c.Data)
+	if err != nil {
+		return 0, 0, err
+	}
+	d := data.(*taskData)
+	tasks, err := d.open(c.TrainLength)
+	if err != nil {
+		return 0, 0, err
+	}
+	answers, err := d.mostAnswers(c.TrainLength)
+	if err != nil {
+		return 0, 0, err
+	}
+	longest, steps := 0, 0.0
+	for _, t := range tasks {
+		longest = max(longest, t.Length)
+	}
+	for i, t := range tasks {
+		length, share := longest, 1.0
+		if n := d.tasks()[i].Examples; n > 0 {
+			length, share = t.Length, float64(n/int64(c.rows(c.TrainLength))) // steps of an epoch
+		}
+		learned := length
+		if n, less := answers[length]; less {
+			learned = n
+		}
+		read, head, steps = read+share*float64(length), head+share*float64(learned), steps+share
+	}
+	whole := steps * float64(c.TrainLength)
+	return read / whole, head / whole, nil
+}
+
 // taskBatches are batches of a mixture of tasks. With examples an epoch is every whole batch of every task once, in random
 // order; without, every row is a fresh sequence of a task drawn by weight.
 type taskBatches struct {

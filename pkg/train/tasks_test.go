@@ -321,3 +321,37 @@ func TestTaskDataRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestShares counts tokens and answers of an epoch's blocks.
+func TestShares(t *testing.T) {
+	c := taskConfig(t, `data.tasks=[{"name":"mqar","length":16,"params":{"pairs":2,"vocab":20},"examples":32},{"name":"mqar","params":{"pairs":5,"vocab":20},"examples":16}]`)
+	data, err := OpenData(c.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := newFeed(c, data, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, answers := 0, 0
+	const steps = 6 // an epoch: 4 of 8 short sequences, 2 of 8 long ones
+	for s := range int64(steps) {
+		b, err := f.block(s, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens += len(b.tokens)
+		for _, l := range b.labels {
+			if l >= 0 {
+				answers++
+			}
+		}
+	}
+	read, head, err := c.Shares()
+	if err != nil || math.Abs(read-float64(tokens)/(steps*256)) > 1e-12 || math.Abs(head-float64(answers)/(steps*256)) > 1e-12 {
+		t.Errorf("shares %g and %g, %v; the blocks hold %d tokens and %d answers", read, head, err, tokens, answers)
+	}
+	if read, head, err = DefaultConfig().Shares(); read != 1 || head != 1 || err != nil {
+		t.Errorf("shares %g and %g, %v", read, head, err)
+	}
+}
