@@ -63,6 +63,7 @@ Written by ` + "`stuffed bench growth page`" + ` from measurements by ` + "`stuf
 %s, so times are upper bounds and exponents rough). One thing grows at a time in a small model (width 64, 2 layers, state 16); a point is
 the median of three calls after one that compiles, in a process of its own; memory is the largest of the process beyond that of the opened device.
 An exponent p means cost ∝ valueᵖ; small values cost mostly what every call costs, so the last two points say more than all.
+A first wall is where the steeper exponent leads; what is still small here, such as weights that grow with the square of the width, brings it nearer.
 
 ![time and memory by what grows](%s/growth.png)
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -186,6 +187,7 @@ func (c *claim) release(done bool) {
 
 // tidy removes claims of finished rows, which overtaken workers may have left.
 func (s *Store) tidy() {
+	s.untry(time.Now().Add(-s.Expiry))
 	done, err := s.done()
 	if err != nil {
 		return
@@ -200,6 +202,16 @@ func (s *Store) tidy() {
 	for _, e := range list {
 		if hash, _, found := strings.Cut(e.Name(), "."); found && done[hash] {
 			_ = os.RemoveAll(s.path("work", e.Name()))
+		}
+	}
+}
+
+// untry removes what processes that were killed as they opened the store have left, from before a moment.
+func (s *Store) untry(before time.Time) {
+	left, _ := filepath.Glob(s.path("tmp", tryPrefix+"*"))
+	for _, dir := range left {
+		if about, err := os.Stat(dir); err == nil && about.ModTime().Before(before) {
+			_ = os.RemoveAll(dir)
 		}
 	}
 }

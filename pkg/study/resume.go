@@ -27,14 +27,20 @@ type kept struct {
 	earlier []string // folders of earlier claims, the latest first
 	every   time.Duration
 	log     func(format string, args ...any)
+
+	began time.Time // the work of this claim
+	spent float64   // seconds of earlier claims up to the snapshot that this one goes on from
 }
+
+// seconds is the time that went into a row: of this claim, and of earlier ones what was not lost.
+func (k *kept) seconds() float64 { return k.spent + time.Since(k.began).Seconds() }
 
 // savedEvery is what a worker that is killed loses at most.
 const savedEvery = 10 * time.Minute
 
 // kept finds the folders of a claim's row.
 func (w *Worker) kept(c *claim) *kept {
-	k := &kept{own: w.Store.path("work", c.hash+"."+strconv.Itoa(c.number)), every: cmp.Or(w.Save, savedEvery), log: w.log}
+	k := &kept{own: w.Store.path("work", c.hash+"."+strconv.Itoa(c.number)), every: cmp.Or(w.Save, savedEvery), log: w.log, began: time.Now()}
 	k.earlier = slices.DeleteFunc(w.Store.workOf(c.hash), func(dir string) bool { return dir == k.own })
 	return k
 }
@@ -90,6 +96,7 @@ func (k *kept) resume(t *train.Trainer, state *rowState) (*saving, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w; remove %s to train this row from its beginning", dir, err, root)
 		}
+		k.spent = state.Seconds
 		k.log("goes on after step %d of %d", t.Steps(), t.Config.Total())
 		break
 	}
@@ -109,6 +116,7 @@ func (s *saving) save() error {
 	if s.kept == nil || s.state.Step == 0 || s.state.Step != s.trainer.Steps() {
 		return nil
 	}
+	s.state.Seconds = s.seconds()
 	var b bytes.Buffer
 	err := gob.NewEncoder(&b).Encode(s.state)
 	if err == nil {

@@ -166,3 +166,27 @@ func TestKilledRowGoesOn(t *testing.T) {
 	}
 	same(t, made(t, s, row), made(t, one, row))
 }
+
+// The time of a row that went on counts what the work before took, but for what was lost with it.
+func TestSecondsOfAllClaims(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := resumable(t, resumePlan)
+	s := testStore(t, t.TempDir())
+	s.Expiry = time.Minute
+	ctx, cancel := context.WithCancel(t.Context())
+	first := time.Now()
+	slow := interrupted{&Trainer{Device: d}, 3 * 256, func() { time.Sleep(time.Second); cancel() }}
+	if _, err := (&Worker{Store: s, Runner: slow}).Run(ctx, []Row{row}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&Worker{Store: s, Runner: &Trainer{Device: d}}).Run(t.Context(), []Row{row}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.seconds(row.Hash)
+	if all := time.Since(first).Seconds(); err != nil || got < 1 || got > all {
+		t.Errorf("%g s, %v; the first claim alone slept a second, all took %g s", got, err, all)
+	}
+}

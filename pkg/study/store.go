@@ -45,10 +45,13 @@ func OpenStore(dir string) (*Store, error) {
 	return s, s.try(os.Mkdir, os.Rename)
 }
 
+// tryPrefix begins the names of folders with which a store tries its file system.
+const tryPrefix = ".try-"
+
 // try finds out whether the file system does what a store needs: a mkdir that only one can win, and a rename that moves a folder
 // whole and never over another.
 func (s *Store) try(mkdir func(string, os.FileMode) error, rename func(from, to string) error) error {
-	one, two := s.path("tmp", ".try-"+token()), s.path("tmp", ".try-"+token())
+	one, two := s.path("tmp", tryPrefix+token()), s.path("tmp", tryPrefix+token())
 	defer os.RemoveAll(one)
 	defer os.RemoveAll(two)
 	cannot := func(what string, err error) error {

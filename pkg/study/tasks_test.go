@@ -7,7 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"stuffed/pkg/lm"
 	"stuffed/pkg/table"
+	"stuffed/pkg/tokenizer"
+	"stuffed/pkg/train"
 	"stuffed/xla"
 )
 
@@ -49,6 +52,40 @@ func TestTaskRow(t *testing.T) {
 	}
 	if want := (50*numbers(t, tables["task"], "accuracy")[0] + 30*numbers(t, tables["task"], "accuracy")[2]) / 80; want != accuracy[0] {
 		t.Errorf("the first score is %g, its parts give %g", accuracy[0], want)
+	}
+}
+
+// TestAskedWholeOrNotAtAll stops while the second of two tasks is asked: no group is left without a score.
+func TestAskedWholeOrNotAtAll(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ParsePlan([]byte(taskPlan))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := p.Rows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer, err := train.Open(d, rows[0].Config.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := newTaskMeasure(rows[0].Config, lm.NewRunner(d, trainer.Weights()), tokenizer.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	m.test[1].Progress = func(done, _ int64) { cancel() }
+	m.test[1].Batch = 10 // several batches, the first of which comes through
+	if _, err := m.ask(ctx, 0); err == nil || m.Groups.Rows() != 0 || m.Scores.Rows() != 0 {
+		t.Errorf("%d groups and %d scores of a measurement that was stopped, %v", m.Groups.Rows(), m.Scores.Rows(), err)
+	}
+	m.test[1].Progress = nil
+	if _, err := m.ask(t.Context(), 0); err != nil || m.Groups.Rows() != 4 || m.Scores.Rows() != 2 {
+		t.Errorf("%d groups and %d scores of two tasks and models, %v", m.Groups.Rows(), m.Scores.Rows(), err)
 	}
 }
 

@@ -80,6 +80,7 @@ func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Prog
 // rowState is what a row has besides its models while it is trained.
 type rowState struct {
 	Step    int64
+	Seconds float64 // of all claims until then
 	Curve   *curve
 	Asked   int      // shares of the training after which it was measured
 	Moments []moment // what was measured

@@ -138,13 +138,12 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	start := time.Now()
+	row.kept = w.kept(c)
 	about, err := w.Runner.About(row)
 	if err != nil {
 		return err
 	}
 	w.log("row %s (%s) begins", row.Hash, row.Label)
-	row.kept = w.kept(c)
 	tables, err := w.run(kept, row, dir, c.report)
 	if err == nil {
 		err = kept.Err()
@@ -163,7 +162,7 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 	if c.lost() {
 		return errLost
 	}
-	seconds := time.Since(start).Seconds()
+	seconds := row.kept.seconds()
 	if err := w.Store.publish(dir, row, seconds, about); err != nil {
 		return err
 	}
