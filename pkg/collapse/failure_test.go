@@ -72,15 +72,15 @@ func TestStationaryIsThatOfALoop(t *testing.T) {
 	for _, retained := range []float64{0.05, 0.6, 1} {
 		for _, coherence := range []float64{0, 0.3, 1} {
 			alpha := math.Pow(retained, 1.0/T)
-			state := make([]float64, length+1)
+			vector := make([]float64, length+1)
 			var within, far float64
 			for i := range length {
-				for k := range state {
-					state[k] *= alpha
+				for k := range vector {
+					vector[k] *= alpha
 				}
-				state[0], state[i+1] = state[0]+math.Sqrt(coherence), state[i+1]+math.Sqrt(1-coherence)
+				vector[0], vector[i+1] = vector[0]+math.Sqrt(coherence), vector[i+1]+math.Sqrt(1-coherence)
 				square := 0.0
-				for _, x := range state {
+				for _, x := range vector {
 					square += x * x
 				}
 				if i >= T/2 && i < T {

@@ -41,7 +41,8 @@ func TestThinnedTakesTheWeakest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, heads, dims, keys := spec.Dims[0], spec.Dims[2], spec.Dims[3], spec.Dims[4] // [layers, batch, heads, values, keys]
+	layers := spec.Dim(lm.Layer)
+	heads, dims, keys := spec.Matrices() // of [layers, batch, heads, values, keys]
 	at := func(l, b, h, p, n int) int { return (((l*rows+b)*heads+h)*dims+p)*keys + n }
 	for l := range layers {
 		for member := range 2 {

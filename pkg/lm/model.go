@@ -19,7 +19,8 @@
 //     recurrent state are Layer, Batch, HeadAxis (or none), then Value and Key in the order of the architecture's memory;
 //   - probes: those of the standard names ([Sum], [Squares], [States], [LogAlpha], [Delta], [Values], [Keys], [Queries]) that
 //     make sense for it and any others. Log α may be per head, per head and key, per channel and key, or absent;
-//   - controls: the standard names are those of package mamba2; an architecture lists the ones that it has;
+//   - controls: inputs of the graph that change what it computes (delta_scale, log_alpha_shift, y_scale, …), under the names that
+//     the others give to the same; an architecture lists those that it has;
 //   - an init function that calls [Register], and a line in package arch, which makes the program load it.
 //
 // Checkpoints need nothing: a model is saved under the names of its parameters. A published layout is added in package models.

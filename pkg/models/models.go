@@ -1,4 +1,6 @@
-// Package models connects files to architectures: it opens a checkpoint folder as a model with weights and writes one.
+// Package models connects files to architectures: [Open] takes a preset, a folder in the layout of transformers, mamba_ssm or
+// flash-linear-attention, one of RWKV's files, or a name on the Hugging Face hub, and gives a model with weights, tokenizer and
+// runner; [Save] and [Convert] write them in any of their layouts.
 package models
 
 import (

@@ -3,8 +3,8 @@
 //
 //	α_t = exp(Δ_t A)      h_t = α_t h_{t−1} + Δ_t x_t B_tᵀ      y_t = h_t C_t + D x_t
 //
-// three times: [Naive] is the definition in float64, [Chunk] the parallel graph, [Step] one token. A state goes in and
-// comes out of each; [Moments] adds exact statistics of every h_t without forming it.
+// It is written three times: [Naive] is the definition in float64, [Chunk] the parallel graph, [Step] one token. A state goes in and
+// comes out of each; [Result.Moments] adds exact statistics of every h_t without forming it.
 package recurrence
 
 import (

@@ -73,7 +73,7 @@ func (m *measure) losses(ctx context.Context, t *train.Trainer) error {
 	return m.record(moment{tokens, byPosition, byAge})
 }
 
-// moment is what was measured after so many tokens of training of each replica.
+// moment is what was measured after so many tokens of training of each member.
 type moment struct {
 	Tokens            int64
 	ByPosition, ByAge *table.Table
@@ -95,7 +95,7 @@ func (m *measure) record(one moment) error {
 	return m.outcomes.add(m.config, tokens, byPosition)
 }
 
-// finish measures the trained replicas.
+// finish measures the trained members.
 func (m *measure) finish(ctx context.Context, t *train.Trainer) error {
 	if err := m.losses(ctx, t); err != nil {
 		return err

@@ -34,7 +34,7 @@ func (i interrupted) Run(ctx context.Context, row Row, dir string, report func(P
 	})
 }
 
-// resumable is a row that is measured in the middle of its training; a step of all replicas has 256 tokens.
+// resumable is a row that is measured in the middle of its training; a step of all members has 256 tokens.
 func resumable(t testing.TB, plan string) Row {
 	p, err := ParsePlan([]byte(plan))
 	if err != nil {

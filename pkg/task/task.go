@@ -3,8 +3,8 @@
 //	(seed, index, length, params) → tokens, positions whose next token is asked for, answers, group
 //
 // so that it can train a model, evaluate it, run under interventions and in studies in the same way, and every sequence
-// has exactly the length that was asked for, in the model's tokens. What a task is about, and where it comes from, is
-// told in its file.
+// has exactly the length that was asked for, in the model's tokens. The file of each task says what it asks and where it comes
+// from.
 package task
 
 import (

@@ -13,7 +13,7 @@ import (
 	"stuffed/pkg/models"
 )
 
-// exportAll writes every member as OUTPUT/models/REPLICA/NAME.
+// exportAll writes every member as OUTPUT/models/MEMBER/NAME.
 func (t *Trainer) exportAll(name string) error {
 	if t.Config.Output == "" {
 		return nil

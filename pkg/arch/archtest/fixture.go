@@ -1,4 +1,3 @@
-// Package archtest holds any architecture to reference tensors and to itself.
 package archtest
 
 import (

@@ -1,5 +1,9 @@
-// Package gated is what architectures share whose state is a matrix per head with a gated linear recurrence: GLA, HGRN-2,
-// RWKV-5, RWKV-6 and RetNet. It names their state, controls and probes, and runs the operator inside a layer.
+// Package gated is what architectures share whose state is a matrix per head with a gated linear recurrence,
+//
+//	S_t = diag(α_t) S_{t−1} + k_t v_tᵀ      y_t = S_tᵀ q_t
+//
+// GLA (arXiv 2312.06635), HGRN-2 (2404.07904), RWKV-5 and RWKV-6 (2404.05892) and, with one fixed α per head, RetNet (2307.08621).
+// It names their state, controls and probes, and runs the operators of packages vectorgate and fixeddecay inside a layer.
 package gated
 
 import (

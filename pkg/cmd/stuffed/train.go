@@ -28,7 +28,7 @@ func trainCommand() *cobra.Command {
 
 Every policy with every lr with every seed is a model of its own; all train in one graph. --show prints the whole
 configuration and ends. OUTPUT receives config.json, metrics.jsonl (and .parquet at the end), valid.jsonl (loss by position
-on held-out sequences), snapshots/ and models/REPLICA/{step-N,final} in Hugging Face layout. Ctrl-C saves a snapshot;
+on held-out sequences), snapshots/ and models/MEMBER/{step-N,final} in Hugging Face layout. Ctrl-C saves a snapshot;
 --resume goes on from the newest that is whole; on cpu and go to the same bits as without the stop, on a GPU within 1e-6 with
 XLA_FLAGS=--xla_gpu_deterministic_ops=true in the environment, which turns off atomic sums and the choice of algorithms by timing.`,
 		RunE: func(cmd *cobra.Command, args []string) error {

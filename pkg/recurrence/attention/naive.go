@@ -3,7 +3,7 @@
 //
 //	y_t = Σ_{j≤t} p_tj v_j      p_t = softmax_j(q_t·k_j)
 //
-// over the tokens in the cache and those of the call. Query head h reads key-value head h / (heads/kvHeads). Three times:
+// over the tokens in the cache and those of the call. Query head h reads key-value head h / (heads/kvHeads). It is written three times:
 // [Naive] is the definition in float64, [Chunk] the graph over blocks of queries, [Step] one token.
 package attention
 

@@ -4,7 +4,7 @@
 //
 // It is the form of RWKV-7 (arXiv 2503.14456, section 4: r = κ̂, e = κ̂ ⊙ a). The delta rule (arXiv 2406.06484), Gated
 // DeltaNet (2412.06464, equation 10) and Kimi Delta Attention (2510.26692) are the case e = βk, r = w ⊙ k, with w one, a
-// number per head or one per key channel: see [Rule]. Three times: [Naive] is the definition in float64, [Chunk] the
+// number per head or one per key channel: see [Rule]. It is written three times: [Naive] is the definition in float64, [Chunk] the
 // parallel graph, [Step] one token.
 package delta
 

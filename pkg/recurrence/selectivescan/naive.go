@@ -3,7 +3,7 @@
 //
 //	h_t[c,n] = e^{Δ_t[c] A[c,n]} h_{t−1}[c,n] + Δ_t[c] x_t[c] B_t[n]        y_t[c] = Σ_n h_t[c,n] C_t[n]
 //
-// three times: [Naive] is the definition in float64, [Chunk] the graph that trains, [Step] one token.
+// It is written three times: [Naive] is the definition in float64, [Chunk] the graph that trains, [Step] one token.
 package selectivescan
 
 import (

@@ -4,7 +4,7 @@
 //	y_t = S_tᵀ q_t                                  GLA (arXiv 2312.06635), HGRN-2 (arXiv 2404.07904)
 //	y_t = (S_{t−1} + diag(u) k_t v_tᵀ)ᵀ q_t         RWKV-5 and RWKV-6 (arXiv 2404.05892): read before the write, with a bonus u
 //
-// three times: [Naive] is the definition in float64, [Chunk] the parallel graph, [Step] one token.
+// It is written three times: [Naive] is the definition in float64, [Chunk] the parallel graph, [Step] one token.
 package vectorgate
 
 import (
