@@ -23,9 +23,9 @@ func (m Model) Block(l *stack.Layer, r *Node) *Node {
 }
 
 func (m Model) mixer(l *stack.Layer, x *Node) *Node {
-	q := stack.Heads(m.project(l, "q", m.activate, x), m.Heads)
-	k := stack.Heads(m.project(l, "k", m.activate, x), m.Heads)
-	v := stack.Heads(m.project(l, "v", stack.SiLU, x), m.Heads)
+	q := stack.Heads(m.activate(m.project(l, "q", x)), m.Heads)
+	k := stack.Heads(m.activate(m.project(l, "k", x)), m.Heads)
+	v := stack.Heads(stack.SiLU(m.project(l, "v", x)), m.Heads)
 	q, k = m.normalise(q), m.normalise(k)
 	beta := OnesLike(ReduceMax(v, -1))
 	if m.UseBeta {
@@ -48,13 +48,9 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	return l.Affine("attn.o_proj", y)
 }
 
-// project is a projection, its short convolution and activation.
-func (m Model) project(l *stack.Layer, name string, activate func(*Node) *Node, x *Node) *Node {
-	x = l.Affine("attn."+name+"_proj", x)
-	if m.Convolve {
-		x = l.Window("conv_state."+name, x).Convolve(l.Param("attn."+name+"_conv1d.weight"), nil)
-	}
-	return activate(x)
+// project is a projection and its short convolution.
+func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
+	return fla.Project(l, name, m.Convolve, x)
 }
 
 func (m Model) activate(x *Node) *Node {
@@ -109,9 +105,7 @@ func (m Model) Parameters(members int) []lm.Spec {
 func (m Model) State(batch int) []lm.Spec {
 	specs := []lm.Spec{deltarule.StateSpec(m.Config.Layers, batch, m.Heads, m.Key(), m.Value())}
 	if m.Convolve {
-		specs = append(specs, stack.WindowSpec("conv_state.q", m.Config.Layers, batch, m.Heads*m.Key(), m.Kernel),
-			stack.WindowSpec("conv_state.k", m.Config.Layers, batch, m.Heads*m.Key(), m.Kernel),
-			stack.WindowSpec("conv_state.v", m.Config.Layers, batch, m.Heads*m.Value(), m.Kernel))
+		specs = append(specs, fla.Windows(m.Config.Layers, batch, m.Kernel, []string{"q", "k", "v"}, m.Heads*m.Key(), m.Heads*m.Key(), m.Heads*m.Value())...)
 	}
 	return specs
 }

@@ -64,11 +64,11 @@ func (m Model) normName() string {
 	return "attn.g_norm.weight"
 }
 
-// project is a projection and its short convolution.
+// project is a projection or, with a short convolution, SiLU of that.
 func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
-	x = l.Affine("attn."+name+"_proj", x)
+	x = fla.Project(l, name, m.Convolve, x)
 	if m.Convolve {
-		x = stack.SiLU(l.Window("conv_state."+name, x).Convolve(l.Param("attn."+name+"_conv1d.weight"), nil))
+		x = stack.SiLU(x)
 	}
 	return x
 }

@@ -73,11 +73,7 @@ func (m Model) lower(b *stack.Batch) map[string]*Node {
 
 // project is a projection and its short convolution.
 func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
-	x = l.Affine("attn."+name+"_proj", x)
-	if m.Convolve {
-		x = l.Window("conv_state."+name, x).Convolve(l.Param("attn."+name+"_conv1d.weight"), nil)
-	}
-	return x
+	return fla.Project(l, name, m.Convolve, x)
 }
 
 // widths are those of q, f and i.

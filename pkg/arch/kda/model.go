@@ -51,13 +51,9 @@ func (m Model) decay(l *stack.Layer, x *Node) *Node {
 	return Neg(Mul(rate, Softplus(f)))
 }
 
-// project is a projection, its short convolution and SiLU.
+// project is SiLU of a projection, with its short convolution if there is one.
 func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
-	x = l.Affine("attn."+name+"_proj", x)
-	if m.Convolve {
-		x = l.Window("conv_state."+name, x).Convolve(l.Param("attn."+name+"_conv1d.weight"), nil)
-	}
-	return stack.SiLU(x)
+	return stack.SiLU(fla.Project(l, name, m.Convolve, x))
 }
 
 // Name is the architecture's.
@@ -90,9 +86,7 @@ func (m Model) Parameters(members int) []lm.Spec {
 func (m Model) State(batch int) []lm.Spec {
 	specs := []lm.Spec{deltarule.StateSpec(m.Config.Layers, batch, m.Values(), m.Key, m.Value())}
 	if m.Convolve {
-		specs = append(specs, stack.WindowSpec("conv_state.q", m.Config.Layers, batch, m.Heads*m.Key, m.Kernel),
-			stack.WindowSpec("conv_state.k", m.Config.Layers, batch, m.Heads*m.Key, m.Kernel),
-			stack.WindowSpec("conv_state.v", m.Config.Layers, batch, m.Values()*m.Value(), m.Kernel))
+		specs = append(specs, fla.Windows(m.Config.Layers, batch, m.Kernel, []string{"q", "k", "v"}, m.Heads*m.Key, m.Heads*m.Key, m.Values()*m.Value())...)
 	}
 	return specs
 }
