@@ -64,6 +64,9 @@ type Passkey struct {
 	enc     datasets.Encoder
 	memo    map[string][]int
 	mutex   sync.Mutex // of memo
+
+	haystack []string // words of one's own text, or nil
+	named    string   // version with that text
 }
 
 // NewPasskey refuses an unknown variant and a length below 1; a length below the fixed part is refused by Record, since the fixed part
@@ -125,14 +128,12 @@ func (p *Passkey) Record(seed, index int64, depth float64) (Record, error) {
 		span = p.haystackOfLines(build, needle, p.length-minimum, depth)
 	} else {
 		before := int(depth * float64(p.length-minimum))
-		build.cut(noise, min(before, len(build.tokens(noise))))
-		build.cut(" "+noise, before-len(build.tokens(noise)))
+		next := 0
+		p.fill(build, &next, before)
 		build.put("\n")
 		span = build.put(needle)
 		build.put("\n")
-		after := p.length - minimum - before
-		build.cut(noise, min(after, len(build.tokens(noise))))
-		build.cut(" "+noise, after-len(build.tokens(noise)))
+		p.fill(build, &next, p.length-minimum-before)
 	}
 	build.put(p.form.question)
 	delete(p.memo, needle)
@@ -141,7 +142,7 @@ func (p *Passkey) Record(seed, index int64, depth float64) (Record, error) {
 		return Record{}, fmt.Errorf("tokenizer %s: %w", p.enc.Name(), err)
 	}
 	r := Record{Answer: key, AnswerIDs: answer, Answers: []string{key}, Depth: depth, NeedleStart: span[0], NeedleEnd: span[1],
-		Needles: [][2]int{span}, Length: p.length, Variant: p.variant, Seed: seed, Index: index, Version: p.form.version}
+		Needles: [][2]int{span}, Length: p.length, Variant: p.variant, Seed: seed, Index: index, Version: p.version()}
 	return r, build.finish(&r)
 }
 

@@ -23,6 +23,7 @@ type Retrieval struct {
 	Queries int // 1 … Keys
 	Length  int // tokens
 	Encoder datasets.Encoder
+	Text    string // of one's own to hide the numbers in; empty: built-in sentences
 }
 
 var (
@@ -63,6 +64,9 @@ func (r Retrieval) Validate() error {
 			return fmt.Errorf("retrieval: %s is %d, want %d to %d", f.name, f.value, f.low, f.top)
 		}
 	}
+	if r.Text != "" && strings.TrimSpace(r.Text) == "" {
+		return errNoText
+	}
 	if r.Encoder == nil {
 		return fmt.Errorf("retrieval: no tokenizer given")
 	}
@@ -102,13 +106,17 @@ func (r Retrieval) Record(seed, index int64, depth float64) (Record, error) {
 		return Record{}, &TooShortError{"retrieval " + r.Kind(), r.Length, minimum}
 	}
 	filler, rest := r.filler(build, s, r.Length-minimum)
+	version := RetrievalVersion
+	if r.Text != "" {
+		version = own(version, r.Text)
+	}
 	for i := range facts {
 		facts[i].place = s.Below(len(filler) + 1)
 	}
 	facts[0].place = int(depth * float64(len(filler)))
 	main := facts[0].value
 	slices.SortStableFunc(facts, func(a, b statement) int { return a.place - b.place })
-	rec := Record{Depth: depth, Length: r.Length, Variant: r.Kind(), Seed: seed, Index: index, Version: RetrievalVersion}
+	rec := Record{Depth: depth, Length: r.Length, Variant: r.Kind(), Seed: seed, Index: index, Version: version}
 	build.put(prefix)
 	build.put(first)
 	next := 0
@@ -168,6 +176,9 @@ type tail struct {
 
 // filler draws sentences until the next one does not fit whole.
 func (r Retrieval) filler(build *pieces, s *draw.Stream, free int) (whole []string, rest tail) {
+	if r.Text != "" {
+		return r.passage(build, s.Below(1<<20), free)
+	}
 	for build.err == nil {
 		sentence := " " + sentences[s.Below(len(sentences))]
 		n := len(build.tokens(sentence))

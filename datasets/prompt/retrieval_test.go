@@ -8,7 +8,7 @@ import (
 
 func TestRetrieval(t *testing.T) {
 	for _, enc := range encoders() {
-		for kind, r := range map[string]Retrieval{"single": {1, 1, 1, 0, enc}, "multikey": {4, 1, 1, 0, enc}, "multivalue": {1, 4, 1, 0, enc}, "multiquery": {4, 1, 4, 0, enc}} {
+		for kind, r := range map[string]Retrieval{"single": {Keys: 1, Values: 1, Queries: 1, Encoder: enc}, "multikey": {Keys: 4, Values: 1, Queries: 1, Encoder: enc}, "multivalue": {Keys: 1, Values: 4, Queries: 1, Encoder: enc}, "multiquery": {Keys: 4, Values: 1, Queries: 4, Encoder: enc}} {
 			made := 0
 			for length := 64; length <= 4096; length += 64 {
 				r.Length = length
@@ -36,7 +36,7 @@ func TestRetrieval(t *testing.T) {
 }
 
 func TestRetrievalNamesAndNumbersDiffer(t *testing.T) {
-	rec, err := Retrieval{1000, 2, 3, 200000, byteEncoder{}}.Record(1, 1, 1)
+	rec, err := Retrieval{Keys: 1000, Values: 2, Queries: 3, Length: 200000, Encoder: byteEncoder{}}.Record(1, 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestRetrievalNamesAndNumbersDiffer(t *testing.T) {
 }
 
 func TestRetrievalPlacesAreUniform(t *testing.T) {
-	r := Retrieval{4, 1, 1, 3000, byteEncoder{}}
+	r := Retrieval{Keys: 4, Values: 1, Queries: 1, Length: 3000, Encoder: byteEncoder{}}
 	var octaves [8]float64
 	const n = 600
 	for i := range int64(n) {
@@ -77,7 +77,7 @@ func TestRetrievalPlacesAreUniform(t *testing.T) {
 }
 
 func TestRetrievalGuess(t *testing.T) {
-	r := Retrieval{1, 4, 1, 700, byteEncoder{}}
+	r := Retrieval{Keys: 1, Values: 4, Queries: 1, Length: 700, Encoder: byteEncoder{}}
 	contained := 0.0
 	for i := range int64(300) {
 		rec, err := r.Record(1, i, 0.5)
@@ -93,18 +93,18 @@ func TestRetrievalGuess(t *testing.T) {
 
 func TestRetrievalErrors(t *testing.T) {
 	for want, r := range map[string]Retrieval{
-		"keys is 0":       {0, 1, 1, 100, byteEncoder{}},
-		"values is 17":    {1, 17, 1, 100, byteEncoder{}},
-		"queries is 2":    {1, 1, 2, 100, byteEncoder{}},
-		"length is 0":     {1, 1, 1, 0, byteEncoder{}},
-		"no tokenizer":    {1, 1, 1, 100, nil},
-		"below the fixed": {1, 1, 1, 100, byteEncoder{}},
+		"keys is 0":       {Keys: 0, Values: 1, Queries: 1, Length: 100, Encoder: byteEncoder{}},
+		"values is 17":    {Keys: 1, Values: 17, Queries: 1, Length: 100, Encoder: byteEncoder{}},
+		"queries is 2":    {Keys: 1, Values: 1, Queries: 2, Length: 100, Encoder: byteEncoder{}},
+		"length is 0":     {Keys: 1, Values: 1, Queries: 1, Length: 0, Encoder: byteEncoder{}},
+		"no tokenizer":    {Keys: 1, Values: 1, Queries: 1, Length: 100, Encoder: nil},
+		"below the fixed": {Keys: 1, Values: 1, Queries: 1, Length: 100, Encoder: byteEncoder{}},
 	} {
 		if _, err := r.Record(0, 0, 0.5); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if _, err := (Retrieval{1, 1, 1, 300, byteEncoder{}}).Record(0, 0, -0.1); err == nil {
+	if _, err := (Retrieval{Keys: 1, Values: 1, Queries: 1, Length: 300, Encoder: byteEncoder{}}).Record(0, 0, -0.1); err == nil {
 		t.Error("depth below 0")
 	}
 }

@@ -95,7 +95,11 @@ func PasskeyFile(ctx context.Context, m *models.Opened, p Passkey, path string) 
 	if err != nil {
 		return nil, err
 	}
-	note, err := m.Manifest([]any{"passkey", p, enc.Name()}, []int64{p.Seed})
+	recorded, inputs := p, []string(nil)
+	if p.Haystack != "" {
+		recorded.Haystack, inputs = filepath.Base(p.Haystack), []string{p.Haystack}
+	}
+	note, err := m.Manifest([]any{"passkey", recorded, enc.Name()}, []int64{p.Seed}, inputs...)
 	if err != nil {
 		return nil, err
 	}

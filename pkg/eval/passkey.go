@@ -12,6 +12,7 @@ import (
 	"stuffed/datasets"
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/lm"
+	"stuffed/pkg/plaintext"
 	"stuffed/pkg/table"
 )
 
@@ -27,7 +28,8 @@ type Passkey struct {
 	Depths   []float64 `json:"-"` // 0: needle at the start of the haystack, 1: at its end
 	Trials   int       `json:"-"` // per length and depth
 	Seed     int64     `json:"seed"`
-	Generate int       `json:"generate"` // tokens generated greedily; 0: those of the answer and two more
+	Generate int       `json:"generate"`           // tokens generated greedily; 0: those of the answer and two more
+	Haystack string    `json:"haystack,omitempty"` // file of a text of one's own to hide the keys in; empty: the variant's noise
 
 	Batch    int                        `json:"-"` // prompts of one length that run side by side; 0: 16
 	Controls map[string]*tensors.Tensor `json:"-"`
@@ -66,11 +68,32 @@ type generator interface {
 }
 
 func (p Passkey) generator(enc datasets.Encoder, length int) (generator, error) {
-	if p.Variant != retrieval {
-		return prompt.NewPasskey(p.Variant, enc, length)
+	text, err := p.Text()
+	if err != nil {
+		return nil, err
 	}
-	r := prompt.Retrieval{Keys: p.Keys, Values: p.Values, Queries: p.Queries, Length: length, Encoder: enc}
-	return r, r.Validate()
+	if p.Variant == retrieval {
+		r := prompt.Retrieval{Keys: p.Keys, Values: p.Values, Queries: p.Queries, Length: length, Text: text, Encoder: enc}
+		return r, r.Validate()
+	}
+	g, err := prompt.NewPasskey(p.Variant, enc, length)
+	if err == nil && p.Haystack != "" {
+		err = g.Within(text)
+	}
+	return g, err
+}
+
+// Text is that of the haystack, empty where it is not one's own.
+func (p Passkey) Text() (string, error) {
+	if p.Haystack == "" {
+		return "", nil
+	}
+	text, err := plaintext.Read(p.Haystack)
+	if err != nil {
+		return "", fmt.Errorf("haystack: %w", err)
+	}
+	text, err = plaintext.Lines(text)
+	return string(text), err
 }
 
 // question is a record and the trial that it is at its length and depth.

@@ -49,6 +49,7 @@ function of seed, length, depth and trial. Variants: paper (arXiv 2410.07145), i
 2309.12307); with --model also retrieval: the numbers kept under --queries of --keys names, --numbers numbers each.`,
 		Example: `  stuffed passkey --prompts-only --variant paper --tokenizer bytes --length 1024 --depths 10 --trials 20 --seed 1 --output p.jsonl
   stuffed passkey --model out/mamba2-370m --lengths 1K:8K:1K,16K --depths 20 --trials 10 --output out/passkey.parquet
+  stuffed passkey --model out/my-model --haystack notes.txt --lengths 1K,2K --depths 10 --output out/own.csv
   stuffed passkey --model out/mamba2-370m --variant retrieval --keys 4 --queries 2 --lengths 1K,2K --depths 5 --trials 20 --output out/keys.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -71,6 +72,7 @@ function of seed, length, depth and trial. Variants: paper (arXiv 2410.07145), i
 	f.IntVar(&o.test.Keys, "keys", 1, "retrieval: names")
 	f.IntVar(&o.test.Values, "numbers", 1, "retrieval: numbers kept under each name")
 	f.IntVar(&o.test.Queries, "queries", 1, "retrieval: names asked for")
+	f.StringVar(&o.test.Haystack, "haystack", "", "text file of your own to hide keys or numbers in (default: the variant's noise)")
 	f.IntVar(&o.test.Generate, "generate", 0, "tokens that the model writes (0: those of the answer and two more)")
 	f.IntVar(&o.test.Batch, "batch", 16, "prompts that run side by side")
 	f.StringVar(&o.output, "output", "", "file to write (.parquet or .csv; with --prompts-only .jsonl)")
@@ -133,6 +135,12 @@ func writePasskeys(o passkeyOptions) error {
 		return fmt.Errorf("passkey: %w", err)
 	}
 	p, err := prompt.NewPasskey(o.test.Variant, t, o.length)
+	if err == nil && o.test.Haystack != "" {
+		var text string
+		if text, err = o.test.Text(); err == nil {
+			err = p.Within(text)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}
