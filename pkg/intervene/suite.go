@@ -22,8 +22,9 @@ type Suite struct {
 	TrainLength int                   `json:"train_length"`
 	Multiples   []int                 `json:"multiples"` // ascending
 	Sequences   int                   `json:"sequences"`
-	Split       string                `json:"split"` // "calibration", "selection" or "test"
-	Wide        bool                  `json:"wide"`  // also recall inside and outside the window
+	Split       string                `json:"split"`          // "calibration", "selection" or "test"
+	Wide        bool                  `json:"wide"`           // also recall inside and outside the window
+	Text        *Text                 `json:"text,omitempty"` // of one's own, read instead of the stream
 }
 
 // Splits are disjoint ranges of held-out sequences.
@@ -31,11 +32,13 @@ var splits = map[string]int64{"test": eval.HeldOut, "selection": eval.HeldOut + 
 
 // Validate names the field that is out of range.
 func (s Suite) Validate(vocab int) error {
-	if err := s.Stream.Validate(); err != nil {
-		return err
-	}
-	if s.Stream.Vocab() > vocab {
-		return fmt.Errorf("the stream has %d tokens, the model's vocabulary only %d: give the model's own keys and values", s.Stream.Vocab(), vocab)
+	if s.Text == nil {
+		if err := s.Stream.Validate(); err != nil {
+			return err
+		}
+		if s.Stream.Vocab() > vocab {
+			return fmt.Errorf("the stream has %d tokens, the model's vocabulary only %d: give the model's own keys and values, or a text", s.Stream.Vocab(), vocab)
+		}
 	}
 	if s.TrainLength < 4 || s.TrainLength > 1<<24 {
 		return fmt.Errorf("train_length is %d, want 4 … %d", s.TrainLength, 1<<24)
@@ -49,11 +52,17 @@ func (s Suite) Validate(vocab int) error {
 	if _, known := splits[s.Split]; !known {
 		return fmt.Errorf("split %q: choose calibration, selection or test", s.Split)
 	}
+	if s.Text != nil {
+		return s.Text.validate(s, vocab)
+	}
 	return nil
 }
 
 // rows are the sequences, with where values are repeated and how many pairs old these are.
 func (s Suite) rows(length int) (rows [][]int32, repeat [][]bool, age [][]int32) {
+	if s.Text != nil {
+		return s.Text.rows(s, length)
+	}
 	for i := range s.Sequences {
 		r, again, a := s.Stream.Sequence(splits[s.Split]+int64(i), length)
 		rows, repeat, age = append(rows, r), append(repeat, again), append(age, a)

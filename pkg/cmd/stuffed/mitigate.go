@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +12,7 @@ import (
 	"stuffed/datasets"
 	"stuffed/pkg/intervene"
 	"stuffed/pkg/manifest"
+	"stuffed/pkg/models"
 	"stuffed/pkg/notebook"
 	"stuffed/pkg/table"
 )
@@ -22,6 +25,9 @@ type suiteFlags struct {
 	backend string
 	piece   int
 	suite   intervene.Suite
+
+	// mitigate alone
+	input, tokenizer string
 }
 
 func (s *suiteFlags) add(f *pflag.FlagSet) {
@@ -80,17 +86,29 @@ parameters, multiple, position, loss (nats), loss_low, loss_high (95 % bootstrap
 recall_outside, norm_ratio, retention, tokens_per_second. --summary adds the means over models with intervals and the cost, the
 loss at the smallest multiple minus that of the model as it is. An interrupted run goes on with the method it was at.
 
+With --input, all of that on your own text in the model's own tokens, whatever it was trained on: the first quarter of the text
+calibrates, the second selects, the second half tests; loss and recall (share of tokens that were the most likely) are those of all
+tokens, and T is what the model's training.json says where --train-length is not given.
+
 ` + strings.Join(intervene.Families(), "\n"),
 		Example: `  stuffed mitigate --model datasets/models/recall-n128-t64 --backend cpu --sequences 8 --output out/mitigate.parquet
+  stuffed mitigate --model out/my-model --input notes.txt --multiples 1,4 --sequences 4 --methods rri,window --output out/own.csv
   stuffed mitigate --model out/s0 --model out/s1 --model out/s2 --methods rri,window --sweep out/sweep.csv --summary out/summary.csv --output out/m.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.input != "" {
+				if err := s.ownText(!cmd.Flags().Changed("train-length")); err != nil {
+					return err
+				}
+			}
 			c.Suite = s.suite
 			return runMitigate(cmd.Context(), s, c, output, sweeps, summary)
 		},
 	}
 	f := cmd.Flags()
 	s.add(f)
+	f.StringVar(&s.input, "input", "", "own text instead of the recall stream: a .txt or .jsonl file or a folder of such")
+	f.StringVar(&s.tokenizer, "tokenizer", "", "--input: bytes, or the path of a tokenizer's file or folder (default: the first model's own)")
 	f.StringSliceVar(&c.Methods, "methods", intervene.FamilyNames(), "mitigations, by name")
 	f.IntVar(&c.Choosing, "choosing", 4, "sequences of the selection split")
 	f.BoolVar(&s.suite.Wide, "wide", true, "also recall inside and outside the window")
@@ -103,6 +121,29 @@ loss at the smallest multiple minus that of the model as it is. An interrupted r
 	return cmd
 }
 
+// ownText puts a text in the place of the recall stream, and the model's own training length in that of the flag's default.
+func (s *suiteFlags) ownText(own bool) error {
+	if len(s.dirs) == 0 {
+		return errors.New("--model: give one")
+	}
+	m, err := models.Open(s.dirs[0], "go", s.tokenizer)
+	if err != nil {
+		return err
+	}
+	enc, err := m.Encoder()
+	if err != nil {
+		return err
+	}
+	if own {
+		if s.suite.TrainLength, err = models.TrainLength(m.Dir, s.suite.TrainLength); err != nil {
+			return err
+		}
+	}
+	s.suite.Wide = false
+	s.suite.Text, err = intervene.ReadText(filepath.Base(s.input), s.input, enc)
+	return err
+}
+
 func runMitigate(ctx context.Context, s suiteFlags, c intervene.Compare, output, sweeps, summary string) error {
 	all, err := intervene.Open(s.dirs, s.backend, s.piece)
 	if err != nil {
@@ -113,7 +154,11 @@ func runMitigate(ctx context.Context, s suiteFlags, c intervene.Compare, output,
 			return err
 		}
 	}
-	note, err := s.note(all, output, []any{c.Methods, c.Choosing})
+	var inputs []string
+	if s.input != "" {
+		inputs = append(inputs, s.input)
+	}
+	note, err := s.note(all, output, []any{c.Methods, c.Choosing}, inputs...)
 	if err != nil {
 		return err
 	}
