@@ -17,7 +17,7 @@ import (
 // Limits that keep a notebook readable: it shows what the packages do.
 const (
 	MostCodeCells = 15
-	MostCellLines = 30
+	MostCellLines = 36
 )
 
 // file is what is looked at in a notebook; everything else is kept as it is.
