@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"stuffed/pkg/table"
 )
@@ -47,7 +48,7 @@ func (f *Figure) VegaLite() (map[string]any, error) {
 	var series []string
 	var format string
 	var marks []Mark
-	switch s := f.Spec.(type) {
+	switch s := pointed(f.Spec).(type) {
 	case *Curves:
 		series, format, marks = s.Series, s.Name, s.Marks
 		spec = unit(s.curves(), marks, false)
@@ -65,17 +66,25 @@ func (f *Figure) VegaLite() (map[string]any, error) {
 			spec["resolve"] = object{"scale": object{"y": "independent"}}
 		}
 	case *HeatMap:
-		rect := object{"mark": "rect", "encoding": object{"x": s.X.ordinal(), "y": s.Y.ordinal(), "color": s.Value.channel(nil), "tooltip": tips(s.X, s.Y, s.Value)}}
+		x, y, colour := f.ordinal(s.X), f.ordinal(s.Y), s.Value.channel(object{"legend": object{"format": ".3~g"}})
+		colour["scale"].(object)["scheme"] = "viridis"
+		rect := object{"mark": "rect", "encoding": object{"x": x, "y": y, "color": colour, "tooltip": tips(s.X, s.Y, s.Value)}}
 		layers := []object{rect}
 		if s.Cell != "" {
-			layers = append(layers, object{"mark": "text", "encoding": object{"x": s.X.ordinal(), "y": s.Y.ordinal(), "text": object{"field": s.Cell}}})
+			for _, mark := range []object{{"type": "text", "stroke": "white", "strokeWidth": 3}, {"type": "text"}} { // legible on all colours
+				layers = append(layers, object{"mark": mark, "encoding": object{"x": x, "y": y, "text": object{"field": s.Cell}}})
+			}
 		}
-		spec = object{"layer": layers}
+		spec = object{"layer": layers, "width": object{"step": 44}, "height": object{"step": 22}}
 	case *Histograms:
 		series, format, marks = s.Series, s.Name, s.Marks
 		x := s.X
 		x.Column = s.Left
-		spec = unit([]object{{"mark": object{"type": "line", "interpolate": "step-after"}, "encoding": coloured(object{"x": x.channel(nil), "y": s.Count.channel(nil)}, series)}}, marks, false)
+		steps := object{"mark": object{"type": "line", "interpolate": "step-after"}, "encoding": coloured(object{"x": x.channel(nil), "y": s.Count.channel(nil)}, series)}
+		if s.Count.Scale == Log2 || s.Count.Scale == Log10 { // empty bins stand below those of one entry
+			steps["transform"] = []object{{"calculate": fmt.Sprintf("max(datum[%q], 0.5)", s.Count.Column), "as": s.Count.Column}}
+		}
+		spec = unit([]object{steps}, marks, false)
 	case *Fit:
 		series, marks = []string{"name"}, s.Marks
 		spec = unit(s.layers(), marks, false)
@@ -100,6 +109,17 @@ func (f *Figure) VegaLite() (map[string]any, error) {
 		spec["title"] = object{"text": note, "orient": "bottom", "anchor": "start", "fontSize": 10, "fontWeight": "normal"}
 	}
 	return spec, nil
+}
+
+// pointed is a pointer to a spec that may be one already.
+func pointed(s Spec) Spec {
+	v := reflect.ValueOf(s)
+	if v.Kind() == reflect.Pointer {
+		return s
+	}
+	to := reflect.New(v.Type())
+	to.Elem().Set(v)
+	return to.Interface().(Spec)
 }
 
 // unit is a chart of layers with marks across.
@@ -174,8 +194,13 @@ func (a Axis) channel(more object) object {
 // at is the channel of another column on the same axis.
 func (a Axis) at(column string) object { return a.channel(object{"field": column}) }
 
-func (a Axis) ordinal() object {
-	return object{"field": a.Column, "type": "ordinal", "title": a.title(), "sort": nil}
+// ordinal is an axis of categories: numbers are sorted, text is kept in order of appearance.
+func (f *Figure) ordinal(a Axis) object {
+	out := object{"field": a.Column, "type": "ordinal", "title": a.title(), "sort": nil}
+	if _, err := f.Points.Float(a.Column); err == nil {
+		out["sort"] = "ascending"
+	}
+	return out
 }
 
 func tips(axes ...Axis) (out []object) {

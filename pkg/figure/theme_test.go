@@ -191,3 +191,32 @@ func ExampleFigure_With() {
 	fmt.Printf("%.0f mm\n", w*25.4)
 	// Output: 88 mm
 }
+
+// Empty bins have no logarithm, and heads in any order in the table are sorted in the map.
+func TestVegaLiteDrawsWhatThePrintShows(t *testing.T) {
+	histogram, err := New(Histograms{Left: "l", Right: "r", X: Axis{Label: "X", Unit: "1"}, Count: Axis{Column: "n", Label: "N", Unit: "1", Scale: Log10}},
+		table.New().AddFloat("l", []float64{0, 1}).AddFloat("r", []float64{1, 2}).AddInt("n", []int64{0, 8}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	heat, err := New(HeatMap{X: Axis{Column: "head", Label: "Head", Unit: "1"}, Y: Axis{Column: "layer", Label: "Layer", Unit: "1"}, Value: Axis{Column: "v", Label: "V", Unit: "1"}},
+		table.New().AddInt("head", []int64{4, 2}).AddText("layer", []string{"b", "a"}).AddFloat("v", []float64{1, 2}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f, want := range map[*Figure][]string{histogram: {`max(datum[\"n\"], 0.5)`}, heat: {`"field":"head","sort":"ascending"`, `"field":"layer","sort":null`}} {
+		spec, err := f.VegaLite()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(string(text), w) {
+				t.Errorf("no %s in %s", w, text)
+			}
+		}
+	}
+}
