@@ -81,11 +81,11 @@ func (c *chunked) prepare() {
 	total := Ones(v.Graph(), shapes.Make(v.DType(), 1, 1, 1)) // [z, 1, channels]
 	if op.LogDecay != nil {
 		with, before := runningSums(c.cut(perChannel(op.LogDecay, op.K)))
-		s.upTo = sums{join(before.hi, with.hi), join(before.lo, with.lo)}
+		s.upTo = sums{join(before.Node, with.Node)}
 		s.after = with.each(func(x *Node) *Node { return InsertAxes(x, 1) })
 		end := with.each(func(x *Node) *Node { return SliceAxis(x, 1, AxisElem(c.q-1)) })
-		r, q, total = Mul(r, before.exp()), Mul(q, with.exp()), end.exp()
-		leave := Exp(end.since(with))
+		r, q, total = Mul(r, before.exp(v.DType())), Mul(q, with.exp(v.DType())), end.exp(v.DType())
+		leave := Exp(end.since(with, v.DType()))
 		e, k = Mul(e, leave), Mul(k, leave)
 	}
 	p := s.matrix()

@@ -155,3 +155,30 @@ func (c call) round() {
 		}
 	}
 }
+
+// TestGradientOfDecayInFloat32: summed over all tokens, as the gradient of a rate is, it is as exact as one token's. What pairs
+// of tokens within a chunk give to both of their ends must cancel for the tokens outside of them.
+func TestGradientOfDecayInFloat32(t *testing.T) {
+	for seed := range uint64(4) {
+		for _, gate := range gates[1:] {
+			c := random(seed, delta.Dims{Batch: 2, Tokens: 64, Heads: 2, Key: 8, Value: 8}, gate, "delta rule", -3, -0.5)
+			names, _ := inputs[float64](c)
+			gradient := func(in []*Node) []*Node {
+				r := delta.Chunk(operands(names, in), 64)
+				return Gradient(Add(ReduceAllSum(Sin(r.Y)), ReduceAllSum(Cos(r.State))), in[3])
+			}
+			for _, dev := range devices(t) {
+				_, single := inputs[float32](c)
+				_, double := inputs[float64](c)
+				got, want := run(t, dev, gradient, single...)[0], run(t, dev, gradient, double...)[0]
+				off, largest := 0.0, 0.0
+				for i, w := range want {
+					off, largest = off+got[i]-w, max(largest, math.Abs(w))
+				}
+				if !(math.Abs(off) < 2e-6*largest) {
+					t.Errorf("%s, %s, seed %d: the gradients of log w differ by %.2g in sum, where the largest is %.2g", dev.Kind, gate, seed, off, largest)
+				}
+			}
+		}
+	}
+}

@@ -8,24 +8,26 @@ import (
 	"stuffed/xla"
 )
 
-// sums are running sums of log w inside a chunk, each as hi + lo: [z, q, 1] for a decay per head, [z, q, key] per channel.
-// All differences taken of them are of a later and an earlier sum, so that no exponential exceeds 1.
-type sums struct{ hi, lo *Node }
+// sums are running sums of log w inside a chunk: [z, q, 1] for a decay per head, [z, q, key] per channel. All differences taken
+// of them are of a later and an earlier sum, so that no exponential exceeds 1. They are float64, and so is their gradient: what
+// a pair of tokens gives to the sums at both its ends cancels in the gradient of the decays outside of it.
+type sums struct{ *Node }
 
 // runningSums of log w [z, q, channels]: up to and with each token, and up to the token before.
 func runningSums(logDecay *Node) (with, before sums) {
 	turn := func(x *Node) *Node { return TransposeAllAxes(x, 0, 2, 1) }
-	hi, lo := xla.RunningSumPair(turn(logDecay))
-	with = sums{turn(hi), turn(lo)}
-	return with, sums{ShiftWithScalar(with.hi, 1, ShiftDirRight, 1, 0), ShiftWithScalar(with.lo, 1, ShiftDirRight, 1, 0)}
+	all := turn(xla.RunningSum(turn(ConvertDType(logDecay, dtypes.Float64))))
+	return sums{all}, sums{ShiftWithScalar(all, 1, ShiftDirRight, 1, 0)}
 }
 
-func (s sums) each(f func(x *Node) *Node) sums { return sums{f(s.hi), f(s.lo)} }
+func (s sums) each(f func(x *Node) *Node) sums { return sums{f(s.Node)} }
 
-// since is s − earlier.
-func (s sums) since(earlier sums) *Node { return Add(Sub(s.hi, earlier.hi), Sub(s.lo, earlier.lo)) }
+// since is s − earlier in the dtype of the operands.
+func (s sums) since(earlier sums, dtype dtypes.DType) *Node {
+	return ConvertDType(Sub(s.Node, earlier.Node), dtype)
+}
 
-func (s sums) exp() *Node { return Exp(Add(s.hi, s.lo)) }
+func (s sums) exp(dtype dtypes.DType) *Node { return Exp(ConvertDType(s.Node, dtype)) }
 
 // scores are what the rows r and q read of what the columns e and k have written, in a chunk that starts empty:
 //
@@ -44,15 +46,15 @@ const base = 4
 
 func (s scores) matrix() *Node {
 	switch {
-	case s.upTo.hi == nil:
+	case s.upTo.Node == nil:
 		p := Einsum("zrik,zcjk->zricj", s.rows, s.columns)
 		return Mul(p, ConvertDType(s.mask(p), p.DType()))
-	case s.upTo.hi.Shape().Dim(-1) == 1:
+	case s.upTo.Shape().Dim(-1) == 1:
 		p := Einsum("zrik,zcjk->zricj", s.rows, s.columns)
 		flat := func(x *Node) *Node { return Squeeze(x, -1) }
-		row := func(x *Node) *Node { return InsertAxes(flat(x), -1, -1) }  // [z,r,i,1,1]
-		column := func(x *Node) *Node { return InsertAxes(flat(x), 1, 1) } // [z,1,1,1,j]
-		gap := s.upTo.each(row).since(s.after.each(column))                // [z,r,i,1,j]
+		row := func(x *Node) *Node { return InsertAxes(flat(x), -1, -1) }   // [z,r,i,1,1]
+		column := func(x *Node) *Node { return InsertAxes(flat(x), 1, 1) }  // [z,1,1,1,j]
+		gap := s.upTo.each(row).since(s.after.each(column), s.rows.DType()) // [z,r,i,1,j]
 		return Mul(p, Exp(Where(s.mask(gap), gap, logZero(gap))))
 	}
 	return s.byHalves()
@@ -69,8 +71,8 @@ func (s scores) byHalves() *Node {
 		middle := c.after.each(func(x *Node) *Node { return SliceAxis(x, 2, AxisElem(size-1)) })
 		left := c.after.each(func(x *Node) *Node { return SliceAxis(x, 2, first) })
 		right := c.upTo.each(func(x *Node) *Node { return SliceAxis(x, 2, second) })
-		rows := Mul(SliceAxis(c.rows, 2, second), Exp(right.since(middle)))
-		columns := Mul(SliceAxis(c.columns, 2, first), Exp(middle.since(left)))
+		rows := Mul(SliceAxis(c.rows, 2, second), Exp(right.since(middle, p.DType())))
+		columns := Mul(SliceAxis(c.columns, 2, first), Exp(middle.since(left, p.DType())))
 		corner := Einsum("zrik,zcjk->zricj", rows, columns)
 		halves := Reshape(p, append([]int{corner.Shape().Dim(0), 2}, p.Shape().Dimensions[1:]...)...)
 		half := func(i int) *Node { return Squeeze(SliceAxis(halves, 1, AxisElem(i)), 1) }
@@ -91,9 +93,9 @@ func (s scores) cut(parts int) scores {
 
 // direct forms every pair of tokens by itself.
 func (s scores) direct() *Node {
-	row := func(x *Node) *Node { return InsertAxes(x, 3, 3) }    // [z,r,i,1,1,k]
-	column := func(x *Node) *Node { return InsertAxes(x, 1, 1) } // [z,1,1,c,j,k]
-	gap := s.upTo.each(row).since(s.after.each(column))          // [z,r,i,1,j,k]
+	row := func(x *Node) *Node { return InsertAxes(x, 3, 3) }           // [z,r,i,1,1,k]
+	column := func(x *Node) *Node { return InsertAxes(x, 1, 1) }        // [z,1,1,c,j,k]
+	gap := s.upTo.each(row).since(s.after.each(column), s.rows.DType()) // [z,r,i,1,j,k]
 	decay := Exp(Where(s.mask(gap), gap, logZero(gap)))
 	return ReduceSum(Mul(Mul(row(s.rows), column(s.columns)), decay), -1)
 }
