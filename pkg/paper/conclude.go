@@ -60,7 +60,7 @@ func Conclude(root, notebook string) (string, error) {
 		return "", err
 	}
 	all = append(all, beyondReach...)
-	var found, numbers strings.Builder
+	var verdicts, numbers strings.Builder
 	said := map[string]bool{}
 	for _, id := range c.claims {
 		i := slices.IndexFunc(all, func(x Claim) bool { return x.ID == id })
@@ -69,25 +69,32 @@ func Conclude(root, notebook string) (string, error) {
 		}
 		x, ours := all[i], strings.ReplaceAll(all[i].Ours, "\n", " ")
 		said[x.Verdict] = true
-		fmt.Fprintf(&found, "- “%s” (%s): **%s**", x.Claim, x.Where, x.Verdict)
+		fmt.Fprintf(&verdicts, "- “%s” (%s): **%s**", x.Claim, x.Where, x.Verdict)
 		if x.Plain != "" {
-			fmt.Fprintf(&found, ": %s", x.Plain)
+			fmt.Fprintf(&verdicts, ": %s", x.Plain)
 			fmt.Fprintf(&numbers, "- *%s*: %s\n", id, ours)
 		} else {
-			fmt.Fprintf(&found, ": %s", ours)
+			fmt.Fprintf(&verdicts, ": %s", ours)
 		}
 		if x.Figure != "" {
-			fmt.Fprintf(&found, " (figure `%s`)", x.Figure)
+			fmt.Fprintf(&verdicts, " (figure `%s`)", x.Figure)
 		}
-		found.WriteString("\n")
+		verdicts.WriteString("\n")
 	}
 	var b strings.Builder
-	if found.Len() > 0 {
-		fmt.Fprintf(&b, "**What was found, and what it means for the paper's claims** (over all studies in `datasets/study`)\n\n%s\n", found.String())
+	if verdicts.Len() > 0 {
+		fmt.Fprintf(&b, "**What was found, and what it means for the paper's claims** (over all studies in `datasets/study`)\n\n%s\n", verdicts.String())
 		if numbers.Len() > 0 {
 			fmt.Fprintf(&b, "**The numbers behind it**\n\n%s\n", numbers.String())
 		}
 		fmt.Fprintf(&b, "**How sure it is**\n\nIntervals are 95 %%, “[a … b]” is a range. Every verdict follows from a rule that is code (RESULTS.md)%s.\n\n", meanings(said))
+	}
+	more, err := found(root, notebook)
+	if err != nil {
+		return "", err
+	}
+	if more != "" {
+		fmt.Fprintf(&b, "**Measured beside the claims** (`datasets/study/memory`, models whose weights ship)\n\n%s\n\n", more)
 	}
 	not := c.not
 	if more := unshown[notebook]; more != nil {

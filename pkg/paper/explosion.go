@@ -67,6 +67,10 @@ func (e evidence) explodes() (Claim, error) {
 	return c, nil
 }
 
+// keeps is the share over T from which on a head counts as holding more than its last write: below, the cosine of its writes is not
+// defined.
+const keeps = 0.01
+
 // coherent says how far filling up at the coherence of writes that was measured explains growth, in the models whose weights
 // ship; empty where that was not measured.
 func (e evidence) coherent() (string, error) {
@@ -77,28 +81,41 @@ func (e evidence) coherent() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c, err := readOf(t, []string{"model"}, []string{"growth", "coherence", "expected", "coherent"})
+	c, err := readOf(t, []string{"model"}, []string{"retained", "growth", "coherence", "expected", "coherent"})
 	if err != nil {
 		return "", err
 	}
 	models, above, over := map[string]bool{}, 0, 0
-	var explained []float64
+	var cosines, explained, grown []float64
 	for i, growth := range c.float["growth"] {
+		if c.float["retained"][i] < keeps {
+			continue
+		}
 		models[c.text["model"][i]] = true
-		explained = append(explained, growth/c.float["expected"][i])
-		if growth > drift*c.float["expected"][i] {
+		ratio := growth / c.float["expected"][i]
+		cosines, explained = append(cosines, c.float["coherence"][i]), append(explained, ratio)
+		if growth > limits.Factor {
+			grown = append(grown, ratio)
+		}
+		if ratio > drift {
 			above++
 		}
 		if growth > drift*c.float["coherent"][i] {
 			over++
 		}
 	}
-	cosines := slices.Clone(c.float["coherence"])
+	if len(explained) == 0 {
+		return "", nil
+	}
 	slices.Sort(cosines)
 	slices.Sort(explained)
 	n := len(explained)
-	return fmt.Sprintf("in %d models whose weights ship, mean cosine of a head's writes %.2g (median of %d heads, %.2g … %.2g), growth over that expected at the head's own retention and coherence %.2g (median), more than %g times in %d heads, and in %d of the bound that all writes point the same way",
-		len(models), cosines[n/2], n, cosines[0], cosines[n-1], explained[n/2], drift, above, over), nil
+	text := fmt.Sprintf("in %d models whose weights ship, mean cosine of a head's writes %.2g (median of %d heads that keep at least %g %% over T, %.2g … %.2g), growth over that expected at the head's own retention and coherence %.2g (median), more than %g times in %d heads, and in %d of the bound that all writes point the same way",
+		len(models), cosines[n/2], n, 100*keeps, cosines[0], cosines[n-1], explained[n/2], drift, above, over)
+	if len(grown) > 0 {
+		text += fmt.Sprintf("; in the %d heads that grow more than %g times, growth over that expected is %.2g … %.2g", len(grown), limits.Factor, slices.Min(grown), slices.Max(grown))
+	}
+	return text, nil
 }
 
 func growthOf(m Model) float64 { return m.Top().Growth }

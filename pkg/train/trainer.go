@@ -406,7 +406,7 @@ func (t *Trainer) Run(ctx context.Context) error {
 		}
 		return log.keep(fmt.Errorf("stopped after step %d of %d, saved in %s; go on with --resume: %w", t.step, total, t.Config.Output, err))
 	}
-	if t.ran > 0 {
+	if t.Waited() >= 0.01 {
 		t.say("the device waited for data in %.2f %% of the time of its steps", 100*t.Waited())
 	}
 	return log.finish()

@@ -1,0 +1,166 @@
+package paper
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/figure"
+	"stuffed/pkg/report"
+	"stuffed/pkg/table"
+)
+
+// memoryTable is a table of stuffed memory in root/memory, the models of the recall stream before those of text, in words.
+func memoryTable(root, name string) (*table.Table, error) {
+	t, err := table.Read(filepath.Join(root, "memory", name+".csv"))
+	if err != nil {
+		return nil, err
+	}
+	models, err := t.Text("model")
+	if err != nil {
+		return nil, err
+	}
+	order := make([]int, len(models))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		text := func(i int) bool { return strings.HasPrefix(models[i], "text") }
+		switch {
+		case text(a) != text(b):
+			return map[bool]int{true: 1, false: -1}[text(a)]
+		case len(models[a]) != len(models[b]):
+			return len(models[a]) - len(models[b])
+		}
+		return strings.Compare(models[a], models[b])
+	})
+	t = t.Take(order)
+	if models, err = t.Text("model"); err != nil {
+		return nil, err
+	}
+	for i, m := range models {
+		models[i] = memoryNames.Replace(m)
+	}
+	return t, nil
+}
+
+// memoryNames puts names of models, all of training length 64, into words.
+var memoryNames = strings.NewReplacer("recall-n", "recall, N ", "-t64", "", "-seed", ", seed ", "-passed", ", passed", "-carried", ", carried")
+
+// oracleFigure is the loss beyond T beside that of the same model that has read the last ½T … T tokens alone.
+func oracleFigure(root string) (report.Figure, error) {
+	t, err := memoryTable(root, "oracle")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	c, err := readOf(t, []string{"model"}, []string{"train_length", "position", "gap", "gap_low", "gap_high"})
+	if err != nil {
+		return report.Figure{}, err
+	}
+	var model []string
+	var times, gap, low, high []float64
+	for i, at := range c.float["position"] {
+		if at > 0 {
+			model, times = append(model, c.text["model"][i]), append(times, at/c.float["train_length"][i])
+			gap, low, high = append(gap, c.float["gap"][i]), append(low, c.float["gap_low"][i]), append(high, c.float["gap_high"][i])
+		}
+	}
+	out := table.New().AddText("model", model).AddFloat("times", times).AddFloat("gap", gap).AddFloat("low", low).AddFloat("high", high)
+	return report.Figure{Spec: figure.Curves{
+		Size: figure.Size{Width: "double", Note: "Loss less that of an oracle of short memory: the same model, started from zeros so that it has read the last ½T … T tokens. Above 0, what is older does harm. In the recall stream some pairs are older than what the oracle has read, which speaks for the model. Octaves by their first position; shaded: 95 % bootstrap over 8 sequences."},
+		X:    figure.Axis{Column: "times", Label: "Position", Unit: "T", Scale: figure.Log2}, Y: figure.Axis{Column: "gap", Label: "Loss − oracle's", Unit: "nat"},
+		Lo: "low", Hi: "high", Panel: "model", PanelName: "%s", Across: 3, Marks: []figure.Mark{{At: 0, Horizontal: true}},
+	}, Table: out}, nil
+}
+
+// remembranceFigure is the effective remembrance of arXiv 2507.02782.
+func remembranceFigure(root string) (report.Figure, error) {
+	t, err := memoryTable(root, "remembrance")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	c, err := readOf(t, []string{"model"}, []string{"read", "distance", "low", "high"})
+	if err != nil {
+		return report.Figure{}, err
+	}
+	var kind []string
+	for _, m := range c.text["model"] {
+		kind = append(kind, streams[strings.HasPrefix(m, "text")])
+	}
+	least := 1e-6 // float32 rounds the predictions apart by as much
+	for _, name := range []string{"distance", "low", "high"} {
+		for i, v := range c.float[name] {
+			c.float[name][i] = max(v, least)
+		}
+	}
+	out := table.New().AddText("model", c.text["model"]).AddText("kind", kind)
+	for _, name := range []string{"read", "distance", "low", "high"} {
+		out.AddFloat(name, c.float[name])
+	}
+	return report.Figure{Spec: figure.Curves{
+		Size: figure.Size{Width: "double", Note: "Half the sum of |p − p'| over the next token: p after all 32 T tokens, p' after the last ones alone, started from zeros. Where a curve has come down, what is older no longer matters. Shaded: 95 % bootstrap over 8 sequences; below 10⁻⁶, the rounding of float32, drawn there."},
+		X:    figure.Axis{Column: "read", Label: "Last tokens read", Unit: "T", Scale: figure.Log2}, Y: figure.Axis{Column: "distance", Label: "Effective remembrance", Unit: "share", Scale: figure.Log10},
+		Lo: "low", Hi: "high", Panel: "kind", PanelName: "%s", Series: []string{"model"}, Across: 2, Marks: []figure.Mark{{At: 1, Label: "T"}},
+	}, Table: out}, nil
+}
+
+var streams = map[bool]string{true: "models of text", false: "models of the recall stream"}
+
+// statesFigure is how far the states beyond T lie from those within, every head a point.
+func statesFigure(root string) (report.Figure, error) {
+	t, err := memoryTable(root, "states")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	c, err := readOf(t, []string{"model"}, []string{"train_length", "position", "distance"})
+	if err != nil {
+		return report.Figure{}, err
+	}
+	var model, place []string
+	var value []float64
+	for i, at := range c.float["position"] {
+		label := "within T, other sequences"
+		if at > 0 {
+			label = fmt.Sprintf("from %.0f T", at/c.float["train_length"][i])
+		}
+		if at > 0 && label != "from 1 T" && label != "from 16 T" {
+			continue
+		}
+		model, place, value = append(model, c.text["model"][i]), append(place, label), append(value, c.float["distance"][i])
+	}
+	out := table.New().AddText("model", model).AddText("place", place).AddFloat("distance", value)
+	return report.Figure{Spec: figure.Dots{
+		Size:     figure.Size{Width: "double", Note: "Energy coefficient between the states of a head in T … 2T or 16T … 32T and those of other sequences in ½T … T: 0 for one distribution, towards 1 the farther apart. Every head a point; filled: what no difference looks like."},
+		Category: "model", Series: []string{"place"}, X: figure.Axis{Column: "distance", Label: "Distance from the states within the window", Unit: "1"},
+		Marks: []figure.Mark{limitMark("alike", 0)},
+	}, Table: out}, nil
+}
+
+// coherenceFigure is the growth of every head beside what filling up at its own retention and coherence gives.
+func coherenceFigure(root string) (report.Figure, error) {
+	t, err := memoryTable(root, "coherence")
+	if err != nil {
+		return report.Figure{}, err
+	}
+	c, err := readOf(t, []string{"model"}, []string{"growth", "coherent", "expected"})
+	if err != nil {
+		return report.Figure{}, err
+	}
+	var what, kind []string
+	var explained, ratio []float64
+	for i, m := range c.text["model"] {
+		for k, name := range []string{"Expected: retention and coherence as measured within", "Bound: all writes point the same way"} {
+			x := [][]float64{c.float["expected"], c.float["coherent"]}[k][i]
+			what, kind = append(what, name), append(kind, streams[strings.HasPrefix(m, "text")])
+			explained, ratio = append(explained, x), append(ratio, c.float["growth"][i]/x)
+		}
+	}
+	out := table.New().AddText("what", what).AddText("models", kind).AddFloat("explained", explained).AddFloat("ratio", ratio)
+	least, most := 0.4, 2.5
+	return report.Figure{Spec: figure.Curves{
+		Size: figure.Size{Width: "double", Note: "Every head of six models that ship a point; growth of the root mean square norm from ½T … T to the last half of 32 T. At 1 a head has filled up as it began to within the window, and nothing else has happened."},
+		X:    figure.Axis{Column: "explained", Label: "Growth by filling up alone", Unit: "1", Scale: figure.Log2}, Y: figure.Axis{Column: "ratio", Label: "Growth measured / by filling up", Unit: "1", Scale: figure.Log2, Min: &least, Max: &most},
+		Series: []string{"models"}, Panel: "what", PanelName: "%s", Across: 2, Scatter: true, Marks: []figure.Mark{{At: 1, Horizontal: true}},
+	}, Table: out}, nil
+}
