@@ -2,6 +2,8 @@ package paper
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"stuffed/datasets"
 	"stuffed/pkg/bound"
@@ -80,8 +82,8 @@ type heldModel struct {
 func (m *heldModel) hold(c *ageTable, values int) (items, recalled, bits float64) {
 	gap := c.gap[m.at]
 	counts := keysByAge(datasets.RecallStream{Keys: 2 << 20, Values: values, Gap: int(gap), Seed: -1}, int(c.length[m.at]))
-	for age, asked := range m.asked {
-		end := m.end[age]
+	for _, age := range slices.Sorted(maps.Keys(m.asked)) { // in order: sums of floats depend on it
+		asked, end := m.asked[age], m.end[age]
 		if end == 0 || end > gap {
 			end = gap + 1
 		}

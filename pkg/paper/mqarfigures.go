@@ -1,12 +1,15 @@
 package paper
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"stuffed/datasets/published"
 	"stuffed/pkg/figure"
 	"stuffed/pkg/report"
+	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
 
@@ -26,6 +29,9 @@ func architectureName(name string) string {
 
 // sweep says how much of the sweep of rates there is.
 func sweep(all []Associative) string {
+	if len(all) == 0 {
+		return "All points are Zoology's, read off its picture; ours have not run (study mqar)."
+	}
 	least := mqarRates
 	for _, a := range all {
 		least = min(least, a.Rates)
@@ -38,9 +44,17 @@ func sweep(all []Associative) string {
 
 var bytesAxis = figure.Axis{Column: "bytes", Label: "State", Unit: "B", Scale: figure.Log2}
 
-// mqarFigure is accuracy against the bytes of the state, ours beside Zoology's.
+// collectedAssociations are [Associations], none where the study has not run.
+func collectedAssociations(root string) ([]Associative, error) {
+	if !study.Collected(root, MQARPlan) {
+		return nil, nil
+	}
+	return Associations(root)
+}
+
+// mqarFigure is accuracy against the bytes of the state, ours beside Zoology's; Zoology's alone where ours has not run.
 func mqarFigure(root string) (report.Figure, error) {
-	all, err := Associations(root)
+	all, err := collectedAssociations(root)
 	if err != nil {
 		return report.Figure{}, err
 	}
@@ -94,29 +108,88 @@ func mqarPairsFigure(root string) (report.Figure, error) {
 	}, Table: table.New().AddText("architecture", panel).AddText("size", size).AddInt("pairs", pairs).AddFloat("accuracy", accuracy)}, nil
 }
 
-// mqarHeldFigure is the memory that the recall takes at least against the memory that there is.
+// streamHeld is what a model of the recall stream holds at least and what its state could, in bits.
+type streamHeld struct {
+	name        string
+	there, bits float64
+}
+
+// streamsHeld are the models of the studies of the recall stream.
+func streamsHeld(root string) (out []streamHeld, err error) {
+	for _, plan := range []string{"capacity", "forget"} {
+		if !study.Collected(root, plan) {
+			continue
+		}
+		t, err := Held(root, plan, "zero")
+		if err != nil {
+			return nil, err
+		}
+		there, err := t.Float("bound_bits")
+		if err != nil {
+			return nil, err
+		}
+		bits, err := t.Float("held_bits")
+		if err != nil {
+			return nil, err
+		}
+		for i := range bits {
+			out = append(out, streamHeld{"recall stream, " + plan, there[i], bits[i]})
+		}
+	}
+	return out, nil
+}
+
+// mqarHeldFigure is the memory that the recall takes at least against the memory that there is: of models of the recall stream, and of
+// those of the study of association where it has run.
 func mqarHeldFigure(root string) (report.Figure, error) {
-	all, err := Associations(root)
+	models, err := streamsHeld(root)
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var series []string
-	var have, held []float64
-	least, most := math.Inf(1), 0.0
+	all, err := collectedAssociations(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
 	for _, a := range all {
-		bits := a.HeldBits()
-		if bits <= 0 {
-			continue
+		models = append(models, streamHeld{architectureName(a.Architecture), a.Bits, a.HeldBits()})
+	}
+	models = slices.DeleteFunc(models, func(m streamHeld) bool { return m.bits <= 0 })
+	if len(models) == 0 {
+		return report.Figure{}, fmt.Errorf("no model holds anything: %w", errNothing)
+	}
+	type place struct {
+		name  string
+		there float64
+	}
+	bits := map[place][]float64{}
+	least, most := math.Inf(1), 0.0       // bits that there are
+	nearest, farthest := math.Inf(1), 0.0 // factors
+	var places []place
+	for _, m := range models {
+		at := place{m.name, m.there}
+		if bits[at] == nil {
+			places = append(places, at)
 		}
-		series, have, held = append(series, architectureName(a.Architecture)), append(have, a.Bits), append(held, bits)
-		least, most = min(least, a.Bits), max(most, a.Bits)
+		bits[at] = append(bits[at], m.bits)
+		least, most = min(least, m.there), max(most, m.there)
+		nearest, farthest = min(nearest, m.there/m.bits), max(farthest, m.there/m.bits)
+	}
+	var series []string
+	var have, held, low, high []float64
+	put := func(name string, there, mean, l, h float64) {
+		series, have, held, low, high = append(series, name), append(have, there), append(held, mean), append(low, l), append(high, h)
+	}
+	slices.SortStableFunc(places, func(a, b place) int { return cmp.Compare(a.there, b.there) })
+	for _, at := range places {
+		mean, l, h := spread(bits[at])
+		put(at.name, at.there, mean, l, h)
 	}
 	for _, b := range []float64{least, most} {
-		series, have, held = append(series, "bound"), append(have, b), append(held, b)
+		put("bound", b, b, b, b)
 	}
 	return report.Figure{Spec: figure.Curves{
-		Size: figure.Size{Note: sweep(all) + " Held: Fano's inequality at the measured accuracy, the most over the numbers of pairs; there: 32 bits for each number carried."},
+		Size: figure.Size{Note: fmt.Sprintf("Means and ranges over models of a size. They stay below the bound by factors of %.0f to %.0f. Held: Fano's inequality at the measured accuracy; there: 32 bits for each number.", math.Floor(nearest), math.Ceil(farthest))},
 		X:    figure.Axis{Column: "have", Label: "There", Unit: "bit", Scale: figure.Log2}, Y: figure.Axis{Column: "held", Label: "Held", Unit: "bit", Scale: figure.Log2},
-		Series: []string{"series"},
-	}, Table: table.New().AddText("series", series).AddFloat("have", have).AddFloat("held", held)}, nil
+		Lo: "low", Hi: "high", Series: []string{"series"},
+	}, Table: table.New().AddText("series", series).AddFloat("have", have).AddFloat("held", held).AddFloat("low", low).AddFloat("high", high)}, nil
 }
