@@ -99,6 +99,10 @@ func slopes(models []TextModel) string {
 	random := rand.New(rand.NewPCG(2, 0x7e87))
 	for _, T := range lengths {
 		v := by[T]
+		if math.IsNaN(slope(v)) {
+			parts = append(parts, fmt.Sprintf("T %d a single N", T))
+			continue
+		}
 		var drawn []float64
 		for len(drawn) < resamples {
 			some := make([][2]float64, len(v))
