@@ -5,8 +5,10 @@ import (
 	"math"
 	"math/bits"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"stuffed/pkg/collapse"
 	"stuffed/pkg/table"
 )
 
@@ -172,5 +174,29 @@ func TestTextLawFollowsItsTable(t *testing.T) {
 		if err != nil || documents.Verdict != Undecided { // none of 27 leaves room for 5 %
 			t.Errorf("%s, documents: %s: %v", name, documents.Verdict, err)
 		}
+	}
+}
+
+// A training length with a single N has no slope, and one with two has, though half of the samples have none.
+func TestSlopesOfFewSizes(t *testing.T) {
+	model := func(n, T int, excess float64) TextModel {
+		return TextModel{State: n, T: T, Failure: collapse.Failure{Excess: collapse.Estimate{Mean: excess}}}
+	}
+	got := slopes([]TextModel{model(16, 4096, 0.1), model(16, 4096, 0.3), model(16, 4096, 0.2), model(16, 256, 0), model(32, 256, 1), model(16, 512, 0.4)})
+	if want := "T 256 1 [1, 1] nat, T 512 a single N, T 4096 a single N"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// One model decides a coincidence that is on the edge, none one that is far beyond it.
+func TestWithoutOne(t *testing.T) {
+	far := slices.Repeat([]pair{{"a", true, true}, {"a", false, false}}, 20)
+	edge := append(slices.Repeat([]pair{{"a", true, true}}, 2), slices.Repeat([]pair{{"a", false, false}}, 6)...)
+	if n := withoutOne(far); n != 0 {
+		t.Errorf("without any of %d models p is 0.05 or more, want 0", n)
+	}
+	_, _, p := coincide(edge)
+	if n := withoutOne(edge); math.Abs(p-1.0/28) > 1e-9 || n != 2 { // one in seven without a model that does both, one in 21 without another
+		t.Errorf("p %g; without any of %d models p is 0.05 or more, want 1/28 and 2", p, n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -29,8 +30,11 @@ func (m TextModel) judged() string {
 	case m.Holds():
 		return "holds"
 	}
-	return "undecided"
+	return undecidedText
 }
+
+// undecidedText is a model that neither fails nor holds.
+const undecidedText = "undecided"
 
 // Again compares the rows of text-law that both roots have, seed by seed.
 func Again(root, with string) (out []Retrained, err error) {
@@ -100,4 +104,152 @@ func AgainMarkdown(all []Retrained) string {
 	}
 	fmt.Fprintf(&b, "\n%d of %d models keep their verdict on newlines; the losses on documents of %d lie within what two seeds of the row differ by.\n", verdicts, len(all), within)
 	return b.String()
+}
+
+// AgainFolder holds rows that were trained a second time, a folder of studies inside that of the studies.
+const AgainFolder = "again"
+
+// retraining is what a second training of the same seeds changes, beside what another seed changes.
+type retraining struct {
+	models           []Retrained
+	one, seeds       float64 // nats, standard deviation of the excess on newlines: of one seed over trainings, of the grid over the seeds of a cell
+	losses, toSeeds  float64 // nats, largest difference of the training loss over the last tenth: of one seed over trainings, over seeds of the row
+	before, replaced []TextModel
+}
+
+// retrainingOf reads both trainings.
+func retrainingOf(root string) (r retraining, err error) {
+	with := filepath.Join(root, AgainFolder)
+	if r.models, err = Again(root, with); err != nil {
+		return r, err
+	}
+	if r.before, err = textModels(root); err != nil {
+		return r, err
+	}
+	after, err := textModels(with)
+	if err != nil {
+		return r, err
+	}
+	r.replaced = slices.Clone(r.before)
+	for i, m := range r.replaced {
+		k := slices.IndexFunc(after, func(o TextModel) bool { return o.Kind == m.Kind && o.Row == m.Row && o.Member == m.Member })
+		if k >= 0 {
+			r.replaced[i] = after[k]
+		}
+	}
+	var square float64
+	for _, m := range r.models {
+		d := m.Excess[1] - m.Excess[0]
+		square += d * d / float64(2*len(r.models)) // the difference of two draws has twice their variance
+	}
+	r.one, r.seeds = math.Sqrt(square), overSeeds(r.before)
+	r.losses, r.toSeeds, err = lastLosses(root, with)
+	return r, err
+}
+
+// overSeeds is the standard deviation of the excess on newlines over the seeds of a row, pooled over the grid.
+func overSeeds(all []TextModel) float64 {
+	by := map[string][]float64{}
+	for _, m := range all {
+		if m.Kind == "newlines" && m.grid() {
+			by[m.Row] = append(by[m.Row], m.Excess.Mean)
+		}
+	}
+	sum, free := 0.0, 0.0
+	for _, v := range by {
+		if len(v) > 1 {
+			sum, free = sum+variance(v)*float64(len(v)-1), free+float64(len(v)-1)
+		}
+	}
+	return math.Sqrt(sum / free)
+}
+
+// lastLosses compares training losses over the last tenth of the steps.
+func lastLosses(root, with string) (again, seeds float64, err error) {
+	before, err := TextFlatness(root)
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err := TextFlatness(with)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, a := range after {
+		for _, b := range before {
+			if a.Row == b.Row && a.Seed == b.Seed {
+				again = max(again, math.Abs(a.Last-b.Last))
+			}
+			if a.Row == b.Row {
+				for _, o := range before {
+					if o.Row == b.Row {
+						seeds = max(seeds, math.Abs(o.Last-b.Last))
+					}
+				}
+			}
+		}
+	}
+	return again, seeds, nil
+}
+
+// textAgainClaim asks whether a training repeats itself.
+func (e evidence) textAgainClaim() (Claim, error) {
+	c := Claim{ID: "text again", Where: "v1, v2: one training each", Claim: "on real text, a model trained again from the same seeds gets the same verdict on newlines", Paper: "not asked", Figure: "22_again",
+		Rule: "set after these rows had been seen (datasets/study/text-law/RULES.md): for the claim when every model keeps its verdict on newlines and both its losses on documents lie within what two seeds of the row differ by; against it when a model turns from failing to holding or from holding to failing; otherwise undecided"}
+	r, err := retrainingOf(e.root)
+	if err != nil {
+		return c.open(err)
+	}
+	kept, within, turned, said := 0, 0, 0, []string(nil)
+	for _, m := range r.models {
+		if m.Newlines {
+			kept++
+		} else if m.Before != undecidedText && m.After != undecidedText {
+			turned++
+		}
+		if m.Within {
+			within++
+		}
+		said = append(said, fmt.Sprintf("N %d T %d seed %d %s → %s, excess %.2f → %.2f nat", m.N, m.T, m.Seed, m.Before, m.After, m.Excess[0], m.Excess[1]))
+	}
+	c.Ours = fmt.Sprintf("%d of %d keep their verdict (%s); losses on documents of %d within what seeds differ by; the training loss over the last tenth differs by at most %.2g nat, seeds by %.2g; standard deviation of the excess %.2f nat over trainings of one seed, %.2f over the seeds of a cell",
+		kept, len(r.models), strings.Join(said, ", "), within, r.losses, r.toSeeds, r.one, r.seeds)
+	swapped, err := r.swapped(e.root)
+	if err != nil {
+		return c, err
+	}
+	c.Ours += swapped
+	c.Verdict = Verdict(decided(kept == len(r.models) && within == len(r.models), turned > 0))
+	return c, nil
+}
+
+// swapped says what the questions of the study would read with the second training in place of the first.
+func (r retraining) swapped(root string) (string, error) {
+	grid := slices.DeleteFunc(slices.Clone(r.replaced), func(m TextModel) bool { return !m.grid() })
+	newlines := ofKind(grid, "newlines")
+	_, tau, p := textTau(grid)
+	said := fmt.Sprintf("; with the second training in place of the first: %d of %d fail, τ %.2f (p %.2g)", failingText(newlines), len(newlines), tau, p)
+	if x := explosionsOf(grid); len(x.exploding) > 0 {
+		seen, expected, p := coincide(x.exploding)
+		said += fmt.Sprintf(", explosion and failure coincide in %.0f, %.1f expected (p %.2g)", seen, expected, p)
+	}
+	pairs, _ := textStates(r.replaced)
+	for _, policy := range []string{"carried", "passed"} {
+		var excess []float64
+		for _, d := range pairs {
+			if d.Policy == policy {
+				excess = append(excess, d.Excess)
+			}
+		}
+		if mean, p := signFlip(excess); len(excess) > 0 {
+			said += fmt.Sprintf(", %s less zero states %+.2f nat (p %.2g)", policy, mean, p)
+		}
+	}
+	longer, err := textLonger(root, ofKind(r.replaced, "newlines"))
+	if err != nil {
+		return "", err
+	}
+	if value, low, high, amounts, seeds := tokenSlope(longer); amounts >= fewestAmounts && seeds >= fewestAmounts {
+		said += fmt.Sprintf(", %.2f [%.2f, %.2f] nat per doubling of the tokens", value, low, high)
+	}
+	return said, nil
 }

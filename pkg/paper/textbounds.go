@@ -1,9 +1,7 @@
 package paper
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,12 +23,35 @@ type boundEffect struct {
 
 func (b boundEffect) paired() float64 { return b.Chosen - b.Control }
 
-// boundEffects reads the table of intervene.Bounded.
-func boundEffects(root string) ([]boundEffect, error) {
-	t, err := table.Read(filepath.Join(root, "interventions", "bounded.csv"))
-	if errors.Is(err, fs.ErrNotExist) {
+// boundTables are those of intervene.Bounded, of one run or more, each with its own manifest.
+func boundTables(root string) (*table.Table, error) {
+	paths, err := filepath.Glob(filepath.Join(root, "interventions", "bounded*.csv"))
+	if err != nil {
+		return nil, err
+	}
+	var all *table.Table
+	for _, path := range paths {
+		t, err := table.Read(path)
+		switch {
+		case err != nil:
+			return nil, err
+		case all == nil:
+			all = t
+		default:
+			if err := all.Append(t); err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+		}
+	}
+	if all == nil {
 		return nil, fmt.Errorf("%w: no intervention on a model of text has run (stuffed bounded)", errNothing)
 	}
+	return all, nil
+}
+
+// boundEffects reads the tables of intervene.Bounded.
+func boundEffects(root string) ([]boundEffect, error) {
+	t, err := boundTables(root)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func init() {
 	Figures["22_matrix"], Figures["22_excess"], Figures["22_threshold"] = textMatrixFigure, textExcessFigure, textThresholdFigure
 	Figures["22_prompts"], Figures["22_loss"], Figures["22_growth"] = textPromptsFigure, textLossFigure, textGrowthFigure
 	Figures["22_ways"], Figures["22_states"], Figures["22_longer"] = textWaysFigure, textStatesFigure, textLongerFigure
-	Figures["22_bounds"], Figures["22_flat"] = textBoundsFigure, textFlatFigure
+	Figures["22_bounds"], Figures["22_flat"], Figures["22_again"] = textBoundsFigure, textFlatFigure, textAgainFigure
 }
 
 // promptNames are the kinds in words; constant tokens are bytes.

@@ -82,6 +82,9 @@ func tokenSlope(models []trainedText) (value, low, high float64, amounts, seeds 
 	return value, drawn[resamples/40], drawn[resamples-1-resamples/40], len(seen), len(each)
 }
 
+// fewestAmounts of training, and seeds, by which question 7 is answered.
+const fewestAmounts = 3
+
 // textLongerClaim is question 7 of RULES.md.
 func (e evidence) textLongerClaim() (Claim, error) {
 	c := Claim{ID: "text over-training", Where: "v2 §4.2", Claim: "on real text, more training brings the failure on (newlines, N 128, T 256)", Paper: "no failure at 20B tokens, failure later", Figure: "22_longer",
@@ -115,7 +118,7 @@ func (e evidence) textLongerClaim() (Claim, error) {
 		}
 		said = append(said, fmt.Sprintf("%.0fM tokens: %d of %d fail, mean excess %.2f", tokens/1e6, failing, len(excess), meanOf(excess).Value))
 	}
-	if amounts < 3 || seeds < 3 {
+	if amounts < fewestAmounts || seeds < fewestAmounts {
 		c.Ours, c.Verdict = fmt.Sprintf("%d amounts of training, %d seeds with a slope (%s)%s", amounts, seeds, strings.Join(said, ", "), missing), NotTestable
 		return c, nil
 	}

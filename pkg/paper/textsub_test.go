@@ -2,6 +2,7 @@ package paper
 
 import (
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -277,8 +278,18 @@ func TestBoundsOnText(t *testing.T) {
 				add("control", dose, base+c.control+0.1, 1)
 			}
 		}
-		if err := out.Write(filepath.Join(root, "interventions", "bounded.csv")); err != nil {
-			t.Fatal(err)
+		first, second := []int(nil), []int(nil) // two runs of the command, each with a table
+		for i := range out.Rows() {
+			if i < out.Rows()/2 {
+				first = append(first, i)
+			} else {
+				second = append(second, i)
+			}
+		}
+		for name, rows := range map[string][]int{"bounded.csv": first, "bounded_more.csv": second} {
+			if err := out.Take(rows).Write(filepath.Join(root, "interventions", name)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		got, err := evidence{root: root}.textBoundsClaim()
 		if err != nil || got.Verdict != c.want || !strings.Contains(got.Ours, c.says) {
@@ -346,5 +357,48 @@ func TestAgain(t *testing.T) {
 	}
 	if _, err := Again(made(0, 0), plantStudy(t, func(r study.Row) bool { return !only(r) }, func(study.Row, int) planted { return planted{} }).root); err == nil {
 		t.Error("roots without a common row pass")
+	}
+}
+
+// The claim on trainings that repeat themselves follows both sets of tables.
+func TestAgainClaim(t *testing.T) {
+	once := func(r study.Row) bool {
+		return !(isIn("pilot-fail")(r) && r.Config.Train.Model.Sizes().State == 128)
+	}
+	for name, c := range map[string]struct {
+		excess, documents float64
+		want, says        string
+	}{
+		"same":      {0.1, 0, Reproduced, "3 of 3 keep their verdict"},
+		"verdict":   {-0.5, 0, Contradicted, "fails → holds, excess 0.50 → 0.00 nat"},
+		"documents": {0, 0.025, Undecided, "documents of 0 within"},
+	} {
+		e := plantStudy(t, none, func(r study.Row, seed int) planted { return planted{0.5, 0.01 * float64(seed)} })
+		second := plantStudy(t, once, func(_ study.Row, seed int) planted { return planted{0.5 + c.excess, 0.01*float64(seed) + c.documents} })
+		if err := os.Mkdir(filepath.Join(e.root, AgainFolder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(second.root, TextLawPlan), filepath.Join(e.root, AgainFolder, TextLawPlan)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.textAgainClaim()
+		if err != nil || got.Verdict != c.want || !strings.Contains(got.Ours, c.says) {
+			t.Errorf("%s: %s, want %s with %q: %v\n%s", name, got.Verdict, c.want, c.says, err, got.Ours)
+		}
+		r, err := retrainingOf(e.root)
+		if err != nil || math.Abs(r.one-math.Abs(c.excess)/math.Sqrt2) > 1e-6 || len(r.replaced) != len(r.before) {
+			t.Errorf("%s: deviation %g over trainings, want %g: %v", name, r.one, math.Abs(c.excess)/math.Sqrt2, err)
+		}
+	}
+}
+
+// The deviation over seeds is that within cells, whatever lies between them.
+func TestOverSeeds(t *testing.T) {
+	e := plantStudy(t, none, func(r study.Row, seed int) planted {
+		return planted{10*float64(r.Config.Train.Model.Sizes().State) + 0.3*float64(seed), 0}
+	})
+	all, err := textModels(e.root)
+	if got := overSeeds(all); err != nil || math.Abs(got-0.3) > 1e-3 {
+		t.Errorf("%g, want 0.3: %v", got, err)
 	}
 }

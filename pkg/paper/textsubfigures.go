@@ -180,3 +180,30 @@ func textFlatFigure(root string) (report.Figure, error) {
 		Marks: []figure.Mark{{At: -100 * flatLimit, Label: "flat"}, {At: -100 * flatLimit, Label: "flat", Horizontal: true}}},
 		Table: table.New().AddText("train_length", length).AddFloat("before", x).AddFloat("decay", y)}, nil
 }
+
+// textAgainFigure shows the excess on newlines of models that were trained twice.
+func textAgainFigure(root string) (report.Figure, error) {
+	r, err := retrainingOf(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	var line, training []string
+	var x, low, high []float64
+	for _, m := range r.models {
+		for _, side := range []struct {
+			name   string
+			models []TextModel
+		}{{"first training", r.before}, {"second training", r.replaced}} {
+			i := slices.IndexFunc(side.models, func(o TextModel) bool { return o.Kind == "newlines" && o.Row == m.Row && o.Seed == m.Seed })
+			if i < 0 {
+				continue
+			}
+			e := side.models[i].Excess
+			line, training = append(line, fmt.Sprintf("N %d, T %s, seed %d", m.N, figure.Length(float64(m.T)), m.Seed)), append(training, side.name)
+			x, low, high = append(x, e.Mean), append(low, e.Low), append(high, e.High)
+		}
+	}
+	return report.Figure{Spec: figure.Dots{Size: figure.Size{Note: "Same row, same seeds, same data, trained twice; bootstrap intervals over eight sequences."}, Category: "model", Series: []string{"training"},
+		X: excessAxis, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("fails", limits.Excess)}},
+		Table: table.New().AddText("model", line).AddText("training", training).AddFloat("excess", x).AddFloat("low", low).AddFloat("high", high)}, nil
+}

@@ -15,6 +15,11 @@ func TestShippedHashes(t *testing.T) {
 	if err != nil || len(rows) == 0 {
 		t.Fatalf("no shipped rows (%v)", err)
 	}
+	again, err := filepath.Glob("../../datasets/study/again/*/rows/*/row.json") // trained a second time
+	if err != nil || len(again) == 0 {
+		t.Fatalf("no rows that were trained again (%v)", err)
+	}
+	rows = append(rows, again...)
 	for _, path := range rows {
 		var row Row
 		readJSON(t, path, &row)
