@@ -28,7 +28,7 @@ type Curves struct {
 	PanelName string `json:"panel_name,omitempty"` // title of a panel with one %s
 	Across    int    `json:"across,omitempty"`     // panels side by side; 0 = 1 in single, 3 or 4 in double width
 	FreeY     bool   `json:"free_y,omitempty"`     // every panel with its own y range
-	Scatter   bool   `json:"scatter,omitempty"`    // every row a point, without lines and bands
+	Scatter   bool   `json:"scatter,omitempty"`    // every row a point with its interval, without lines and bands
 }
 
 func (s Curves) kind() string { return "curves" }
@@ -121,6 +121,10 @@ func (s Curves) sheet(t *table.Table) (*sheet, error) {
 		}
 		pn.paint = func(a area) {
 			for _, sr := range inPanel {
+				if s.Scatter && s.Lo != "" {
+					a.intervals(pick(x, sr.rows), pick(y, sr.rows), pick(lo, sr.rows), pick(hi, sr.rows), looks[sr.key])
+					continue
+				}
 				if s.Scatter {
 					a.glyphs(pick(x, sr.rows), pick(y, sr.rows), looks[sr.key])
 					continue

@@ -77,7 +77,7 @@ func textExcessFigure(root string) (report.Figure, error) {
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Every model a point, with the bootstrap interval over its eight sequences; seeds stand side by side."},
 		X: figure.Axis{Column: "state", Label: "State size N", Unit: "1", Scale: figure.Log2}, Y: excessAxis, Lo: "low", Hi: "high", Series: []string{"seed"},
-		Panel: "panel", PanelName: "%s", Across: 4, Scatter: true, Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}},
+		Panel: "panel", PanelName: "%s", Across: 3, Scatter: true, Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}},
 		Table: table.New().AddText("panel", panel).AddText("seed", seed).AddFloat("state", x).AddFloat("excess", y).AddFloat("low", low).AddFloat("high", high)}, nil
 }
 
@@ -92,7 +92,7 @@ func textThresholdFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	return report.Figure{Spec: figure.Fit{Size: figure.Size{Note: "One bracket for each N and seed; the form of the smallest AIC and the published one."}, X: figure.Axis{Label: "State size", Unit: "scalars", Scale: figure.Log2},
+	return report.Figure{Spec: figure.Fit{Size: figure.Size{Note: "One bracket for each N and seed; a constant and a line."}, X: figure.Axis{Label: "State size", Unit: "scalars", Scale: figure.Log2},
 		Y: figure.Axis{Label: "Forget threshold on newlines", Unit: "tokens", Scale: figure.Log2}}, Table: t}, nil
 }
 
@@ -165,7 +165,7 @@ func textLossFigure(root string) (report.Figure, error) {
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Newlines; mean over eight sequences; every seed of the smallest and the largest state a line."},
 		X: figure.Axis{Column: "times", Label: "Position / training length", Unit: "1", Scale: figure.Log2}, Y: figure.Axis{Column: "loss", Label: "Loss", Unit: "nat", Scale: figure.Log10},
-		Series: []string{"state", "seeds"}, Name: "N %s, %s", Panel: "panel", PanelName: "%s", Across: 4, Marks: []figure.Mark{{At: 1, Label: "T"}}}, Table: t}, nil
+		Series: []string{"state", "seeds"}, Name: "N %s, %s", Panel: "panel", PanelName: "%s", Across: 3, Marks: []figure.Mark{{At: 1, Label: "T"}}}, Table: t}, nil
 }
 
 // textGrowthFigure is growth of states against excess on newlines.
