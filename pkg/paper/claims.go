@@ -70,7 +70,7 @@ var registry = []test{
 	{"explosion", evidence.explodes}, {"explosion first", evidence.order}, {"growth means failure", evidence.growth},
 	{"retention", evidence.retains}, {"retention and growth", evidence.retentionGrows}, {"over-training", evidence.overTraining},
 	{"longer training", evidence.longerCures}, {"price in short contexts", evidence.shortPrice}, {"state passing", evidence.passing},
-	{"carried states", evidence.carrying}, {"mitigations", evidence.suppressed}, {"over-retention as cause", evidence.causal},
+	{"carried states", evidence.carrying}, {"mitigations", evidence.suppressed}, {"trained limit", evidence.normLimited}, {"over-retention as cause", evidence.causal},
 	{"forget law, its R²", evidence.publishedForget}, {"recall law, its R²", evidence.publishedRecall}, {"state sizes", evidence.sizes},
 	{"text", evidence.documents}, {"newlines", evidence.newlines}, {"text law", evidence.textLaw}, {"text documents", evidence.textDocuments},
 	{"text tokens", evidence.textTokens}, {"text explosion", evidence.textExplosion}, {"text heads", evidence.textHeadsClaim}, {"text states", evidence.textStatesClaim},

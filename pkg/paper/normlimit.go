@@ -1,0 +1,178 @@
+package paper
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"stuffed/pkg/figure"
+	"stuffed/pkg/report"
+	"stuffed/pkg/study"
+	"stuffed/pkg/table"
+)
+
+// NormLimitPlan trains models with a limited state norm.
+const NormLimitPlan = "norm-limit"
+
+// arm are the models trained with one limit of the state's norm, by seed; 0: without.
+type arm struct {
+	norm   float64
+	models map[int]Model
+	row    string
+}
+
+func (a arm) String() string {
+	if a.norm == 0 {
+		return "no limit"
+	}
+	return fmt.Sprintf("limit %g", a.norm)
+}
+
+// normArms are the arms of the plan that have run, that without a limit first, then by falling limits.
+func normArms(root string) ([]arm, error) {
+	models, err := modelsOf(root, NormLimitPlan)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := study.ReadPlan(NormLimitPlan)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := plan.Rows()
+	if err != nil {
+		return nil, err
+	}
+	var arms []arm
+	for _, r := range rows {
+		a := arm{r.Config.Train.NormLimit.Norm, map[int]Model{}, r.Hash}
+		for _, m := range models {
+			if m.Row == r.Hash {
+				a.models[m.Seed] = m
+			}
+		}
+		if len(a.models) > 0 {
+			arms = append(arms, a)
+		}
+	}
+	slices.SortStableFunc(arms, func(a, b arm) int {
+		switch {
+		case a.norm == 0:
+			return -1
+		case b.norm == 0 || a.norm < b.norm:
+			return 1
+		}
+		return -1
+	})
+	if len(arms) < 2 || arms[0].norm != 0 {
+		return nil, fmt.Errorf("%s: no arm without a limit beside one with: %w", NormLimitPlan, fs.ErrNotExist)
+	}
+	return arms, nil
+}
+
+// less is a quantity of an arm less that of another, paired by seed.
+func (a arm) less(b arm, of func(Model) float64) (out []float64) {
+	for seed := range 1000 {
+		x, has := a.models[seed]
+		if y, both := b.models[seed]; has && both {
+			out = append(out, of(x)-of(y))
+		}
+	}
+	return out
+}
+
+// normLimited is the claim of datasets/study/norm-limit/RULES.md.
+func (e evidence) normLimited() (Claim, error) {
+	c := Claim{ID: "trained limit", Where: "v1 method 2 (asked by reviewers)", Claim: "a model trained with a limited state norm holds better beyond T and costs nothing within it", Paper: "not tested", Figure: "08_norm_limit",
+		Rule: "fixed before the study ran (datasets/study/norm-limit/RULES.md): models trained and read with a limit beside those of the same seed without, mean difference with a 95 % interval over seeds; two sides for each limit: the excess is for the claim below 0, against it above; the loss within the window is for the claim when the interval lies below 0.05 nat, against it when above"}
+	arms, err := normArms(e.root)
+	if err != nil {
+		return c, err
+	}
+	reached, err := limitsReached(e.root, arms)
+	if err != nil {
+		return c, err
+	}
+	return limitsJudged(c, arms, reached), nil
+}
+
+// limitsJudged gives the claim its verdict: two sides for each limit.
+func limitsJudged(c Claim, arms []arm, reached map[string]string) Claim {
+	free := arms[0]
+	var sides []Side
+	said := []string{fmt.Sprintf("without a limit %.2g nat within, excess %.2g (%d models)", meanOf(free.values(inside)).Value, meanOf(free.values(excess)).Value, len(free.models))}
+	for _, a := range arms[1:] {
+		beyond, price := meanOf(a.less(free, excess)), meanOf(a.less(free, inside))
+		sides = append(sides, decided(beyond.High < 0, beyond.Low > 0), decided(price.High < cheap, price.Low > cheap))
+		said = append(said, fmt.Sprintf("%v: excess changes by %v nat, loss within by %v nat (%d models); %s", a, beyond, price, beyond.N, reached[a.row]))
+	}
+	c.Ours = strings.Join(said, "; ")
+	c.Verdict = Verdict(sides...)
+	return c
+}
+
+// values of the models, ascending.
+func (a arm) values(of func(Model) float64) (out []float64) {
+	for _, m := range a.models {
+		out = append(out, of(m))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// limitsReached says for each row how many heads come within a hundredth of their limit, within the window and beyond it.
+func limitsReached(root string, arms []arm) (map[string]string, error) {
+	t, err := study.Read(root, NormLimitPlan, "state")
+	if err != nil {
+		return nil, err
+	}
+	c, err := readOf(t, []string{"row"}, []string{"replica", "train_length", "position", "layer", "head", "norm"})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, a := range arms[1:] {
+		all, at := map[string]bool{}, [2]map[string]bool{{}, {}}
+		for i, row := range c.text["row"] {
+			if row != a.row {
+				continue
+			}
+			k := fmt.Sprint(c.float["replica"][i], c.float["layer"][i], c.float["head"][i])
+			all[k] = true
+			beyond := map[bool]int{true: 1}[c.float["position"][i] >= c.float["train_length"][i]]
+			at[beyond][k] = at[beyond][k] || c.float["norm"][i] >= 0.99*a.norm
+		}
+		said := [2]int{}
+		for place := range at {
+			for _, yes := range at[place] {
+				if yes {
+					said[place]++
+				}
+			}
+		}
+		out[a.row] = fmt.Sprintf("of %d heads %d reach it within, %d beyond", len(all), said[0], said[1])
+	}
+	return out, nil
+}
+
+// normLimitFigure is the loss within the window and far beyond it, every model a point.
+func normLimitFigure(root string) (report.Figure, error) {
+	arms, err := normArms(root)
+	if err != nil {
+		return report.Figure{}, err
+	}
+	var name, place []string
+	var loss []float64
+	for _, a := range arms {
+		for k, of := range []func(Model) float64{inside, far} {
+			for _, v := range a.values(of) {
+				name, place, loss = append(name, a.String()), append(place, []string{"within the window", "far beyond it"}[k]), append(loss, v)
+			}
+		}
+	}
+	t := table.New().AddText("trained", name).AddText("place", place).AddFloat("loss", loss)
+	return report.Figure{Spec: figure.Dots{
+		Size:     figure.Size{Width: "double", Note: "Every model a point, six seeds for each limit of the Frobenius norm of a head's state. Models are read as they were trained: with their limit, after every token."},
+		Category: "trained", Series: []string{"place"}, X: figure.Axis{Column: "loss", Label: "Loss at repeats", Unit: "nat"},
+	}, Table: t}, nil
+}
