@@ -39,7 +39,7 @@ func OpenStore(dir string) (*Store, error) {
 	s := &Store{Dir: dir, Beat: 5 * time.Second, Expiry: 2 * time.Minute}
 	for _, d := range []string{"rows", "claims", "failed", "tmp", "work"} {
 		if err := os.MkdirAll(s.path(d), 0o755); err != nil {
-			return nil, fmt.Errorf("store: %w", err)
+			return nil, s.unwritable(err)
 		}
 	}
 	return s, s.try(os.Mkdir, os.Rename)
@@ -58,24 +58,28 @@ func (s *Store) try(mkdir func(string, os.FileMode) error, rename func(from, to 
 		return fmt.Errorf("store %s: its file system cannot %s (%w); put the store on a local disk, NFS or Lustre with --store", s.Dir, what, err)
 	}
 	if err := mkdir(one, 0o755); err != nil {
-		return fmt.Errorf("store: %w", err)
+		return s.unwritable(err)
 	}
 	if err := mkdir(one, 0o755); !errors.Is(err, fs.ErrExist) {
 		return cannot("tell that a folder is there already", cmp.Or(err, errors.New("it made it twice")))
 	}
 	if err := os.WriteFile(filepath.Join(one, "file"), nil, 0o644); err != nil {
-		return fmt.Errorf("store: %w", err)
+		return s.unwritable(err)
 	}
 	if err := rename(one, two); err != nil {
 		return cannot("rename a folder", err)
 	}
 	if err := mkdir(one, 0o755); err != nil {
-		return fmt.Errorf("store: %w", err)
+		return s.unwritable(err)
 	}
 	if err := rename(one, two); err == nil {
 		return cannot("refuse to rename a folder over one that holds files", errors.New("it did so"))
 	}
 	return nil
+}
+
+func (s *Store) unwritable(err error) error {
+	return fmt.Errorf("store %s: %w; name a folder that you may write to, on a disk with room, with --store", s.Dir, err)
 }
 
 func (s *Store) path(parts ...string) string {

@@ -31,6 +31,20 @@ func TestUnfitFileSystems(t *testing.T) {
 	}
 }
 
+// A store that cannot be made is refused by its name, with what to do.
+func TestUnwritableStore(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := OpenStore(filepath.Join(file, "store"))
+	for _, want := range []string{"store " + file, "not a directory", "may write to", "--store"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+}
+
 // Without Slurm the message says what to install and what does the same here; nothing was submitted.
 func TestNoSlurm(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
