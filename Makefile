@@ -10,7 +10,7 @@ NOXLA := $(shell printf '\043include <stdlib.h>\n' | $${CC:-gcc} -E - >/dev/null
 export GOFLAGS := $(strip -buildvcs=false $(NOXLA) $(GOFLAGS))
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup setup-lab setup-python doctor build test lint figures notebooks html lab bench kernels docker clean distclean
+.PHONY: help setup setup-lab setup-python doctor build test lint figures notebooks html lab bench kernels docker docker-lab clean distclean
 
 help:      ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -68,6 +68,9 @@ kernels:   ## writes the texts of the Triton kernels and kernels.lock anew; need
 
 docker:    ## the image
 	docker build --build-arg REVISION=$$(.ci/revision) -t stuffed .
+
+docker-lab: docker ## JupyterLab from the image, on this machine alone
+	docker run --rm -p 127.0.0.1:8888:8888 -v stuffed-out:/home/stuffed/project/out stuffed
 
 clean:     ## removes what was built; installed tools stay (make distclean removes them too)
 	rm -rf bin out

@@ -3,6 +3,7 @@ package paper
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -72,10 +73,9 @@ func normArms(root string) ([]arm, error) {
 
 // less is a quantity of an arm less that of another, paired by seed.
 func (a arm) less(b arm, of func(Model) float64) (out []float64) {
-	for seed := range 1000 {
-		x, has := a.models[seed]
-		if y, both := b.models[seed]; has && both {
-			out = append(out, of(x)-of(y))
+	for _, seed := range slices.Sorted(maps.Keys(a.models)) {
+		if y, both := b.models[seed]; both {
+			out = append(out, of(a.models[seed])-of(y))
 		}
 	}
 	return out
@@ -112,10 +112,8 @@ func limitsJudged(c Claim, arms []arm, reached map[string]string) Claim {
 }
 
 // values of the models, ascending.
-func (a arm) values(of func(Model) float64) (out []float64) {
-	for _, m := range a.models {
-		out = append(out, of(m))
-	}
+func (a arm) values(of func(Model) float64) []float64 {
+	out := values(slices.Collect(maps.Values(a.models)), of)
 	slices.Sort(out)
 	return out
 }

@@ -21,12 +21,9 @@ const taskPlan = `{"name": "asked", "about": "", "base": {
     "tasks": [{"name": "selective-copying", "params": {"data": 1, "letters": 4}, "count": 50}, {"name": "selective-copying", "length": 12, "params": {"data": 1, "letters": 4}, "count": 30}]}},
   "groups": [{"name": "all"}]}`
 
-// TestTaskRow trains until the score is high enough: one member learns, the other stays at chance.
-func TestTaskRow(t *testing.T) {
-	d, err := xla.Open("cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
+// taskRows is the one row of taskPlan.
+func taskRows(t *testing.T) []Row {
+	t.Helper()
 	p, err := ParsePlan([]byte(taskPlan))
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +32,16 @@ func TestTaskRow(t *testing.T) {
 	if err != nil || len(rows) != 1 || rows[0].Config.Train.Model.Sizes().Vocab != 6 {
 		t.Fatal(rows, err)
 	}
+	return rows
+}
+
+// TestTaskRow trains until the score is high enough: one member learns, the other stays at chance.
+func TestTaskRow(t *testing.T) {
+	d, err := xla.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := taskRows(t)
 	tables, err := (&Trainer{Device: d}).Run(context.Background(), rows[0], t.TempDir(), func(Progress) {})
 	if err != nil {
 		t.Fatal(err)
@@ -61,14 +68,7 @@ func TestAskedWholeOrNotAtAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := ParsePlan([]byte(taskPlan))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := p.Rows()
-	if err != nil {
-		t.Fatal(err)
-	}
+	rows := taskRows(t)
 	trainer, err := train.Open(d, rows[0].Config.Train)
 	if err != nil {
 		t.Fatal(err)
