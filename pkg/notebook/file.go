@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"stuffed/pkg/atomic"
 	"stuffed/pkg/figure"
@@ -17,7 +18,8 @@ import (
 // Limits that keep a notebook readable: it shows what the packages do.
 const (
 	MostCodeCells = 15
-	MostCellLines = 36
+	MostCellLines = 30
+	MostColumns   = 88 // a tab counts as four; wider cells scroll sideways in JupyterLab
 )
 
 // file is what is looked at in a notebook; everything else is kept as it is.
@@ -83,7 +85,7 @@ func List(dir string, prefixes ...string) ([]string, error) {
 	return chosen, nil
 }
 
-// Check tells what keeps a notebook from being published: too many or too long code cells, another kernel, a first
+// Check tells what keeps a notebook from being published: too many, too long or too wide code cells, another kernel, a first
 // code cell that does not join the project's module, error outputs, paths and names of a machine.
 func Check(path string) error {
 	data, err := os.ReadFile(path)
@@ -110,6 +112,11 @@ func Check(path string) error {
 		if n := strings.Count(strings.TrimSpace(string(c.Source)), "\n") + 1; n > MostCellLines {
 			say("cell %d has %d lines, at most %d", i+1, n, MostCellLines)
 		}
+		for j, line := range strings.Split(string(c.Source), "\n") {
+			if n := columns(line); n > MostColumns {
+				say("cell %d: line %d has %d columns, at most %d", i+1, j+1, n, MostColumns)
+			}
+		}
 		for _, o := range c.Outputs {
 			if o.Kind == "error" {
 				say("cell %d failed: %s %s", i+1, o.Name, o.Value)
@@ -127,6 +134,9 @@ func Check(path string) error {
 	}
 	return nil
 }
+
+// columns is the width of a line of a cell as JupyterLab shows it.
+func columns(line string) int { return utf8.RuneCountInString(line) + 3*strings.Count(line, "\t") }
 
 // Clean rewrites a notebook without what changes from run to run or machine to machine: times, versions, front-end
 // settings and, with strip, outputs and numbers of cells.

@@ -38,8 +38,9 @@ func TestCheck(t *testing.T) {
 	many := make([]string, MostCodeCells)
 	first := func(nb map[string]any) map[string]any { return nb["cells"].([]any)[0].(map[string]any) }
 	for want, path := range map[string]string{
-		"16 code cells, at most 15":    ipynb(t, nil, many...),
-		"cell 2 has 37 lines, at most": ipynb(t, nil, strings.Repeat("x\n", MostCellLines)+"x"),
+		"16 code cells, at most 15":              ipynb(t, nil, many...),
+		"cell 2 has 31 lines, at most":           ipynb(t, nil, strings.Repeat("x\n", MostCellLines)+"x"),
+		"cell 2: line 2 has 89 columns, at most": ipynb(t, nil, strings.Repeat("x", MostColumns)+"\n\t"+strings.Repeat("é", MostColumns-3)),
 		`kernel "python3" instead`: ipynb(t, func(nb map[string]any) {
 			nb["metadata"].(map[string]any)["kernelspec"] = map[string]any{"name": "python3"}
 		}),

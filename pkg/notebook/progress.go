@@ -118,6 +118,9 @@ func (p *Progress) Of(done, total int64) {
 	p.Set(done)
 }
 
+// Runs is Of for what is counted in int.
+func (p *Progress) Runs(done, total int) { p.Of(int64(done), int64(total)) }
+
 // Note is shown behind the numbers from the next line on: a loss, say.
 func (p *Progress) Note(text string) {
 	p.mu.Lock()
