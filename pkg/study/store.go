@@ -55,7 +55,7 @@ func (s *Store) try(mkdir func(string, os.FileMode) error, rename func(from, to 
 	defer os.RemoveAll(one)
 	defer os.RemoveAll(two)
 	cannot := func(what string, err error) error {
-		return fmt.Errorf("store %s: its file system cannot %s (%w); put the store on a local disk, NFS or Lustre with --store", s.Dir, what, err)
+		return fmt.Errorf("store %s: its file system cannot %s (%w); put the store on a local disk, NFS or Lustre with --store, or give each machine a store of its own and put them together by stuffed study join", s.Dir, what, err)
 	}
 	if err := mkdir(one, 0o755); err != nil {
 		return s.unwritable(err)
@@ -137,17 +137,21 @@ func (s *Store) publish(dir string, row Row, seconds float64, run any) error {
 	if err := atomic.Bytes(filepath.Join(dir, "manifest.json"), append(data, '\n')); err != nil {
 		return err
 	}
+	return s.settle(dir, row.Hash)
+}
+
+// settle makes a complete folder a row by one rename.
+func (s *Store) settle(dir, hash string) error {
 	if err := syncTree(dir); err != nil {
 		return err
 	}
-	err = os.Rename(dir, s.RowDir(row.Hash))
-	if err != nil {
-		if done, _ := s.done(); done[row.Hash] {
+	if err := os.Rename(dir, s.RowDir(hash)); err != nil {
+		if done, _ := s.done(); done[hash] {
 			return os.RemoveAll(dir)
 		}
 		return fmt.Errorf("store: %w", err)
 	}
-	_ = os.Remove(s.path("failed", row.Hash+".json"))
+	_ = os.Remove(s.path("failed", hash+".json"))
 	return syncTree(s.path("rows"))
 }
 
@@ -192,8 +196,9 @@ func syncTree(dir string) error {
 }
 
 // Verify compares a finished row with its manifest.
-func (s *Store) Verify(hash string) error {
-	dir := s.RowDir(hash)
+func (s *Store) Verify(hash string) error { return verify(s.RowDir(hash), hash) }
+
+func verify(dir, hash string) error {
 	again := "remove this folder and run the plan again"
 	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
 	if err != nil {

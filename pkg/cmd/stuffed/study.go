@@ -46,7 +46,7 @@ of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
 		s, err := study.OpenStore(store)
 		return p, s, rows, err
 	}
-	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyDrop(open), studyClaims(), studyCompare())
+	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyJoin(open), studyDrop(open), studyClaims(), studyCompare())
 	return root
 }
 
@@ -127,6 +127,45 @@ func studyCollect(open opener) *cobra.Command {
 	}
 	c.Flags().StringVar(&output, "output", "", "folder of the tables (default STORE/tables)")
 	c.Flags().StringVar(&models, "models", "", "also copy the weights that rows kept to this folder")
+	return c
+}
+
+func studyJoin(open opener) *cobra.Command {
+	var from []string
+	c := &cobra.Command{
+		Use: "join PLAN --from STORE [--from STORE …]", Short: "Copy the finished rows of other stores into one", Args: cobra.ExactArgs(1),
+		Long: `For machines that share no folder: each runs the plan (or some of its rows, study run --row) into a store of its own, and join puts
+the finished rows together. Every row is checked against its manifest before and after it is copied; the other stores are only
+read. A row that is there stays; where several stores hold different versions of a row, the one whose manifest has the smallest
+SHA-256 is taken, whatever the order, and the conflict is named. Damaged rows and rows of other plans are named and left out;
+with damaged ones the exit status is 1.`,
+		Example: "  stuffed study join text-law --store out/study/text-law --from /mnt/a/text-law --from /mnt/b/text-law",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, s, rows, err := open(args[0])
+			if err != nil {
+				return err
+			}
+			j, err := s.Join(rows, from)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d rows taken, %d there already, %d conflicts, %d of other plans, %d damaged\n", len(j.Taken), len(j.Known), len(j.Conflicts), len(j.Strange), len(j.Damaged))
+			for _, list := range []struct {
+				what  string
+				lines []string
+			}{{"conflict", j.Conflicts}, {"not of this plan", j.Strange}, {"damaged", j.Damaged}} {
+				for _, line := range list.lines {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", list.what, line)
+				}
+			}
+			if len(j.Damaged) > 0 {
+				return fmt.Errorf("study join: %d damaged rows were left out", len(j.Damaged))
+			}
+			return nil
+		},
+	}
+	c.Flags().StringArrayVar(&from, "from", nil, "folder of another store, any number of times")
+	cobra.CheckErr(c.MarkFlagRequired("from"))
 	return c
 }
 
