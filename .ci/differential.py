@@ -4,10 +4,11 @@ the library wrote, of the whole text and with the text split; and logits that th
 usage: python differential.py PROGRAM [--count N] [--seed N] [--backend go] [--only ARCHITECTURE]
 (torch, transformers from 5.23 on, flash-linear-attention, safetensors, numpy)
 
-A difference is relative to the largest logit; above 1e-5 the check fails. It prints the worst of each architecture, and how to make
-that case again.
+A difference is relative to the largest logit; above 1e-5 the check fails, unless the library's own logits move as far where every
+weight moves by one unit in its last place: the norm of a delta rule's first output divides by k·q of one token, which may be near 0.
+It prints the worst of each architecture, and how to make that case again.
 """
-import argparse, os, random, subprocess, sys, tempfile
+import argparse, copy, os, random, subprocess, sys, tempfile
 
 import fla_cpu
 import fla.models as fla
@@ -153,10 +154,23 @@ def difference(got, want):
     return np.abs(got - want).max() / np.abs(want).max()
 
 
-def written_back(program, folder):
-    """The model of a folder that the program writes of another, with nothing missing and nothing left over."""
+def unsteady(model, ids, want):
+    """How far the library's logits move with one unit in the last place of every weight, up or down: the most of eight draws."""
+    most = 0
+    for _ in range(8):
+        near = copy.deepcopy(model)
+        with torch.no_grad():
+            for p in near.parameters():
+                p.copy_(torch.nextafter(p, torch.where(torch.rand_like(p) < .5, -torch.inf, torch.inf)))
+        most = max(most, difference(logits(near, ids), want))
+    return most
+
+
+def written_back(program, folder, kind):
+    """The model of a folder that the program writes of another, with nothing missing and nothing left over. kind is its class: both
+    libraries have one for some types."""
     run(program, "export", folder, "--output", folder + "/back")
-    model, report = hf.AutoModelForCausalLM.from_pretrained(folder + "/back", dtype=torch.float32, output_loading_info=True)
+    model, report = kind.from_pretrained(folder + "/back", dtype=torch.float32, output_loading_info=True)
     for key, names in report.items():
         if names:
             raise RuntimeError(f"{key}: {names}")
@@ -164,7 +178,7 @@ def written_back(program, folder):
 
 
 def compare(program, backend, architecture, seed, folder):
-    """The differences of one configuration: whole, split, and of what the program wrote."""
+    """The differences of one configuration: whole, split, and of what the program wrote; and whether that is too much."""
     r = random.Random(seed)
     torch.manual_seed(seed)
     model = ARCHITECTURES[architecture](r)
@@ -180,8 +194,12 @@ def compare(program, backend, architecture, seed, folder):
         run(program, "forward", "--backend", backend, "--model", folder, "--input", folder + "/in.safetensors", "--output", folder + "/out.safetensors", *extra)
         got = load_file(folder + "/out.safetensors")["logits"].astype(np.float64)
         seen.append((difference(got, want), f"seed {seed}, {length} tokens, {' '.join(extra) or 'whole'}"))
-    seen.append((difference(logits(written_back(program, folder), ids), want), f"seed {seed}, {length} tokens, written back"))
-    return seen
+    seen.append((difference(logits(written_back(program, folder, type(model)), ids), want), f"seed {seed}, {length} tokens, written back"))
+    if max(seen)[0] <= LIMIT:
+        return seen, False
+    noise = unsteady(model, ids, want)
+    print(f"{architecture}: {max(seen)[0]:.2g} ({max(seen)[1]}); one unit in the last place of every weight moves the library's own by {noise:.2g}")
+    return seen, max(seen)[0] > noise
 
 
 def main():
@@ -201,13 +219,14 @@ def main():
         for seed in range(a.seed, a.seed + a.count):
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    one = compare(a.program, a.backend, architecture, seed, folder)
+                    one, too_much = compare(a.program, a.backend, architecture, seed, folder)
                 except Exception as e:  # every configuration is tried
                     failed.append(f"seed {seed}: {e}")
                     continue
             seen += one
+            bad += too_much
         worst = max(seen, default=(0, ""))
-        bad += bool(failed) or worst[0] > LIMIT
+        bad += bool(failed)
         print(f"{architecture}: {len(seen)} runs, worst {worst[0]:.2g} ({worst[1]})", *failed, sep="\n  ")
     sys.exit(1 if bad else 0)
 

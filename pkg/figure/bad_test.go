@@ -201,6 +201,15 @@ func TestLegendStandsClear(t *testing.T) {
 	if _, h := f.Inches(); h < 3.3 {
 		t.Errorf("30 long names in a figure %.2f inches high: the legend has no room of its own", h)
 	}
+	for i := 1; i < len(loss); i++ {
+		loss[i] = math.NaN()
+	}
+	if f, err = New(s, tb); err != nil {
+		t.Fatal(err)
+	}
+	if _, h := f.Inches(); h > 3 {
+		t.Errorf("one curve and 29 without a point in a figure %.2f inches high: the legend lists what is not drawn", h)
+	}
 }
 
 func TestBinCountsAll(t *testing.T) {

@@ -76,7 +76,9 @@ func (s Curves) sheet(t *table.Table) (*sheet, error) {
 	for i, sr := range series {
 		l := th.look(i, len(series))
 		looks[sr.key] = l
-		g.legend.entries = append(g.legend.entries, entry{sr.name, l, s.Scatter})
+		if finite(s.X, s.Y, pick(x, sr.rows), pick(y, sr.rows)) > 0 {
+			g.legend.entries = append(g.legend.entries, entry{sr.name, l, s.Scatter})
+		}
 	}
 	g.legend.addMarks(s.Marks)
 	panels := []group{{rows: allRows(t)}}

@@ -1,24 +1,14 @@
 package paper
 
 import (
-	"os"
-
-	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/hub"
 	"stuffed/pkg/report"
 )
 
-// ByteModel is the small byte model of an architecture: that which ships, or the preset of that size with initial weights where
-// none does.
-func ByteModel(architecture string) string {
-	if folder, err := checkpoint.Folder("datasets/models/bytes-" + architecture); err == nil {
-		if _, err := os.Stat(folder); err == nil {
-			return folder
-		}
-	}
-	return untrainedModel(architecture)
-}
+// ByteModel is the small byte model of an architecture that ships; opening it is an error where it is missing.
+func ByteModel(architecture string) string { return "datasets/models/bytes-" + architecture }
 
+// untrainedModel is the preset of that size, with initial weights.
 func untrainedModel(architecture string) string {
 	if architecture == "mamba2" {
 		return "preset:byte"
@@ -26,7 +16,8 @@ func untrainedModel(architecture string) string {
 	return "preset:" + architecture + "/byte"
 }
 
-// ByteModels are small models of several architectures under their names; with initial weights whatever ships, if asked for.
+// ByteModels are small models of several architectures under their names: those that ship or, if asked for, untrained ones of
+// that size.
 func ByteModels(architectures []string, initial bool) (all []report.Named) {
 	for _, a := range architectures {
 		model := ByteModel(a)

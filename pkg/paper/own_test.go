@@ -21,6 +21,14 @@ func TestOwnModels(t *testing.T) {
 			t.Errorf("%s: %v", n.Label, err)
 		}
 	}
+	for _, n := range ByteModels(Architectures, false) {
+		if _, err := models.Open("../../"+n.Model, "go", ""); err != nil {
+			t.Errorf("%s: %v", n.Label, err)
+		}
+	}
+	if _, err := models.Open("../../"+ByteModel("perceptron"), "go", ""); err == nil || !strings.Contains(err.Error(), "bytes-perceptron") {
+		t.Errorf("a model that does not ship: %v; it must be refused by its name", err)
+	}
 	found := false
 	for _, n := range OwnModels(Published) {
 		if found = found || n.Model == "state-spaces/mamba2-370m"; !strings.Contains(n.Model, "/") || n.TrainLength < 1024 {
