@@ -61,9 +61,12 @@ func TextModels(root string) ([]TextModel, error) {
 	return slices.DeleteFunc(all, func(m TextModel) bool { return !m.grid() }), err
 }
 
-// textModels are all models of text-law. A kind that was not traced has no heads.
-func textModels(root string) ([]TextModel, error) {
-	t, err := study.Read(root, TextLawPlan, "prompt_loss")
+// textModels are all models of text-law.
+func textModels(root string) ([]TextModel, error) { return promptedModels(root, TextLawPlan) }
+
+// promptedModels are all models of a plan that is judged on prompts. A kind that was not traced has no heads.
+func promptedModels(root, plan string) ([]TextModel, error) {
+	t, err := study.Read(root, plan, "prompt_loss")
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +109,7 @@ func textModels(root string) ([]TextModel, error) {
 		}
 		peaks[k] = p
 	}
-	grown, err := textHeads(root)
+	grown, err := textHeads(root, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -139,9 +142,13 @@ func (m TextModel) grid() bool {
 
 func (m TextModel) in(group string) bool { return slices.Contains(strings.Fields(m.Group), group) }
 
-// textMissing names the rows of the plan, of the given groups (none: of all), that have not run: "" when all have, else a clause.
+// textMissing names the rows of text-law, of the given groups (none: of all), that have not run: "" when all have, else a clause.
 func textMissing(models []TextModel, groups ...string) (string, error) {
-	p, err := study.ReadPlan(TextLawPlan)
+	return missingOf(TextLawPlan, models, groups...)
+}
+
+func missingOf(plan string, models []TextModel, groups ...string) (string, error) {
+	p, err := study.ReadPlan(plan)
 	if err != nil {
 		return "", err
 	}
@@ -195,8 +202,8 @@ type textKey struct {
 	member    int
 }
 
-func textHeads(root string) (map[textKey][]HeadGrowth, error) {
-	t, err := study.Read(root, TextLawPlan, "prompt_heads")
+func textHeads(root, plan string) (map[textKey][]HeadGrowth, error) {
+	t, err := study.Read(root, plan, "prompt_heads")
 	if err != nil {
 		return nil, err
 	}

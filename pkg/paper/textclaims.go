@@ -24,23 +24,10 @@ func (e evidence) textLaw() (Claim, error) {
 	}
 	models := ofKind(all, "newlines")
 	failing := failingText(models)
-	points, tau, p := textTau(all)
-	c.Ours = fmt.Sprintf("%d of %d models of width 256 fail on newlines (%s); %d thresholds, τ = %.2f, p %.2g", failing, len(models), byLength(models), len(points), tau, p)
-	c.Plain = fmt.Sprintf("465 MB of source text: %d of %d models fail on newlines, %s by N (τ %.2f, p %.2g); on documents %d do", failing, len(models), map[bool]string{true: "ordered", false: "no order"}[p < 0.05], tau, p, failingText(ofKind(all, "documents")))
-	r, err := fit.Fit(points, fit.Options{Law: "forget", Resamples: e.resamples, Seed: 1})
-	lead := math.Inf(-1)
-	if err != nil {
-		c.Ours += "; " + err.Error()
-	} else {
-		flat := r.Form("constant").AIC
-		for _, f := range r.Forms {
-			if f.Name != "constant" && f.At(points[len(points)-1].N) > f.At(points[0].N) {
-				lead = max(lead, flat-f.AIC)
-			}
-		}
-		c.Ours += fmt.Sprintf("; best form %s, the best that grows is %.1f AIC ahead of a constant", r.Best, lead)
-	}
-	c.Ours += "; slope of the excess per doubling of N: " + slopes(models)
+	g := e.growthOf(all)
+	c.Ours = fmt.Sprintf("%d of %d models of width 256 fail on newlines (%s); %d thresholds, τ = %.2f, p %.2g", failing, len(models), byLength(models), len(g.points), g.tau, g.p)
+	c.Plain = fmt.Sprintf("465 MB of source text: %d of %d models fail on newlines, %s by N (τ %.2f, p %.2g); on documents %d do", failing, len(models), map[bool]string{true: "ordered", false: "no order"}[g.p < 0.05], g.tau, g.p, failingText(ofKind(all, "documents")))
+	c.Ours += "; " + g.forms + "; slope of the excess per doubling of N: " + slopes(models)
 	known := slices.DeleteFunc(slices.Clone(models), func(m TextModel) bool { return m.Inside.Mean > knows })
 	c.Ours += fmt.Sprintf("; of the %d models that know newlines within T (at most %g nat, a level set after these rows were seen) %d fail (%s)", len(known), knows, failingText(known), byLength(known))
 	missing, err := textMissing(all, "grid", "pilot", "pilot-fail")
@@ -48,18 +35,48 @@ func (e evidence) textLaw() (Claim, error) {
 		return c, err
 	}
 	c.Ours += missing
-	share := float64(failing) / float64(len(models))
-	switch {
-	case share < 0.1 || share > 0.9:
-		c.Verdict = NotTestable
-	case tau > 0 && p < 0.05 && lead >= 2:
-		c.Verdict = Reproduced
-	case tau < 0 && p < 0.05:
-		c.Verdict = Contradicted
-	default:
-		c.Verdict = Undecided
-	}
+	c.Verdict = g.verdict(failing, len(models))
 	return c, nil
+}
+
+// textGrowth is what the thresholds on newlines say of the state size.
+type textGrowth struct {
+	points []fit.Point
+	tau, p float64 // Kendall's, of N and the threshold
+	lead   float64 // AIC by which the best form that grows is ahead of a constant
+	forms  string  // in words
+}
+
+func (e evidence) growthOf(models []TextModel) textGrowth {
+	g := textGrowth{lead: math.Inf(-1)}
+	g.points, g.tau, g.p = textTau(models)
+	r, err := fit.Fit(g.points, fit.Options{Law: "forget", Resamples: e.resamples, Seed: 1})
+	if err != nil {
+		g.forms = err.Error()
+		return g
+	}
+	flat := r.Form("constant").AIC
+	for _, f := range r.Forms {
+		if f.Name != "constant" && f.At(g.points[len(g.points)-1].N) > f.At(g.points[0].N) {
+			g.lead = max(g.lead, flat-f.AIC)
+		}
+	}
+	g.forms = fmt.Sprintf("best form %s, the best that grows is %.1f AIC ahead of a constant", r.Best, g.lead)
+	return g
+}
+
+// verdict of so many failing models.
+func (g textGrowth) verdict(failing, models int) string {
+	share := float64(failing) / float64(models)
+	switch {
+	case models == 0 || share < 0.1 || share > 0.9:
+		return NotTestable
+	case g.tau > 0 && g.p < 0.05 && g.lead >= 2:
+		return Reproduced
+	case g.tau < 0 && g.p < 0.05:
+		return Contradicted
+	}
+	return Undecided
 }
 
 // textTau is Kendall's τ between N and the threshold on newlines, and its p-value.

@@ -1,7 +1,9 @@
 package paper
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 
@@ -14,6 +16,7 @@ import (
 
 func init() {
 	Figures["22_matrix"], Figures["22_excess"], Figures["22_threshold"] = textMatrixFigure, textExcessFigure, textThresholdFigure
+	Figures["22_matrix_512"] = text512MatrixFigure
 	Figures["22_prompts"], Figures["22_loss"], Figures["22_growth"] = textPromptsFigure, textLossFigure, textGrowthFigure
 	Figures["22_ways"], Figures["22_states"], Figures["22_longer"] = textWaysFigure, textStatesFigure, textLongerFigure
 	Figures["22_bounds"], Figures["22_flat"], Figures["22_again"] = textBoundsFigure, textFlatFigure, textAgainFigure
@@ -31,9 +34,20 @@ func textNewlines(root string) ([]TextModel, error) {
 // textMatrixFigure is the grid of N and T on newlines: mean excess and how many seeds fail.
 func textMatrixFigure(root string) (report.Figure, error) {
 	models, err := textNewlines(root)
-	if err != nil {
-		return report.Figure{}, err
+	return matrixFigure(models), err
+}
+
+// text512MatrixFigure is the same of the models of text-law-512 that know newlines; a cell in which none does stays empty.
+func text512MatrixFigure(root string) (report.Figure, error) {
+	all, err := promptedModels(root, Text512Plan)
+	if errors.Is(err, fs.ErrNotExist) {
+		return report.Figure{}, fmt.Errorf("%w: no row of %s has run", errNothing, Text512Plan)
 	}
+	known := slices.DeleteFunc(ofKind(all, "newlines"), func(m TextModel) bool { return m.Inside.Mean > knows })
+	return matrixFigure(known), err
+}
+
+func matrixFigure(models []TextModel) report.Figure {
 	type cell struct{ N, T int }
 	by, order := map[cell][]TextModel{}, []cell(nil)
 	for _, m := range models {
@@ -58,7 +72,7 @@ func textMatrixFigure(root string) (report.Figure, error) {
 		Size: figure.Size{Width: "double", Note: fmt.Sprintf("In each cell: mean over seeds · models that fail / models (excess of %g nat or more, interval above 0). Hatched: not run.", limits.Excess)},
 		X:    figure.Axis{Column: "train_length", Label: "Training length", Unit: "tokens", Scale: figure.Tokens}, Y: figure.Axis{Column: "state", Label: "State size N", Unit: "1"},
 		Value: figure.Axis{Column: "excess", Label: "Mean excess loss on newlines", Unit: "nat"}, Cell: "cell",
-	}, Table: table.New().AddInt("state", state).AddInt("train_length", length).AddFloat("excess", mean).AddText("cell", cells)}, nil
+	}, Table: table.New().AddInt("state", state).AddInt("train_length", length).AddFloat("excess", mean).AddText("cell", cells)}
 }
 
 // textExcessFigure shows every model on newlines with its interval over sequences.

@@ -18,8 +18,14 @@ type planted struct{ excess, documents float64 }
 // plantStudy writes the tables of text-law with all rows of the plan but those left out: losses by the given function.
 func plantStudy(t *testing.T, leave func(r study.Row) bool, model func(r study.Row, seed int) planted) evidence {
 	t.Helper()
+	return plantPlan(t, TextLawPlan, 3, leave, func(r study.Row, seed int) (planted, float64) { return model(r, seed), 1 })
+}
+
+// plantPlan writes the tables of a plan with so many seeds a row; model gives the loss on newlines within the window too.
+func plantPlan(t *testing.T, plan string, seeds int, leave func(r study.Row) bool, model func(r study.Row, seed int) (planted, float64)) evidence {
+	t.Helper()
 	root := t.TempDir()
-	p, err := study.ReadPlan(TextLawPlan)
+	p, err := study.ReadPlan(plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +52,7 @@ func plantStudy(t *testing.T, leave func(r study.Row) bool, model func(r study.R
 		for k, v := range numbers {
 			out.AddFloat(k, v)
 		}
-		if err := out.Write(filepath.Join(root, TextLawPlan, "tables", name+".parquet")); err != nil {
+		if err := out.Write(filepath.Join(root, plan, "tables", name+".parquet")); err != nil {
 			t.Fatal(err)
 		}
 		texts, numbers = map[string][]string{}, map[string][]float64{}
@@ -54,15 +60,16 @@ func plantStudy(t *testing.T, leave func(r study.Row) bool, model func(r study.R
 	rows = slices.DeleteFunc(rows, leave)
 	each := func(visit func(r study.Row, seed int)) {
 		for _, r := range rows {
-			for seed := range 3 {
+			for seed := range seeds {
 				visit(r, seed)
 			}
 		}
 	}
 	each(func(r study.Row, seed int) {
-		T, m := float64(r.Config.Train.TrainLength), model(r, seed)
-		for kind, far := range map[string]float64{"newlines": 1 + m.excess, "documents": 1 + m.documents} {
-			inside := map[string]float64{"newlines": 1, "documents": 1 + m.documents}[kind]
+		T := float64(r.Config.Train.TrainLength)
+		m, within := model(r, seed)
+		for kind, far := range map[string]float64{"newlines": within + m.excess, "documents": 1 + m.documents} {
+			inside := map[string]float64{"newlines": within, "documents": 1 + m.documents}[kind]
 			for q := range 2 {
 				for _, b := range [][3]float64{{0, T, inside}, {T, farFrom, 1}, {farFrom, 2 * farFrom, far + 0.001*float64(q)}} {
 					add(r, kind, map[string]float64{"replica": float64(seed), "seed": float64(seed), "sequence": float64(q), "position": b[0], "end": b[1], "loss": b[2]})
