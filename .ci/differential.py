@@ -4,21 +4,18 @@ the library wrote, of the whole text and with the text split; and logits that th
 usage: python differential.py PROGRAM [--count N] [--seed N] [--backend go] [--only ARCHITECTURE]
 (torch, transformers from 5.23 on, flash-linear-attention, safetensors, numpy)
 
-A difference is relative to the largest logit; above 1e-5 the check fails, unless the library's own logits move as far where every
-weight moves by one unit in its last place: the norm of a delta rule's first output divides by k·q of one token, which may be near 0.
+A difference above the limit of both_ways.py fails, unless the library's own logits move as far where every weight moves by one unit
+in its last place: the norm of a delta rule's first output divides by k·q of one token, which may be near 0.
 It prints the worst of each architecture, and how to make that case again.
 """
-import argparse, copy, os, random, subprocess, sys, tempfile
+import copy, random, sys
 
+import both_ways
 import fla_cpu
 import fla.models as fla
 import numpy as np
 import torch
 import transformers as hf
-from safetensors.numpy import load_file
-from safetensors.torch import save_file
-
-LIMIT = 1e-5
 
 
 def mamba2(r):
@@ -138,20 +135,10 @@ def draw(model, r):
             else: p.normal_(0, .1)
 
 
-def run(program, *args):
-    q = subprocess.run([program, *args], capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    if q.returncode:
-        raise RuntimeError(q.stderr[-400:])
-
-
 def logits(model, ids):
     model.config.rescale_every = 0  # RWKV-4 halves its stream for half precision's sake, which moves ε of its norms
     with torch.no_grad():
         return fla_cpu.by_token(model.eval().float())(ids, use_cache=False).logits.double().numpy()
-
-
-def difference(got, want):
-    return np.abs(got - want).max() / np.abs(want).max()
 
 
 def unsteady(model, ids, want):
@@ -162,14 +149,14 @@ def unsteady(model, ids, want):
         with torch.no_grad():
             for p in near.parameters():
                 p.copy_(torch.nextafter(p, torch.where(torch.rand_like(p) < .5, -torch.inf, torch.inf)))
-        most = max(most, difference(logits(near, ids), want))
+        most = max(most, both_ways.difference(logits(near, ids), want))
     return most
 
 
 def written_back(program, folder, kind):
     """The model of a folder that the program writes of another, with nothing missing and nothing left over. kind is its class: both
     libraries have one for some types."""
-    run(program, "export", folder, "--output", folder + "/back")
+    both_ways.run(program, "export", folder, "--output", folder + "/back")
     model, report = kind.from_pretrained(folder + "/back", dtype=torch.float32, output_loading_info=True)
     for key, names in report.items():
         if names:
@@ -177,8 +164,8 @@ def written_back(program, folder, kind):
     return model
 
 
-def compare(program, backend, architecture, seed, folder):
-    """The differences of one configuration: whole, split, and of what the program wrote; and whether that is too much."""
+def compare(a, architecture, seed, folder):
+    """The differences of one configuration: whole, split, and of what the program wrote; and how large they may be."""
     r = random.Random(seed)
     torch.manual_seed(seed)
     model = ARCHITECTURES[architecture](r)
@@ -186,49 +173,26 @@ def compare(program, backend, architecture, seed, folder):
     model.save_pretrained(folder)
     length = r.choice([1, 2, 5, 31, 62] if architecture == "rwkv7" else [1, 2, 5, 63, 64, 65, 130])
     ids = torch.randint(0, model.config.vocab_size, (2, length))
-    save_file({"input_ids": ids}, folder + "/in.safetensors")
     want = logits(model, ids)
-    split = ",".join(map(str, sorted({r.randrange(0, length + 1) for _ in range(3)})))
-    seen = []
-    for extra in ([], ["--split", split]):
-        run(program, "forward", "--backend", backend, "--model", folder, "--input", folder + "/in.safetensors", "--output", folder + "/out.safetensors", *extra)
-        got = load_file(folder + "/out.safetensors")["logits"].astype(np.float64)
-        seen.append((difference(got, want), f"seed {seed}, {length} tokens, {' '.join(extra) or 'whole'}"))
-    seen.append((difference(logits(written_back(program, folder, type(model)), ids), want), f"seed {seed}, {length} tokens, written back"))
-    if max(seen)[0] <= LIMIT:
-        return seen, False
-    noise = unsteady(model, ids, want)
-    print(f"{architecture}: {max(seen)[0]:.2g} ({max(seen)[1]}); one unit in the last place of every weight moves the library's own by {noise:.2g}")
-    return seen, max(seen)[0] > noise
+    seen = [*both_ways.read(a, folder, folder, ids, want, r)]
+    back = written_back(a.program, folder, type(model))
+    seen.append((both_ways.difference(logits(back, ids), want), f"{length} tokens, written back"))
+    allowed = both_ways.LIMIT
+    if max(seen)[0] > allowed:
+        noise = unsteady(model, ids, want)
+        print(f"{architecture}: {max(seen)[0]:.2g} ({max(seen)[1]}); one unit in the last place of every weight moves the library's own by {noise:.2g}")
+        allowed = max(allowed, noise)
+    return seen, allowed
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("program")
-    p.add_argument("--count", type=int, default=10)
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--backend", default="go")
-    p.add_argument("--only", choices=ARCHITECTURES)
-    a = p.parse_args()
+    a = both_ways.arguments(ARCHITECTURES)
     torch.set_num_threads(1)
     hf.logging.set_verbosity_error()
     hf.logging.disable_progress_bar()
-    bad = 0
-    for architecture in [a.only] if a.only else ARCHITECTURES:
-        seen, failed = [], []
-        for seed in range(a.seed, a.seed + a.count):
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    one, too_much = compare(a.program, a.backend, architecture, seed, folder)
-                except Exception as e:  # every configuration is tried
-                    failed.append(f"seed {seed}: {e}")
-                    continue
-            seen += one
-            bad += too_much
-        worst = max(seen, default=(0, ""))
-        bad += bool(failed)
-        print(f"{architecture}: {len(seen)} runs, worst {worst[0]:.2g} ({worst[1]})", *failed, sep="\n  ")
-    sys.exit(1 if bad else 0)
+    chosen = [a.only] if a.only else ARCHITECTURES
+    good = [both_ways.check(name, a, lambda seed, folder: compare(a, name, seed, folder)) for name in chosen]
+    sys.exit(0 if all(good) else 1)
 
 
 main()

@@ -4,21 +4,19 @@ package computes of what the program wrote of them.
 usage: python differential_rwkv.py PROGRAM [--count N] [--seed N] [--backend go] [--only 4|5|6|7]
 (torch, rwkv, safetensors, numpy)
 
-A difference is relative to the largest logit; above 1e-5 the check fails.
+See both_ways.py.
 """
-import argparse, contextlib, io, os, random, subprocess, sys, tempfile, types, warnings
+import contextlib, io, os, random, subprocess, sys, types, warnings
 
 os.environ["RWKV_JIT_ON"] = os.environ["RWKV_CUDA_ON"] = "0"
 VERSION = next((a for a in sys.argv[1:] if a in ("4", "5", "6", "7") and sys.argv[sys.argv.index(a) - 1] == "--only"), "")
 if VERSION == "7":  # the package has one class or the other
     os.environ["RWKV_V7_ON"] = "1"
 
+import both_ways
 import numpy as np
 import torch
-from safetensors.numpy import load_file
-from safetensors.torch import save_file
 
-LIMIT = 1e-5
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 
@@ -112,17 +110,7 @@ def theirs(path, rows):
     return np.stack(out)
 
 
-def run(program, *args):
-    q = subprocess.run([program, *args], capture_output=True, text=True)
-    if q.returncode:
-        raise RuntimeError(q.stderr[-400:])
-
-
-def difference(got, want):
-    return np.abs(got - want).max() / np.abs(want).max()
-
-
-def compare(program, backend, seed, folder):
+def compare(a, seed, folder):
     r = random.Random(seed)
     torch.manual_seed(seed)
     state, vocab = weights(VERSION, r)
@@ -130,42 +118,22 @@ def compare(program, backend, seed, folder):
     torch.save(state, path)
     length = r.choice([1, 2, 5, 31, 64, 65])
     ids = torch.randint(0, vocab, (2, length))
-    save_file({"input_ids": ids}, folder + "/in.safetensors")
     want = theirs(path, ids)
-    split = ",".join(map(str, sorted({r.randrange(0, length + 1) for _ in range(3)})))
-    seen = []
-    for extra in ([], ["--split", split]):
-        run(program, "forward", "--backend", backend, "--model", path, "--input", folder + "/in.safetensors", "--output", folder + "/out.safetensors", *extra)
-        got = load_file(folder + "/out.safetensors")["logits"].astype(np.float64)
-        seen.append((difference(got, want), f"seed {seed}, {length} tokens, {' '.join(extra) or 'whole'}"))
-    run(program, "export", path, "--layout", "official", "--output", folder + "/back")
+    seen = [*both_ways.read(a, path, folder, ids, want, r)]
+    both_ways.run(a.program, "export", path, "--layout", "official", "--output", folder + "/back")
     torch.load(folder + "/back/model.pth", weights_only=True)
-    seen.append((difference(theirs(folder + "/back/model.pth", ids), want), f"seed {seed}, {length} tokens, written back"))
-    return seen
+    seen.append((both_ways.difference(theirs(folder + "/back/model.pth", ids), want), f"{length} tokens, written back"))
+    return seen, both_ways.LIMIT
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("program")
-    p.add_argument("--count", type=int, default=10)
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--backend", default="go")
-    p.add_argument("--only", choices=["4", "5", "6", "7"])
-    a = p.parse_args()
+    a = both_ways.arguments(["4", "5", "6", "7"])
     if not a.only:
         again = [subprocess.run([sys.executable, __file__, *sys.argv[1:], "--only", v]).returncode for v in "4567"]
         sys.exit(max(again))
     torch.set_num_threads(1)
-    seen, failed = [], []
-    for seed in range(a.seed, a.seed + a.count):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                seen += compare(a.program, a.backend, seed, folder)
-            except Exception as e:  # every one is tried
-                failed.append(f"seed {seed}: {e}")
-    worst = max(seen, default=(0, ""))
-    print(f"RWKV-{a.only}, .pth: {len(seen)} runs, worst {worst[0]:.2g} ({worst[1]})", *failed, sep="\n  ")
-    sys.exit(1 if failed or worst[0] > LIMIT else 0)
+    good = both_ways.check(f"RWKV-{a.only}, .pth", a, lambda seed, folder: compare(a, seed, folder))
+    sys.exit(0 if good else 1)
 
 
 main()

@@ -117,18 +117,13 @@ func (m Model) Layers() int { return m.Config.Layers }
 
 // State lists "state" [layers, batch, heads, key, value] and the last inputs of both mixes, shift.att and shift.ffn [layers,
 // batch, width].
-func (m Model) State(batch int) []lm.Spec {
-	return append(m.StateSpecs(m.Config.Layers, batch, m.Heads(), m.Head, m.Head), m.Shifts(batch)...)
-}
+func (m Model) State(batch int) []lm.Spec { return m.heads().State(m.Memory, batch) }
 
 // Controls lists what can be changed.
 func (m Model) Controls() []lm.Control { return gated.Controls(m.Heads(), false) }
 
 // Probes lists what can be watched.
-func (m Model) Probes() []lm.Probe {
-	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}
-	return append(append(gated.Probes(lm.Key), rwkv.Probes()...), lm.Probe{Name: "g", Axes: wide, Does: "output gate"})
-}
+func (m Model) Probes() []lm.Probe { return m.heads().Probes() }
 
 // Forward builds the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.Stack(m, m.block).Forward(call) }

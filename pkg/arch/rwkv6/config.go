@@ -7,9 +7,6 @@
 package rwkv6
 
 import (
-	"encoding/json"
-	"fmt"
-
 	"stuffed/pkg/arch/rwkv"
 	"stuffed/pkg/identity"
 	"stuffed/pkg/lm"
@@ -32,49 +29,24 @@ func Default(width, layers, vocab int) Config {
 		MixRank: 32, DecayRank: 64, Chunk: 64}
 }
 
-// Inner is the width of the channel mix: 3.5 times that of the model, down to a multiple of 32.
-func (c Config) Inner() int {
-	if c.Intermediate > 0 {
-		return c.Intermediate
-	}
-	return c.Width * 7 / 2 / 32 * 32
+// heads is the part that RWKV-5 and RWKV-6 share.
+func (c Config) heads() rwkv.Heads {
+	return rwkv.Heads{Outline: c.Outline, Kind: Kind, Head: c.Head, Divisor: c.Divisor, Chunk: c.Chunk}
 }
 
+// Inner is the width of the channel mix: 3.5 times that of the model, down to a multiple of 32.
+func (c Config) Inner() int { return c.heads().Inner() }
+
 // Heads is the number of heads of a layer.
-func (c Config) Heads() int { return c.Mix() / c.Head }
+func (c Config) Heads() int { return c.heads().Count() }
 
 // Validate names the first field out of range.
 func (c Config) Validate() error {
-	if err := c.Outline.Validate(c.Inner()); err != nil {
-		return err
-	}
-	for _, f := range []struct {
-		name      string
-		value, hi int
-	}{{"head_size", c.Head, 65536}, {"head_size_divisor", c.Divisor, 65536}, {"mix_rank", c.MixRank, 65536}, {"decay_rank", c.DecayRank, 65536}, {"chunk", c.Chunk, 4096}} {
-		if f.value < 1 || f.value > f.hi {
-			return fmt.Errorf("config: %s = %d is outside 1 … %d", f.name, f.value, f.hi)
-		}
-	}
-	if c.Mix()%c.Head != 0 {
-		return fmt.Errorf("config: head_size = %d must divide attention_hidden_size = %d", c.Head, c.Mix())
-	}
-	return nil
+	return c.heads().Validate(rwkv.Size{Name: "mix_rank", Value: c.MixRank, Hi: 65536}, rwkv.Size{Name: "decay_rank", Value: c.DecayRank, Hi: 65536})
 }
 
-// FromKeys reads config.json; for the low ranks see FromShapes. num_attention_heads is left alone: published files say 64
-// whatever the heads are.
-func FromKeys(keys map[string]any) (Config, error) {
-	c := Default(2048, 24, 65536)
-	text, err := json.Marshal(keys)
-	if err != nil {
-		return c, err
-	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("config: %w", err)
-	}
-	return c, c.Validate()
-}
+// FromKeys reads config.json; for the low ranks see FromShapes.
+func FromKeys(keys map[string]any) (Config, error) { return rwkv.Read(keys, Default(2048, 24, 65536)) }
 
 // FromShapes is the configuration with the low ranks that the tensors of block 0 have: time_maa_w1 [width, 5 ranks],
 // time_decay_w1 [width, rank].
@@ -92,14 +64,7 @@ func (c Config) FromShapes(shape func(name string) []int) lm.Config {
 }
 
 // Keys is config.json.
-func (c Config) Keys() (map[string]any, error) {
-	keys := map[string]any{"model_type": Kind, "architectures": []string{"Rwkv6ForCausalLM"}, "num_hidden_layers": c.Layers, "hidden_size": c.Width,
-		"vocab_size": c.Vocab, "attention_hidden_size": c.Mix(), "intermediate_size": c.Inner(), "layer_norm_epsilon": c.Eps,
-		"tie_word_embeddings": c.Tied, "head_size": c.Head, "head_size_divisor": c.Divisor, "num_attention_heads": c.Heads(),
-		"rescale_every": 6, "use_cache": true, "torch_dtype": "float32", "bos_token_id": 0, "eos_token_id": 0,
-		"auto_map": map[string]string{"AutoConfig": "configuration_rwkv6.Rwkv6Config", "AutoModelForCausalLM": "modeling_rwkv6.Rwkv6ForCausalLM"}}
-	return keys, nil
-}
+func (c Config) Keys() (map[string]any, error) { return c.heads().Keys("Rwkv6"), nil }
 
 // Kind is model_type in config.json.
 const Kind = "rwkv6"
@@ -114,10 +79,7 @@ func (c Config) Hash() string {
 }
 
 // Sizes are what tables and reports say of the model.
-func (c Config) Sizes() lm.Sizes {
-	recurrent := c.Layers * c.Mix() * c.Head
-	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads(), State: c.Head, Recurrent: recurrent, Carried: recurrent + 2*c.Layers*c.Width}
-}
+func (c Config) Sizes() lm.Sizes { return c.heads().Sizes() }
 
 // WithVocab is the configuration with another vocabulary.
 func (c Config) WithVocab(rows int) lm.Config {

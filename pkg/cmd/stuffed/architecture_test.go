@@ -81,16 +81,22 @@ func (p proof) trains() {
 	p.ok(execute(trainCommand(), append(args, "steps=2", "schedule=constant")...))
 	p.refused("another configuration", errorOf(execute(trainCommand(), append(args, "--resume", "steps=3", "schedule=constant", "model.width=12")...)))
 	os.RemoveAll(p.path("run"))
-	p.ok(execute(trainCommand(), append(args, "steps=4", "snapshots.every=2")...))
-	if err := os.RemoveAll(p.path("run/snapshots/step-00000004")); err != nil {
-		p.Fatal(err)
-	}
-	p.ok(execute(trainCommand(), append(args, "steps=4", "snapshots.every=2", "--resume")...))
-	p.ok(execute(exportCommand(), p.path("run"), "--output", p.path("exported")))
+	p.resumes(append(args, "steps=4", "snapshots.every=2")...)
 	p.refused("model.architecture", errorOf(execute(trainCommand(), "model.architecture=none", "--show")))
 }
 
 func errorOf(_ string, err error) error { return err }
+
+// resumes trains, loses the last snapshot, goes on from the one before, and exports.
+func (p proof) resumes(args ...string) {
+	p.Helper()
+	p.ok(execute(trainCommand(), args...))
+	if err := os.RemoveAll(p.path("run/snapshots/step-00000004")); err != nil {
+		p.Fatal(err)
+	}
+	p.ok(execute(trainCommand(), append(args, "--resume")...))
+	p.ok(execute(exportCommand(), p.path("run"), "--output", p.path("exported")))
+}
 
 // reads scores, continues and asks.
 func (p proof) reads(model string) {
@@ -98,12 +104,7 @@ func (p proof) reads(model string) {
 		p.Errorf("info says %s", out)
 	}
 	common := []string{"--model", model, "--backend", "go"}
-	text := p.write("text.txt", strings.Repeat("All work and no play. ", 6))
-	p.ok(execute(lossCommand(), append(common, "--input", text, "--length", "64", "--output", p.path("loss.csv"))...))
-	p.rows("loss.csv", 0)
-	p.ok(execute(generateCommand(), append(common, "--prompt", "abc", "--tokens", "4")...))
-	p.ok(execute(passkeyCommand(), append(common, "--lengths", "300", "--depths", "1", "--generate", "2", "--output", p.path("keys.csv"))...))
-	p.rows("keys.csv", 1)
+	p.scores(common...)
 	ids, err := checkpoint.FromInt64([]int{1, 6}, []int64{1, 2, 3, 4, 5, 6})
 	if err != nil {
 		p.Fatal(err)
@@ -125,6 +126,17 @@ func (p proof) reads(model string) {
 			p.Errorf("forward gives no %s", name)
 		}
 	}
+}
+
+// scores scores a text, continues one and asks for a key.
+func (p proof) scores(common ...string) {
+	p.Helper()
+	text := p.write("text.txt", strings.Repeat("All work and no play. ", 6))
+	p.ok(execute(lossCommand(), append(common, "--input", text, "--length", "64", "--output", p.path("loss.csv"))...))
+	p.rows("loss.csv", 0)
+	p.ok(execute(generateCommand(), append(common, "--prompt", "abc", "--tokens", "4")...))
+	p.ok(execute(passkeyCommand(), append(common, "--lengths", "300", "--depths", "1", "--generate", "2", "--output", p.path("keys.csv"))...))
+	p.rows("keys.csv", 1)
 }
 
 // watches traces and judges.
@@ -168,6 +180,14 @@ func (p proof) studies() {
 	if out := p.ok(execute(studyCommand(), "plan", plan)); !strings.Contains(out, "toy, N 4") {
 		p.Errorf("the plan lists %s", out)
 	}
+	p.runs(plan)
+	p.rows("store/tables/outcome.parquet", 4)
+	p.rows("store/tables/heads.parquet", 2*2*2)
+}
+
+// runs runs the rows of a plan, for which the command starts processes, and collects them.
+func (p proof) runs(plan string) {
+	p.Helper()
 	read, err := study.ReadPlan(plan)
 	if err != nil {
 		p.Fatal(err)
@@ -184,13 +204,11 @@ func (p proof) studies() {
 	if err != nil {
 		p.Fatal(err)
 	}
-	w := study.Worker{Store: store, Runner: &study.Trainer{Device: d}, Log: p.Logf} // the command starts it as a process of its own
+	w := study.Worker{Store: store, Runner: &study.Trainer{Device: d}, Log: p.Logf}
 	if sum, err := w.Run(p.Context(), rows); err != nil || sum.Done != len(rows) {
 		p.Fatalf("%+v, %v", sum, err)
 	}
 	p.ok(execute(studyCommand(), "collect", plan, "--store", p.path("store")))
-	p.rows("store/tables/outcome.parquet", 4)
-	p.rows("store/tables/heads.parquet", 2*2*2)
 }
 
 // verifies a folder of references that the definition made.

@@ -2,14 +2,11 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
-	"stuffed/pkg/study"
-	"stuffed/xla"
 )
 
 // Every architecture goes through every command. What one of them cannot do is an error that says why.
@@ -106,12 +103,7 @@ func (p every) trains() (model string) {
 	for _, size := range strings.Fields(p.sizes) {
 		args = append(args, "model."+size)
 	}
-	p.ok(execute(trainCommand(), args...))
-	if err := os.RemoveAll(p.path("run/snapshots/step-00000004")); err != nil {
-		p.Fatal(err)
-	}
-	p.ok(execute(trainCommand(), append(args, "--resume")...))
-	p.ok(execute(exportCommand(), p.path("run"), "--output", p.path("exported")))
+	p.resumes(args...)
 	model = p.path("run/models/carried-lr0.01-seed1/final")
 	p.ok(execute(exportCommand(), model, "--output", p.path("copy"), "--dtype", "BF16"))
 	return model
@@ -128,13 +120,7 @@ func (p every) reads(model string) {
 	if p.stateless && !strings.Contains(out, "cache") {
 		p.Errorf("info says nothing of a cache that grows: %s", out)
 	}
-	common := []string{"--model", model, "--backend", "go"}
-	text := p.write("text.txt", strings.Repeat("All work and no play. ", 4))
-	p.ok(execute(lossCommand(), append(common, "--input", text, "--length", "64", "--output", p.path("loss.csv"))...))
-	p.rows("loss.csv", 0)
-	p.ok(execute(generateCommand(), append(common, "--prompt", "abc", "--tokens", "4")...))
-	p.ok(execute(passkeyCommand(), append(common, "--lengths", "300", "--depths", "1", "--generate", "2", "--output", p.path("keys.csv"))...))
-	p.rows("keys.csv", 1)
+	p.scores("--model", model, "--backend", "go")
 }
 
 // forwards runs tokens whole and split, to the same logits, and documents with gradients.
@@ -234,26 +220,6 @@ func (p every) studies() {
  "train_length": 16, "batch_tokens": 64, "warmup": 2, "chain": 4, "policy": ["zero"], "seeds": [1]},
  "tokens": 256, "gap_share": 0.5, "evaluate": {"times": 8, "sequences": 2, "traced": 2, "shares": []}},
  "groups": [{"name": "one", "axes": [{"field": "train.train_length", "values": [16]}]}]}`)
-	read, err := study.ReadPlan(plan)
-	if err != nil {
-		p.Fatal(err)
-	}
-	rows, err := read.Rows()
-	if err != nil {
-		p.Fatal(err)
-	}
-	store, err := study.OpenStore(p.path("store"))
-	if err != nil {
-		p.Fatal(err)
-	}
-	d, err := xla.Open("go")
-	if err != nil {
-		p.Fatal(err)
-	}
-	w := study.Worker{Store: store, Runner: &study.Trainer{Device: d}, Log: p.Logf}
-	if sum, err := w.Run(p.Context(), rows); err != nil || sum.Done != len(rows) {
-		p.Fatalf("%+v, %v", sum, err)
-	}
-	p.ok(execute(studyCommand(), "collect", plan, "--store", p.path("store")))
+	p.runs(plan)
 	p.rows("store/tables/outcome.parquet", 0)
 }
