@@ -16,9 +16,10 @@ import (
 	"stuffed/xla"
 )
 
-// Consistent holds a model to itself in float64: cut anywhere, unrolled, without a gradient, in documents packed end to end, beside
-// another member and piece by piece it computes the same; its gradients are those of finite differences; its probes are there and
-// agree with each other; neutral controls change nothing.
+// Consistent holds a model to itself in float64: in chunks of any length, token by token, cut anywhere, unrolled, without a gradient,
+// in documents packed end to end, beside another member and piece by piece it computes the same; its gradients, of parameters and
+// of what is carried in, are those of finite differences; its probes are there and agree with each other; neutral controls change
+// nothing.
 func Consistent(t *testing.T, d *xla.Device, c lm.Config) {
 	t.Helper()
 	m, err := c.New()
@@ -27,7 +28,8 @@ func Consistent(t *testing.T, d *xla.Device, c lm.Config) {
 	}
 	k := checker{t: t, model: m, weights: Wide(t, m, 3), device: d}
 	for name, check := range map[string]func(){"cuts": k.cuts, "documents": k.documents, "members": k.members, "pieces": k.pieces,
-		"gradients": k.gradients, "probes": k.probes, "controls": k.controls} {
+		"gradients": k.gradients, "probes": k.probes, "controls": k.controls, "lengths": k.lengths, "partitions": k.partitions,
+		"initial": k.initial} {
 		t.Run(name, func(t *testing.T) {
 			k.t = t
 			check()

@@ -23,7 +23,7 @@ const (
 	Length = "kv.length"
 )
 
-// queries is how many queries are computed at a time.
+// queries is how many queries are computed at a time, unless the call says another number.
 const queries = 128
 
 // States are the specs of the cache: kv.key (after rotation) and kv.value [layers, batch, kvHeads, positions, head], and
@@ -81,7 +81,11 @@ func Mix(l *stack.Layer, q, k, v *Node, rotated int, theta float64) *Node {
 		op.Length = nil
 		r = attention.Step(op)
 	} else {
-		r = attention.Chunk(op, queries)
+		chunk := queries
+		if l.Chunk > 0 {
+			chunk = l.Chunk
+		}
+		r = attention.Chunk(op, chunk)
 	}
 	if r.Cache != nil {
 		l.SetState(Keys, positionsFirst(r.Cache.Keys))

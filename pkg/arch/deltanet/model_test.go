@@ -21,14 +21,3 @@ func TestReference(t *testing.T) {
 	}
 	archtest.Fixture{Dir: "testdata", Model: deltanet.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
 }
-
-// TestConsistent holds the model to itself.
-func TestConsistent(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := deltanet.Default(16, 2, 13)
-	c.Width, c.Heads, c.Vocab, c.Intermediate, c.Chunk = 16, 2, 13, 8, 4
-	archtest.Consistent(t, d, c)
-}

@@ -21,15 +21,3 @@ func TestReference(t *testing.T) {
 	}
 	archtest.Fixture{Dir: "testdata", Model: gateddeltanet.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
 }
-
-// TestConsistent holds the model to itself.
-func TestConsistent(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := gateddeltanet.Default(16, 2, 13)
-	c.Width, c.Heads, c.Key, c.Vocab, c.Intermediate, c.Chunk = 16, 2, 4, 13, 8, 4
-	c.ValueHeads = 4
-	archtest.Consistent(t, d, c)
-}

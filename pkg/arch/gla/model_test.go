@@ -21,14 +21,3 @@ func TestReference(t *testing.T) {
 	}
 	archtest.Fixture{Dir: "testdata", Model: gla.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
 }
-
-// TestConsistent holds the model to itself.
-func TestConsistent(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := gla.Default(16, 2, 13)
-	c.Heads, c.KVHeads, c.Intermediate, c.Chunk, c.Convolve = 4, 2, 8, 4, true
-	archtest.Consistent(t, d, c)
-}

@@ -22,14 +22,3 @@ func TestReference(t *testing.T) {
 	archtest.Fixture{Dir: "testdata", Model: gptneox.Model{Config: c}, Tensor: gptneox.Tensor, Device: d,
 		Probes: map[string]string{"hidden.layers": lm.Residual}}.Check(t)
 }
-
-// TestConsistent holds the model to itself.
-func TestConsistent(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := gptneox.Default(16, 2, 13)
-	c.Width, c.Heads, c.Vocab, c.Intermediate = 16, 2, 13, 8
-	archtest.Consistent(t, d, c)
-}

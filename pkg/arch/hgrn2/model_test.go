@@ -21,14 +21,3 @@ func TestReference(t *testing.T) {
 	}
 	archtest.Fixture{Dir: "testdata", Model: hgrn2.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
 }
-
-// TestConsistent holds the model to itself.
-func TestConsistent(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := hgrn2.Default(16, 3, 13)
-	c.Expand, c.Intermediate, c.Chunk, c.Convolve = 4, 8, 4, true
-	archtest.Consistent(t, d, c)
-}

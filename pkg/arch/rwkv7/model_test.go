@@ -22,15 +22,3 @@ func TestReference(t *testing.T) {
 	archtest.Fixture{Dir: "testdata", Model: rwkv7.Model{Config: c}, Tensor: rwkv7.Tensor, Device: d,
 		Probes: map[string]string{"hidden.layers": lm.Residual, "stats.mean": lm.Sum, "stats.var": lm.Squares, "stats.log_decay": lm.LogAlpha}}.Check(t)
 }
-
-// TestConsistent holds the model to itself.
-func TestConsistent(t *testing.T) {
-	d, err := xla.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := rwkv7.Default(16, 2, 13)
-	c.Width, c.Head, c.Vocab, c.Intermediate, c.Chunk = 16, 8, 13, 8, 4
-	c.DecayRank, c.GateRank, c.RateRank, c.ValueRank = 3, 4, 3, 2
-	archtest.Consistent(t, d, c)
-}
