@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"stuffed/datasets/prompt"
+	"stuffed/pkg/eval"
 )
 
 func changes(t *testing.T, plan Plan) []float64 {
@@ -63,6 +64,73 @@ func TestPatchedHeads(t *testing.T) {
 	own, ablated, other := largest(constant, plan, 100), largest(constant, Ablate(head), 100), largest(texts, plan, 0)
 	if own > 0.02*ablated || other < 10*own {
 		t.Errorf("changed by %g on its own text (%g ablated), by %g on another", own, ablated, other)
+	}
+}
+
+// Patched token by token with the own text nothing changes. With a text whose last token but one is another, a head of the first layer,
+// which does there alone what it does not do on the text, changes one loss: as held by controls that act at this position of the whole.
+func TestPatchedTokens(t *testing.T) {
+	m, texts := ownModel(t)
+	ctx, head := context.Background(), Head{0, 1}
+	change := func(from prompt.Texts) []float64 {
+		table, err := PatchTokens(ctx, m, texts, from, head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := table.Float("change")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for i, v := range change(texts) {
+		if math.Abs(v) > 2e-6 {
+			t.Errorf("token %d: %g by its own doing", i, v)
+		}
+	}
+	probes, err := eval.Probes(m, texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := len(probes[0].IDs) - 2
+	other := slices.Clone(probes[0].IDs)
+	other[last] = 'Z'
+	donor, err := record(ctx, m.Runner, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := donor.at(m.Weights.Model, last, []Head{head})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range plan {
+		plan[i].From, plan[i].Until = last, last+1
+	}
+	whole, err := OnText(ctx, m, texts, plan, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := whole.Float("change")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := filepath.Join(t.TempDir(), "other.txt")
+	changed := []byte(strings.Repeat("All work and no play. ", 8))
+	changed[last] = 'Z' // a byte is a token
+	if err := os.WriteFile(text, changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := change(prompt.Texts{Kind: "documents", Corpus: text})
+	for i := range want {
+		if math.Abs(got[i]-want[i]) > 2e-6 || (i < last) != (math.Abs(got[i]) < 2e-6) {
+			t.Errorf("token %d: %g, want %g", i, got[i], want[i])
+		}
+	}
+	if _, err := PatchTokens(ctx, m, texts, texts, Head{0, 99}); err == nil || !strings.Contains(err.Error(), "0.99") {
+		t.Error(err)
+	}
+	if _, err := PatchTokens(ctx, m, texts, texts); err == nil || !strings.Contains(err.Error(), "name the heads") {
+		t.Error(err)
 	}
 }
 
