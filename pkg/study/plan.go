@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"stuffed/pkg/plaintext"
 	"stuffed/pkg/train"
@@ -55,10 +56,11 @@ type Row struct {
 //go:embed plans
 var shipped embed.FS
 
-// ReadPlan reads a plan file, or a shipped plan by its name, and checks every row of it.
+// ReadPlan reads a plan file, or a shipped plan by its name, and checks every row of it. A folder of a plan's name, such as its
+// store, does not hide the plan.
 func ReadPlan(path string) (*Plan, error) {
 	data, err := plaintext.Read(path)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Ext(path) == "" {
+	if (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EISDIR)) && filepath.Ext(path) == "" {
 		if data, err = shipped.ReadFile("plans/" + path + ".json"); err != nil {
 			return nil, fmt.Errorf("plan %q is neither a file nor one of %s", path, strings.Join(Plans(), ", "))
 		}

@@ -2,6 +2,7 @@ package study
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -125,5 +126,21 @@ func TestPlanOrder(t *testing.T) {
 	}
 	if want := "a0.1 N 4, b0.1 N 16, a0.1 N 8, a0.2 N 4, b0.2 N 16, a0.2 N 8"; strings.Join(got, ", ") != want {
 		t.Errorf("rows %s, want %s", strings.Join(got, ", "), want)
+	}
+}
+
+func TestFolderHidesNoPlan(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("recall-table", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := ReadPlan("recall-table"); err != nil || p.Name != "recall-table" {
+		t.Errorf("a folder beside the shipped plan of its name: %v", err)
+	}
+	if err := os.Mkdir("nobody", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadPlan("nobody"); err == nil || !strings.Contains(err.Error(), "neither a file nor one of") {
+		t.Errorf("a folder that is no plan: %v", err)
 	}
 }

@@ -118,7 +118,7 @@ func fillJob(j *study.Job, p *study.Plan, s *study.Store, plan string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(plan); err == nil {
+	if info, err := os.Stat(plan); err == nil && !info.IsDir() { // a folder of a shipped plan's name hides nothing
 		if plan, err = filepath.Abs(plan); err != nil {
 			return err
 		}
