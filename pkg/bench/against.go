@@ -3,12 +3,15 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"stuffed/pkg/manifest"
 )
@@ -35,7 +38,8 @@ type Compared struct {
 }
 
 // Against runs stuffed bench with the given arguments by another build and by this one in turn, each in processes of its own, and
-// gives the comparison to emit after every round. Compilations are left out.
+// gives the comparison to emit after every round, also after one that was stopped or failed, with the rows that it has measured.
+// Compilations are left out.
 func Against(ctx context.Context, before, after string, rounds int, args []string, emit func(*Comparison) error) error {
 	c := &Comparison{Run: manifest.ThisRun()}
 	dir, err := os.MkdirTemp("", "against-")
@@ -45,24 +49,20 @@ func Against(ctx context.Context, before, after string, rounds int, args []strin
 	defer os.RemoveAll(dir)
 	for range rounds {
 		for i, program := range []string{before, after} {
-			path := filepath.Join(dir, "report.json")
-			text, err := exec.CommandContext(ctx, program, slices.Concat([]string{"bench"}, args, []string{"--output", path})...).CombinedOutput()
+			r, err := benchBy(ctx, program, args, filepath.Join(dir, "report.json"))
+			if r != nil {
+				if i == 0 {
+					c.Before = r.Revision
+				}
+				c.Backend, c.Device = r.Backend, r.Device
+				c.add(r.Rows, i == 1)
+			}
 			if err != nil {
-				return fmt.Errorf("%s bench %s: %w: %s", program, strings.Join(args, " "), err, text[max(0, len(text)-2000):])
+				if len(c.Rows) > 0 {
+					err = errors.Join(err, emit(c))
+				}
+				return err
 			}
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return fmt.Errorf("%s bench %s wrote no report: %w: %s", program, strings.Join(args, " "), err, text[max(0, len(text)-2000):])
-			}
-			var r Report
-			if err := json.Unmarshal(data, &r); err != nil {
-				return fmt.Errorf("the report of %s: %w", program, err)
-			}
-			if i == 0 {
-				c.Before = r.Revision
-			}
-			c.Backend, c.Device = r.Backend, r.Device
-			c.add(r.Rows, i == 1)
 		}
 		c.Rounds++
 		if err := emit(c); err != nil {
@@ -70,6 +70,33 @@ func Against(ctx context.Context, before, after string, rounds int, args []strin
 		}
 	}
 	return nil
+}
+
+// benchBy runs stuffed bench by a program, and gives the report that it has written at path even if it ends early.
+func benchBy(ctx context.Context, program string, args []string, path string) (*Report, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, program, slices.Concat([]string{"bench"}, args, []string{"--output", path})...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	text, failed := cmd.CombinedOutput()
+	said := fmt.Sprintf("%s bench %s", program, strings.Join(args, " "))
+	if failed != nil {
+		failed = fmt.Errorf("%s: %w: %s", said, failed, text[max(0, len(text)-2000):])
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		if failed == nil {
+			failed = fmt.Errorf("%s wrote no report: %w: %s", said, err, text[max(0, len(text)-2000):])
+		}
+		return nil, failed
+	}
+	var r Report
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, errors.Join(failed, fmt.Errorf("the report of %s: %w", program, err))
+	}
+	return &r, failed
 }
 
 func (c *Comparison) add(rows []Row, after bool) {
@@ -105,6 +132,10 @@ func (c *Comparison) String() string {
 	for _, r := range c.Rows {
 		if r.Error != "" {
 			fmt.Fprintf(&b, "%s  %s  failed: %s\n", r.Work, r.Shape, r.Error)
+			continue
+		}
+		if len(r.Before) == 0 || len(r.After) == 0 {
+			fmt.Fprintf(&b, "%s  %s  %s  measured by one of the two\n", r.Work, r.Shape, r.Unit)
 			continue
 		}
 		fmt.Fprintf(&b, "%s  %s  %s  before %s, after %s: %.3f times as fast\n", r.Work, r.Shape, r.Unit, amounts(r.Before), amounts(r.After), r.Speed)

@@ -124,4 +124,16 @@ echo '{"revision":"%s","device":"D","rows":[{"work":"compile","shape":"a"},{"wor
 	if err == nil || !strings.Contains(err.Error(), "no such flag") {
 		t.Errorf("a program that fails: %v", err)
 	}
+	cut := fake(t, `for last; do :; done
+echo '{"revision":"cut","rows":[{"work":"train","shape":"a","unit":"tok/s","median":90}]}' > "$last"; exit 1`)
+	for _, program := range []struct{ before, after, want string }{
+		{program("old", 100, 10), cut, "train  a  tok/s  before 100, after 90: 0.900 times as fast\noperator  b  ms  measured by one of the two\n"},
+		{cut, fake(t, "exit 1"), "train  a  tok/s  measured by one of the two\n"},
+	} {
+		c = nil
+		err = Against(context.Background(), program.before, program.after, 1, nil, func(now *Comparison) error { c = now; return nil })
+		if err == nil || c == nil || c.String() != program.want {
+			t.Errorf("a program that ends early: %v, kept %s, want %s", err, c, program.want)
+		}
+	}
 }

@@ -116,7 +116,7 @@ func benchAgainst() *cobra.Command {
 	c := &cobra.Command{
 		Use: "against PROGRAM", Short: "Compare the speed of this build with that of another, in turn on one device", Args: cobra.ExactArgs(1),
 		Long: `Runs "stuffed bench" by the given program, which may be of an earlier revision, and by this one, one after the other and as
-often as --rounds says, and writes what both measured.`,
+often as --rounds says, and writes what both measured, also if it is stopped.`,
 		Example: "  stuffed bench against out/stuffed-before --backend cpu --scale cpu --only train,prefill --output against.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			after, err := os.Executable()
@@ -145,6 +145,6 @@ often as --rounds says, and writes what both measured.`,
 	f.StringVar(&scale, "scale", "auto", "as of stuffed bench")
 	f.StringSliceVar(&only, "only", []string{"train", "prefill"}, "as of stuffed bench")
 	f.IntVar(&rounds, "rounds", rounds, "runs of each program")
-	f.StringVar(&output, "output", "", "comparison (.json), written again after every round")
+	f.StringVar(&output, "output", "", "comparison (.json), written again after every round and when stopped")
 	return c
 }
