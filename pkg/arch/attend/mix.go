@@ -5,6 +5,7 @@
 package attend
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -37,8 +38,26 @@ func States(layers, batch, kvHeads, head int) []lm.Spec {
 	return []lm.Spec{cache, values, {Name: Length, Role: lm.Length, Layered: true, Dims: []int{layers, batch}, Axes: []lm.Axis{lm.Layer, lm.Batch}}}
 }
 
-// OneWay is why a transformer has no variant.
-const OneWay = "a cache holds every token as it is, and has no state whose norm or age could be limited"
+// Memory is how a model keeps its cache; models embed it. With a Window of r tokens a query sees the last r tokens of its layer, as
+// with a cache of r tokens that drops the oldest.
+type Memory struct {
+	Window int // 0: the model's own, all tokens
+}
+
+// Past is the length of the window.
+func (m Memory) Past() int { return m.Window }
+
+// Vary is the memory in another way, for a model's Variant.
+func (m Memory) Vary(name string, v lm.Variant) (Memory, error) {
+	if v.NormEvery > 0 || v.Decimate {
+		return m, fmt.Errorf("%s keeps a cache: it may have a window, but no limited norm and no decimation", name)
+	}
+	if v.Window < 1 || v.Window > 1<<20 {
+		return m, fmt.Errorf("window of %d tokens is outside 1 … %d", v.Window, 1<<20)
+	}
+	m.Window = v.Window
+	return m, nil
+}
 
 // Probes of a layer with the operator.
 func Probes() []lm.Probe {
@@ -67,6 +86,9 @@ func Mix(l *stack.Layer, q, k, v *Node, rotated int, theta float64) *Node {
 		l.Probe(name, func() *Node { return n })
 	}
 	op := attention.Operands{V: v, Segments: l.Segments, Length: l.Length, Infer: l.Infer}
+	if m, has := l.Model.(interface{ Past() int }); has {
+		op.Window = m.Past()
+	}
 	var held *Node
 	positionsFirst := func(x *Node) *Node { return TransposeAllAxes(x, 0, 2, 1, 3) }
 	if !l.ZeroState {

@@ -127,7 +127,7 @@ func (c Config) WithVocab(rows int) lm.Config {
 }
 
 // New is the model.
-func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
+func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {
 	lm.Register(lm.Architecture{Name: "gpt-neox", About: "the transformer of GPT-NeoX and Pythia, arXiv 2204.06745: a cache that grows",

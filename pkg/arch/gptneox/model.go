@@ -14,7 +14,16 @@ import (
 )
 
 // Model is a configuration with the methods of lm.Model.
-type Model struct{ Config }
+type Model struct {
+	Config
+	attend.Memory
+}
+
+// Variant is the model with a window on its cache.
+func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
+	m.Memory, err = m.Vary(m.Name(), v)
+	return m, err
+}
 
 var _ lm.Model = Model{}
 
@@ -105,9 +114,6 @@ func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 func (m Model) State(batch int) []lm.Spec {
 	return attend.States(m.Config.Layers, batch, m.Heads, m.head())
 }
-
-// OneWay says why there is no other.
-func (Model) OneWay() string { return attend.OneWay }
 
 // Controls lists what can be changed.
 func (m Model) Controls() []lm.Control { return attend.Controls(m.Heads) }

@@ -135,7 +135,7 @@ func (c Config) WithVocab(rows int) lm.Config {
 }
 
 // New is the model.
-func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
+func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {
 	lm.Register(lm.Architecture{Name: "llama", About: "the transformer of Llama, arXiv 2302.13971: a cache that grows",

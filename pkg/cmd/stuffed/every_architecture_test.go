@@ -45,7 +45,7 @@ func everyArchitecture() []architectureCase {
 	noWrite := map[string]string{"b_scale": `no control "b_scale"; it has delta_scale`, "window": "a delta rule erases"}
 	noDelta := map[string]string{"delta_scale": `no control "delta_scale"; it has log_alpha_shift`}
 	cache := map[string]string{"alpha_scale": `no control "log_alpha_shift"; it has y_scale`, "alpha_clamp_high": `no control "log_alpha_min"`, "b_scale": `no control "b_scale"`,
-		"delta_scale": `no control "delta_scale"`, "rri": "no state that decays", "state_norm_chunked": "no recurrent state whose norm", "window": "a cache holds every token"}
+		"delta_scale": `no control "delta_scale"`, "rri": "no state that decays", "state_norm_chunked": "no recurrent state whose norm"}
 	without := func(more map[string]string, name, why string) map[string]string {
 		out := map[string]string{name: why}
 		for k, v := range more {

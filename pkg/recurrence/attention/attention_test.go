@@ -87,7 +87,7 @@ func arguments[T float32 | float64](s attention.Sequence) []any {
 }
 
 func operands(s attention.Sequence, in []*Node) attention.Operands {
-	op := attention.Operands{Q: in[0], K: in[1], V: in[2]}
+	op := attention.Operands{Q: in[0], K: in[1], V: in[2], Window: s.Window}
 	in = in[3:]
 	if s.Held != nil {
 		op.Cache, in = &attention.Cache{Keys: in[0], Values: in[1], Held: in[2]}, in[3:]
@@ -222,11 +222,38 @@ func TestFormsEqualNaive(t *testing.T) {
 	}
 }
 
+// TestWindowEqualsNaive: windows of one token to more than there are, with caches of several fillings, packed documents, and by Step.
+func TestWindowEqualsNaive(t *testing.T) {
+	for _, window := range []int{1, 2, 7, 16, 40, 100} {
+		for _, cached := range []bool{false, true} {
+			for _, packed := range []bool{false, true} {
+				s := random(uint64(window), attention.Dims{Batch: 3, Tokens: 24, Heads: 4, KVHeads: 2, Key: 5, Value: 3}, cached)
+				s.Window = window
+				if packed {
+					s.Segments = make([]int, s.Batch*s.Tokens)
+					for i := range s.Segments {
+						s.Segments[i] = i % s.Tokens / 10
+					}
+				}
+				for _, dev := range devices(t) {
+					got := run(t, dev, func(in []*Node) []*Node { return outputs(attention.Chunk(operands(s, in), 8)) }, arguments[float64](s)...)
+					check(t, fmt.Sprintf("%s, window %d, cache %v, documents %v", dev.Kind, window, cached, packed), s, got, 1e-13)
+				}
+				if cached && !packed {
+					got := run(t, devices(t)[0], func(in []*Node) []*Node { return outputs(stepwise(operands(s, in))) }, arguments[float64](s)...)
+					check(t, fmt.Sprintf("step, window %d", window), s, got, 1e-13)
+				}
+			}
+		}
+	}
+}
+
 // TestSplitsDoNotMatter carries the cache over 20 random partitions, with pieces of one token by Step and by Chunk.
 func TestSplitsDoNotMatter(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	for trial := range 20 {
 		s := random(uint64(trial), attention.Dims{Batch: 2, Tokens: 60, Heads: 4, KVHeads: 2, Key: 4, Value: 3}, true)
+		s.Window = trial % 4 * 9
 		cuts := []int{0}
 		for cuts[len(cuts)-1] < s.Tokens {
 			cuts = append(cuts, min(s.Tokens, cuts[len(cuts)-1]+[]int{1, 1 + r.IntN(30)}[r.IntN(2)]))

@@ -18,6 +18,8 @@ type Operands struct {
 	Segments *Node  // int32 [batch, tokens] or nil: ascending; the cache is emptied where the segment changes; 0 continues it
 	Length   *Node  // int32 scalar or nil: tokens from here on are padding and do not enter the cache
 
+	Window int // last tokens that a query sees, its own among them; 0: all. The cache keeps the others, unread.
+
 	Infer bool // no gradient will be asked for
 }
 
@@ -86,23 +88,29 @@ func Step(op Operands) Result {
 	query := Reshape(op.Q, d.Batch, d.KVHeads, group, d.Key)
 	scores := Einsum("bhrk,bhjk->bhrj", query, TransposeAllAxes(after.Keys, 0, 2, 1, 3))
 	slot := Iota(op.Q.Graph(), shapes.Make(dtypes.Int32, d.Batch, room), 1)
-	scores = Add(scores, InsertAxes(hidden(LessThan(slot, InsertAxes(after.Held, -1)), scores.DType()), 1, 1))
+	held := InsertAxes(after.Held, -1)
+	visible := LessThan(slot, held)
+	if op.Window > 0 {
+		visible = LogicalAnd(visible, GreaterOrEqual(slot, AddScalar(held, -op.Window)))
+	}
+	scores = Add(scores, InsertAxes(hidden(visible, scores.DType()), 1, 1))
 	weights := Exp(Sub(scores, StopGradient(ReduceAndKeep(scores, ReduceMax, -1))))
 	read := Einsum("bhrj,bhjv->bhrv", weights, TransposeAllAxes(after.Values, 0, 2, 1, 3))
 	y := Reshape(Div(read, ReduceAndKeep(weights, ReduceSum, -1)), d.Batch, 1, d.Heads, d.Value)
 	return Result{Y: y, Cache: &after}
 }
 
-// seen says which keys a query sees: those of its document, up to itself. Documents are numbered by segment, an unused
-// place in the cache is −1.
+// seen says which keys a query sees: those of its document, up to itself and inside the window. Documents are numbered by
+// segment, an unused place in the cache is −1.
 type seen struct {
 	row, column *Node // int32 [batch, tokens], [batch, room + tokens]: documents of queries and of keys
-	index       *Node // int32 [1, 1, room + tokens]: of keys in the call, negative in the cache
+	index       *Node // int32 [1 or batch, 1, room + tokens]: of keys in the call, negative in the cache; −1 is the last that a row holds where there is a window
+	window      int
 }
 
 func newSeen(op Operands, d Dims) seen {
 	g := op.Q.Graph()
-	s := seen{row: op.Segments}
+	s := seen{row: op.Segments, window: op.Window}
 	if s.row == nil {
 		s.row = Zeros(g, shapes.Make(dtypes.Int32, d.Batch, d.Tokens))
 	}
@@ -115,12 +123,21 @@ func newSeen(op Operands, d Dims) seen {
 		s.column = Concatenate([]*Node{Where(used, ZerosLike(slot), Neg(OnesLike(slot))), s.row}, 1)
 	}
 	s.index = AddScalar(Iota(g, shapes.Make(dtypes.Int32, 1, 1, room+d.Tokens), 2), -room)
+	if s.window > 0 && room > 0 {
+		at := Iota(g, shapes.Make(dtypes.Int32, d.Batch, 1, room), 2)
+		called := Iota(g, shapes.Make(dtypes.Int32, d.Batch, 1, d.Tokens), 2)
+		s.index = Concatenate([]*Node{Sub(at, InsertAxes(op.Cache.Held, -1, -1)), called}, 2)
+	}
 	return s
 }
 
 // mask [batch, i, j] for queries of documents row [batch, i] at index [1, i, 1] is what scores get, see hidden.
-func (seen) mask(row, index, column, keys *Node, dtype dtypes.DType) *Node {
-	return hidden(LogicalAnd(Equal(InsertAxes(row, -1), InsertAxes(column, 1)), LessOrEqual(keys, index)), dtype)
+func (s seen) mask(row, index, column, keys *Node, dtype dtypes.DType) *Node {
+	visible := LogicalAnd(Equal(InsertAxes(row, -1), InsertAxes(column, 1)), LessOrEqual(keys, index))
+	if s.window > 0 {
+		visible = LogicalAnd(visible, GreaterThan(keys, AddScalar(index, -s.window)))
+	}
+	return hidden(visible, dtype)
 }
 
 // hidden is 0 where a key is seen and so far below any score elsewhere that its weight is 0.

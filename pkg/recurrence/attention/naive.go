@@ -3,7 +3,7 @@
 //
 //	y_t = Σ_{j≤t} p_tj v_j      p_t = softmax_j(q_t·k_j)
 //
-// over the tokens in the cache and those of the call. Query head h reads key-value head h / (heads/kvHeads). It is written three times:
+// over the tokens in the cache and those of the call, or with a window of r (2004.05150) over j > t − r alone: a cache of r tokens. Query head h reads key-value head h / (heads/kvHeads). It is written three times:
 // [Naive] is the definition in float64, [Chunk] the graph over blocks of queries, [Step] one token.
 package attention
 
@@ -24,6 +24,7 @@ type Sequence struct {
 	Keys, Values []float64 // the cache [batch, room, kvHeads, key or value] or nil, of which a row's first Held tokens count
 	Room         int
 	Segments     []int // [batch, tokens] or nil; the cache is emptied where the segment changes, 0 continues it
+	Window       int   // last tokens that a query sees, its own among them; 0: all
 }
 
 // Rows are what one sequence holds in the end, [tokens, kvHeads, key or value].
@@ -59,20 +60,23 @@ func Naive(s Sequence) (y []float64, caches []Rows) {
 
 // read adds to y what query q reads of key-value head h.
 func (s Sequence) read(c Rows, h int, q, y []float64) {
-	n := len(c.Keys) / (s.KVHeads * s.Key)
+	n, first := len(c.Keys)/(s.KVHeads*s.Key), 0
+	if s.Window > 0 {
+		first = max(0, n-s.Window)
+	}
 	scores, top := make([]float64, n), math.Inf(-1)
-	for j := range n {
+	for j := first; j < n; j++ {
 		for i := range s.Key {
 			scores[j] += q[i] * c.Keys[(j*s.KVHeads+h)*s.Key+i]
 		}
 		top = max(top, scores[j])
 	}
 	sum := 0.0
-	for j := range n {
+	for j := first; j < n; j++ {
 		scores[j] = math.Exp(scores[j] - top)
 		sum += scores[j]
 	}
-	for j := range n {
+	for j := first; j < n; j++ {
 		for i := range s.Value {
 			y[i] += scores[j] / sum * c.Values[(j*s.KVHeads+h)*s.Value+i]
 		}
