@@ -21,8 +21,12 @@ type Test struct {
 	Batch    int   // sequences of each member that run side by side; 0 to choose
 	Generate bool  // also let the model write the answers that are one piece at the end
 	Controls map[string]*tensors.Tensor
+	Read     Reader                  // in the place of lm.Runner.Run, or nil
 	Progress func(done, total int64) // tokens of one member
 }
+
+// Reader reads sequences, of which none asks before position first, and emits what the request is for.
+type Reader func(ctx context.Context, r *lm.Runner, ids [][]int32, first int, req lm.Request, emit func(lm.Piece) error) error
 
 // Run returns one row for each member, task and sequence: member, task, version, length, group, index, seed, answers (their
 // number), accuracy (share of the answers that were the most likely token, given those before), exact (all of them: 0
@@ -105,7 +109,17 @@ func (t Test) ask(ctx context.Context, r *lm.Runner, one *Task, asked []Record, 
 	}
 	given := make([]grades, len(ids))
 	req := lm.Request{Loss: true, Correct: true, Labels: labels, Controls: t.Controls, Progress: func(done, _ int) { progress(done) }}
-	_, err := r.Run(ctx, ids, nil, req, func(p lm.Piece) error {
+	read, first := t.Read, one.Length
+	for _, q := range asked {
+		first = min(first, q.Positions[0])
+	}
+	if read == nil {
+		read = func(ctx context.Context, r *lm.Runner, ids [][]int32, _ int, req lm.Request, emit func(lm.Piece) error) error {
+			_, err := r.Run(ctx, ids, nil, req, emit)
+			return err
+		}
+	}
+	err := read(ctx, r, ids, first, req, func(p lm.Piece) error {
 		for row := range ids {
 			for i := range p.Tokens {
 				if wanted[row%len(asked)][p.Start+i] {

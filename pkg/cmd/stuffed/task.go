@@ -17,6 +17,7 @@ import (
 	"stuffed/pkg/longtext"
 	"stuffed/pkg/models"
 	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
 	"stuffed/pkg/task"
 )
 
@@ -161,6 +162,7 @@ func taskRun() *cobra.Command {
 	var t taskFlags
 	var m modelFlags
 	var test task.Test
+	var under underFlags
 	var output string
 	c := &cobra.Command{
 		Use:   "run --model DIR --task NAME --length N --count K [--set key=value …] --output R.parquet",
@@ -168,17 +170,23 @@ func taskRun() *cobra.Command {
 		Long: `Writes one row per sequence: accuracy (share of the answers that were the likeliest token, given those before), exact, loss
 (nats per answer) and, with --write, the same of what the model writes by itself; and prints the means by length and group.
 Lengths and values of params may be lists (--length 64,256 --set pairs=4,8,16): every combination that fits is asked. Sequences
-are those that stuffed task write makes with the same seed.`,
+are those that stuffed task write makes with the same seed.
+
+With --plan the model answers under a plan of interventions. With --mitigate the table has the means under each mitigation instead, with the
+columns method and parameters; parameters are chosen by the loss of the answers on other sequences of the same tasks, and
+what an architecture has nothing to change for is named and left out.`,
 		Example: `  stuffed task run --model out/my-model --task mqar --length 256 --set pairs=4,8,16,32 --count 200 --output out/mqar.parquet
-  stuffed task run --model out/my-model --task passkey --length 1K:8K:1K --count 200 --write --output out/passkey.parquet`,
+  stuffed task run --model out/my-model --task passkey --length 1K:8K:1K --count 200 --write --output out/passkey.parquet
+  stuffed task run --model datasets/models/recall-n128-t64 --task recall-list --length 64,512 --set pairs=8,16 --mitigate all --output out/mitigated.csv`,
 		RunE: func(c *cobra.Command, more []string) error {
-			return runTask(c.Context(), m, t, append(t.settings, more...), test, output)
+			return runTask(c.Context(), m, t, append(t.settings, more...), test, under, output)
 		},
 	}
 	m.add(c.Flags())
 	m.addDevices(c.Flags())
 	t.add(c)
 	f := c.Flags()
+	under.add(f)
 	f.BoolVar(&test.Generate, "write", false, "also let the model write the answers that are one piece at the end")
 	f.IntVar(&test.Batch, "batch", 0, "sequences that run side by side (0: to choose)")
 	f.StringVar(&output, "output", "", "table to write (.parquet or .csv)")
@@ -188,7 +196,7 @@ are those that stuffed task write makes with the same seed.`,
 	return c
 }
 
-func runTask(ctx context.Context, m modelFlags, t taskFlags, settings []string, test task.Test, output string) error {
+func runTask(ctx context.Context, m modelFlags, t taskFlags, settings []string, test task.Test, under underFlags, output string) error {
 	lengths, err := prompt.ParseLengths(t.length)
 	if err != nil {
 		return err
@@ -207,12 +215,14 @@ func runTask(ctx context.Context, m modelFlags, t taskFlags, settings []string, 
 	test.Count, test.Seed = t.count, t.seed
 	progress := notebook.NewProgress("task "+t.name, 0, "tokens")
 	test.Progress = progress.Of
-	rows, err := eval.TaskFile(ctx, model, test, output)
-	if err != nil {
-		return err
+	var sum *table.Table
+	if under.used() {
+		test.Progress = nil
+		sum, err = under.write(ctx, model, test, output)
+	} else if sum, err = eval.TaskFile(ctx, model, test, output); err == nil {
+		progress.Done()
+		sum, err = task.Summary(sum)
 	}
-	progress.Done()
-	sum, err := task.Summary(rows)
 	if err != nil {
 		return err
 	}

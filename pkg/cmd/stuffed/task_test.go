@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,5 +89,44 @@ func TestStateTests(t *testing.T) {
 		if err != nil || rows.Rows() < 2 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A task under a plan has the rows of the model as it is, changed; under mitigations, the means of each and of none.
+func TestTaskUnderInterventions(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(path("plan.json"), []byte(`[{"kind": "alpha_scale", "value": 0.5}]`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(output string, more ...string) (*table.Table, error) {
+		args := []string{"run", "--model", "preset:byte", "--backend", "go", "--task", "recall-list", "--length", "32", "--count", "2",
+			"--set", "keys=192", "--set", "values=64", "--set", "pairs=4", "--output", path(output)}
+		if _, err := execute(taskCommand(), append(args, more...)...); err != nil {
+			return nil, err
+		}
+		return table.Read(path(output))
+	}
+	losses := func(rows *table.Table, err error) []float64 {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := rows.Float("loss")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	plain, planned := losses(ask("plain.csv")), losses(ask("plan.csv", "--plan", path("plan.json")))
+	if len(planned) != 2 || planned[0] == plain[0] {
+		t.Errorf("losses %v, under the plan %v", plain, planned)
+	}
+	rows, err := ask("m.csv", "--mitigate", "window", "--choosing", "1", "--train-length", "16")
+	if mean := losses(rows, err); len(mean) != 2 || math.Abs(mean[0]-(plain[0]+plain[1])/2) > 1e-6 {
+		t.Errorf("means %v, losses as it is %v", mean, plain)
+	}
+	if _, err := ask("both.csv", "--plan", path("plan.json"), "--mitigate", "window"); err == nil || !strings.Contains(err.Error(), "not both") {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/spf13/pflag"
+
+	"stuffed/pkg/intervene"
+	"stuffed/pkg/models"
+	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
+	"stuffed/pkg/task"
+)
+
+// underFlags change the model that answers.
+type underFlags struct {
+	plan        string
+	methods     []string
+	choosing    int
+	trainLength int
+}
+
+func (u *underFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&u.plan, "plan", "", "JSON file with a list of interventions (see stuffed intervene) under which the model answers")
+	f.StringSliceVar(&u.methods, "mitigate", nil, "mitigations by name, or all (see stuffed mitigate): the table has the means of each, by length and group")
+	f.IntVar(&u.choosing, "choosing", 16, "--mitigate: sequences that parameters are chosen on, which are never reported")
+	f.IntVar(&u.trainLength, "train-length", 0, "--mitigate: training length T in tokens (0: what the model's training.json says)")
+}
+
+func (u underFlags) used() bool { return u.plan != "" || len(u.methods) > 0 }
+
+// options are for the manifest.
+func (u underFlags) options() any { return []any{u.methods, u.choosing, u.trainLength} }
+
+// run asks the questions of a test and returns what goes into the table, and the means to show.
+func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test) (rows, shown *table.Table, err error) {
+	bench, err := intervene.NewBench(m.Runner)
+	if err != nil {
+		return nil, nil, err
+	}
+	if u.plan != "" {
+		p, err := intervene.ReadPlan(u.plan)
+		if err != nil {
+			return nil, nil, err
+		}
+		if rows, err = bench.Ask(ctx, test, intervene.Method{Name: "plan", Plan: p}); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", u.plan, err)
+		}
+		shown, err = task.Summary(rows)
+		return rows, shown, err
+	}
+	c := intervene.CompareTasks{Test: test, TrainLength: u.trainLength, Methods: u.methods, Choosing: u.choosing}
+	if len(u.methods) == 1 && u.methods[0] == "all" {
+		c.Methods = intervene.FamilyNames()
+	}
+	if c.TrainLength == 0 {
+		if c.TrainLength, err = models.TrainLength(m.Dir, 0); err != nil {
+			return nil, nil, err
+		}
+	}
+	progress := notebook.NewProgress("mitigations", 0, "methods")
+	rows, refused, err := c.Run(ctx, bench, func(done, total int) { progress.Of(int64(done), int64(total)) })
+	if err != nil {
+		return nil, nil, err
+	}
+	progress.Done()
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		fmt.Fprintf(os.Stderr, "not of this architecture: %s: %s\n", name, refused[name])
+	}
+	return rows, rows, nil
+}
+
+// write is run with a manifest beside the table.
+func (u underFlags) write(ctx context.Context, m *models.Opened, test task.Test, output string) (shown *table.Table, err error) {
+	if u.plan != "" && len(u.methods) > 0 {
+		return nil, errors.New("task run: give --plan or --mitigate, not both")
+	}
+	var asked []any
+	for _, one := range test.Tasks {
+		asked = append(asked, []any{one.Version, one.Length, one.Params})
+	}
+	note, err := m.Manifest([]any{"task under", asked, test.Count, test.Generate, u.options()}, []int64{test.Seed})
+	if err != nil {
+		return nil, err
+	}
+	if u.plan != "" {
+		if err := note.Input(u.plan); err != nil {
+			return nil, err
+		}
+	}
+	if err := note.Start(output); err != nil {
+		return nil, err
+	}
+	rows, shown, err := u.run(ctx, m, test)
+	if err != nil {
+		return nil, err
+	}
+	if err := rows.Write(output); err != nil {
+		return nil, err
+	}
+	return shown, note.Finish(output)
+}
