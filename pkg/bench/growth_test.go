@@ -71,7 +71,7 @@ echo '{"axis":"layers","value":'$last',"seconds":'$((last * last))',"memory":'$(
 	if err := report.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	text, f, err := GrowthPage(path, "", "growth")
+	text, f, err := GrowthPage(path, nil, "growth")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,13 +98,13 @@ echo '{"axis":"layers","value":'$last',"seconds":'$((last * last))',"memory":'$(
 	if err := report.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	if text, _, err = GrowthPage(path, "", "growth"); err != nil || !strings.Contains(text, "memory (8 MB): at about 8 layers") {
+	if text, _, err = GrowthPage(path, nil, "growth"); err != nil || !strings.Contains(text, "memory (8 MB): at about 8 layers") {
 		t.Errorf("%v\n%s", err, text)
 	}
 	if err := os.WriteFile(path, []byte(`{"points": []}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := GrowthPage(path, "", "growth"); err == nil || !strings.Contains(err.Error(), "no points") {
+	if _, _, err := GrowthPage(path, nil, "growth"); err == nil || !strings.Contains(err.Error(), "no points") {
 		t.Error(err)
 	}
 }

@@ -19,8 +19,8 @@ type GrowthFigure struct {
 // Save writes the figure's folder.
 func (f GrowthFigure) Save(dir, id string) error { return figure.Save(dir, id, f.Figure, f.manifest) }
 
-// GrowthPage is the page of a report of stuffed bench growth and, where scaling is not empty, of one of stuffed bench scaling.
-func GrowthPage(path, scaling, id string) (text string, f GrowthFigure, err error) {
+// GrowthPage is the page of a report of stuffed bench growth and, with scaling, of reports of stuffed bench scaling.
+func GrowthPage(path string, scaling []string, id string) (text string, f GrowthFigure, err error) {
 	r, err := ReadGrowth(path)
 	if err != nil {
 		return "", f, err
@@ -29,8 +29,8 @@ func GrowthPage(path, scaling, id string) (text string, f GrowthFigure, err erro
 		return "", f, fmt.Errorf("%s holds no points", filepath.Base(path))
 	}
 	several := ""
-	if scaling != "" {
-		if several, err = Markdown(nil, scaling); err != nil {
+	if len(scaling) > 0 {
+		if several, err = Markdown(nil, scaling...); err != nil {
 			return "", f, err
 		}
 	}

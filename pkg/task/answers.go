@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"stuffed/datasets/prompt"
 	"stuffed/pkg/atomic"
 )
 
@@ -40,17 +41,8 @@ func Judge(r Record, a Answer) (Grade, error) {
 	case r.Answer == "" && a.Text != "":
 		return Grade{}, fmt.Errorf("text, but %s is made of ids: give answer_ids", r.Task)
 	}
-	lower, found := strings.ToLower(a.Text), 0
-	for _, part := range r.Parts {
-		found += b2i(strings.Contains(lower, strings.ToLower(part)))
-	}
-	rest, begins := strings.CutPrefix(strings.TrimSpace(a.Text), strings.TrimSpace(r.Answer))
-	exact := begins && r.Answer != "" && (rest == "" || !wordByte(rest[0]))
-	return Grade{float64(found) / float64(max(len(r.Parts), 1)), exact}, nil
-}
-
-func wordByte(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c >= 0x80
+	answer := strings.TrimSpace(r.Answer)
+	return Grade{prompt.Contained(a.Text, r.Parts), answer != "" && prompt.Exact(a.Text, answer)}, nil
 }
 
 // Result sums up grades.

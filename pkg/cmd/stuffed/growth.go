@@ -68,7 +68,8 @@ its own, and what a study's store costs by rows that do no work. "stuffed bench 
 }
 
 func growthPage() *cobra.Command {
-	var page, scaling string
+	var page string
+	var scaling []string
 	c := &cobra.Command{
 		Use: "page REPORT", Short: "Write the page of growth and its figure from a report", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -84,6 +85,6 @@ func growthPage() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&page, "page", "bench/GROWTH.md", "page to write; the figure's folder goes beside it")
-	c.Flags().StringVar(&scaling, "scaling", "", "report of stuffed bench scaling whose table is shown, too")
+	c.Flags().StringSliceVar(&scaling, "scaling", nil, "reports of stuffed bench scaling whose table is shown, too")
 	return c
 }
