@@ -55,7 +55,7 @@ html: setup build ## pages of the notebooks that have been run, in out/html
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lab: setup-lab build ## JupyterLab on this machine only, with a token
-	cd notebooks && GOFLAGS="$(GOFLAGS) -ldflags=-s" STUFFED_SCALE=$(SCALE) ../.venv/bin/jupyter lab --ip=$(IP) --port=$(PORT) --ServerApp.root_dir=$(CURDIR) \
+	cd notebooks && GOFLAGS="$(GOFLAGS) $$(cat ../.tools/link)" STUFFED_SCALE=$(SCALE) ../.venv/bin/jupyter lab --ip=$(IP) --port=$(PORT) --ServerApp.root_dir=$(CURDIR) \
 		--LabApp.default_url=/lab/tree/notebooks/index.ipynb --LabApp.news_url=None \
 		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ROOT) $(LAB_FLAGS)
 

@@ -38,9 +38,6 @@ func (r Runner) Folder() string {
 
 const executed = "out/notebooks"
 
-// quickLink leaves out symbols and debugging tables, which take most of the time that linking a cell takes.
-const quickLink = " -ldflags=-s"
-
 // Run executes the notebooks one after the other, each from a fresh kernel and all of its cells, and writes the
 // results. A failing notebook does not stop the others. The last line counts; the error names the failures.
 func (r Runner) Run(ctx context.Context) error {
@@ -83,6 +80,16 @@ func (r Runner) Run(ctx context.Context) error {
 		return fmt.Errorf("notebooks failed: %s", strings.Join(failed, ", "))
 	}
 	return nil
+}
+
+// goFlags are those of the environment and what links the programs of cells quickly, which make setup finds out: without symbols, and
+// without the C linker where Go can do without it.
+func (r Runner) goFlags() string {
+	link, err := os.ReadFile(filepath.Join(r.Root, ".tools/link"))
+	if err != nil {
+		link = []byte("-ldflags=-s")
+	}
+	return strings.TrimSpace(os.Getenv("GOFLAGS") + " " + string(link))
 }
 
 // ready tells what is not installed.
@@ -166,7 +173,7 @@ func (r Runner) convert(ctx context.Context, paths []string, args ...string) (st
 	cmd.Env = append(os.Environ(),
 		"PATH="+strings.Join([]string{bin, filepath.Join(r.Root, ".tools", "bin"), os.Getenv("PATH")}, string(os.PathListSeparator)),
 		"JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+runtime, "PYDEVD_DISABLE_FILE_VALIDATION=1",
-		"GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+quickLink), ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+strings.TrimSuffix(filepath.Base(paths[0]), ".ipynb"))
+		"GOFLAGS="+r.goFlags(), ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+strings.TrimSuffix(filepath.Base(paths[0]), ".ipynb"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var log bytes.Buffer

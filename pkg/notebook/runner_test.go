@@ -120,3 +120,15 @@ func TestRunnerStopsWhenInterrupted(t *testing.T) {
 		t.Error(err, out.String())
 	}
 }
+
+func TestCellsAreLinkedAsSetUpFound(t *testing.T) {
+	t.Setenv("GOFLAGS", "-buildvcs=false")
+	r := Runner{Root: t.TempDir()}
+	if got := r.goFlags(); got != "-buildvcs=false -ldflags=-s" {
+		t.Error(got)
+	}
+	write(t, filepath.Join(r.Root, ".tools", "link"), "'-ldflags=-s -linkmode=internal'")
+	if got := r.goFlags(); got != "-buildvcs=false '-ldflags=-s -linkmode=internal'" {
+		t.Error(got)
+	}
+}
