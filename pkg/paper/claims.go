@@ -72,7 +72,7 @@ var registry = []test{
 	{"longer training", evidence.longerCures}, {"price in short contexts", evidence.shortPrice}, {"state passing", evidence.passing},
 	{"carried states", evidence.carrying}, {"mitigations", evidence.suppressed}, {"trained limit", evidence.normLimited}, {"over-retention as cause", evidence.causal},
 	{"forget law, its R²", evidence.publishedForget}, {"recall law, its R²", evidence.publishedRecall}, {"state sizes", evidence.sizes},
-	{"text", evidence.documents}, {"newlines", evidence.newlines}, {"text law", evidence.textLaw}, {"text law, width 512", evidence.text512}, {"text documents", evidence.textDocuments},
+	{"text", evidence.documents}, {"newlines", evidence.newlines}, {"text law", evidence.textLaw}, {"text law, width 512", evidence.text512}, {"paper's size", evidence.bridgeFails}, {"paper's size, longer window", evidence.bridgeCures}, {"text documents", evidence.textDocuments},
 	{"text tokens", evidence.textTokens}, {"text explosion", evidence.textExplosion}, {"text heads", evidence.textHeadsClaim}, {"text states", evidence.textStatesClaim},
 	{"text over-training", evidence.textLongerClaim}, {"text cause", evidence.textBoundsClaim}, {"text again", evidence.textAgainClaim}, {"components", evidence.components}, {"convolution state", evidence.convolution},
 }

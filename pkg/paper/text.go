@@ -191,6 +191,8 @@ func textRow(r study.Row) string {
 		name += fmt.Sprintf(" %d heads", sizes.Heads)
 	case "carried", "passed":
 		name += " " + group
+	case "bridge":
+		name += fmt.Sprintf(" width %d", sizes.Width)
 	case "longer":
 		name += fmt.Sprintf(" %.0fM tokens", float64(t.Steps)*float64(t.BatchTokens)/1e6)
 	}
