@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"stuffed/pkg/numeral"
 )
 
 // Scales of an axis.
@@ -148,7 +149,7 @@ func (r *ruler) title() string {
 		unit = ""
 	}
 	if r.power != 0 {
-		unit = strings.TrimSpace("×10" + superscript(r.power) + " " + unit)
+		unit = strings.TrimSpace("×10" + numeral.Superscript(r.power) + " " + unit)
 	}
 	if unit == "" {
 		return r.Label
@@ -208,7 +209,7 @@ func (r *ruler) decades(n int) {
 			label := ""
 			switch {
 			case width >= 1.7 && m == 1 && floorMod(e, step) == 0:
-				label = "10" + superscript(e)
+				label = "10" + numeral.Superscript(e)
 			case width < 1.7 && (m == 1 || m == 2 || m == 5):
 				label = number(v, max(0, -e))
 			case m > 1 && step > 1:
@@ -283,31 +284,24 @@ func (r *ruler) every(minor, slack float64, parts int, label func(float64) strin
 // keeps three significant digits.
 func Length(v float64) string {
 	if math.Abs(v) < 1 {
-		return Number(v)
+		return numeral.Text(v)
 	}
 	for _, u := range []struct {
 		size float64
 		name string
 	}{{1 << 20, "M"}, {1 << 10, "K"}} {
 		if q := v / u.size; math.Abs(q) >= 1 && q*8 == math.Trunc(q*8) {
-			return minus(strconv.FormatFloat(q, 'f', -1, 64)) + u.name
+			return numeral.Minus(strconv.FormatFloat(q, 'f', -1, 64)) + u.name
 		}
 	}
-	return minus(strconv.FormatFloat(v, 'g', 6, 64))
+	return numeral.Minus(strconv.FormatFloat(v, 'g', 6, 64))
 }
 
 func number(v float64, digits int) string {
 	if math.Abs(v) < 0.5*math.Pow10(-digits) {
 		v = 0
 	}
-	return minus(strconv.FormatFloat(v, 'f', digits, 64))
+	return numeral.Minus(strconv.FormatFloat(v, 'f', digits, 64))
 }
-
-func minus(s string) string { return strings.Replace(s, "-", "−", 1) }
-
-var superscripts = strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷",
-	"8", "⁸", "9", "⁹")
-
-func superscript(e int) string { return superscripts.Replace(strconv.Itoa(e)) }
 
 func floorMod(a, b int) int { return (a%b + b) % b }

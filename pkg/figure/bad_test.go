@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"stuffed/pkg/numeral"
 	"stuffed/pkg/table"
 )
 
@@ -161,7 +162,7 @@ func TestTicks(t *testing.T) {
 		}
 	}
 	for v, want := range map[float64]string{0.01234: "0.0123", 2723.4: "2723", 1.2e-5: "1.2×10⁻⁵", 42: "42", math.NaN(): "–"} {
-		if have := Number(v); have != want {
+		if have := numeral.Text(v); have != want {
 			t.Errorf("Number(%v) = %q, want %q", v, have, want)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"stuffed/pkg/numeral"
 	"stuffed/pkg/table"
 )
 
@@ -201,7 +202,7 @@ func categoryName(a Axis, s string) string {
 	if a.Scale == Tokens || a.Scale == Log2 {
 		return Length(v)
 	}
-	return Number(v)
+	return numeral.Text(v)
 }
 
 func (th *theme) colourBar(c draw.Canvas, r ruler, title []string) {

@@ -7,6 +7,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"stuffed/pkg/numeral"
 	"stuffed/pkg/table"
 )
 
@@ -311,5 +312,5 @@ func brief(r *ruler, v float64) string {
 	if r.Scale == Tokens || r.Scale == Log2 {
 		return Length(math.Round(v))
 	}
-	return Number(v)
+	return numeral.Text(v)
 }

@@ -10,7 +10,7 @@ import (
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/hub"
-	"stuffed/pkg/notebook"
+	"stuffed/pkg/progress"
 )
 
 // Folder is where a model lies: a path that is there, and a preset, as they are; a name on the hub (see hub.ParseName) as its folder
@@ -43,7 +43,7 @@ func Client() (*hub.Client, error) {
 		return nil, err
 	}
 	c.Progress = func(label string, total int64) hub.Meter {
-		return notebook.NewProgressOn(os.Stderr, label, total, "bytes")
+		return progress.NewOn(os.Stderr, label, total, "bytes")
 	}
 	c.Note = func(text string) { fmt.Fprintln(os.Stderr, "stuffed:", text) }
 	return c, nil

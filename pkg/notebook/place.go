@@ -9,18 +9,27 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"stuffed/pkg/progress"
 )
 
 // Environment variables that the runner sets and that users may set.
 const (
-	ScaleVariable    = "STUFFED_SCALE"    // smoke, small or full
-	HeadlessVariable = "STUFFED_HEADLESS" // not empty: no person watches, progress is written sparingly; publish: nothing that differs from run to run, and small pictures
-	nameVariable     = "STUFFED_NOTEBOOK" // name of the notebook that the runner executes
-	folderVariable   = "GONB_DIR"         // folder of the notebook, set by the kernel
+	ScaleVariable    = "STUFFED_SCALE"           // smoke, small or full
+	HeadlessVariable = progress.HeadlessVariable // with publish, pictures are small
+	nameVariable     = "STUFFED_NOTEBOOK"        // name of the notebook that the runner executes
+	folderVariable   = "GONB_DIR"                // folder of the notebook, set by the kernel
 )
 
 // publish is the value of HeadlessVariable for results that are kept in the notebooks.
-const publish = "publish"
+const publish = progress.Publish
+
+// Progress of a long step, see package progress.
+type Progress = progress.Progress
+
+// NewProgress starts a step of total units (tokens, rows …); a total of 0 means that the end is not known.
+func NewProgress(label string, total int64, unit string) *Progress {
+	return progress.New(label, total, unit)
+}
 
 // Scales of a run: smoke proves that cells work, small takes minutes on two cores, full needs a GPU.
 var Scales = []string{"smoke", "small", "full"}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"stuffed/pkg/atomic"
+	"stuffed/pkg/progress"
 )
 
 // Runner executes notebooks without a browser, with the tools that make setup installs.
@@ -70,7 +71,7 @@ func (r Runner) Run(ctx context.Context) error {
 			word = "failed"
 			failed = append(failed, name)
 		}
-		fmt.Fprintf(r.Out, "%-32s %-6s %s\n", name, word, clock(time.Since(start)))
+		fmt.Fprintf(r.Out, "%-32s %-6s %s\n", name, word, progress.Clock(time.Since(start)))
 		if err != nil {
 			fmt.Fprintln(r.Out, err)
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/janpfeifer/gonb/gonbui/protocol"
 
-	"stuffed/pkg/figure"
+	"stuffed/pkg/numeral"
 	"stuffed/pkg/table"
 )
 
@@ -63,7 +63,7 @@ func newCells(t *table.Table, units map[string]string) *cells {
 			case c.Ints != nil:
 				line[i] = strings.Replace(fmt.Sprint(c.Ints[row]), "-", "−", 1)
 			case c.Floats != nil:
-				line[i] = figure.Number(c.Floats[row])
+				line[i] = numeral.Text(c.Floats[row])
 			default:
 				line[i] = c.Texts[row]
 			}

@@ -10,7 +10,7 @@ import (
 
 	"stuffed/datasets"
 	"stuffed/datasets/baseline"
-	"stuffed/pkg/notebook"
+	"stuffed/pkg/progress"
 )
 
 func init() { commands = append(commands, dataCommand) }
@@ -161,13 +161,13 @@ command goes on from where it was at most ten seconds before. Of several process
 			if err != nil {
 				return err
 			}
-			progress := notebook.NewProgressOn(os.Stderr, "tokenising", 0, "tokens")
-			tokens, err := datasets.Prepare(corpus, filter, t, o.cache, func(r datasets.Report) { progress.Set(r.Tokens) })
+			shown := progress.NewOn(os.Stderr, "tokenising", 0, "tokens")
+			tokens, err := datasets.Prepare(corpus, filter, t, o.cache, func(r datasets.Report) { shown.Set(r.Tokens) })
 			if err != nil {
 				return err
 			}
 			defer tokens.Close()
-			progress.Done()
+			shown.Done()
 			if tokens.Rebuilt != "" {
 				fmt.Fprintln(c.ErrOrStderr(), "stuffed: cache built again:", tokens.Rebuilt)
 			}

@@ -1,4 +1,5 @@
-package notebook
+// Package progress shows on the terminal, in a notebook or in a log how far a long step is.
+package progress
 
 import (
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	"github.com/janpfeifer/gonb/gonbui"
 	"golang.org/x/term"
 
-	"stuffed/pkg/figure"
+	"stuffed/pkg/numeral"
 )
 
 // Progress tells how far a long step is, at what rate it goes and when it will end. In a browser one line is
@@ -33,38 +34,43 @@ type Progress struct {
 	write func(line string, last bool)
 }
 
+// HeadlessVariable, not empty, says that no person watches: progress is written sparingly; Publish: nothing that differs from run to
+// run, for results that are kept.
+const (
+	HeadlessVariable = "STUFFED_HEADLESS"
+	Publish          = "publish"
+)
+
 const (
 	interactive = 200 * time.Millisecond
 	sparing     = 30 * time.Second
 )
 
-// NewProgress starts a step of total units (tokens, rows …); a total of 0 means that the end is not known.
-func NewProgress(label string, total int64, unit string) *Progress {
-	return NewProgressOn(os.Stdout, label, total, unit)
+// New starts a step of total units (tokens, rows …); a total of 0 means that the end is not known.
+func New(label string, total int64, unit string) *Progress {
+	return NewOn(os.Stdout, label, total, unit)
 }
 
-// NewProgressOn is NewProgress with its lines, outside of a notebook, on another output: standard error where standard output is the
+// NewOn is New with its lines, outside of a notebook, on another output: standard error where standard output is the
 // result.
-func NewProgressOn(output *os.File, label string, total int64, unit string) *Progress {
-	d := frontEnd()
-	d.text = output
+func NewOn(output *os.File, label string, total int64, unit string) *Progress {
 	switch {
-	case os.Getenv(HeadlessVariable) == publish:
-		return newProgress(label, total, unit, sparing, time.Now, func(string, bool) {})
+	case os.Getenv(HeadlessVariable) == Publish:
+		return start(label, total, unit, sparing, time.Now, func(string, bool) {})
 	case os.Getenv(HeadlessVariable) != "":
-		return newProgress(label, total, unit, sparing, time.Now, plainLines(d.text))
-	case d.notebook:
+		return start(label, total, unit, sparing, time.Now, plainLines(output))
+	case gonbui.IsNotebook:
 		id := "progress_" + gonbui.UniqueId()
-		return newProgress(label, total, unit, interactive, time.Now, func(line string, _ bool) {
+		return start(label, total, unit, interactive, time.Now, func(line string, _ bool) {
 			gonbui.UpdateHTML(id, "<pre>"+html.EscapeString(line)+"</pre>")
 		})
 	case term.IsTerminal(int(output.Fd())):
-		return newProgress(label, total, unit, interactive, time.Now, rewritten(d.text))
+		return start(label, total, unit, interactive, time.Now, rewritten(output))
 	}
-	return newProgress(label, total, unit, sparing, time.Now, plainLines(d.text))
+	return start(label, total, unit, sparing, time.Now, plainLines(output))
 }
 
-func newProgress(label string, total int64, unit string, every time.Duration, now func() time.Time, write func(string, bool)) *Progress {
+func start(label string, total int64, unit string, every time.Duration, now func() time.Time, write func(string, bool)) *Progress {
 	t := now()
 	return &Progress{label: label, unit: unit, total: total, start: t, last: t, every: every, now: now, write: write}
 }
@@ -138,32 +144,32 @@ func (p *Progress) Done() {
 	if !p.shown && (took < time.Second || p.done == 0) {
 		return
 	}
-	p.write(fmt.Sprintf("%s: %s in %s%s", p.label, p.amount(p.done), clock(took), p.rate(took)), true)
+	p.write(fmt.Sprintf("%s: %s in %s%s", p.label, p.amount(p.done), Clock(took), p.rate(took)), true)
 }
 
 func (p *Progress) line(t time.Time) string {
 	took := t.Sub(p.start)
 	if p.total <= 0 {
-		return fmt.Sprintf("%s: %s, %s%s", p.label, p.amount(p.done), clock(took), p.rate(took))
+		return fmt.Sprintf("%s: %s, %s%s", p.label, p.amount(p.done), Clock(took), p.rate(took))
 	}
 	line := fmt.Sprintf("%s: %d %% of %s%s", p.label, 100*p.done/p.total, p.amount(p.total), p.rate(took))
 	if p.done > 0 && p.done < p.total {
-		line += ", " + clock(time.Duration(float64(took)*float64(p.total-p.done)/float64(p.done))) + " left"
+		line += ", " + Clock(time.Duration(float64(took)*float64(p.total-p.done)/float64(p.done))) + " left"
 	}
 	return line
 }
 
-func (p *Progress) amount(n int64) string { return figure.Number(float64(n)) + " " + p.unit }
+func (p *Progress) amount(n int64) string { return numeral.Text(float64(n)) + " " + p.unit }
 
 func (p *Progress) rate(took time.Duration) string {
 	if took <= 0 || p.done == 0 {
 		return ""
 	}
-	return ", " + figure.Number(float64(p.done)/took.Seconds()) + " " + p.unit + "/s"
+	return ", " + numeral.Text(float64(p.done)/took.Seconds()) + " " + p.unit + "/s"
 }
 
-// clock writes a duration as people read it: 8 s, 3 min 20 s, 1 h 05 min.
-func clock(d time.Duration) string {
+// Clock writes a duration as people read it: 8 s, 3 min 20 s, 1 h 05 min.
+func Clock(d time.Duration) string {
 	s := int(d.Round(time.Second).Seconds())
 	switch {
 	case s < 60:

@@ -1,4 +1,4 @@
-package notebook
+package progress
 
 import (
 	"strings"
@@ -25,7 +25,7 @@ func TestProgressDoesNotFlood(t *testing.T) {
 		most  int
 	}{{sparing, 21}, {interactive, 3001}} { // ten minutes in 60,000 steps of 10 ms
 		var lines []string
-		p := newProgress("train", 60000, "steps", c.every, ticking(10*time.Millisecond), func(s string, _ bool) { lines = append(lines, s) })
+		p := start("train", 60000, "steps", c.every, ticking(10*time.Millisecond), func(s string, _ bool) { lines = append(lines, s) })
 		for range 60000 {
 			p.Add(1)
 		}
@@ -38,7 +38,7 @@ func TestProgressDoesNotFlood(t *testing.T) {
 
 func TestProgressRateAndTimeLeft(t *testing.T) {
 	var lines []string
-	p := newProgress("prefill", 8192, "tokens", 30*time.Second, ticking(30*time.Second), func(s string, last bool) {
+	p := start("prefill", 8192, "tokens", 30*time.Second, ticking(30*time.Second), func(s string, last bool) {
 		lines = append(lines, s)
 		if last != strings.Contains(s, " in ") {
 			t.Errorf("line %q: last is %v", s, last)
@@ -61,7 +61,7 @@ func TestProgressRateAndTimeLeft(t *testing.T) {
 
 func TestProgressOfUnknownLength(t *testing.T) {
 	var last string
-	p := newProgress("read", 0, "rows", time.Second, ticking(time.Second), func(s string, _ bool) { last = s })
+	p := start("read", 0, "rows", time.Second, ticking(time.Second), func(s string, _ bool) { last = s })
 	p.Add(10)
 	if last != "read: 10 rows, 1 s, 10 rows/s" {
 		t.Errorf("%q", last)
@@ -69,14 +69,14 @@ func TestProgressOfUnknownLength(t *testing.T) {
 }
 
 func TestShortStepsAreSilent(t *testing.T) {
-	p := newProgress("x", 2, "rows", time.Second, ticking(time.Millisecond), func(s string, _ bool) { t.Errorf("wrote %q", s) })
+	p := start("x", 2, "rows", time.Second, ticking(time.Millisecond), func(s string, _ bool) { t.Errorf("wrote %q", s) })
 	p.Add(2)
 	p.Done()
 }
 
 func TestProgressFromManyGoroutines(t *testing.T) {
 	last := ""
-	p := newProgress("x", 4000, "rows", time.Second, ticking(time.Millisecond), func(s string, _ bool) { last = s })
+	p := start("x", 4000, "rows", time.Second, ticking(time.Millisecond), func(s string, _ bool) { last = s })
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -106,8 +106,15 @@ func TestClock(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		400 * time.Millisecond: "0 s", 59 * time.Second: "59 s", 61 * time.Second: "1 min 01 s", 3900 * time.Second: "1 h 05 min",
 	} {
-		if got := clock(d); got != want {
+		if got := Clock(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
+}
+
+func ExampleNew() {
+	p := New("read", 3, "rows") // a step of less than a second stays silent
+	p.Set(3)
+	p.Done()
+	// Output:
 }
