@@ -87,10 +87,13 @@ def hgrn2(r):
 
 def delta_net(r):
     heads = r.choice([2, 4])
-    return fla.DeltaNetForCausalLM(fla.DeltaNetConfig(
+    c = fla.DeltaNetConfig(
         num_heads=heads, expand_k=r.choice([.5, 1.]), expand_v=r.choice([1., 2.]), use_gate=r.random() < .4, use_short_conv=r.random() < .7,
         conv_size=r.choice([2, 4]), allow_neg_eigval=r.random() < .4, use_beta=r.random() < .8, qk_norm=r.choice(["l2", "l2", "sum"]),
-        qk_activation=r.choice(["silu", "silu", "relu", "elu", "identity"]), **common(r, heads * r.choice([8, 16]))))
+        qk_activation=r.choice(["silu", "silu", "relu", "elu", "identity"]), **common(r, heads * r.choice([8, 16])))
+    if c.qk_norm == "sum" and c.qk_activation in ("silu", "identity"):  # of signed entries: the sum before 0.6.0, that of magnitudes from then on
+        c.qk_activation = r.choice(["relu", "elu"])
+    return fla.DeltaNetForCausalLM(c)
 
 
 def gated_deltanet(r):

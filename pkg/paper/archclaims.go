@@ -28,10 +28,20 @@ func (e evidence) onStream() (map[string]Summary, []Compared, error) {
 // said is an architecture's count and excess in words.
 func (s Summary) said() string {
 	name := ArchitectureNames[s.Architecture]
-	if s.Models == 0 || s.Learned == 0 {
+	if s.Models == 0 {
+		return name + " has not run"
+	}
+	if s.Learned == 0 {
 		return fmt.Sprintf("%s 0 of %d learned", name, s.Models)
 	}
 	return fmt.Sprintf("%s %d of %d, %v", name, s.Failing, s.Learned, s.Excess)
+}
+
+// summaryOf is that of an architecture, without models if it has none.
+func summaryOf(by map[string]Summary, name string) Summary {
+	s := by[name]
+	s.Architecture = name
+	return s
 }
 
 // othersFail is the paper's claim about other architectures, question 1 of RULES.md.
@@ -46,10 +56,7 @@ func (e evidence) othersFail() (Claim, error) {
 	said := []string{base.said()}
 	var sides []Side
 	for _, name := range []string{"rwkv6", "mamba1", "hgrn2"} {
-		s, there := by[name]
-		if !there {
-			s.Architecture = name
-		}
+		s := summaryOf(by, name)
 		said = append(said, s.said())
 		milder, worse := s.Excess.High < base.Excess.Low, s.Excess.Low > base.Excess.High
 		sides = append(sides, decided(s.Learned > 0 && s.mostFail() && milder, s.Learned > 0 && (s.Held == s.Learned || worse)))
@@ -66,7 +73,7 @@ const least = 0.05
 
 // erasingHelps is question 2 of RULES.md.
 func (e evidence) erasingHelps() (Claim, error) {
-	c := Claim{ID: "erasing", Where: "v1 §4, v2 §3 (the mechanism)", Claim: "what fails is the ability to forget: models whose writes erase what a key had stored do not fail beyond T, models that only add do", Paper: "argued, not tested", Figure: "18_architectures",
+	c := Claim{ID: "erasing", Where: "v1 §4, v2 §3 (the mechanism)", Claim: "models whose writes erase what a key had stored do not fail beyond T; models that only add do", Paper: "argued, not tested", Figure: "18_architectures",
 		Rule: fmt.Sprintf("fixed before the study ran (datasets/study/architectures/RULES.md): on the recall stream at T %d, mean excess of each of seven architectures that only add against that of each of four with a delta rule, exact permutation test of the labels, two-sided: for the claim when those that add are worse by %g nat or more with p below 0.05, against it when those that erase are worse with p below 0.05 or two of them fail in most of their models; not testable when fewer than two that add fail in most of theirs, or fewer than three of a family have learned", streamShort, least)}
 	by, models, err := e.onStream()
 	if err != nil {
@@ -74,10 +81,7 @@ func (e evidence) erasingHelps() (Claim, error) {
 	}
 	family := func(names []string) (means []float64, failing int, said []string) {
 		for _, name := range names {
-			s, there := by[name]
-			if !there {
-				continue
-			}
+			s := summaryOf(by, name)
 			said = append(said, s.said())
 			if s.Learned == 0 {
 				continue
@@ -90,7 +94,7 @@ func (e evidence) erasingHelps() (Claim, error) {
 	}
 	adds, addsFail, saidAdds := family(additive)
 	erases, erasesFail, saidErases := family(erasing)
-	c.Ours = fmt.Sprintf("failing of learned models and their excess in nats: only adding %s; erasing %s; beside them %s", strings.Join(saidAdds, ", "), strings.Join(saidErases, ", "), by["llama"].said())
+	c.Ours = fmt.Sprintf("failing of learned models and their excess in nats: only adding %s; erasing %s; beside them %s", strings.Join(saidAdds, ", "), strings.Join(saidErases, ", "), summaryOf(by, "llama").said())
 	if len(adds) < 3 || len(erases) < 3 {
 		c.Verdict = NotTestable
 		return c, nil

@@ -82,6 +82,12 @@ func TestRankSum(t *testing.T) {
 func comparedTables(t *testing.T, excess, accuracy func(architecture string, seed int) float64) evidence {
 	t.Helper()
 	root := t.TempDir()
+	comparedTablesIn(t, root, excess, accuracy)
+	return evidence{root: root, resamples: 50}
+}
+
+func comparedTablesIn(t *testing.T, root string, excess, accuracy func(architecture string, seed int) float64) {
+	t.Helper()
 	var outcome, loss, heads, prompts [][]any
 	for k, a := range Architectures {
 		row := "row-" + a
@@ -117,7 +123,6 @@ func comparedTables(t *testing.T, excess, accuracy func(architecture string, see
 			t.Fatal(err)
 		}
 	}
-	return evidence{root: root, resamples: 50}
 }
 
 // Both verdicts follow the tables.

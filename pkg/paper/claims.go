@@ -74,7 +74,7 @@ var registry = []test{
 	{"forget law, its R²", evidence.publishedForget}, {"recall law, its R²", evidence.publishedRecall}, {"state sizes", evidence.sizes},
 	{"text", evidence.documents}, {"newlines", evidence.newlines}, {"text law", evidence.textLaw}, {"text law, width 512", evidence.text512}, {"paper's size", evidence.bridgeFails}, {"paper's size, longer window", evidence.bridgeCures}, {"text documents", evidence.textDocuments},
 	{"text tokens", evidence.textTokens}, {"text explosion", evidence.textExplosion}, {"text heads", evidence.textHeadsClaim}, {"text states", evidence.textStatesClaim},
-	{"text over-training", evidence.textLongerClaim}, {"text cause", evidence.textBoundsClaim}, {"text again", evidence.textAgainClaim}, {"components", evidence.components}, {"convolution state", evidence.convolution},
+	{"text over-training", evidence.textLongerClaim}, {"text cause", evidence.textBoundsClaim}, {"text again", evidence.textAgainClaim}, {"RWKV-6 and others", evidence.othersFail}, {"erasing", evidence.erasingHelps}, {"components", evidence.components}, {"convolution state", evidence.convolution},
 }
 
 func evidenceOf(root string, resamples int) (evidence, error) {
@@ -108,8 +108,6 @@ var beyondReach = []Claim{
 		Ours: "no model of that size was trained here; official checkpoints are opened by `stuffed passkey --model`", Verdict: NotTestable},
 	{ID: "780M needs 128K", Where: "v2 §5", Claim: "780M generalises poorly when trained on less than 128K", Paper: "no number",
 		Ours: "no model of that size was trained here", Verdict: NotTestable},
-	{ID: "RWKV-6 and others", Where: "v1 Fig. 1c, v2 Fig. 13–15", Claim: "RWKV-6, Mamba-1 and HGRN-2 fail too, more mildly", Paper: "curves only",
-		Ours: "the studies train Mamba-2 only", Verdict: NotTestable},
 }
 
 // needs are the learned models of plans; none of a plan that must be there is a missing study.

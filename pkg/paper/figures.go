@@ -17,6 +17,7 @@ var Figures = map[string]func(root string) (report.Figure, error){
 	"03_states": statesFigure, "06_oracle": oracleFigure, "06_remembrance": remembranceFigure, "11_coherence": coherenceFigure,
 	"05_drift": driftFigure, "07_causes": causesFigure, "07_dose": doseFigure, "07_matched": matchedFigure, "07_own_growth": ownGrowthFigure, "08_loss": methodsFigure, "08_paired": pairedFigure, "08_norm_limit": normLimitFigure, "09_excess": excessFigure, "09_all_tokens": allTokensFigure,
 	"09_price": priceFigure, "09_cure": cureFigure, "09_gap": gapFigure, "11_growth": growthFigure, "11_order": orderFigure, "11_retention": retentionFigure, "15_prompts": promptsFigure,
+	"18_architectures": architecturesFigure, "18_loss": architecturesLossFigure,
 }
 
 // Draw makes one of Figures.

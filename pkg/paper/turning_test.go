@@ -77,6 +77,12 @@ func turnings() map[string]turning {
 				return map[bool]float64{true: 0.5}[n == 256 && T == 256]
 			})
 		}, TextLawPlan + "/tables/prompt_loss.parquet", "loss", equals("row", "256-256", "kind", "newlines", "replica", "0", "sequence", "0", "position", "32768"), 0.01, Undecided, NotTestable},
+		// of the four that erase two fail in most of their models, then one
+		"erasing": {func(t *testing.T, root string) {
+			comparedTablesIn(t, root, func(a string, seed int) float64 {
+				return map[bool]float64{true: 0.6}[FamilyOf(a) == "only adding"] + map[bool]float64{true: 0.4}[a == "deltanet" || a == "kda" && seed < 2]
+			}, func(string, int) float64 { return 0.9 })
+		}, ArchitecturesPlan + "/tables/loss.parquet", "loss", equals("row", "row-kda", "replica", "0", "position", "2048"), 0.2, Contradicted, Reproduced},
 	}
 }
 

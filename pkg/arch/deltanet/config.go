@@ -23,7 +23,7 @@ type Config struct {
 	Kernel     int     `json:"conv_size"`
 	Convolve   bool    `json:"use_short_conv"`
 	Activation string  `json:"qk_activation"` // of q and k: silu, relu, elu (elu(x) + 1) or identity; v has SiLU
-	Norm       string  `json:"qk_norm"`       // l2 or sum
+	Norm       string  `json:"qk_norm"`       // l2 or sum, that of the entries; flash-linear-attention from 0.6.0 on takes magnitudes, the same for relu and elu
 	UseBeta    bool    `json:"use_beta"`      // else β is 1
 	Negative   bool    `json:"allow_neg_eigval"`
 	Gate       bool    `json:"use_gate"`

@@ -67,7 +67,11 @@ func (m Model) activate(x *Node) *Node {
 
 func (m Model) normalise(x *Node) *Node {
 	if m.Norm == "sum" {
-		return Div(x, ReduceAndKeep(x, ReduceSum, -1))
+		sum := ReduceAndKeep(x, ReduceSum, -1)
+		if m.Activation == "relu" { // all may be 0
+			sum = MaxScalar(sum, 1e-6)
+		}
+		return Div(x, sum)
 	}
 	return deltarule.Unit(x)
 }
