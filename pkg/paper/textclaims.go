@@ -203,8 +203,13 @@ func (e evidence) textDocuments() (Claim, error) {
 	if err != nil {
 		return c, err
 	}
-	newlines := ofKind(all, "newlines")
-	c.Ours = fmt.Sprintf("%d of %d fail [%.3f, %.3f] (%s), beside %d of %d on newlines", n, len(models), low, high, byLength(models), failingText(newlines), len(newlines))
+	newlines, holding := ofKind(all, "newlines"), 0
+	for _, m := range models {
+		if m.Holds() {
+			holding++
+		}
+	}
+	c.Ours = fmt.Sprintf("%d of %d fail [%.3f, %.3f] (%s), %d hold, %d are neither; beside %d of %d on newlines", n, len(models), low, high, byLength(models), holding, len(models)-n-holding, failingText(newlines), len(newlines))
 	c.Verdict = Verdict(decided(low > 0.05, high < 0.05))
 	return c, nil
 }
