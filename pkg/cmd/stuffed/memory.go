@@ -83,6 +83,7 @@ Models that the tables have already are not run again.`,
 			return note.Finish(filepath.Join(output, "oracle.csv"), others...)
 		},
 	}
+	c.AddCommand(memoryEqual())
 	f := c.Flags()
 	f.StringArrayVar(&dirs, "model", nil, "folder of a model of text or of the recall stream; repeat")
 	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go, or a GoMLX string")
