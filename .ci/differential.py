@@ -116,7 +116,7 @@ def rwkv7(r):
     ranks = {name + "_low_rank_dim": r.choice([4, 6, 12]) for name in ("decay", "gate", "a", "v")}
     return fla.RWKV7ForCausalLM(fla.RWKV7Config(
         head_dim=(dim := r.choice([8, 16])), norm_bias=r.random() < .8, norm_first=r.random() < .8, fuse_norm=r.random() < .5, **ranks,
-        **common(r, dim * r.choice([1, 2, 3]))))
+        **common(r, dim * r.choice([1, 2, 3])) | {"num_hidden_layers": r.choice([2, 3])}))  # the library cannot make one layer
 
 
 ARCHITECTURES = {f.__name__: f for f in (mamba2, mamba, rwkv, llama, gpt_neox, gla, retnet, hgrn2, delta_net, gated_deltanet, kda, rwkv7)}

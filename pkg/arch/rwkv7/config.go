@@ -29,8 +29,8 @@ type Config struct {
 	ValueRank    int     `json:"v_low_rank_dim"`
 	Eps          float64 `json:"norm_eps"`
 	GroupEps     float64 `json:"group_norm_eps"` // of the norm of heads; 0: head_dim · norm_eps
-	NormBias     bool    `json:"norm_bias"`
-	NormFirst    bool    `json:"norm_first"` // a norm of the embeddings
+	NormBias     bool    `json:"norm_bias"`      // of the norms but that of heads, which always has one
+	NormFirst    bool    `json:"norm_first"`     // a norm of the embeddings
 	Tied         bool    `json:"tie_word_embeddings"`
 	Chunk        int     `json:"chunk"` // tokens per chunk of the recurrence, a power of two
 }

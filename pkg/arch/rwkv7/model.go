@@ -52,9 +52,7 @@ func (m Model) timeMix(l *stack.Layer, x *Node) *Node {
 
 	o := deltarule.Mix(l, op, m.Chunk)
 	o = Mul(stack.Flat(stack.LayerNorm(o, nil, nil, m.HeadEps())), l.PerRow(l.Param("attn.g_norm.weight"), 1))
-	if m.NormBias {
-		o = Add(o, l.PerRow(l.Param("attn.g_norm.bias"), 1))
-	}
+	o = Add(o, l.PerRow(l.Param("attn.g_norm.bias"), 1))
 	own := ReduceAndKeep(Mul(Mul(r, k), l.Weight("attn.r_k", r)), ReduceSum, -1)
 	return l.Affine("attn.o_proj", Mul(Add(o, stack.Flat(Mul(own, v))), g))
 }

@@ -1,6 +1,7 @@
 package rwkv7_test
 
 import (
+	"strings"
 	"testing"
 
 	"stuffed/pkg/arch/archtest"
@@ -21,4 +22,19 @@ func TestReference(t *testing.T) {
 	}
 	archtest.Fixture{Dir: "testdata", Model: rwkv7.Model{Config: c}, Tensor: rwkv7.Tensor, Device: d,
 		Probes: map[string]string{"hidden.layers": lm.Residual, "stats.mean": lm.Sum, "stats.var": lm.Squares, "stats.log_decay": lm.LogAlpha}}.Check(t)
+}
+
+// TestNormOfHeadsKeepsItsBias: norm_bias is of the other norms; published models have this one in any case.
+func TestNormOfHeadsKeepsItsBias(t *testing.T) {
+	c := rwkv7.Default(64, 2, 32)
+	c.NormBias = false
+	var biases []string
+	for _, s := range (rwkv7.Model{Config: c}).Parameters(1) {
+		if strings.HasSuffix(s.Name, "norm.bias") {
+			biases = append(biases, s.Name)
+		}
+	}
+	if len(biases) != 1 || biases[0] != "attn.g_norm.bias" {
+		t.Errorf("biases of norms %q, want that of heads alone", biases)
+	}
 }
