@@ -139,7 +139,7 @@ the finished rows together. Every row is checked against its manifest before and
 read. A row that is there stays; where several stores hold different versions of a row, the one whose manifest has the smallest
 SHA-256 is taken, whatever the order, and the conflict is named. Damaged rows and rows of other plans are named and left out;
 with damaged ones the exit status is 1.`,
-		Example: "  stuffed study join text-law --store out/study/text-law --from /mnt/a/text-law --from /mnt/b/text-law",
+		Example: "  stuffed study join text-law --store out/study/text-law --from out/a/text-law --from out/b/text-law",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, rows, err := open(args[0])
 			if err != nil {
