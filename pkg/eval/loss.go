@@ -155,6 +155,21 @@ func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pr
 	return out.AddText("prompt", name).AddInt("position", position).AddFloat("loss", loss).AddInt("tokens", tokens), nil
 }
 
+// LossColumns are those of a loss table: the prompt, the first position and the tokens of every row, and their mean loss in nats.
+func LossColumns(t *table.Table) (prompts []string, position []int64, loss []float64, tokens []int64, err error) {
+	prompts, err = t.Text("prompt")
+	if err == nil {
+		position, err = t.Int("position")
+	}
+	if err == nil {
+		loss, err = t.Float("loss")
+	}
+	if err == nil {
+		tokens, err = t.Int("tokens")
+	}
+	return prompts, position, loss, tokens, err
+}
+
 // MeanLoss averages a loss table over its prompts: (replica,) position, loss, loss_low, loss_high (95 % bootstrap over
 // prompts), prompts, tokens. Only prompts that reach length tokens count, at positions below it, so that the same set is
 // averaged everywhere; length 0 means that of the shortest prompt.
@@ -179,19 +194,7 @@ func MeanLoss(t *table.Table, length int) (*table.Table, error) {
 }
 
 func meanLoss(out, t *table.Table, length int, member int64) error {
-	names, err := t.Text("prompt")
-	if err != nil {
-		return err
-	}
-	position, err := t.Int("position")
-	if err != nil {
-		return err
-	}
-	loss, err := t.Float("loss")
-	if err != nil {
-		return err
-	}
-	tokens, err := t.Int("tokens")
+	names, position, loss, tokens, err := LossColumns(t)
 	if err != nil {
 		return err
 	}

@@ -64,19 +64,7 @@ func Octaves(t *table.Table, first, per int) (*table.Table, error) {
 
 // merge joins the rows of a loss table whose positions lie in the same bucket, by prompt and member.
 func merge(t *table.Table, edges []int) (*table.Table, error) {
-	names, err := t.Text("prompt")
-	if err != nil {
-		return nil, err
-	}
-	position, err := t.Int("position")
-	if err != nil {
-		return nil, err
-	}
-	loss, err := t.Float("loss")
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := t.Int("tokens")
+	names, position, loss, tokens, err := LossColumns(t)
 	if err != nil {
 		return nil, err
 	}

@@ -70,15 +70,7 @@ func (e *equalRows) add(ctx context.Context, m Named, memory, like string, numbe
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)
 	}
-	names, err := t.Text("prompt")
-	if err != nil {
-		return err
-	}
-	position, err := t.Int("position")
-	if err != nil {
-		return err
-	}
-	loss, err := t.Float("loss")
+	names, position, loss, _, err := eval.LossColumns(t)
 	if err != nil {
 		return err
 	}

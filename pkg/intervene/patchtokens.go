@@ -39,11 +39,7 @@ func PatchTokens(ctx context.Context, m *models.Opened, texts, from prompt.Texts
 			return nil, fmt.Errorf("patch: %w", err)
 		}
 	}
-	names, err := before.Text("prompt")
-	if err != nil {
-		return nil, err
-	}
-	positions, err := before.Int("position")
+	names, positions, _, _, err := eval.LossColumns(before)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package paper
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -75,10 +76,23 @@ func excessFigure(root string) (report.Figure, error) {
 	t := table.New().AddText("stream", stream).AddText("setting", x).AddInt("state", state).AddFloat("excess", mean).AddText("cell", cells)
 	low, high := 0.0, 0.8
 	return report.Figure{Spec: figure.HeatMap{
-		Size: figure.Size{Width: "double", Note: fmt.Sprintf("In each cell: mean over seeds · models that fail / models (excess of %g nat or more, interval above 0). Hatched: not run.", limits.Excess)},
+		Size: figure.Size{Width: "double", Note: cellNote(state, x)},
 		X:    figure.Axis{Column: "setting", Label: "Stream and training length", Unit: "1"}, Y: figure.Axis{Column: "state", Label: "State size N", Unit: "1"},
 		Value: figure.Axis{Column: "excess", Label: "Mean excess loss", Unit: "nat", Min: &low, Max: &high}, Cell: "cell",
 	}, Table: t}, nil
+}
+
+// cellNote explains the cells of a map of models, and those that a column and a row have none for.
+func cellNote[R, C cmp.Ordered](rows []R, columns []C) string {
+	note := fmt.Sprintf("In each cell: mean over seeds · models that fail / models (excess of %g nat or more, interval above 0).", limits.Excess)
+	if len(rows) < distinct(rows)*distinct(columns) {
+		note += " Hatched: not run."
+	}
+	return note
+}
+
+func distinct[T cmp.Ordered](values []T) int {
+	return len(slices.Compact(slices.Sorted(slices.Values(values))))
 }
 
 func allTokensFigure(root string) (report.Figure, error) {

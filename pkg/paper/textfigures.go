@@ -68,12 +68,8 @@ func matrixFigure(models []TextModel) report.Figure {
 		state, length, mean = append(state, int64(k.N)), append(length, int64(k.T)), append(mean, sum)
 		cells = append(cells, fmt.Sprintf("%.2f · %d/%d", math.Round(100*sum)/100+0, failingText(by[k]), len(by[k]))) // + 0: no −0
 	}
-	note := fmt.Sprintf("In each cell: mean over seeds · models that fail / models (excess of %g nat or more, interval above 0).", limits.Excess)
-	if len(order) < len(slices.Compact(slices.Sorted(slices.Values(state))))*len(slices.Compact(slices.Sorted(slices.Values(length)))) {
-		note += " Hatched: not run."
-	}
 	return report.Figure{Spec: figure.HeatMap{
-		Size: figure.Size{Width: "double", Note: note},
+		Size: figure.Size{Width: "double", Note: cellNote(state, length)},
 		X:    figure.Axis{Column: "train_length", Label: "Training length", Unit: "tokens", Scale: figure.Tokens}, Y: figure.Axis{Column: "state", Label: "State size N", Unit: "1"},
 		Value: figure.Axis{Column: "excess", Label: "Mean excess loss on newlines", Unit: "nat"}, Cell: "cell",
 	}, Table: table.New().AddInt("state", state).AddInt("train_length", length).AddFloat("excess", mean).AddText("cell", cells)}
