@@ -18,7 +18,7 @@ COPY . .
 ARG REVISION=
 ENV STUFFED_REVISION=${REVISION}
 # Builds the program and, through a notebook, what cells need, so that the image works without a network.
-RUN make build && bin/stuffed notebooks run --dir pkg/notebook/testdata --scale smoke && rm -rf out \
+RUN make build && bin/stuffed notebooks run --dir pkg/notebook/testdata --scale smoke && rm -rf out "$HOME/.cache/stuffed/cells" \
     && find "$GOPATH/pkg/mod/cache/download" -name '*.zip' -delete && rm -rf /usr/local/go/test /usr/local/go/api /usr/local/go/doc
 
 FROM ${BASE}

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"stuffed/pkg/atomic"
@@ -25,6 +27,7 @@ type Runner struct {
 	Cell    time.Duration     // how long one cell may take
 	Values  map[string]string // of parameters, see ParseParameters
 	Output  string            // folder of the executed notebooks; empty: out/notebooks
+	Jobs    int               // notebooks at a time; 0: two, but one on a single core and at full, where a GPU is shared
 	InPlace bool              // keep the results in the notebooks themselves too, not in out/notebooks alone
 	Out     io.Writer         // one line for each notebook
 }
@@ -39,8 +42,19 @@ func (r Runner) Folder() string {
 
 const executed = "out/notebooks"
 
-// Run executes the notebooks one after the other, each from a fresh kernel and all of its cells, and writes the
-// results. A failing notebook does not stop the others. The last line counts; the error names the failures.
+// jobs is how many notebooks run at a time.
+func (r Runner) jobs() int {
+	if r.Jobs > 0 {
+		return r.Jobs
+	}
+	if r.Scale == "full" {
+		return 1
+	}
+	return min(2, runtime.NumCPU())
+}
+
+// Run executes the notebooks, Jobs at a time, each from a fresh kernel and all of its cells, and writes the results.
+// A failing notebook does not stop the others. The last line counts; the error names the failures.
 func (r Runner) Run(ctx context.Context) error {
 	if err := checkScale(r.Scale); err != nil {
 		return err
@@ -58,29 +72,50 @@ func (r Runner) Run(ctx context.Context) error {
 	if err := r.ready(); err != nil {
 		return err
 	}
-	var failed []string
-	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".ipynb")
-		start := time.Now()
-		err := r.one(ctx, path)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		word := "ok"
-		if err != nil {
-			word = "failed"
-			failed = append(failed, name)
-		}
-		fmt.Fprintf(r.Out, "%-32s %-6s %s\n", name, word, progress.Clock(time.Since(start)))
-		if err != nil {
-			fmt.Fprintln(r.Out, err)
-		}
+	var wait sync.WaitGroup
+	var turn sync.Mutex // to write a result
+	failed, free := make([]string, len(paths)), make(chan struct{}, r.jobs())
+	for i, path := range paths {
+		free <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-free }()
+			if ctx.Err() != nil {
+				return
+			}
+			start := time.Now()
+			err := r.one(ctx, path)
+			turn.Lock()
+			defer turn.Unlock()
+			if ctx.Err() == nil && !r.report(path, start, err) {
+				failed[i] = name(path)
+			}
+		})
 	}
+	wait.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	failed = slices.DeleteFunc(failed, func(name string) bool { return name == "" })
 	fmt.Fprintf(r.Out, "%d passed, %d failed\n", len(paths)-len(failed), len(failed))
 	if len(failed) > 0 {
 		return fmt.Errorf("notebooks failed: %s", strings.Join(failed, ", "))
 	}
 	return nil
+}
+
+func name(path string) string { return strings.TrimSuffix(filepath.Base(path), ".ipynb") }
+
+// report writes the line of a notebook, and says whether it passed.
+func (r Runner) report(path string, start time.Time, err error) bool {
+	word := "ok"
+	if err != nil {
+		word = "failed"
+	}
+	fmt.Fprintf(r.Out, "%-32s %-6s %s\n", name(path), word, progress.Clock(time.Since(start)))
+	if err != nil {
+		fmt.Fprintln(r.Out, err)
+	}
+	return err == nil
 }
 
 // goFlags are those of the environment and what links the programs of cells quickly, which make setup finds out: without symbols, and
@@ -165,16 +200,16 @@ func (r Runner) convert(ctx context.Context, paths []string, args ...string) (st
 	if r.InPlace {
 		headless = publish
 	}
-	runtime := filepath.Join(r.Root, "out", "jupyter")
-	if err := os.MkdirAll(runtime, 0o755); err != nil {
+	folder := filepath.Join(r.Root, "out", "jupyter")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err
 	}
 	bin := filepath.Join(r.Root, ".venv", "bin")
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "jupyter"), slices.Concat([]string{"nbconvert"}, args, paths)...)
 	cmd.Env = append(os.Environ(),
 		"PATH="+strings.Join([]string{bin, filepath.Join(r.Root, ".tools", "bin"), os.Getenv("PATH")}, string(os.PathListSeparator)),
-		"JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+runtime, "PYDEVD_DISABLE_FILE_VALIDATION=1",
-		"GOFLAGS="+r.goFlags(), ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+strings.TrimSuffix(filepath.Base(paths[0]), ".ipynb"))
+		"JUPYTER_RUNTIME_DIR="+folder, "JUPYTER_CONFIG_DIR="+folder, "PYDEVD_DISABLE_FILE_VALIDATION=1",
+		"GOFLAGS="+r.goFlags(), ScaleVariable+"="+r.Scale, HeadlessVariable+"="+headless, nameVariable+"="+name(paths[0]))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var log bytes.Buffer

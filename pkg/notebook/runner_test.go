@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -130,5 +131,28 @@ func TestCellsAreLinkedAsSetUpFound(t *testing.T) {
 	write(t, filepath.Join(r.Root, ".tools", "link"), "'-ldflags=-s -linkmode=internal'")
 	if got := r.goFlags(); got != "-buildvcs=false '-ldflags=-s -linkmode=internal'" {
 		t.Error(got)
+	}
+}
+
+func TestRunnerRunsSideBySide(t *testing.T) {
+	root := installed(t)
+	for _, name := range []string{"01_x", "02_x", "03_x", "04_x"} {
+		write(t, filepath.Join(root, "notebooks", name+".ipynb"), `{"cells": []}`)
+	}
+	place := t.TempDir()
+	t.Setenv("PLACE", place)
+	for jobs, meeting := range map[int]string{
+		1: "mkdir $PLACE/alone || exit 1\nsleep 0.05\nrmdir $PLACE/alone\n",
+		2: "touch $PLACE/$$\nfor i in $(seq 500); do [ $(ls $PLACE | wc -l) -ge 2 ] && break; sleep 0.01; done\n[ $i -lt 500 ] || exit 1\n",
+	} {
+		write(t, filepath.Join(root, ".venv/bin/jupyter"), strings.Replace(jupyter, "#!/bin/sh\n", "#!/bin/sh\n"+meeting, 1))
+		var out bytes.Buffer
+		r := Runner{Root: root, Dir: "notebooks", Scale: "smoke", Cell: time.Minute, Jobs: jobs, Out: &out}
+		if err := r.Run(context.Background()); err != nil {
+			t.Errorf("%d at a time: %v\n%s", jobs, err, out.String())
+		}
+	}
+	if (Runner{Scale: "full"}).jobs() != 1 || (Runner{Scale: "small"}).jobs() != min(2, runtime.NumCPU()) {
+		t.Error("how many at a time, when nobody says")
 	}
 }

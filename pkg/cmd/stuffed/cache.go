@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"stuffed/pkg/notebook"
 	"stuffed/xla"
 	"stuffed/xla/programs"
 )
@@ -16,14 +18,19 @@ func init() { commands = append(commands, cacheCommand) }
 func cacheCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "cache",
-		Short: "List or remove compiled programs kept on disk",
+		Short: "List or remove compiled programs and notebook cells kept on disk",
 		Long: `XLA compiles each program for seconds; what it compiled is kept on disk, and every later command, notebook cell and
 benchmark loads it in milliseconds. A program is found by its text, the compile options, the plug-in, the device, the driver and the
 processor.
 
   ` + programs.FolderVariable + `        the folder, or off (default: stuffed/programs in $XDG_CACHE_HOME or ~/.cache)
   ` + programs.LimitVariable + `  limit in MiB; beyond it go the programs not used for longest (default 4096)
-  STUFFED_PROGRAMS_LOG    1 writes a line on standard error for every program found or compiled`,
+  STUFFED_PROGRAMS_LOG    1 writes a line on standard error for every program found or compiled
+
+The programs of notebook cells are kept too, 36 MB each, and linked again only when a source has changed.
+
+  ` + notebook.CellsVariable + `           the folder, or off (default: stuffed/cells in $XDG_CACHE_HOME or ~/.cache)
+  ` + notebook.CellsLimitVariable + `     limit in MiB; beyond it go the cells not used for longest (default 8192)`,
 	}
 	root.AddCommand(&cobra.Command{
 		Use: "list", Short: "Programs, the last used first", Args: cobra.NoArgs,
@@ -44,10 +51,14 @@ processor.
 				fmt.Fprintf(w, "%.12s\t%s\t%v\t%s\t%s\t%.40s\n", e.Key, xla.Bytes(e.Bytes), e.Compile.Round(10*time.Millisecond), e.Used.Format(time.DateTime), e.Device, e.Name)
 			}
 			fmt.Fprintf(w, "%d programs, %s of at most %s in %s\n", len(entries), xla.Bytes(size), xla.Bytes(store.Limit), store.Folder)
-			return w.Flush()
+			cells, err := notebook.Cells()
+			if err == nil && cells.Folder != "" {
+				fmt.Fprintf(w, "%d notebook cells, %s in %s\n", cells.Number, xla.Bytes(cells.Bytes), cells.Folder)
+			}
+			return errors.Join(err, w.Flush())
 		},
 	}, &cobra.Command{
-		Use: "clear", Short: "Remove all compiled programs", Args: cobra.NoArgs,
+		Use: "clear", Short: "Remove all compiled programs and notebook cells", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			store, err := programs.Open()
 			if err != nil {
@@ -55,7 +66,11 @@ processor.
 			}
 			n, size, err := store.Clear()
 			fmt.Fprintf(c.OutOrStdout(), "%d programs removed, %s\n", n, xla.Bytes(size))
-			return err
+			cells, failed := notebook.Cells()
+			if failed = errors.Join(failed, cells.Clear()); failed == nil {
+				fmt.Fprintf(c.OutOrStdout(), "%d notebook cells removed, %s\n", cells.Number, xla.Bytes(cells.Bytes))
+			}
+			return errors.Join(err, failed)
 		},
 	})
 	return root

@@ -41,6 +41,7 @@ func notebooksCommand() *cobra.Command {
 	run.Flags().StringVar(&r.Output, "output", "", "folder of the executed notebooks (default out/notebooks)")
 	run.Flags().StringVar(&r.Scale, "scale", "small", "smoke (cells work), small (minutes on two cores) or full (GPU)")
 	run.Flags().DurationVar(&r.Cell, "cell-timeout", 20*time.Minute, "how long one cell may take")
+	run.Flags().IntVar(&r.Jobs, "jobs", 0, "notebooks at a time (default two, but one on a single core and at scale full)")
 	run.Flags().BoolVar(&r.InPlace, "in-place", false, "also keep the results in the notebooks, without times and rates and with small pictures")
 	each := func(do func(path string) error) func(*cobra.Command, []string) error {
 		return func(*cobra.Command, []string) error {

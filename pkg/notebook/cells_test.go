@@ -1,0 +1,121 @@
+package notebook
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// kernelFolder stands for what GoNB makes for a kernel: a module that uses another one, which lies beside it.
+func kernelFolder(t *testing.T, tmp, name, body string) string {
+	dir := filepath.Join(tmp, name)
+	write(t, filepath.Join(dir, "go.mod"), "module "+name+"\n\ngo 1.26\n")
+	write(t, filepath.Join(dir, "go.work"), "go 1.26\n\nuse (\n\t.\n\t"+filepath.Join(tmp, "lib")+"\n)\n")
+	write(t, filepath.Join(dir, "main.go"), "package main\n\nimport \"lib\"\n\nfunc main() {\n\t"+body+"\n}\n")
+	return dir
+}
+
+// cellOf builds a cell as GoNB does, with the go command that make setup puts before Go's, and runs it.
+func cellOf(t *testing.T, dir string) (built, ran string) {
+	t.Helper()
+	script, err := filepath.Abs("../../.ci/cell/go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(dir, filepath.Base(dir))
+	build := exec.Command(script, "build", "-o", target)
+	build.Dir = dir
+	build.Env = append(os.Environ(), "PATH="+filepath.Dir(script)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	out, err := build.CombinedOutput()
+	if err != nil {
+		return string(out) + err.Error(), ""
+	}
+	said, _ := exec.Command(target).CombinedOutput()
+	return string(out), string(said)
+}
+
+func TestCellsAreLinkedOnce(t *testing.T) {
+	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells")
+	t.Setenv(CellsVariable, store)
+	t.Setenv("GOFLAGS", "-buildvcs=false -x") // -x shows each link
+	write(t, filepath.Join(tmp, "lib/go.mod"), "module lib\n\ngo 1.26\n")
+	lib := filepath.Join(tmp, "lib/lib.go")
+	write(t, lib, "package lib\n\nvar Word = \"one\"\n")
+
+	const body = `println(lib.Word)`
+	for i, step := range []struct {
+		word string
+		link bool
+	}{{"one", true}, {"one", false}, {"two", true}, {"two", false}} { // each in another kernel
+		write(t, lib, "package lib\n\nvar Word = \""+step.word+"\"\n")
+		built, ran := cellOf(t, kernelFolder(t, tmp, fmt.Sprintf("gonb_0000000%d", i), body))
+		if ran != step.word+"\n" || strings.Contains(built, "/link ") != step.link {
+			t.Errorf("%d: %+v: %s%s", i, step, built, ran)
+		}
+	}
+	if c, err := Cells(); err != nil || c.Folder != store || c.Number != 1 || c.Bytes < 1<<20 {
+		t.Error(c, err)
+	} else if err := c.Clear(); err != nil {
+		t.Error(err)
+	} else if c, err = Cells(); err != nil || c.Number != 0 {
+		t.Error(c, err)
+	}
+
+	t.Setenv("GOFLAGS", "-buildvcs=false")
+	// What goes wrong reads as if go had been called in the kernel's folder.
+	dir := kernelFolder(t, tmp, "gonb_0000000b", `println(lib.Word, []int{}[len(lib.Word)])`)
+	if _, ran := cellOf(t, dir); !strings.Contains(ran, dir+"/main.go:6") {
+		t.Error("a panic names another folder than the kernel's:", ran)
+	}
+	if built, _ := cellOf(t, kernelFolder(t, tmp, "gonb_0000000c", `lib.Absent()`)); !strings.HasPrefix(built,
+		"# gonb_0000000c\n./main.go:6:6: undefined: lib.Absent\n") || !strings.HasSuffix(built, "exit status 1") {
+		t.Error(built)
+	}
+}
+
+func TestCellsKeepTheirLimit(t *testing.T) {
+	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells")
+	t.Setenv(CellsVariable, store)
+	t.Setenv(CellsLimitVariable, "3") // MiB: two of these programs
+	t.Setenv("GOFLAGS", "-buildvcs=false -ldflags=-s")
+	write(t, filepath.Join(tmp, "lib/go.mod"), "module lib\n\ngo 1.26\n")
+	write(t, filepath.Join(tmp, "lib/lib.go"), "package lib\n\nvar Word = \"one\"\n")
+	for _, name := range []string{"1", "2", "1", "3"} { // 2 was not used for longest
+		if built, ran := cellOf(t, kernelFolder(t, tmp, "gonb_0000000"+name, `println(lib.Word, `+name+`)`)); ran != "one "+name+"\n" {
+			t.Fatalf("%s%s", built, ran)
+		}
+	}
+	kept, _ := filepath.Glob(filepath.Join(store, "*", "main.go"))
+	var texts string
+	for _, path := range kept {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts += string(text)
+	}
+	if len(kept) == 3 || !strings.Contains(texts, "Word, 3") || strings.Contains(texts, "Word, 2") {
+		t.Errorf("%d kept: %s", len(kept), texts)
+	}
+	// Off, and in a folder that others can write to, go alone builds.
+	for _, folder := range []string{"off", filepath.Join(tmp, "open")} {
+		t.Setenv(CellsVariable, folder)
+		if folder != "off" {
+			if err := os.Mkdir(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(folder, 0o777); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if built, ran := cellOf(t, kernelFolder(t, tmp, "gonb_0000000d", `println(lib.Word)`)); ran != "one\n" {
+			t.Errorf("%s%s", built, ran)
+		}
+		if inside, _ := filepath.Glob(filepath.Join(folder, "*")); len(inside) > 0 {
+			t.Error(inside)
+		}
+	}
+}
