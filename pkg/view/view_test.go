@@ -109,6 +109,39 @@ func TestThinnedKeepsTheLastPositions(t *testing.T) {
 	}
 }
 
+func TestChangedIsBesideTheUntouchedModel(t *testing.T) {
+	// Two prompts of three tokens; buckets of two: positions 0 and 1, then 2.
+	effect := table.New().AddText("prompt", []string{"a", "a", "a", "b", "b", "b"}).AddInt("position", []int64{0, 1, 2, 0, 1, 2}).
+		AddFloat("loss", []float64{1, 2, 3, 3, 2, 5}).AddFloat("changed", []float64{1, 4, 3, 3, 4, 9}).
+		AddFloat("change", []float64{0, 2, 0, 0, 2, 4}).AddText("text", []string{"x", "y", "z", "x", "y", "<"})
+	curves, err := byPosition(effect, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	positions, _ := curves.Int("position")
+	loss, _ := curves.Float("loss")
+	model, _ := curves.Text("model")
+	if got := fmt.Sprint(positions, loss, model); got != "[0 2 0 2] [2 4 3 6] [untouched untouched changed changed]" {
+		t.Error(got)
+	}
+	v, err := Changed(effect, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := v.html("view", false)
+	if err != nil || !strings.Contains(page, "&lt;</span>") || !strings.Contains(page, `"model":"untouched"`) {
+		t.Error(err, page)
+	}
+	for name, bad := range map[string]func() (View, error){
+		"text":      func() (View, error) { return Changed(curves, 2) },
+		"one token": func() (View, error) { return Changed(effect, 0) },
+	} {
+		if _, err := bad(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Error(name, err)
+		}
+	}
+}
+
 func ExampleTokens() {
 	t := table.New().AddInt("position", []int64{0, 1}).AddText("text", []string{"a <b>", " c"}).AddFloat("loss", []float64{0, 2})
 	v, err := Tokens(t, "loss", "loss (nat)")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,7 +21,7 @@ func interveneCommand() *cobra.Command {
 	var plan, heads, output string
 	var causes int
 	c := &cobra.Command{
-		Use:   "intervene --model DIR (--plan P.json | --kind K --doses D,… --heads H | --causes N) --output I.parquet",
+		Use:   "intervene --model DIR (--plan P.json | --kind K --doses D,… --heads H | --causes N | --patch TEXT --heads H --input TEXT) --output I.parquet",
 		Short: "Change chosen heads of a model and see what it does to loss and states",
 		Long: `Three ways: a plan (a JSON list of interventions) against the model as it is; a dose–response run of one kind in chosen heads, with
 random sets of as many other heads as control; or --causes N, what causes a failure beyond T: from T on Δ, B or x held at their
@@ -29,8 +30,8 @@ dt_bias exchanged with the heads of the smallest, ablation, and ablation of as m
 multiple of T; norm_ratio is the largest growth of a head's state over its in-window maximum, retention the largest
 exp(T · mean log α). An interrupted run goes on where it stopped.
 
-With --input, a plan or one kind acts on your own text in the model's own tokens: the table has the loss of the model as it is and
-changed, token by token.
+With --input, a plan, one kind or --patch acts on your own text in the model's own tokens: the table has the loss of the model as it
+is and changed, token by token. --patch reads one token at a time: set --length.
 
 A plan:  [{"kind": "alpha_clamp", "heads": [{"layer": 0, "head": 3}], "high": 0.98, "from": 64}, {"kind": "b_scale", "layers": [1], "value": 0.8}]
 
@@ -39,15 +40,19 @@ Kinds (of a dose–response run: those with one value, alpha_clamp_high and alph
 		Example: `  stuffed intervene --model datasets/models/recall-n128-t64 --plan plan.json --output out/plan.csv
   stuffed intervene --model out/s0 --kind alpha_clamp_high --doses 0.9,0.95,0.99,0.999,1 --heads top:2 --random 3 --output out/dose.parquet
   stuffed intervene --model out/my-model --kind ablate --heads 1.3 --input notes.txt --output out/ablated.csv
+  stuffed intervene --model out/my-model --patch other.txt --heads 1.3,1.5 --input notes.txt --length 512 --output out/patched.csv
   stuffed intervene --model out/s0 --model out/s1 --causes 1 --output out/causes.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if own.texts.Corpus != "" {
-				p, err := ownPlan(plan, d, heads)
+				p, named, err := own.plan(plan, d, heads)
 				if err != nil {
 					return err
 				}
-				return own.run(c.Context(), s, p, output)
+				return own.run(c.Context(), s, p, named, output)
+			}
+			if own.patch != "" {
+				return errors.New("--patch: give the text that is patched with --input")
 			}
 			return runIntervene(c.Context(), s, d, plan, heads, causes, output)
 		},
@@ -67,8 +72,8 @@ Kinds (of a dose–response run: those with one value, alpha_clamp_high and alph
 	for _, name := range []string{"model", "output"} {
 		cobra.CheckErr(c.MarkFlagRequired(name))
 	}
-	c.MarkFlagsOneRequired("plan", "kind", "causes")
-	c.MarkFlagsMutuallyExclusive("plan", "kind", "causes")
+	c.MarkFlagsOneRequired("plan", "kind", "causes", "patch")
+	c.MarkFlagsMutuallyExclusive("plan", "kind", "causes", "patch")
 	return c
 }
 

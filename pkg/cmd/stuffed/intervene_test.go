@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,7 +130,33 @@ func TestInterveneOnOwnText(t *testing.T) {
 	if err != nil || got.Rows() < 80 || got.Require("loss", "changed", "change", "text") != nil {
 		t.Fatalf("%v, %v", got, err)
 	}
-	for name, args := range map[string][]string{"--heads": {"--kind", "ablate", "--heads", "top:1"}, "--doses": {"--kind", "alpha_clamp_high", "--heads", "0.1"}} {
+	// Heads that do what they do on the same text change nothing, on another text something.
+	other := filepath.Join(dir, "other.txt")
+	if err := os.WriteFile(other, []byte(strings.Repeat("zzz 123 ", 12)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{text, other} {
+		output := filepath.Join(t.TempDir(), "patched.csv")
+		if err := runCommand(interveneCommand(), append(common, "--patch", from, "--heads", "0.0,0.1", "--length", "16", "--output", output)...); err != nil {
+			t.Fatal(err)
+		}
+		most := 0.0
+		if got, err = table.Read(output); err != nil {
+			t.Fatal(err)
+		}
+		change, err := got.Float("change")
+		if err != nil || len(change) != 15 || got.Require("text") != nil {
+			t.Fatal(err, len(change))
+		}
+		for _, v := range change {
+			most = max(most, math.Abs(v))
+		}
+		if (most > 1e-5) != (from == other) {
+			t.Errorf("patched from %s: largest change %g", filepath.Base(from), most)
+		}
+	}
+	for name, args := range map[string][]string{"--heads": {"--kind", "ablate", "--heads", "top:1"}, "--doses": {"--kind", "alpha_clamp_high", "--heads", "0.1"},
+		"--bucket": {"--patch", other, "--heads", "0.1", "--bucket", "2"}, "[kind patch]": {"--kind", "ablate", "--patch", other, "--heads", "0.1"}} {
 		if err := runCommand(interveneCommand(), append(common, args...)...); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}

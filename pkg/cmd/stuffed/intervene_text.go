@@ -18,6 +18,7 @@ type ownText struct {
 	length    string
 	bucket    int
 	tokenizer string
+	patch     string // another text, whose heads are put in place of the own text's
 }
 
 func (o *ownText) add(f *pflag.FlagSet) {
@@ -26,11 +27,12 @@ func (o *ownText) add(f *pflag.FlagSet) {
 	f.StringVar(&o.length, "length", "0", "--input: tokens of a sequence, such as 64K; 0: whole documents")
 	f.IntVar(&o.texts.Count, "count", 0, "--input: documents at most (0: all)")
 	f.IntVar(&o.bucket, "bucket", 1, "--input: tokens averaged into one row; 1 writes every token with its text")
+	f.StringVar(&o.patch, "patch", "", "--input: a second text; at each token the heads do (x and Δ) what they do at the same position of it")
 	f.StringVar(&o.tokenizer, "tokenizer", "", "--input: bytes, or the path of a tokenizer.json (default: the model's own)")
 }
 
-// run writes the loss of the model as it is and under the plan, token by token.
-func (o ownText) run(ctx context.Context, s suiteFlags, p intervene.Plan, output string) error {
+// run writes the loss of the model as it is and changed, token by token: under the plan, or with heads patched.
+func (o ownText) run(ctx context.Context, s suiteFlags, p intervene.Plan, heads []intervene.Head, output string) error {
 	if len(s.dirs) != 1 {
 		return fmt.Errorf("--model: %d models, --input takes one", len(s.dirs))
 	}
@@ -47,15 +49,20 @@ func (o ownText) run(ctx context.Context, s suiteFlags, p intervene.Plan, output
 		return err
 	}
 	m.Piece = max(s.piece, 1)
-	t, err := intervene.OnText(ctx, m, o.texts, p, max(o.bucket, 1))
+	inputs, options := ownFiles(o.texts), []any{"intervene", p, o.length, o.texts.Count, o.bucket}
+	var t *table.Table
+	if o.patch != "" {
+		from := o.texts
+		from.Corpus = o.patch
+		inputs, options = append(inputs, ownFiles(from)...), append(options, "patch", heads)
+		t, err = intervene.PatchTokens(ctx, m, o.texts, from, heads...)
+	} else {
+		t, err = intervene.OnText(ctx, m, o.texts, p, max(o.bucket, 1))
+	}
 	if err != nil {
 		return err
 	}
-	var inputs []string
-	if o.texts.OwnCorpus() {
-		inputs = append(inputs, o.texts.Corpus)
-	}
-	note, err := m.Manifest([]any{"intervene", p, o.length, o.texts.Count, o.bucket}, nil, inputs...)
+	note, err := m.Manifest(options, nil, inputs...)
 	if err != nil {
 		return err
 	}
@@ -68,24 +75,41 @@ func (o ownText) run(ctx context.Context, s suiteFlags, p intervene.Plan, output
 	return note.Finish(output)
 }
 
-// ownPlan reads the plan, or makes one of kind, dose and heads.
-func ownPlan(path string, d intervene.Dose, heads string) (intervene.Plan, error) {
+// ownFiles are the user's files among the sources of texts.
+func ownFiles(t prompt.Texts) []string {
+	if t.OwnCorpus() {
+		return []string{t.Corpus}
+	}
+	return nil
+}
+
+// plan reads the plan, or makes one of kind, dose and heads, and returns the heads that are named; a patch has no plan.
+func (o ownText) plan(path string, d intervene.Dose, heads string) (intervene.Plan, []intervene.Head, error) {
 	if path != "" {
-		return intervene.ReadPlan(path)
+		p, err := intervene.ReadPlan(path)
+		return p, nil, err
 	}
 	var top int
 	var err error
 	if d.Heads, top, err = intervene.ParseHeads(heads); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return single(d, top)
+	if top > 0 || len(d.Heads) == 0 {
+		return nil, nil, fmt.Errorf("--heads: name them with --input, such as 1.3,1.5 for layer 1, heads 3 and 5")
+	}
+	if o.patch != "" {
+		if o.bucket != 1 {
+			return nil, nil, fmt.Errorf("--bucket %d: --patch writes every token, leave it at 1", o.bucket)
+		}
+		return nil, d.Heads, nil
+	}
+	p, err := single(d)
+	return p, d.Heads, err
 }
 
 // single is the plan of a kind at one dose in chosen heads.
-func single(d intervene.Dose, top int) (intervene.Plan, error) {
+func single(d intervene.Dose) (intervene.Plan, error) {
 	switch {
-	case top > 0 || len(d.Heads) == 0:
-		return nil, fmt.Errorf("--heads: name them with --input, such as 1.3,1.5 for layer 1, heads 3 and 5")
 	case d.Kind == "ablate" && len(d.Doses) == 0:
 		return intervene.Ablate(d.Heads...), nil
 	case len(d.Doses) != 1:
