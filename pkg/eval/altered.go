@@ -88,3 +88,19 @@ func (a altered) records() (asked []task.Record, cut int, err error) {
 	}
 	return asked, cut, nil
 }
+
+// answered is what the answers of one member came to. Intervals are 95 % bootstrap intervals over sequences.
+type answered struct {
+	Answers      int64   `parquet:"answers" doc:"number of answers"`
+	Accuracy     float64 `parquet:"accuracy" doc:"share of the answers that were the likeliest token, mean over sequences"`
+	AccuracyLow  float64 `parquet:"accuracy_low" doc:"lower end of its 95 % bootstrap interval over sequences"`
+	AccuracyHigh float64 `parquet:"accuracy_high" doc:"upper end"`
+	Loss         float64 `parquet:"loss" doc:"nats per answer"`
+}
+
+func answersOf(loss, hit *cells) answered {
+	mean, count := loss.of(0)
+	share, _ := hit.of(0)
+	low, high := hit.intervals()
+	return answered{count, share, low[0], high[0], mean}
+}

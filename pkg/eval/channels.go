@@ -23,9 +23,19 @@ type Channels struct {
 	Seed   int64     // of the sequences
 }
 
-// Run returns for each member and share: member, share, removed (channels of a head, of how many: channels), answers, accuracy,
-// accuracy_low, accuracy_high, loss (nats per answer), and rise, rise_low, rise_high: the loss above that of the first share,
-// paired by sequence, with 95 % bootstrap intervals.
+// ChannelRow is how one member answers without a share of its channels.
+type ChannelRow struct {
+	Member   int     `parquet:"member" doc:"number of the member, from 0"`
+	Share    float64 `parquet:"share" doc:"share of the channels of each head that is removed"`
+	Removed  int     `parquet:"removed" doc:"the same in channels"`
+	Channels int     `parquet:"channels" doc:"channels of a head"`
+	answered
+	Rise     float64 `parquet:"rise" doc:"loss above that of the first share, paired by sequence, nats per answer"`
+	RiseLow  float64 `parquet:"rise_low" doc:"lower end of its 95 % bootstrap interval over sequences"`
+	RiseHigh float64 `parquet:"rise_high" doc:"upper end"`
+}
+
+// Run makes a table of ChannelRow for each share and member.
 func (c Channels) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 	if c.Task == nil || c.Count < 1 || len(c.Shares) == 0 {
 		return nil, fmt.Errorf("channels: count is %d and there are %d shares, want a task and 1 or more of each", c.Count, len(c.Shares))
@@ -39,20 +49,24 @@ func (c Channels) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, first, channels := table.New(), []*cells(nil), channelsOf(spec)
+	out, first, channels := []ChannelRow(nil), []*cells(nil), channelsOf(spec)
 	err = altered{c.Task, c.Count, c.Seed}.ask(ctx, r, len(c.Shares), func(way, rows int, state lm.State) (lm.State, error) {
 		return thinned(r.Weights.Model, state, rows, rows/c.Count, c.Shares[way])
 	}, func(way int, loss, hit []*cells) error {
 		if way == 0 {
 			first = loss
 		}
-		removed := int(c.Shares[way]*float64(channels) + 0.5)
-		return out.Append(channelRows(c.Shares[way], removed, channels, first, loss, hit))
+		for k := range loss {
+			one := ChannelRow{Member: k, Share: c.Shares[way], Removed: int(c.Shares[way]*float64(channels) + 0.5), Channels: channels, answered: answersOf(loss[k], hit[k])}
+			one.Rise, one.RiseLow, one.RiseHigh = rise(loss[k], first[k])
+			out = append(out, one)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("channels: %w", err)
 	}
-	return out, nil
+	return table.Of(out), nil
 }
 
 func channelsOf(spec lm.Spec) int {
@@ -63,26 +77,15 @@ func channelsOf(spec lm.Spec) int {
 	return keys
 }
 
-func channelRows(share float64, removed, channels int, first, loss, hit []*cells) *table.Table {
-	var member, answers, gone, all []int64
-	var shares, accuracy, low, high, losses, rise, riseLow, riseHigh []float64
-	for k := range loss {
-		mean, count := loss[k].of(0)
-		right, _ := hit[k].of(0)
-		l, h := hit[k].intervals()
-		paired := newCells(loss[k].units, 1)
-		for u := range paired.units {
-			paired.sums[u], paired.counts[u] = loss[k].sums[u]-first[k].sums[u], loss[k].counts[u]
-		}
-		more, _ := paired.of(0)
-		ml, mh := paired.intervals()
-		member, answers, gone, all = append(member, int64(k)), append(answers, count), append(gone, int64(removed)), append(all, int64(channels))
-		shares, accuracy, low, high, losses = append(shares, share), append(accuracy, right), append(low, l[0]), append(high, h[0]), append(losses, mean)
-		rise, riseLow, riseHigh = append(rise, more), append(riseLow, ml[0]), append(riseHigh, mh[0])
+// rise is the loss above another, paired by sequence.
+func rise(loss, above *cells) (mean, low, high float64) {
+	paired := newCells(loss.units, 1)
+	for u := range paired.units {
+		paired.sums[u], paired.counts[u] = loss.sums[u]-above.sums[u], loss.counts[u]
 	}
-	return table.New().AddInt("member", member).AddFloat("share", shares).AddInt("removed", gone).AddInt("channels", all).AddInt("answers", answers).
-		AddFloat("accuracy", accuracy).AddFloat("accuracy_low", low).AddFloat("accuracy_high", high).AddFloat("loss", losses).
-		AddFloat("rise", rise).AddFloat("rise_low", riseLow).AddFloat("rise_high", riseHigh)
+	mean, _ = paired.of(0)
+	lows, highs := paired.intervals()
+	return mean, lows[0], highs[0]
 }
 
 // thinned is a state of rows sequences, those of each member together, without the weakest channels of its recurrent parts.

@@ -22,10 +22,21 @@ type Coherence struct {
 	T int // training length
 }
 
-// Run reads rows from zeros and makes one row per head: layer, head, retained (share of a token left after T tokens, within the
-// window), growth (root mean square norm over the last half of the sequence over that in ½T … T), coherence and
-// coherence_far (of the writes, within and far), write (their mean norm, far over within), incoherent, coherent and expected:
-// the growth of a head that goes on as within the window, see collapse.Stationary, for coherence 0, 1 and that measured.
+// HeadCoherence is how much of one head's growth is filling up. Far is the second half of the sequences, within are tokens ½T … T.
+type HeadCoherence struct {
+	Layer      int     `parquet:"layer" doc:"layer, from 0"`
+	Head       int     `parquet:"head" doc:"head, from 0"`
+	Retained   float64 `parquet:"retained" doc:"share of a token left after T tokens, within the window"`
+	Growth     float64 `parquet:"growth" doc:"root mean square norm far over that within"`
+	Coherence  float64 `parquet:"coherence" doc:"mean cosine of the writes within, weighted by what is left of them"`
+	Far        float64 `parquet:"coherence_far" doc:"the same far"`
+	Write      float64 `parquet:"write" doc:"mean norm of the writes, far over within"`
+	Incoherent float64 `parquet:"incoherent" doc:"growth of a head that goes on as within, were its writes orthogonal"`
+	Coherent   float64 `parquet:"coherent" doc:"the same, did they all point the same way"`
+	Expected   float64 `parquet:"expected" doc:"the same at the coherence measured within"`
+}
+
+// Run reads rows from zeros and makes a table of HeadCoherence; collapse.Stationary gives the growth of a head that goes on as within.
 func (c Coherence) Run(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, error) {
 	if c.T < 4 || len(rows) == 0 || len(rows[0]) < 2*c.T {
 		return nil, fmt.Errorf("coherence: T is %d and there are %d rows; want a T of 4 or more and rows of at least 2 T tokens", c.T, len(rows))
@@ -72,9 +83,7 @@ func (c Coherence) Run(ctx context.Context, r *lm.Runner, rows [][]int32) (*tabl
 
 func (c Coherence) table(heads []written, layers, rows, length int) *table.Table {
 	n := len(heads) / layers / rows
-	var layer, head []int64
-	columns := []string{"retained", "growth", "coherence", "coherence_far", "write", "incoherent", "coherent", "expected"}
-	values := map[string][]float64{}
+	var out []HeadCoherence
 	for l := range layers {
 		for h := range n {
 			var sum written
@@ -82,21 +91,16 @@ func (c Coherence) table(heads []written, layers, rows, length int) *table.Table
 				sum.join(heads[(l*rows+i)*n+h])
 			}
 			within, far := sum.place[0], sum.place[1]
-			retained := math.Exp(sum.logAlpha / float64(rows))
-			coherence := min(max(within.coherence(), 0), 1)
-			layer, head = append(layer, int64(l)), append(head, int64(h))
-			for k, v := range []float64{retained, math.Sqrt(far.square / far.tokens / (within.square / within.tokens)), within.coherence(), far.coherence(),
-				far.write / far.tokens / (within.write / within.tokens), collapse.Stationary(retained, 0, c.T, length), collapse.Stationary(retained, 1, c.T, length),
-				collapse.Stationary(retained, coherence, c.T, length)} {
-				values[columns[k]] = append(values[columns[k]], v)
-			}
+			one := HeadCoherence{Layer: l, Head: h, Retained: math.Exp(sum.logAlpha / float64(rows)),
+				Growth:    math.Sqrt(far.square / far.tokens / (within.square / within.tokens)),
+				Coherence: within.coherence(), Far: far.coherence(),
+				Write: far.write / far.tokens / (within.write / within.tokens)}
+			one.Incoherent, one.Coherent = collapse.Stationary(one.Retained, 0, c.T, length), collapse.Stationary(one.Retained, 1, c.T, length)
+			one.Expected = collapse.Stationary(one.Retained, min(max(one.Coherence, 0), 1), c.T, length)
+			out = append(out, one)
 		}
 	}
-	out := table.New().AddInt("layer", layer).AddInt("head", head)
-	for _, name := range columns {
-		out.AddFloat(name, values[name])
-	}
-	return out
+	return table.Of(out)
 }
 
 // written follows the writes of one head through one row.

@@ -17,12 +17,21 @@ type Coverage struct {
 	T int
 }
 
-// Run makes one row per head and octave beyond T, and one of position 0 that compares the first half of the rows with the other half
-// within the window, where nothing differs: position, end, layer, head, distance (energy coefficient of the two distributions,
-// (2 E‖X−Y‖ − E‖X−X'‖ − E‖Y−Y'‖) / 2 E‖X−Y‖ over pairs of different rows: 0 where they are alike, towards 1 where they
-// lie apart), distance_low and distance_high (95 %, jackknife over rows), direction (the distance of the states divided by
-// their norms) and outside (share of later states that are farther from the nearest state of another row's window than
-// 95 % of the window's own are).
+// Covered is how far the states of one head in one octave lie from those of the window.
+type Covered struct {
+	Position  int     `parquet:"position" doc:"first position of the octave, in tokens; 0: the two halves of the sequences within the window, where nothing differs"`
+	End       int     `parquet:"end" doc:"position after the octave"`
+	Layer     int     `parquet:"layer" doc:"layer, from 0"`
+	Head      int     `parquet:"head" doc:"head, from 0"`
+	Distance  float64 `parquet:"distance" doc:"energy coefficient of the two distributions: 0 where they are alike, towards 1 where they lie apart"`
+	Low       float64 `parquet:"distance_low" doc:"lower end of its 95 % interval, jackknife over sequences"`
+	High      float64 `parquet:"distance_high" doc:"upper end"`
+	Direction float64 `parquet:"direction" doc:"the distance of the states divided by their norms"`
+	Outside   float64 `parquet:"outside" doc:"share of states that are farther from the window's states of other sequences than 95 % of those are"`
+}
+
+// Run makes a table of Covered: one row per head and octave beyond T, and one of position 0. The energy coefficient over pairs of
+// different rows is (2 E‖X−Y‖ − E‖X−X'‖ − E‖Y−Y'‖) / 2 E‖X−Y‖.
 func (c Coverage) Run(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, error) {
 	if c.T < 8 || c.T%4 != 0 || len(rows) < 4 || len(rows[0]) < 2*c.T {
 		return nil, fmt.Errorf("coverage: T is %d and there are %d rows; want a T that is a multiple of 4, 8 or more, and 4 rows or more of at least 2 T tokens", c.T, len(rows))
@@ -83,28 +92,20 @@ func (c Coverage) looks(length int) (ends []look, edges []int) {
 }
 
 func (c Coverage) table(samples [][]*cloud, edges []int, heads, rows int) *table.Table {
-	var position, end, layer, head []int64
-	var distance, low, high, direction, outside []float64
+	var out []Covered
 	for octave, edge := range edges {
 		for i := range samples[octave] {
-			window, later := samples[0][i], samples[octave][i]
+			window, later, end := samples[0][i], samples[octave][i], 2*edge
 			if octave == 0 {
 				window, later = window.split(rows / 2)
+				end = c.T
 			}
 			d, se := energy(window, later, rows)
-			to := 2 * edge
-			if octave == 0 {
-				to = c.T
-			}
-			position, end = append(position, int64(edge)), append(end, int64(to))
-			layer, head = append(layer, int64(i/heads)), append(head, int64(i%heads))
-			distance, low, high = append(distance, d), append(low, d-1.96*se), append(high, d+1.96*se)
 			turned, _ := energy(window.unit(), later.unit(), rows)
-			direction, outside = append(direction, turned), append(outside, window.beyond(later))
+			out = append(out, Covered{edge, end, i / heads, i % heads, d, d - 1.96*se, d + 1.96*se, turned, window.beyond(later)})
 		}
 	}
-	return table.New().AddInt("position", position).AddInt("end", end).AddInt("layer", layer).AddInt("head", head).AddFloat("distance", distance).
-		AddFloat("distance_low", low).AddFloat("distance_high", high).AddFloat("direction", direction).AddFloat("outside", outside)
+	return table.Of(out)
 }
 
 // cloud are states of one head, each with the row that it comes from.

@@ -70,8 +70,17 @@ func tallies(t *table.Table, column string, byDepth bool) (lengths []int, depths
 	return slices.Compact(lengths), slices.Compact(depths), cells, nil
 }
 
-// Grid averages a column of a passkey table (exact, substring, probability …) over trials: length, depth, accuracy, low,
-// high (95 % Wilson interval where all values are 0 or 1), trials.
+// Share is the mean of a column of a passkey table over trials.
+type Share struct {
+	Length   int     `parquet:"length" doc:"length of the prompts in tokens"`
+	Depth    float64 `parquet:"depth" doc:"where the key stands, from 0 (start) to 1 (end)"`
+	Accuracy float64 `parquet:"accuracy" doc:"mean of the column"`
+	Low      float64 `parquet:"low" doc:"lower end of its 95 % Wilson interval, where all values are 0 or 1"`
+	High     float64 `parquet:"high" doc:"upper end"`
+	Trials   int     `parquet:"trials" doc:"number of prompts"`
+}
+
+// Grid averages a column of a passkey table (exact, substring, probability …) over trials: a table of Share.
 func Grid(t *table.Table, column string) (*table.Table, error) { return grid(t, column, true) }
 
 // ByLength is Grid over depths too; its depth is 0.
@@ -82,8 +91,7 @@ func grid(t *table.Table, column string, byDepth bool) (*table.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	var length, trials []int64
-	var depth, accuracy, low, high []float64
+	var out []Share
 	for _, n := range lengths {
 		for _, d := range depths {
 			c := cells[[2]float64{float64(n), d}]
@@ -94,12 +102,10 @@ func grid(t *table.Table, column string, byDepth bool) (*table.Table, error) {
 			if err != nil {
 				return nil, err
 			}
-			length, depth, trials = append(length, int64(n)), append(depth, d), append(trials, int64(c.n))
-			accuracy, low, high = append(accuracy, c.sum/float64(c.n)), append(low, l), append(high, h)
+			out = append(out, Share{n, d, c.sum / float64(c.n), l, h, c.n})
 		}
 	}
-	return table.New().AddInt("length", length).AddFloat("depth", depth).AddFloat("accuracy", accuracy).AddFloat("low", low).AddFloat("high", high).
-		AddInt("trials", trials), nil
+	return table.Of(out), nil
 }
 
 // LongestRecall is T_recall: the longest length at which a column of 0 and 1 (exact, substring …) averages at least
@@ -120,15 +126,21 @@ func LongestRecall(t *table.Table, column string, threshold float64) (prompt.Rec
 	return prompt.Recall(trials, threshold, interval95)
 }
 
-// LastTokens is the accuracy within the last r tokens at each length, for each r: length, last (r), accuracy. A pair that
-// has no depth within the last r tokens is left out. Depths must be evenly spread.
+// LastShare is the accuracy on keys within the last tokens of prompts of one length.
+type LastShare struct {
+	Length   int     `parquet:"length" doc:"length of the prompts in tokens"`
+	Last     int     `parquet:"last" doc:"number of last tokens"`
+	Accuracy float64 `parquet:"accuracy" doc:"accuracy on keys that stand among them"`
+}
+
+// LastTokens makes a table of LastShare for each length and number of last tokens. A pair that has no depth within the last tokens is
+// left out. Depths must be evenly spread.
 func LastTokens(t *table.Table, column string, last []int) (*table.Table, error) {
 	lengths, depths, cells, err := tallies(t, column, true)
 	if err != nil {
 		return nil, err
 	}
-	var length, within []int64
-	var accuracy []float64
+	var out []LastShare
 	for _, n := range lengths {
 		var byDepth []float64
 		for _, d := range depths {
@@ -144,8 +156,8 @@ func LastTokens(t *table.Table, column string, last []int) (*table.Table, error)
 			if err != nil {
 				return nil, err
 			}
-			length, within, accuracy = append(length, int64(n)), append(within, int64(r)), append(accuracy, a)
+			out = append(out, LastShare{n, r, a})
 		}
 	}
-	return table.New().AddInt("length", length).AddInt("last", within).AddFloat("accuracy", accuracy), nil
+	return table.Of(out), nil
 }

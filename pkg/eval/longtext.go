@@ -18,14 +18,23 @@ type LongText struct {
 	Generate int `json:"generate"` // tokens that the model writes
 }
 
-// Table asks item by item: format, task, id, tokens (read), cut (tokens left out in the middle), output, score.
+// LongTextRow is the answer to one item.
+type LongTextRow struct {
+	Format string  `parquet:"format" doc:"format of the benchmark's file"`
+	Task   string  `parquet:"task" doc:"task of the benchmark"`
+	ID     string  `parquet:"id" doc:"name of the item"`
+	Tokens int     `parquet:"tokens" doc:"tokens read"`
+	Cut    int     `parquet:"cut" doc:"tokens left out in the middle"`
+	Output string  `parquet:"output" doc:"what the model wrote"`
+	Score  float64 `parquet:"score" doc:"score as the benchmark's program computes it"`
+}
+
+// Table asks item by item and makes a table of LongTextRow.
 func (q LongText) Table(ctx context.Context, r *lm.Runner, enc datasets.Encoder, items []longtext.Item) (*table.Table, error) {
 	if q.Generate < 1 {
 		return nil, fmt.Errorf("long texts: generate is %d tokens, want 1 or more", q.Generate)
 	}
-	var format, task, id, output []string
-	var tokens, cut []int64
-	var score []float64
+	var out []LongTextRow
 	for _, i := range items {
 		if _, err := longtext.Score(i, ""); err != nil {
 			return nil, fmt.Errorf("long texts: %w", err)
@@ -51,11 +60,9 @@ func (q LongText) Table(ctx context.Context, r *lm.Runner, enc datasets.Encoder,
 		if err != nil {
 			return nil, err
 		}
-		format, task, id, output = append(format, i.Format), append(task, i.Task), append(id, i.ID), append(output, strings.ToValidUTF8(said, "\uFFFD"))
-		tokens, cut, score = append(tokens, int64(len(ids))), append(cut, int64(len(whole)-len(ids))), append(score, s)
+		out = append(out, LongTextRow{i.Format, i.Task, i.ID, len(ids), len(whole) - len(ids), strings.ToValidUTF8(said, "\uFFFD"), s})
 	}
-	return table.New().AddText("format", format).AddText("task", task).AddText("id", id).AddInt("tokens", tokens).AddInt("cut", cut).
-		AddText("output", output).AddFloat("score", score), nil
+	return table.Of(out), nil
 }
 
 // LongTextFile is LongText.Table with a manifest beside the result.

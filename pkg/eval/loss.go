@@ -30,20 +30,27 @@ func (l Loss) Validate() error {
 	return nil
 }
 
-// columns of a loss table; several members have a column replica in front.
-func lossTable(members bool) *table.Table {
-	t := table.New()
-	if members {
-		t.AddInt("replica", nil)
-	}
-	return t.AddText("prompt", nil).AddInt("position", nil).AddFloat("loss", nil).AddInt("tokens", nil)
+// LossRow is the loss of one prompt in one bucket of positions.
+type LossRow struct {
+	Member   int     `parquet:"replica" doc:"number of the member, from 0; only where the weights hold several"`
+	Prompt   string  `parquet:"prompt" doc:"name of the prompt"`
+	Position int     `parquet:"position" doc:"first token of the bucket"`
+	Loss     float64 `parquet:"loss" doc:"nats, mean over the bucket; at position t that of token t+1"`
+	Tokens   int64   `parquet:"tokens" doc:"losses in the bucket; of T tokens there are T − 1"`
 }
 
-// Table scores the sequences: prompt (its name), position (first token of the bucket), loss (nats, mean of the bucket),
-// tokens (losses in the bucket; over a sequence of T tokens they add up to T − 1). Where the weights hold several
-// members, each scores every sequence and the column replica tells them apart.
+// lossTable is a table of LossRow; only several members have the column replica.
+func lossTable(rows []LossRow, members bool) *table.Table {
+	t := table.Of(rows)
+	if !members {
+		t = t.Without("replica")
+	}
+	return t
+}
+
+// Table scores the sequences and makes a table of LossRow. Where the weights hold several members, each scores every sequence.
 func (l Loss) Table(ctx context.Context, r *lm.Runner, probes []prompt.Probe) (*table.Table, error) {
-	all := lossTable(r.Weights.Members > 1)
+	all := lossTable(nil, r.Weights.Members > 1)
 	err := l.run(ctx, r, probes, all.Append)
 	return all, err
 }
@@ -51,7 +58,7 @@ func (l Loss) Table(ctx context.Context, r *lm.Runner, probes []prompt.Probe) (*
 // Write is Table into a Parquet or CSV file, batch by batch; sequences that a former, interrupted run has scored are not
 // scored again. The file appears when all are done.
 func (l Loss) Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, path string) error {
-	w, former, err := table.Resume(path, lossTable(r.Weights.Members > 1))
+	w, former, err := table.Resume(path, lossTable(nil, r.Weights.Members > 1))
 	if err != nil {
 		return err
 	}
@@ -138,21 +145,14 @@ func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pr
 	if err != nil {
 		return nil, fmt.Errorf("loss of %d sequences from %q on: %w", len(probes), probes[0].Name, err)
 	}
-	var member, position, tokens []int64
-	var name []string
-	var loss []float64
+	var out []LossRow
 	for row, c := range sums {
 		for b := range c.buckets {
 			mean, n := c.of(b)
-			member, name, position = append(member, int64(row/len(probes))), append(name, probes[row%len(probes)].Name), append(position, int64(b*width))
-			loss, tokens = append(loss, mean), append(tokens, n)
+			out = append(out, LossRow{row / len(probes), probes[row%len(probes)].Name, b * width, mean, n})
 		}
 	}
-	out := table.New()
-	if members > 1 {
-		out.AddInt("replica", member)
-	}
-	return out.AddText("prompt", name).AddInt("position", position).AddFloat("loss", loss).AddInt("tokens", tokens), nil
+	return lossTable(out, members > 1), nil
 }
 
 // LossColumns are those of a loss table: the prompt, the first position and the tokens of every row, and their mean loss in nats.
@@ -170,9 +170,19 @@ func LossColumns(t *table.Table) (prompts []string, position []int64, loss []flo
 	return prompts, position, loss, tokens, err
 }
 
-// MeanLoss averages a loss table over its prompts: (replica,) position, loss, loss_low, loss_high (95 % bootstrap over
-// prompts), prompts, tokens. Only prompts that reach length tokens count, at positions below it, so that the same set is
-// averaged everywhere; length 0 means that of the shortest prompt.
+// MeanLossRow is the mean over prompts in one bucket of positions.
+type MeanLossRow struct {
+	Member   int64   `parquet:"replica" doc:"number of the member, from 0; only where the weights hold several"`
+	Position int     `parquet:"position" doc:"first token of the bucket"`
+	Loss     float64 `parquet:"loss" doc:"nats, mean over prompts"`
+	Low      float64 `parquet:"loss_low" doc:"lower end of its 95 % bootstrap interval over prompts"`
+	High     float64 `parquet:"loss_high" doc:"upper end"`
+	Prompts  int     `parquet:"prompts" doc:"number of prompts"`
+	Tokens   int64   `parquet:"tokens" doc:"losses in the bucket, of all prompts"`
+}
+
+// MeanLoss averages a loss table over its prompts: a table of MeanLossRow. Only prompts that reach length tokens count, at positions
+// below it, so that the same set is averaged everywhere; length 0 means that of the shortest prompt.
 func MeanLoss(t *table.Table, length int) (*table.Table, error) {
 	if err := t.Require("prompt", "position", "loss", "tokens"); err != nil {
 		return nil, fmt.Errorf("loss table: %w", err)
@@ -233,36 +243,43 @@ func meanLoss(out, t *table.Table, length int, member int64) error {
 		}
 	}
 	low, high := c.intervals()
-	mean, members, count, every, at := make([]float64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets), make([]int64, c.buckets)
-	for b := range mean {
-		mean[b], every[b] = c.of(b)
-		members[b], count[b], at[b] = member, int64(c.filled(b)), int64(edges[b])
+	var rows []MeanLossRow
+	for b, edge := range edges {
+		mean, tokens := c.of(b)
+		rows = append(rows, MeanLossRow{member, edge, mean, low[b], high[b], c.filled(b), tokens})
 	}
-	some := table.New()
-	if member >= 0 {
-		some.AddInt("replica", members)
+	some := table.Of(rows)
+	if member < 0 {
+		some = some.Without("replica")
 	}
-	return out.Append(some.AddInt("position", at).AddFloat("loss", mean).AddFloat("loss_low", low).AddFloat("loss_high", high).
-		AddInt("prompts", count).AddInt("tokens", every))
+	return out.Append(some)
 }
 
-// Sources says which document each run of tokens of the sequences comes from: prompt, start, end (tokens), id, domain,
-// split, source, title, licence, whole (1 where the run goes to the document's end).
+// SourceRow says which document a run of tokens of a sequence comes from.
+type SourceRow struct {
+	Prompt  string `parquet:"prompt" doc:"name of the prompt"`
+	Start   int64  `parquet:"start" doc:"first token of the run"`
+	End     int64  `parquet:"end" doc:"token after the run"`
+	ID      string `parquet:"id" doc:"name of the document"`
+	Domain  string `parquet:"domain" doc:"domain of the corpus"`
+	Split   string `parquet:"split" doc:"train, valid or test"`
+	Source  string `parquet:"source" doc:"where the document was published"`
+	Title   string `parquet:"title" doc:"its title"`
+	Licence string `parquet:"licence" doc:"its licence"`
+	Whole   int    `parquet:"whole" doc:"1 where the run goes to the document's end, otherwise 0"`
+}
+
+// Sources is a table of SourceRow for each run of tokens of the sequences.
 func Sources(probes []prompt.Probe) *table.Table {
-	var name, id, domain, split, source, title, licence []string
-	var start, end, whole []int64
+	var rows []SourceRow
 	for _, p := range probes {
 		for _, s := range p.Sources {
-			name, id, domain, split = append(name, p.Name), append(id, s.ID), append(domain, s.Domain), append(split, s.Split)
-			source, title, licence = append(source, s.Source), append(title, s.Title), append(licence, s.Licence)
-			start, end = append(start, s.Start), append(end, s.End)
+			one := SourceRow{p.Name, s.Start, s.End, s.ID, s.Domain, s.Split, s.Source, s.Title, s.Licence, 0}
 			if s.Whole {
-				whole = append(whole, 1)
-			} else {
-				whole = append(whole, 0)
+				one.Whole = 1
 			}
+			rows = append(rows, one)
 		}
 	}
-	return table.New().AddText("prompt", name).AddInt("start", start).AddInt("end", end).AddText("id", id).AddText("domain", domain).
-		AddText("split", split).AddText("source", source).AddText("title", title).AddText("licence", licence).AddInt("whole", whole)
+	return table.Of(rows)
 }

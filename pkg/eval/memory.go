@@ -19,10 +19,19 @@ type Memory struct {
 	Counts func(row, at int) bool // of Gaps: tokens whose prediction counts; nil for all
 }
 
+// Gap is what tokens older than the window do to the loss, over one octave of positions.
+type Gap struct {
+	Position int     `parquet:"position" doc:"first position of the octave, in tokens; 0: all positions ½T … T"`
+	End      int     `parquet:"end" doc:"position after the octave"`
+	Loss     float64 `parquet:"loss" doc:"nats, with the state carried from the start"`
+	Oracle   float64 `parquet:"oracle" doc:"nats, of the same model that has read the last ½T … T tokens alone"`
+	Gap      float64 `parquet:"gap" doc:"loss minus oracle; above 0: what is older than the window does harm"`
+	Low      float64 `parquet:"gap_low" doc:"lower end of its 95 % bootstrap interval over sequences"`
+	High     float64 `parquet:"gap_high" doc:"upper end"`
+}
+
 // Gaps compares the loss of every token with the state carried from the start with that of an oracle of short memory, the
-// same model started from zeros so that it has read the last ½T … T tokens. One row for each doubling of the position from
-// T on, and position 0 for all positions within (½T … T): position, end, loss, oracle, gap (loss − oracle, nats), gap_low and
-// gap_high (95 % bootstrap over rows). Above 0: what is older than the window does harm. And the slope of the loss beyond T.
+// same model started from zeros so that it has read the last ½T … T tokens: a table of Gap, and the slope of the loss beyond T.
 func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, Slope, error) {
 	if m.T < 4 || m.T%2 != 0 || len(rows) == 0 || len(rows[0]) < 2*m.T {
 		return nil, Slope{}, fmt.Errorf("memory: T is %d and there are %d rows; want an even T of 4 or more and rows of at least 2 T tokens", m.T, len(rows))
@@ -64,22 +73,15 @@ func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.
 			gap.add(i, b, x-y)
 		}
 	}
-	var position, end []int64
-	var a, o, g []float64
+	var out []Gap
 	low, high := gap.intervals()
 	for b, edge := range edges {
-		to := length
-		if b+1 < len(edges) {
-			to = edges[b+1]
-		}
-		position, end = append(position, int64(edge)), append(end, int64(to))
 		x, _ := loss.of(b)
 		y, _ := oracle.of(b)
 		z, _ := gap.of(b)
-		a, o, g = append(a, x), append(o, y), append(g, z)
+		out = append(out, Gap{edge, until(edges, b, length), x, y, z, low[b], high[b]})
 	}
-	out := table.New().AddInt("position", position).AddInt("end", end).AddFloat("loss", a).AddFloat("oracle", o).AddFloat("gap", g).AddFloat("gap_low", low).AddFloat("gap_high", high)
-	return out, slope(loss, edges), nil
+	return table.Of(out), slope(loss, edges), nil
 }
 
 // Slope is the change of the loss with each doubling of the position beyond T, in nats, by least squares over octaves, and its
@@ -118,9 +120,16 @@ func slope(c *cells, edges []int) Slope {
 	return Slope{over(units), draws[resamples*25/1000], draws[resamples*975/1000-1]}
 }
 
-// EffRem is the effective remembrance of arXiv 2507.02782: the total variation distance between the predictions after all
-// tokens and after those from a start on, mean over rows: start, distance, low, high (95 % bootstrap over rows). A model
-// that forgets in time has a distance near 0 for early starts; one that the earliest tokens rule does not.
+// Remembrance is how far the tokens before a start move the predictions.
+type Remembrance struct {
+	Start    int     `parquet:"start" doc:"first token that is read again from zeros"`
+	Distance float64 `parquet:"distance" doc:"total variation distance between the predictions after all tokens and after those from start on"`
+	Low      float64 `parquet:"low" doc:"lower end of its 95 % bootstrap interval over sequences"`
+	High     float64 `parquet:"high" doc:"upper end"`
+}
+
+// EffRem is the effective remembrance of arXiv 2507.02782, a table of Remembrance. A model that forgets in time has a distance near
+// 0 for early starts; one that the earliest tokens still govern does not.
 func (m Memory) EffRem(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, error) {
 	if len(rows) == 0 || len(m.Starts) == 0 || !slices.IsSorted(m.Starts) || m.Starts[0] < 1 || m.Starts[len(m.Starts)-1] >= len(rows[0]) {
 		return nil, fmt.Errorf("memory: starts are %v, want ascending positions inside the rows", m.Starts)
@@ -143,14 +152,13 @@ func (m Memory) EffRem(ctx context.Context, r *lm.Runner, rows [][]int32) (*tabl
 			c.add(i, k, distance)
 		}
 	}
-	var start []int64
-	var mean []float64
+	var out []Remembrance
 	low, high := c.intervals()
-	for k, s := range m.Starts {
-		v, _ := c.of(k)
-		start, mean = append(start, int64(s)), append(mean, v)
+	for k, start := range m.Starts {
+		distance, _ := c.of(k)
+		out = append(out, Remembrance{start, distance, low[k], high[k]})
 	}
-	return table.New().AddInt("start", start).AddFloat("distance", mean).AddFloat("low", low).AddFloat("high", high), nil
+	return table.Of(out), nil
 }
 
 func cut(rows [][]int32, from, to int) [][]int32 {

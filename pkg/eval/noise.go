@@ -29,8 +29,15 @@ type Noise struct {
 // BitsUnder is b(σ), infinite without noise.
 func BitsUnder(sigma float64) float64 { return 0.5 * math.Log2(1+1/(sigma*sigma)) }
 
-// Run returns for each member and level: member, sigma, bits (b(σ); NaN at 0), answers, accuracy (mean over sequences),
-// accuracy_low, accuracy_high (95 % bootstrap intervals over sequences), loss (nats per answer).
+// NoiseRow is how one member answers under one level of noise.
+type NoiseRow struct {
+	Member int     `parquet:"member" doc:"number of the member, from 0"`
+	Sigma  float64 `parquet:"sigma" doc:"noise, in root mean squares of a head's state"`
+	Bits   float64 `parquet:"bits" doc:"bits that it leaves a number at most: ½·log2(1 + 1/sigma²); none without noise"`
+	answered
+}
+
+// Run makes a table of NoiseRow for each level and member.
 func (n Noise) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 	if n.Task == nil || n.Count < 1 || len(n.Levels) == 0 {
 		return nil, fmt.Errorf("noise: count is %d and there are %d levels, want a task and 1 or more of each", n.Count, len(n.Levels))
@@ -40,33 +47,23 @@ func (n Noise) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 			return nil, fmt.Errorf("noise: level %g, want 0 or more", sigma)
 		}
 	}
-	out := table.New()
+	var out []NoiseRow
 	err := altered{n.Task, n.Count, n.Seed}.ask(ctx, r, len(n.Levels), func(level, rows int, state lm.State) (lm.State, error) {
 		return disturbed(r.Weights.Model, state, rows, n.Levels[level], uint64(level))
-	}, func(level int, loss, hit []*cells) error { return out.Append(noiseRows(n.Levels[level], loss, hit)) })
+	}, func(level int, loss, hit []*cells) error {
+		sigma, bits := n.Levels[level], math.NaN()
+		if sigma > 0 {
+			bits = BitsUnder(sigma)
+		}
+		for k := range loss {
+			out = append(out, NoiseRow{k, sigma, bits, answersOf(loss[k], hit[k])})
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("noise: %w", err)
 	}
-	return out, nil
-}
-
-func noiseRows(sigma float64, loss, hit []*cells) *table.Table {
-	var member, answers []int64
-	var sigmas, bits, accuracy, low, high, losses []float64
-	for k := range loss {
-		mean, count := loss[k].of(0)
-		share, _ := hit[k].of(0)
-		l, h := hit[k].intervals()
-		b := BitsUnder(sigma)
-		if sigma == 0 {
-			b = math.NaN()
-		}
-		member, answers = append(member, int64(k)), append(answers, count)
-		sigmas, bits = append(sigmas, sigma), append(bits, b)
-		accuracy, low, high, losses = append(accuracy, share), append(low, l[0]), append(high, h[0]), append(losses, mean)
-	}
-	return table.New().AddInt("member", member).AddFloat("sigma", sigmas).AddFloat("bits", bits).AddInt("answers", answers).
-		AddFloat("accuracy", accuracy).AddFloat("accuracy_low", low).AddFloat("accuracy_high", high).AddFloat("loss", losses)
+	return table.Of(out), nil
 }
 
 // disturbed is a state of rows sequences with noise on its recurrent parts.

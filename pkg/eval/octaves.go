@@ -96,13 +96,9 @@ func merge(t *table.Table, edges []int) (*table.Table, error) {
 			counts[row] += tokens[i]
 		}
 	}
-	r, p, x, y := make([]int64, len(keys)), make([]string, len(keys)), make([]int64, len(keys)), make([]float64, len(keys))
+	var rows []LossRow
 	for i, k := range keys {
-		r[i], p[i], x[i], y[i] = k.member, k.prompt, int64(edges[k.bucket]), sums[i]/float64(counts[i])
+		rows = append(rows, LossRow{int(k.member), k.prompt, edges[k.bucket], sums[i] / float64(counts[i]), counts[i]})
 	}
-	out := table.New()
-	if t.Has("replica") {
-		out.AddInt("replica", r)
-	}
-	return out.AddText("prompt", p).AddInt("position", x).AddFloat("loss", y).AddInt("tokens", counts), nil
+	return lossTable(rows, t.Has("replica")), nil
 }

@@ -30,11 +30,47 @@ type Recall struct {
 	Progress    func(done, total int) // tokens of one row
 }
 
-// Recalled is the outcome, one row per member and bucket. Losses are in nats, accuracy is the share of values that were
-// the most likely token, _low and _high are 95 % bootstrap intervals over sequences, repeats is the number of values.
+// RecallRow is what one member knows of the values of repeated pairs in one bucket of positions.
+type RecallRow struct {
+	Member int `parquet:"replica" doc:"number of the member, from 0"`
+	RecallBucket
+}
+
+// RecallBucket are the values of repeated pairs in a bucket of positions. Intervals are 95 % bootstrap intervals over sequences.
+type RecallBucket struct {
+	Position     int     `parquet:"position" doc:"first position of the bucket, in tokens"`
+	End          int     `parquet:"end" doc:"position after the bucket"`
+	Loss         float64 `parquet:"loss" doc:"nats per value of a repeated pair; on text, per token"`
+	LossLow      float64 `parquet:"loss_low" doc:"lower end of its 95 % bootstrap interval over sequences"`
+	LossHigh     float64 `parquet:"loss_high" doc:"upper end"`
+	Accuracy     float64 `parquet:"accuracy" doc:"share of these that were the likeliest token"`
+	AccuracyLow  float64 `parquet:"accuracy_low" doc:"lower end of its 95 % bootstrap interval over sequences"`
+	AccuracyHigh float64 `parquet:"accuracy_high" doc:"upper end"`
+	Repeats      int64   `parquet:"repeats" doc:"how many there are"`
+	LossAll      float64 `parquet:"loss_all" doc:"nats per token, of all tokens"`
+}
+
+// AgeRow is what one member knows of the values of repeated pairs in one bucket of positions and ages.
+type AgeRow struct {
+	Member int `parquet:"replica" doc:"number of the member, from 0"`
+	AgeBucket
+}
+
+// AgeBucket are the values of repeated pairs in a bucket of positions and ages.
+type AgeBucket struct {
+	Position int     `parquet:"position" doc:"first position of the bucket, in tokens"`
+	End      int     `parquet:"end" doc:"position after the bucket"`
+	Age      int     `parquet:"age" doc:"first age of the bucket, in pairs"`
+	AgeEnd   int     `parquet:"age_end" doc:"age after the bucket; 0: no end"`
+	Loss     float64 `parquet:"loss" doc:"nats per value"`
+	Accuracy float64 `parquet:"accuracy" doc:"share of the values that were the likeliest token"`
+	Repeats  int64   `parquet:"repeats" doc:"number of values"`
+}
+
+// Recalled is the outcome.
 type Recalled struct {
-	ByPosition *table.Table // replica (number of the member), position, end, loss, loss_low, loss_high, accuracy, accuracy_low, accuracy_high, repeats, loss_all (of all tokens)
-	ByAge      *table.Table // replica, position, end, age, age_end, loss, accuracy, repeats; without empty rows; age_end 0: no end
+	ByPosition *table.Table // of RecallRow, for each member and bucket
+	ByAge      *table.Table // of AgeRow, without empty buckets
 }
 
 // RecallByPosition is Recall.Run for sequences that all run at once, in buckets that begin at edges.
@@ -157,44 +193,35 @@ func (c recallSums) add(q Recall, sequence int, p lm.Piece, row int, repeat []bo
 }
 
 func (q Recall) tables(sums []recallSums) *Recalled {
-	var member, position, end, repeats []int64
-	var loss, lossLow, lossHigh, hit, hitLow, hitHigh, all []float64
-	var aMember, aPosition, aEnd, aAge, aAgeEnd, aRepeats []int64
-	var aLoss, aHit []float64
-	until := func(edges []int, i, last int) int64 {
-		if i+1 < len(edges) {
-			return int64(edges[i+1])
-		}
-		return int64(last)
-	}
+	var positions []RecallRow
+	var ages []AgeRow
 	for k, c := range sums {
-		low, high := c.loss.intervals()
-		low2, high2 := c.hit.intervals()
+		lossLow, lossHigh := c.loss.intervals()
+		hitLow, hitHigh := c.hit.intervals()
 		for b, edge := range q.Edges {
-			mean, n := c.loss.of(b)
-			share, _ := c.hit.of(b)
-			every, _ := c.all.of(b)
-			member, position, end, repeats = append(member, int64(k)), append(position, int64(edge)), append(end, until(q.Edges, b, q.Length)), append(repeats, n)
-			loss, lossLow, lossHigh = append(loss, mean), append(lossLow, low[b]), append(lossHigh, high[b])
-			hit, hitLow, hitHigh, all = append(hit, share), append(hitLow, low2[b]), append(hitHigh, high2[b]), append(all, every)
+			end := until(q.Edges, b, q.Length)
+			loss, n := c.loss.of(b)
+			hit, _ := c.hit.of(b)
+			all, _ := c.all.of(b)
+			positions = append(positions, RecallRow{k, RecallBucket{Position: edge, End: end, Loss: loss, LossLow: lossLow[b], LossHigh: lossHigh[b],
+				Accuracy: hit, AccuracyLow: hitLow[b], AccuracyHigh: hitHigh[b], Repeats: n, LossAll: all}})
 			for a, age := range q.Ages {
-				mean, n := c.ageLoss.of(b*len(q.Ages) + a)
+				loss, n := c.ageLoss.of(b*len(q.Ages) + a)
 				if n == 0 {
 					continue
 				}
-				share, _ := c.ageHit.of(b*len(q.Ages) + a)
-				aMember, aPosition, aEnd, aRepeats = append(aMember, int64(k)), append(aPosition, int64(edge)), append(aEnd, until(q.Edges, b, q.Length)), append(aRepeats, n)
-				aAge, aAgeEnd = append(aAge, int64(age)), append(aAgeEnd, until(q.Ages, a, 0))
-				aLoss, aHit = append(aLoss, mean), append(aHit, share)
+				hit, _ := c.ageHit.of(b*len(q.Ages) + a)
+				ages = append(ages, AgeRow{k, AgeBucket{edge, end, age, until(q.Ages, a, 0), loss, hit, n}})
 			}
 		}
 	}
-	return &Recalled{
-		table.New().AddInt("replica", member).AddInt("position", position).AddInt("end", end).
-			AddFloat("loss", loss).AddFloat("loss_low", lossLow).AddFloat("loss_high", lossHigh).
-			AddFloat("accuracy", hit).AddFloat("accuracy_low", hitLow).AddFloat("accuracy_high", hitHigh).
-			AddInt("repeats", repeats).AddFloat("loss_all", all),
-		table.New().AddInt("replica", aMember).AddInt("position", aPosition).AddInt("end", aEnd).AddInt("age", aAge).AddInt("age_end", aAgeEnd).
-			AddFloat("loss", aLoss).AddFloat("accuracy", aHit).AddInt("repeats", aRepeats),
+	return &Recalled{table.Of(positions), table.Of(ages)}
+}
+
+// until is where the bucket that begins at edge i ends.
+func until(edges []int, i, last int) int {
+	if i+1 < len(edges) {
+		return edges[i+1]
 	}
+	return last
 }

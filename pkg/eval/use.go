@@ -24,7 +24,18 @@ type Use struct {
 	Positions []int // ascending: tokens read
 }
 
-// Run reads one sequence with each member: member, position, layer, head, size (of the keys), state_rank, memory_rank.
+// Rank is how much of its state a head uses after one position.
+type Rank struct {
+	Member   int     `parquet:"member" doc:"number of the member, from 0"`
+	Position int     `parquet:"position" doc:"tokens read"`
+	Layer    int     `parquet:"layer" doc:"layer, from 0"`
+	Head     int     `parquet:"head" doc:"head, from 0"`
+	Size     int     `parquet:"size" doc:"key channels of a head: the largest possible rank"`
+	State    float64 `parquet:"state_rank" doc:"effective rank of the state, a matrix of values × keys"`
+	Memory   float64 `parquet:"memory_rank" doc:"effective rank of the map from all that was written before to all that is read after (arXiv 2504.19561); needs keys, queries and one decay per head"`
+}
+
+// Run reads one sequence with each member and makes a table of Rank.
 func (u Use) Run(ctx context.Context, r *lm.Runner, tokens []int32) (*table.Table, error) {
 	m := r.Weights.Model
 	spec, err := lm.StateOf(m, "")
@@ -43,55 +54,50 @@ func (u Use) Run(ctx context.Context, r *lm.Runner, tokens []int32) (*table.Tabl
 	}
 	gates := newGates(m, members)
 	req := lm.Request{Cuts: u.Positions, Probes: gates.names}
-	c := &useRows{}
+	var out []Rank
+	seen := 0 // positions
 	_, err = r.Run(ctx, rows, nil, req, func(p lm.Piece) error {
 		if err := gates.add(p); err != nil {
 			return err
 		}
 		end := p.Start + p.Tokens
-		if len(u.Positions) <= c.seen || u.Positions[c.seen] != end {
+		if len(u.Positions) <= seen || u.Positions[seen] != end {
 			return nil
 		}
-		c.seen++
-		return c.states(spec, p.State, members, end)
+		seen++
+		ranks, err := stateRanks(spec, p.State, members, end)
+		out = append(out, ranks...)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	for i := range c.member {
-		c.memory[i] = math.NaN()
+	for i := range out {
+		one := &out[i]
+		one.Memory = math.NaN()
 		if gates.known() {
-			c.memory[i] = gates.rank(int(c.member[i]), int(c.layer[i]), int(c.head[i]), int(c.position[i]))
+			one.Memory = gates.rank(one.Member, one.Layer, one.Head, one.Position)
 		}
 	}
-	return table.New().AddInt("member", c.member).AddInt("position", c.position).AddInt("layer", c.layer).AddInt("head", c.head).
-		AddInt("size", c.size).AddFloat("state_rank", c.state).AddFloat("memory_rank", c.memory), nil
+	return table.Of(out), nil
 }
 
-type useRows struct {
-	seen                                int // positions
-	member, position, layer, head, size []int64
-	state, memory                       []float64
-}
-
-// states adds the ranks of all heads' states.
-func (c *useRows) states(spec lm.Spec, state lm.State, members, position int) error {
+// stateRanks are the ranks of all heads' states.
+func stateRanks(spec lm.Spec, state lm.State, members, position int) (out []Rank, err error) {
 	v, err := spec.OnHost(state[spec.Name]) // [layers, members, heads, values, keys]
 	if err != nil {
-		return err
+		return nil, err
 	}
 	heads, values, keys := spec.Matrices()
 	size := values * keys
 	for i := range len(v) / size {
 		var svd mat.SVD
 		if !svd.Factorize(mat.NewDense(values, keys, v[i*size:][:size]), mat.SVDNone) {
-			return fmt.Errorf("use: the state after %d tokens has no singular values; it is not finite", position)
+			return nil, fmt.Errorf("use: the state after %d tokens has no singular values; it is not finite", position)
 		}
-		c.member, c.position, c.layer = append(c.member, int64(i/heads%members)), append(c.position, int64(position)), append(c.layer, int64(i/heads/members))
-		c.head, c.size = append(c.head, int64(i%heads)), append(c.size, int64(keys))
-		c.state, c.memory = append(c.state, effective(svd.Values(nil))), append(c.memory, 0)
+		out = append(out, Rank{Member: i / heads % members, Position: position, Layer: i / heads / members, Head: i % heads, Size: keys, State: effective(svd.Values(nil))})
 	}
-	return nil
+	return out, nil
 }
 
 // effective is the effective rank of singular values, 0 where all are.

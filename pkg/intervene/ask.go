@@ -124,8 +124,7 @@ func (c CompareTasks) Run(ctx context.Context, b *Bench, progress func(done, tot
 			return nil, nil, err
 		}
 		n := sum.Rows()
-		named := table.New().AddText("method", slices.Repeat([]string{name}, n)).AddText("parameters", slices.Repeat([]string{m.describe()}, n))
-		named.Columns = append(named.Columns, sum.Columns...)
+		named := table.New().AddText("method", slices.Repeat([]string{name}, n)).AddText("parameters", slices.Repeat([]string{m.describe()}, n)).Beside(sum)
 		if err := all.Append(named); err != nil {
 			return nil, nil, err
 		}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"stuffed/pkg/lm"
-	"stuffed/pkg/table"
 	"stuffed/pkg/trace"
 )
 
@@ -48,19 +47,25 @@ func (c Bounded) Validate(t Texts) error {
 	return nil
 }
 
-// Bounds is an empty table of what Bounded.Write makes, one row for the model as it is and for every set and dose: set (none,
-// chosen or control), draw, heads, dose, achieved (mean over the heads of the change of Σ log α over T tokens), inside and far
-// (nats, ½T … T and the last half of the prompts), excess with its 95 % bootstrap interval over sequences, growth (of the norm of
-// the set's own heads, largest; of the chosen ones for none), documents (nats, ½T … T of documents). n_s is in millions of scalars.
-func Bounds() *table.Table {
-	t := table.New().AddText("model", nil).AddFloat("n_s", nil).AddInt("state", nil).AddInt("train_length", nil).AddText("set", nil).AddInt("draw", nil).AddText("heads", nil)
-	for _, name := range boundedColumns {
-		t.AddFloat(name, nil)
-	}
-	return t
+// Bound is a row of Bounded: the model as it is, or a set of heads at one dose.
+type Bound struct {
+	Model       string  `parquet:"model" doc:"name of the model"`
+	Recurrent   float64 `parquet:"n_s" doc:"size of its recurrent state, millions of scalars"`
+	State       int     `parquet:"state" doc:"state dimension N of a head"`
+	TrainLength int     `parquet:"train_length" doc:"training length T, tokens"`
+	Set         string  `parquet:"set" doc:"none (the model as it is), chosen or control"`
+	Draw        int     `parquet:"draw" doc:"number of the control set, from 1"`
+	Heads       string  `parquet:"heads" doc:"the heads that are bounded, layer.head, separated by blanks"`
+	Dose        float64 `parquet:"dose" doc:"by how much Σ log α over T tokens of the prompt shall fall"`
+	Achieved    float64 `parquet:"achieved" doc:"its change, mean over the heads"`
+	Inside      float64 `parquet:"inside" doc:"loss of the prompts at tokens ½T … T, nats"`
+	Far         float64 `parquet:"far" doc:"loss of the prompts over their second half, nats"`
+	Excess      float64 `parquet:"excess" doc:"far minus inside, mean over sequences"`
+	ExcessLow   float64 `parquet:"excess_low" doc:"lower end of its 95 % bootstrap interval over sequences"`
+	ExcessHigh  float64 `parquet:"excess_high" doc:"upper end"`
+	Growth      float64 `parquet:"growth" doc:"largest growth of the norm of a head of the set (of the chosen ones for none)"`
+	Documents   float64 `parquet:"documents" doc:"loss of documents at tokens ½T … T, nats: what a bound costs"`
 }
-
-var boundedColumns = []string{"dose", "achieved", "inside", "far", "excess", "excess_low", "excess_high", "growth", "documents"}
 
 // set is one run: heads with a dose.
 type set struct {
@@ -75,7 +80,7 @@ func (c Bounded) Write(ctx context.Context, m Named, texts Texts, path string, p
 	if err := c.Validate(texts); err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)
 	}
-	out, err := resume(path, Bounds(), "model", "set", "draw", "dose")
+	out, err := resume[Bound](path, "model", "set", "draw", "dose")
 	if err != nil {
 		return err
 	}
@@ -96,7 +101,7 @@ func (c Bounded) Write(ctx context.Context, m Named, texts Texts, path string, p
 					return fmt.Errorf("%s: %w", m.Name, err)
 				}
 			}
-			if err := out.add(c.row(m, s, got, base), key...); err != nil {
+			if err := out.add([]Bound{c.row(m, s, got, base)}, key...); err != nil {
 				return err
 			}
 		}
@@ -244,25 +249,17 @@ func (s *bounded) excess() (mean, low, high float64) {
 	return mean, draws[50], draws[1949]
 }
 
-func (c Bounded) row(m Named, s set, got, base *bounded) *table.Table {
-	names, achieved, growth := "", 0.0, 0.0
-	for i, h := range s.heads {
-		if i > 0 {
-			names += " "
-		}
-		names += h.String()
+func (c Bounded) row(m Named, s set, got, base *bounded) Bound {
+	sizes := m.Model.Configuration().Sizes()
+	out := Bound{Model: m.Name, Recurrent: float64(sizes.Recurrent) / 1e6, State: sizes.State, TrainLength: c.TrainLength, Set: s.name, Draw: s.draw,
+		Heads: headNames(s.heads), Dose: s.dose, Inside: got.inside.mean(), Far: got.far.mean(), Documents: got.documents.mean()}
+	for _, h := range s.heads {
 		after, before := got.logAlpha[h.Layer][h.Head], base.logAlpha[h.Layer][h.Head]
 		for k := range after {
-			achieved += (after[k] - before[k]) / float64(len(after)*len(s.heads)) * float64(c.TrainLength)
+			out.Achieved += (after[k] - before[k]) / float64(len(after)*len(s.heads)) * float64(c.TrainLength)
 		}
-		growth = max(growth, got.growth[h.Layer][h.Head])
+		out.Growth = max(out.Growth, got.growth[h.Layer][h.Head])
 	}
-	sizes := m.Model.Configuration().Sizes()
-	excess, low, high := got.excess()
-	t := table.New().AddText("model", []string{m.Name}).AddFloat("n_s", []float64{float64(sizes.Recurrent) / 1e6}).AddInt("state", []int64{int64(sizes.State)}).
-		AddInt("train_length", []int64{int64(c.TrainLength)}).AddText("set", []string{s.name}).AddInt("draw", []int64{int64(s.draw)}).AddText("heads", []string{names})
-	for i, v := range []float64{s.dose, achieved, got.inside.mean(), got.far.mean(), excess, low, high, growth, got.documents.mean()} {
-		t.AddFloat(boundedColumns[i], []float64{v})
-	}
-	return t
+	out.Excess, out.ExcessLow, out.ExcessHigh = got.excess()
+	return out
 }

@@ -57,9 +57,9 @@ func opposite(values [][]float64, heads []Head) (out []Head) {
 	return out
 }
 
-// WriteMethods scores the methods that of makes for each model: rows of Results. It goes on after an interruption.
+// WriteMethods scores the methods that of makes for each model: a table of Result. It goes on after an interruption.
 func WriteMethods(ctx context.Context, models []Named, s Suite, of func(Named) ([]Method, error), results string, progress func(done, total int)) error {
-	out, err := resume(results, Results(), "model", "method")
+	out, err := resume[Result](results, "model", "method")
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func WriteMethods(ctx context.Context, models []Named, s Suite, of func(Named) (
 				if err != nil {
 					return fmt.Errorf("%s: %w", m.Name, err)
 				}
-				if err := out.add(resultRows(m.Name, method, s, scores), m.Name, method.Name); err != nil {
+				if err := out.add(resultsOf(m.Name, method, s, scores), m.Name, method.Name); err != nil {
 					return err
 				}
 			}
@@ -86,7 +86,7 @@ func WriteMethods(ctx context.Context, models []Named, s Suite, of func(Named) (
 	return out.Close()
 }
 
-// Farthest is the largest multiple of T in rows of Responses or Results, 0 for none.
+// Farthest is the largest multiple of T in a table of Response or Result, 0 for none.
 func Farthest(t *table.Table) int {
 	at, err := t.Int("multiple")
 	if err != nil || len(at) == 0 {
@@ -95,79 +95,60 @@ func Farthest(t *table.Table) int {
 	return int(slices.Max(at))
 }
 
-// MeanResponses are the means of Responses over models and random sets at one multiple of T, with 95 % intervals by
-// Student's t over them: columns set, dose, kept (dose^T, what a factor or bound of α leaves of a token after T tokens), loss,
-// loss_low, loss_high, recall, norm_ratio, retention, runs.
+// MeanResponse is the mean of a dose–response run over models and random sets at one multiple of T.
+type MeanResponse struct {
+	Set       string  `parquet:"set" doc:"which heads are changed: chosen or random"`
+	Dose      float64 `parquet:"dose" doc:"value of the intervention"`
+	Kept      float64 `parquet:"kept" doc:"dose^T: what a factor or bound of α leaves of a token after T tokens"`
+	Loss      float64 `parquet:"loss" doc:"nats per value"`
+	LossLow   float64 `parquet:"loss_low" doc:"lower end of its 95 % interval by Student's t over runs; of one run, over sequences"`
+	LossHigh  float64 `parquet:"loss_high" doc:"upper end"`
+	Recall    float64 `parquet:"recall" doc:"share of the values that were the likeliest token"`
+	Norm      float64 `parquet:"norm_ratio" doc:"largest growth of a head's state over its maximum within T"`
+	Retention float64 `parquet:"retention" doc:"largest exp(T · mean log α) of a head"`
+	Runs      int     `parquet:"runs" doc:"number of models and random sets"`
+}
+
+// MeanResponses has a MeanResponse for each set and dose of a table of Response.
 func MeanResponses(t *table.Table, multiple, trainLength int) (*table.Table, error) {
-	at, err := t.Int("multiple")
+	rows, err := table.Rows[Response](t)
 	if err != nil {
 		return nil, err
-	}
-	set, err := t.Text("set")
-	if err != nil {
-		return nil, err
-	}
-	columns := map[string][]float64{}
-	for _, name := range append([]string{"dose"}, responded...) {
-		if columns[name], err = t.Float(name); err != nil {
-			return nil, err
-		}
 	}
 	type cell struct {
 		set  string
 		dose float64
 	}
-	rows := map[cell][]int{}
-	var order []cell
-	for i := range at {
-		if int(at[i]) != multiple || set[i] == "none" {
+	cells, order := map[cell][]Response{}, []cell{}
+	for _, r := range rows {
+		if r.Multiple != multiple || r.Set == "none" {
 			continue
 		}
-		c := cell{set[i], columns["dose"][i]}
-		if rows[c] == nil {
+		c := cell{r.Set, r.Dose}
+		if cells[c] == nil {
 			order = append(order, c)
 		}
-		rows[c] = append(rows[c], i)
+		cells[c] = append(cells[c], r)
 	}
 	if len(order) == 0 {
 		return nil, fmt.Errorf("no responses at multiple %d", multiple)
 	}
-	sets, runs, means := []string{}, []int64{}, map[string][]float64{}
-	put := func(name string, v float64) { means[name] = append(means[name], v) }
+	var means []MeanResponse
 	for _, c := range order {
+		n := float64(len(cells[c]))
+		m := MeanResponse{Set: c.set, Dose: c.dose, Kept: math.Pow(c.dose, float64(trainLength)), Runs: len(cells[c])}
 		var losses []float64
-		for _, i := range rows[c] {
-			losses = append(losses, columns["loss"][i])
+		for _, r := range cells[c] {
+			losses = append(losses, r.Loss)
+			m.Recall += r.Recall / n
+			m.Norm += r.Norm / n
+			m.Retention += r.Retention / n
 		}
-		mean, low, high := student(losses)
+		m.Loss, m.LossLow, m.LossHigh = student(losses)
 		if len(losses) == 1 {
-			low, high = columns["loss_low"][rows[c][0]], columns["loss_high"][rows[c][0]]
+			m.LossLow, m.LossHigh = cells[c][0].LossLow, cells[c][0].LossHigh
 		}
-		sets, runs = append(sets, c.set), append(runs, int64(len(losses)))
-		put("dose", c.dose)
-		put("kept", math.Pow(c.dose, float64(trainLength)))
-		put("loss", mean)
-		put("loss_low", low)
-		put("loss_high", high)
-		for _, name := range []string{"recall", "norm_ratio", "retention"} {
-			sum := 0.0
-			for _, i := range rows[c] {
-				sum += columns[name][i] / float64(len(losses))
-			}
-			put(name, sum)
-		}
+		means = append(means, m)
 	}
-	out := table.New().AddText("set", sets)
-	for _, name := range []string{"dose", "kept", "loss", "loss_low", "loss_high", "recall", "norm_ratio", "retention"} {
-		out.AddFloat(name, means[name])
-	}
-	return out.AddInt("runs", runs), nil
-}
-
-// AlphaDoses are upper bounds of α that leave the given shares of a token after T tokens.
-func AlphaDoses(trainLength int, kept ...float64) (doses []float64) {
-	for _, k := range kept {
-		doses = append(doses, math.Pow(k, 1/float64(trainLength)))
-	}
-	return doses
+	return table.Of(means), nil
 }

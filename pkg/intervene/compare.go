@@ -35,38 +35,54 @@ func (c Compare) Validate(vocab int) error {
 	return c.Suite.Validate(vocab)
 }
 
-// Results and Sweeps are empty tables of what Compare.Run makes.
-func Results() *table.Table {
-	t := table.New().AddText("model", nil).AddText("method", nil).AddText("parameters", nil).AddInt("multiple", nil).AddInt("position", nil)
-	for _, name := range measured {
-		t.AddFloat(name, nil)
-	}
-	return t
+// Result is the score of a method at one multiple of the training length, on the test split.
+type Result struct {
+	Model      string `parquet:"model" doc:"name of the model"`
+	Method     string `parquet:"method" doc:"mitigation; none is the model as it is"`
+	Parameters string `parquet:"parameters" doc:"its parameters, chosen on the selection split"`
+	Multiple   int    `parquet:"multiple" doc:"position in units of the training length T"`
+	Position   int    `parquet:"position" doc:"the same in tokens"`
+	lossColumns
+	scoreColumns
 }
 
-var measured = []string{"loss", "loss_low", "loss_high", "recall", "recall_inside", "recall_outside", "norm_ratio", "retention", "tokens_per_second"}
-
-// Sweeps has one row per combination of parameters and multiple, on the selection split; first and second are the values of
-// the parameters named so, NaN where there is none.
-func Sweeps() *table.Table {
-	return table.New().AddText("model", nil).AddText("method", nil).AddText("first_name", nil).AddFloat("first", nil).
-		AddText("second_name", nil).AddFloat("second", nil).AddInt("multiple", nil).AddFloat("loss", nil).AddFloat("mean_loss", nil)
+// lossColumns and scoreColumns are what Result and Mean both say of the ½T tokens before a position. The values of repeated pairs
+// count; of own text, all tokens.
+type lossColumns struct {
+	Loss     float64 `parquet:"loss" doc:"nats per value, in the ½T tokens before the position"`
+	LossLow  float64 `parquet:"loss_low" doc:"lower end of its 95 % interval"`
+	LossHigh float64 `parquet:"loss_high" doc:"upper end of its 95 % interval"`
 }
 
-// resultRows are the rows of scores.
-func resultRows(model string, m Method, s Suite, scores []Score) *table.Table {
-	t := Results()
-	n := len(scores)
-	t.Columns[0].Texts, t.Columns[1].Texts = slices.Repeat([]string{model}, n), slices.Repeat([]string{m.Name}, n)
-	t.Columns[2].Texts = slices.Repeat([]string{m.describe()}, n)
+type scoreColumns struct {
+	Recall          float64 `parquet:"recall" doc:"share of the values that were the likeliest token"`
+	RecallInside    float64 `parquet:"recall_inside" doc:"beyond T, of pairs at most T tokens old"`
+	RecallOutside   float64 `parquet:"recall_outside" doc:"beyond T, of older pairs"`
+	Norm            float64 `parquet:"norm_ratio" doc:"largest norm of a head's state over its maximum within T"`
+	Retention       float64 `parquet:"retention" doc:"largest exp(T · mean log α) of a head"`
+	TokensPerSecond float64 `parquet:"tokens_per_second" doc:"reading speed without compilation"`
+}
+
+// Tried is one combination of a method's parameters at one multiple, on the selection split.
+type Tried struct {
+	Model      string  `parquet:"model" doc:"name of the model"`
+	Method     string  `parquet:"method" doc:"mitigation"`
+	FirstName  string  `parquet:"first_name" doc:"name of its first parameter"`
+	First      float64 `parquet:"first" doc:"value of the first parameter"`
+	SecondName string  `parquet:"second_name" doc:"name of its second parameter, if any"`
+	Second     float64 `parquet:"second" doc:"value of the second parameter"`
+	Multiple   int     `parquet:"multiple" doc:"position in units of the training length T"`
+	Loss       float64 `parquet:"loss" doc:"nats per value"`
+	MeanLoss   float64 `parquet:"mean_loss" doc:"mean over the multiples, by which parameters are chosen"`
+}
+
+// resultsOf are the rows of scores.
+func resultsOf(model string, m Method, s Suite, scores []Score) (rows []Result) {
 	for _, c := range scores {
-		t.Columns[3].Ints = append(t.Columns[3].Ints, int64(c.Multiple))
-		t.Columns[4].Ints = append(t.Columns[4].Ints, int64(c.Multiple*s.TrainLength))
-		for i, v := range []float64{c.Loss, c.LossLow, c.LossHigh, c.Recall, c.RecallInside, c.RecallOutside, c.Norm, c.Retention, c.TokensPerSecond} {
-			t.Columns[5+i].Floats = append(t.Columns[5+i].Floats, v)
-		}
+		rows = append(rows, Result{model, m.Name, m.describe(), c.Multiple, c.Multiple * s.TrainLength, lossColumns{c.Loss, c.LossLow, c.LossHigh},
+			scoreColumns{c.Recall, c.RecallInside, c.RecallOutside, c.Norm, c.Retention, c.TokensPerSecond}})
 	}
-	return t
+	return rows
 }
 
 // describe writes the parameters, or the factors per layer of a calibrated method.
@@ -85,9 +101,8 @@ func (m Method) describe() string {
 	return strings.Join(parts, " ")
 }
 
-// Run chooses the parameters of one family and scores it: rows of Results, and of Sweeps where there was a choice. Progress
-// counts methods tried.
-func (c Compare) Run(ctx context.Context, b *Bench, model, family string, progress func(done, total int)) (results, sweep *table.Table, err error) {
+// Run chooses the parameters of one family and scores it; tried is empty where there was no choice. Progress counts methods tried.
+func (c Compare) Run(ctx context.Context, b *Bench, model, family string, progress func(done, total int)) (chosen []Result, tried []Tried, err error) {
 	f, err := FindFamily(family)
 	if err != nil {
 		return nil, nil, err
@@ -95,7 +110,6 @@ func (c Compare) Run(ctx context.Context, b *Bench, model, family string, progre
 	choose := c.Suite
 	choose.Split, choose.Sequences, choose.Wide = "selection", c.Choosing, false
 	grid := f.Grid(c.Suite.TrainLength)
-	sweep = Sweeps()
 	best, bestLoss := Method{}, math.Inf(1)
 	for i, p := range grid {
 		m, err := f.Method(ctx, b, c.Suite, p)
@@ -117,7 +131,7 @@ func (c Compare) Run(ctx context.Context, b *Bench, model, family string, progre
 			if mean < bestLoss {
 				best, bestLoss = m, mean
 			}
-			sweepRows(sweep, model, f, p, scores, mean)
+			tried = append(tried, try(model, f, p, scores, mean)...)
 		}
 		if progress != nil {
 			progress(i+1, len(grid)+1)
@@ -130,179 +144,165 @@ func (c Compare) Run(ctx context.Context, b *Bench, model, family string, progre
 	if progress != nil {
 		progress(len(grid)+1, len(grid)+1)
 	}
-	return resultRows(model, best, c.Suite, scores), sweep, nil
+	return resultsOf(model, best, c.Suite, scores), tried, nil
 }
 
-func sweepRows(t *table.Table, model string, f Family, p []float64, scores []Score, mean float64) {
-	names, values := []string{"", ""}, []float64{math.NaN(), math.NaN()}
-	for i := range min(2, len(p)) {
-		names[i], values[i] = f.Parameters[i], p[i]
+func try(model string, f Family, p []float64, scores []Score, mean float64) (rows []Tried) {
+	one := Tried{Model: model, Method: f.Name, First: math.NaN(), Second: math.NaN(), MeanLoss: mean}
+	if len(p) > 0 {
+		one.FirstName, one.First = f.Parameters[0], p[0]
+	}
+	if len(p) > 1 {
+		one.SecondName, one.Second = f.Parameters[1], p[1]
 	}
 	for _, s := range scores {
-		for i, text := range []string{model, f.Name, names[0], "", names[1]} {
-			if i != 3 {
-				t.Columns[i].Texts = append(t.Columns[i].Texts, text)
-			}
-		}
-		t.Columns[3].Floats, t.Columns[5].Floats = append(t.Columns[3].Floats, values[0]), append(t.Columns[5].Floats, values[1])
-		t.Columns[6].Ints = append(t.Columns[6].Ints, int64(s.Multiple))
-		t.Columns[7].Floats, t.Columns[8].Floats = append(t.Columns[7].Floats, s.Loss), append(t.Columns[8].Floats, mean)
+		one.Multiple, one.Loss = s.Multiple, s.Loss
+		rows = append(rows, one)
 	}
+	return rows
 }
 
-// Summary is the mean of Results over models (seeds) with 95 % intervals: columns method, multiple, position, models, loss,
-// loss_low, loss_high (Student's t over models; of the one model's sequences where there is only one), cost (loss at the
-// smallest multiple minus that of none), cost_low, cost_high, recall, recall_inside, recall_outside, norm_ratio,
-// tokens_per_second.
+// Mean is the mean of a method over models (seeds) at one multiple. Intervals are 95 %, by Student's t over models; with one model that
+// of its loss is over sequences.
+type Mean struct {
+	Method   string `parquet:"method" doc:"mitigation; none is the model as it is"`
+	Multiple int    `parquet:"multiple" doc:"position in units of the training length T"`
+	Position int    `parquet:"position" doc:"the same in tokens"`
+	Models   int    `parquet:"models" doc:"number of models"`
+	lossColumns
+	Cost     float64 `parquet:"cost" doc:"loss at the smallest multiple minus that of the model as it is, nats"`
+	CostLow  float64 `parquet:"cost_low" doc:"lower end of its 95 % interval"`
+	CostHigh float64 `parquet:"cost_high" doc:"upper end of its 95 % interval"`
+	scoreColumns
+}
+
+// Summary has a Mean for each method and multiple of a table of Results.
 func Summary(results *table.Table) (*table.Table, error) {
-	if err := results.Require(append([]string{"model", "method", "multiple", "position"}, measured...)...); err != nil {
-		return nil, err
-	}
-	method, _ := results.Text("method")
-	model, _ := results.Text("model")
-	multiple, err := results.Int("multiple")
+	rows, err := table.Rows[Result](results)
 	if err != nil {
 		return nil, err
-	}
-	position, err := results.Int("position")
-	if err != nil {
-		return nil, err
-	}
-	values := map[string][]float64{}
-	for _, name := range measured {
-		if values[name], err = results.Float(name); err != nil {
-			return nil, err
-		}
 	}
 	type cell struct {
 		method   string
-		multiple int64
+		multiple int
 	}
-	rows := map[cell][]int{}
-	var order []cell
-	least := int64(math.MaxInt64)
-	for i := range method {
-		c := cell{method[i], multiple[i]}
-		if rows[c] == nil {
+	cells, order := map[cell][]Result{}, []cell{}
+	least := math.MaxInt
+	for _, r := range rows {
+		c := cell{r.Method, r.Multiple}
+		if cells[c] == nil {
 			order = append(order, c)
 		}
-		rows[c] = append(rows[c], i)
-		least = min(least, multiple[i])
+		cells[c], least = append(cells[c], r), min(least, r.Multiple)
 	}
-	first := func(name, of string) float64 { // loss of a model's method at the smallest multiple
-		for i := range method {
-			if method[i] == name && model[i] == of && multiple[i] == least {
-				return values["loss"][i]
+	first := func(method, model string) float64 { // loss at the smallest multiple
+		for _, r := range cells[cell{method, least}] {
+			if r.Model == model {
+				return r.Loss
 			}
 		}
 		return math.NaN()
 	}
-	methods, multiples, positions, counts := []string{}, []int64{}, []int64{}, []int64{}
-	columns := map[string][]float64{}
-	put := func(name string, v float64) { columns[name] = append(columns[name], v) }
+	var means []Mean
 	for _, c := range order {
-		of := rows[c]
-		methods, multiples = append(methods, c.method), append(multiples, c.multiple)
-		positions, counts = append(positions, position[of[0]]), append(counts, int64(len(of)))
-		var losses, costs []float64
-		for _, i := range of {
-			losses = append(losses, values["loss"][i])
-			costs = append(costs, first(c.method, model[i])-first("none", model[i]))
-		}
-		mean, low, high := student(losses)
-		if len(of) == 1 {
-			low, high = values["loss_low"][of[0]], values["loss_high"][of[0]]
-		}
-		put("loss", mean)
-		put("loss_low", low)
-		put("loss_high", high)
-		mean, low, high = student(costs)
-		put("cost", mean)
-		put("cost_low", low)
-		put("cost_high", high)
-		for _, name := range []string{"recall", "recall_inside", "recall_outside", "norm_ratio", "retention", "tokens_per_second"} {
-			sum := 0.0
-			for _, i := range of {
-				sum += values[name][i] / float64(len(of))
-			}
-			put(name, sum)
-		}
+		means = append(means, meanOf(cells[c], first))
 	}
-	t := table.New().AddText("method", methods).AddInt("multiple", multiples).AddInt("position", positions).AddInt("models", counts)
-	for _, name := range []string{"loss", "loss_low", "loss_high", "cost", "cost_low", "cost_high", "recall", "recall_inside", "recall_outside", "norm_ratio", "retention", "tokens_per_second"} {
-		t.AddFloat(name, columns[name])
-	}
-	return t, nil
+	return table.Of(means), nil
 }
 
-// RecallByAge is recall beyond T from Results, one row per method and kind of pairs: columns method, pairs ("at most T old",
-// "older"), recall, recall_low, recall_high (Student's t over models, NaN for one), models.
+// meanOf is the mean of one method's rows at one multiple.
+func meanOf(rows []Result, first func(method, model string) float64) Mean {
+	m, n := Mean{Method: rows[0].Method, Multiple: rows[0].Multiple, Position: rows[0].Position, Models: len(rows)}, float64(len(rows))
+	var losses, costs []float64
+	for _, r := range rows {
+		losses, costs = append(losses, r.Loss), append(costs, first(r.Method, r.Model)-first("none", r.Model))
+		m.Recall += r.Recall / n
+		m.RecallInside += r.RecallInside / n
+		m.RecallOutside += r.RecallOutside / n
+		m.Norm += r.Norm / n
+		m.Retention += r.Retention / n
+		m.TokensPerSecond += r.TokensPerSecond / n
+	}
+	m.Loss, m.LossLow, m.LossHigh = student(losses)
+	if len(rows) == 1 {
+		m.LossLow, m.LossHigh = rows[0].LossLow, rows[0].LossHigh
+	}
+	m.Cost, m.CostLow, m.CostHigh = student(costs)
+	return m
+}
+
+// Aged is the mean recall of a method beyond T, of pairs of one kind, over models.
+type Aged struct {
+	Method string  `parquet:"method" doc:"mitigation; none is the model as it is"`
+	Pairs  string  `parquet:"pairs" doc:"at most T old, or older"`
+	Recall float64 `parquet:"recall" doc:"share of the values that were the likeliest token"`
+	Low    float64 `parquet:"recall_low" doc:"lower end of its 95 % interval over models (Student's t); none for one model"`
+	High   float64 `parquet:"recall_high" doc:"upper end"`
+	Models int     `parquet:"models" doc:"number of models"`
+}
+
+// RecallByAge has a row of Aged for each method and kind of pairs of a table of Results.
 func RecallByAge(results *table.Table) (*table.Table, error) {
-	method, err := results.Text("method")
+	rows, err := table.Rows[Result](results)
 	if err != nil {
 		return nil, err
 	}
-	model, err := results.Text("model")
-	if err != nil {
-		return nil, err
-	}
-	var names, pairs []string
-	var counts []int64
-	var recall, lows, highs []float64
-	for _, part := range []struct{ column, pairs string }{{"recall_inside", "at most T old"}, {"recall_outside", "older"}} {
-		v, err := results.Float(part.column)
-		if err != nil {
-			return nil, err
-		}
+	var out []Aged
+	for _, part := range []struct {
+		pairs string
+		of    func(Result) float64
+	}{
+		{"at most T old", func(r Result) float64 { return r.RecallInside }},
+		{"older", func(r Result) float64 { return r.RecallOutside }},
+	} {
 		values, seen, order := map[string][]float64{}, map[[2]string]bool{}, []string{}
-		for i, name := range method { // the same at every multiple
-			if key := [2]string{name, model[i]}; !seen[key] && !math.IsNaN(v[i]) {
-				if values[name] == nil {
-					order = append(order, name)
+		for _, r := range rows { // the same at every multiple
+			if key := [2]string{r.Method, r.Model}; !seen[key] && !math.IsNaN(part.of(r)) {
+				if values[r.Method] == nil {
+					order = append(order, r.Method)
 				}
-				seen[key], values[name] = true, append(values[name], v[i])
+				seen[key], values[r.Method] = true, append(values[r.Method], part.of(r))
 			}
 		}
 		for _, name := range order {
 			mean, low, high := student(values[name])
-			names, pairs, counts = append(names, name), append(pairs, part.pairs), append(counts, int64(len(values[name])))
-			recall, lows, highs = append(recall, mean), append(lows, low), append(highs, high)
+			out = append(out, Aged{name, part.pairs, mean, low, high, len(values[name])})
 		}
 	}
-	return table.New().AddText("method", names).AddText("pairs", pairs).AddFloat("recall", recall).AddFloat("recall_low", lows).
-		AddFloat("recall_high", highs).AddInt("models", counts), nil
+	return table.Of(out), nil
 }
 
-// SweepMap is the mean loss over models for every pair of a family's two parameters: columns first, second, mean_loss.
+// Pair is the mean loss over models at one pair of a method's two parameters.
+type Pair struct {
+	First    float64 `parquet:"first" doc:"value of the first parameter"`
+	Second   float64 `parquet:"second" doc:"value of the second parameter"`
+	MeanLoss float64 `parquet:"mean_loss" doc:"mean loss over the multiples and models, nats"`
+}
+
+// SweepMap has a Pair for every combination of a family's two parameters in a table of Tried.
 func SweepMap(sweeps *table.Table, family string) (*table.Table, error) {
-	method, err := sweeps.Text("method")
+	rows, err := table.Rows[Tried](sweeps)
 	if err != nil {
 		return nil, err
 	}
-	columns := map[string][]float64{}
-	for _, name := range []string{"first", "second", "mean_loss"} {
-		if columns[name], err = sweeps.Float(name); err != nil {
-			return nil, err
-		}
-	}
 	sums, order := map[[2]float64][]float64{}, [][2]float64{}
-	for i := range method {
-		at := [2]float64{columns["first"][i], columns["second"][i]}
-		if method[i] != family || math.IsNaN(at[0]) || math.IsNaN(at[1]) {
+	for _, r := range rows {
+		at := [2]float64{r.First, r.Second}
+		if r.Method != family || math.IsNaN(at[0]) || math.IsNaN(at[1]) {
 			continue
 		}
 		if sums[at] == nil {
 			order = append(order, at)
 		}
-		sums[at] = append(sums[at], columns["mean_loss"][i])
+		sums[at] = append(sums[at], r.MeanLoss)
 	}
 	if len(order) == 0 {
-		return nil, fmt.Errorf("no sweep of two parameters of %s is there", family)
+		return nil, fmt.Errorf("no sweep over two parameters of %s in the table", family)
 	}
-	var first, second, loss []float64
+	var out []Pair
 	for _, at := range order {
 		mean, _, _ := student(sums[at])
-		first, second, loss = append(first, at[0]), append(second, at[1]), append(loss, mean)
+		out = append(out, Pair{at[0], at[1], mean})
 	}
-	return table.New().AddFloat("first", first).AddFloat("second", second).AddFloat("mean_loss", loss), nil
+	return table.Of(out), nil
 }

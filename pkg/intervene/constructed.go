@@ -63,9 +63,18 @@ func settled(m lm.Model) int {
 	return 2 * n
 }
 
-// Check builds the model and reads a constant prompt of length tokens; what the instruments see stands beside what is there,
-// head by head: retention over trainLength tokens, and the norm of the last state. Columns layer, head, never (1 or 0),
-// retention, retention_seen, norm, norm_seen.
+// BuiltHead is a head of the constructed model: what is there beside what the instruments see.
+type BuiltHead struct {
+	Layer         int     `parquet:"layer" doc:"layer, from 0"`
+	Head          int     `parquet:"head" doc:"head, from 0"`
+	Never         int     `parquet:"never" doc:"1 if it never forgets, otherwise 0"`
+	Retention     float64 `parquet:"retention" doc:"share of a token left after T tokens, as constructed"`
+	RetentionSeen float64 `parquet:"retention_seen" doc:"the same as measured"`
+	Norm          float64 `parquet:"norm" doc:"norm of the last state, as constructed"`
+	NormSeen      float64 `parquet:"norm_seen" doc:"the same as measured"`
+}
+
+// Check builds the model, reads a constant prompt of length tokens and makes a table of BuiltHead, with T = trainLength.
 func (c Constructed) Check(ctx context.Context, d *xla.Device, trainLength, length int) (*table.Table, error) {
 	w, err := c.Weights()
 	if err != nil {
@@ -124,24 +133,20 @@ func (c Constructed) Check(ctx context.Context, d *xla.Device, trainLength, leng
 	if err != nil {
 		return nil, err
 	}
-	var layer, head, never []int64
-	var retention, seen, expected, norm []float64
+	var rows []BuiltHead
 	for l := range m.Layers() {
 		for h := range heads(m) {
-			a, is := -c.Delta*c.A, int64(0)
+			a, never := -c.Delta*c.A, 0
 			if slices.Contains(c.Never, Head{l, h}) {
-				a, is = 0, 1
+				a, never = 0, 1
 			}
-			layer, head, never = append(layer, int64(l)), append(head, int64(h)), append(never, is)
-			retention, seen = append(retention, math.Exp(a*float64(trainLength))), append(seen, kept[l][h])
 			last := c.Delta * writes[0][l][length-1][h] * writes[1][l][length-1][h/(heads(m)/groups)]
 			count := float64(length)
 			if a < 0 {
 				count = -math.Expm1(a*count) / -math.Expm1(a)
 			}
-			expected, norm = append(expected, last*count), append(norm, norms[l][h])
+			rows = append(rows, BuiltHead{l, h, never, math.Exp(a * float64(trainLength)), kept[l][h], last * count, norms[l][h]})
 		}
 	}
-	return table.New().AddInt("layer", layer).AddInt("head", head).AddInt("never", never).AddFloat("retention", retention).
-		AddFloat("retention_seen", seen).AddFloat("norm", expected).AddFloat("norm_seen", norm), nil
+	return table.Of(rows), nil
 }

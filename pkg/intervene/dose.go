@@ -3,9 +3,6 @@ package intervene
 import (
 	"context"
 	"fmt"
-	"slices"
-
-	"stuffed/pkg/table"
 )
 
 // Dose is a dose–response run: one kind of intervention at several strengths in chosen heads, and in random sets of as many
@@ -19,17 +16,23 @@ type Dose struct {
 	Seed   uint64    `json:"seed"`
 }
 
-// Responses is an empty table of what Dose.Run makes: set is "none", "chosen" or "random", draw numbers the random sets.
-func Responses() *table.Table {
-	t := table.New().AddText("model", nil).AddText("kind", nil).AddText("set", nil).AddInt("draw", nil).AddText("heads", nil).AddFloat("dose", nil).
-		AddInt("multiple", nil).AddInt("position", nil)
-	for _, name := range responded {
-		t.AddFloat(name, nil)
-	}
-	return t
+// Response is a row of a dose–response run.
+type Response struct {
+	Model     string  `parquet:"model" doc:"name of the model"`
+	Kind      string  `parquet:"kind" doc:"kind of intervention"`
+	Set       string  `parquet:"set" doc:"which heads are changed: none, chosen or random"`
+	Draw      int     `parquet:"draw" doc:"number of the random set, from 0"`
+	Heads     string  `parquet:"heads" doc:"the heads that are changed, layer.head, separated by blanks"`
+	Dose      float64 `parquet:"dose" doc:"value of the intervention"`
+	Multiple  int     `parquet:"multiple" doc:"position in units of the training length T"`
+	Position  int     `parquet:"position" doc:"the same in tokens"`
+	Loss      float64 `parquet:"loss" doc:"nats at values of repeated pairs, in the ½T tokens before the position"`
+	LossLow   float64 `parquet:"loss_low" doc:"lower end of its 95 % interval over sequences"`
+	LossHigh  float64 `parquet:"loss_high" doc:"upper end"`
+	Recall    float64 `parquet:"recall" doc:"share of these values that were the likeliest token"`
+	Norm      float64 `parquet:"norm_ratio" doc:"largest growth of a head's state over its maximum within T"`
+	Retention float64 `parquet:"retention" doc:"largest exp(T · mean log α) of a head"`
 }
-
-var responded = []string{"loss", "loss_low", "loss_high", "recall", "norm_ratio", "retention"}
 
 // plan is the intervention at one strength.
 func (d Dose) plan(heads []Head, dose float64) Plan {
@@ -86,31 +89,19 @@ type Step struct {
 	Plan  Plan
 }
 
-// Run scores one step: a row of Responses for every multiple.
-func (d Dose) Run(ctx context.Context, b *Bench, s Suite, model string, step Step) (*table.Table, error) {
+// Run scores one step: a Response for every multiple.
+func (d Dose) Run(ctx context.Context, b *Bench, s Suite, model string, step Step) ([]Response, error) {
 	scores, err := s.Run(ctx, b, Method{Name: d.Kind, Plan: step.Plan})
 	if err != nil {
 		return nil, err
 	}
-	t, n := Responses(), len(scores)
-	names := ""
-	for i, h := range step.Heads {
-		if i > 0 {
-			names += " "
-		}
-		names += h.String()
-	}
-	for i, text := range []string{model, d.Kind, step.Set, "", names} {
-		if i != 3 {
-			t.Columns[i].Texts = slices.Repeat([]string{text}, n)
-		}
-	}
-	t.Columns[3].Ints, t.Columns[5].Floats = slices.Repeat([]int64{int64(step.Draw)}, n), slices.Repeat([]float64{step.Dose}, n)
+	var rows []Response
 	for _, c := range scores {
-		t.Columns[6].Ints, t.Columns[7].Ints = append(t.Columns[6].Ints, int64(c.Multiple)), append(t.Columns[7].Ints, int64(c.Multiple*s.TrainLength))
-		for i, v := range []float64{c.Loss, c.LossLow, c.LossHigh, c.Recall, c.Norm, c.Retention} {
-			t.Columns[8+i].Floats = append(t.Columns[8+i].Floats, v)
-		}
+		rows = append(rows, Response{
+			Model: model, Kind: d.Kind, Set: step.Set, Draw: step.Draw, Heads: headNames(step.Heads), Dose: step.Dose,
+			Multiple: c.Multiple, Position: c.Multiple * s.TrainLength,
+			Loss: c.Loss, LossLow: c.LossLow, LossHigh: c.LossHigh, Recall: c.Recall, Norm: c.Norm, Retention: c.Retention,
+		})
 	}
-	return t, nil
+	return rows, nil
 }

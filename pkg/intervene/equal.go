@@ -22,10 +22,24 @@ type Equal struct {
 	Bytes  int            // of a number
 }
 
-// Run returns one row for each recurrent model as it is, for the transformer with the window of the same memory, and for the transformer
-// with its whole cache: model, memory (own, window or whole), like (the recurrent model whose memory the window
-// has), window (tokens; 0: none), numbers and bytes (at the end of a sequence), and of the tokens T/2 … T and of those from
-// the half of the sequence on inside, far and their 95 % intervals over sequences inside_low … far_high (nats a token).
+// EqualRow is what one model loses with one memory.
+type EqualRow struct {
+	Model      string  `parquet:"model" doc:"name of the model"`
+	Memory     string  `parquet:"memory" doc:"own (a recurrent model as it is), window or whole (the transformer's cache)"`
+	Like       string  `parquet:"like" doc:"the recurrent model whose memory the window has"`
+	Window     int     `parquet:"window" doc:"tokens that each layer sees; 0: all"`
+	Numbers    int     `parquet:"numbers" doc:"numbers held at the end of a sequence"`
+	Bytes      int     `parquet:"bytes" doc:"the same in bytes"`
+	Inside     float64 `parquet:"inside" doc:"loss at tokens ½T … T, nats per token"`
+	InsideLow  float64 `parquet:"inside_low" doc:"lower end of its 95 % bootstrap interval over documents"`
+	InsideHigh float64 `parquet:"inside_high" doc:"upper end"`
+	Far        float64 `parquet:"far" doc:"loss over the second half of the documents, nats per token"`
+	FarLow     float64 `parquet:"far_low" doc:"lower end of its 95 % bootstrap interval over documents"`
+	FarHigh    float64 `parquet:"far_high" doc:"upper end"`
+}
+
+// Run makes a table of EqualRow: each recurrent model as it is, followed by the transformer with a window of the same memory; at the
+// end the transformer with its whole cache.
 func (e Equal) Run(ctx context.Context, recurrent []Named, transformer Named) (*table.Table, error) {
 	each := transformer.Model.Configuration().Sizes()
 	if each.Recurrent > 0 || each.Carried < 1 {
@@ -35,44 +49,44 @@ func (e Equal) Run(ctx context.Context, recurrent []Named, transformer Named) (*
 		return nil, fmt.Errorf("equal memory: %d sequences, T %d, %d bytes a number; want 2 or more, 4 or more, 1 or more", len(e.Probes), e.Inside, e.Bytes)
 	}
 	length := len(e.Probes[0].IDs)
-	out := &equalRows{Equal: e}
+	var rows []EqualRow
+	add := func(m Named, one EqualRow, method Method) (err error) {
+		one.Model, one.Window, one.Bytes = m.Name, method.Window, one.Numbers*e.Bytes
+		if one, err = e.measure(ctx, m, one, method); err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+		rows = append(rows, one)
+		return nil
+	}
 	for _, m := range recurrent {
 		numbers := m.Model.Configuration().Sizes().Carried
-		if err := out.add(ctx, m, "own", m.Name, numbers, Method{}); err != nil {
+		if err := add(m, EqualRow{Memory: "own", Like: m.Name, Numbers: numbers}, Method{}); err != nil {
 			return nil, err
 		}
 		window := max(1, min(numbers/each.Carried, length))
-		if err := out.add(ctx, transformer, "window", m.Name, window*each.Carried, Method{Window: window}); err != nil {
+		if err := add(transformer, EqualRow{Memory: "window", Like: m.Name, Numbers: window * each.Carried}, Method{Window: window}); err != nil {
 			return nil, err
 		}
 	}
-	if err := out.add(ctx, transformer, "whole", "", length*each.Carried, Method{}); err != nil {
+	if err := add(transformer, EqualRow{Memory: "whole", Numbers: length * each.Carried}, Method{}); err != nil {
 		return nil, err
 	}
-	return out.table(), nil
+	return table.Of(rows), nil
 }
 
-type equalRows struct {
-	Equal
-	model, memory, like   []string
-	window, numbers, size []int64
-	losses                [6][]float64
-}
-
-var equalLosses = []string{"inside", "inside_low", "inside_high", "far", "far_low", "far_high"}
-
-func (e *equalRows) add(ctx context.Context, m Named, memory, like string, numbers int, method Method) error {
+// measure fills in the losses of a row.
+func (e Equal) measure(ctx context.Context, m Named, one EqualRow, method Method) (EqualRow, error) {
 	r, controls, err := m.Apply(method)
 	if err != nil {
-		return fmt.Errorf("%s: %w", m.Name, err)
+		return one, err
 	}
 	t, err := eval.Loss{Controls: controls}.Table(ctx, r, e.Probes)
 	if err != nil {
-		return fmt.Errorf("%s: %w", m.Name, err)
+		return one, err
 	}
 	names, position, loss, _, err := eval.LossColumns(t)
 	if err != nil {
-		return err
+		return one, err
 	}
 	of := map[string]int{}
 	for i, p := range e.Probes {
@@ -88,24 +102,10 @@ func (e *equalRows) add(ctx context.Context, m Named, memory, like string, numbe
 			far.add(seq, loss[i])
 		}
 	}
-	e.model, e.memory, e.like = append(e.model, m.Name), append(e.memory, memory), append(e.like, like)
-	e.window, e.numbers, e.size = append(e.window, int64(method.Window)), append(e.numbers, int64(numbers)), append(e.size, int64(numbers*e.Bytes))
-	for k, part := range []tally{inside, far} {
-		low, high := part.interval()
-		for i, v := range []float64{part.mean(), low, high} {
-			e.losses[3*k+i] = append(e.losses[3*k+i], v)
-		}
-	}
-	return nil
-}
-
-func (e *equalRows) table() *table.Table {
-	t := table.New().AddText("model", e.model).AddText("memory", e.memory).AddText("like", e.like).AddInt("window", e.window).
-		AddInt("numbers", e.numbers).AddInt("bytes", e.size)
-	for i, name := range equalLosses {
-		t.AddFloat(name, e.losses[i])
-	}
-	return t
+	one.Inside, one.Far = inside.mean(), far.mean()
+	one.InsideLow, one.InsideHigh = inside.interval()
+	one.FarLow, one.FarHigh = far.interval()
+	return one, nil
 }
 
 // EqualBest tells for each recurrent model of a table of Equal whether the transformer's window of the same memory has the smaller

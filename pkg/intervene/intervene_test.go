@@ -139,35 +139,32 @@ func TestEveryMethodRuns(t *testing.T) {
 	if err := c.Validate(b.Model.Vocab()); err != nil {
 		t.Fatal(err)
 	}
-	all := intervene.Results()
+	var all []intervene.Result
 	for _, name := range c.Methods {
 		results, sweep, err := c.Run(context.Background(), b, "small", name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		f, _ := intervene.FindFamily(name)
-		if n := len(f.Grid(8)); n > 1 && sweep.Rows() != n*len(c.Suite.Multiples) {
-			t.Errorf("%s: %d rows of its sweep", name, sweep.Rows())
+		if n := len(f.Grid(8)); n > 1 && len(sweep) != n*len(c.Suite.Multiples) {
+			t.Errorf("%s: %d rows of its sweep", name, len(sweep))
 		}
-		loss, _ := results.Float("loss")
-		for _, v := range loss {
-			if !(v > 0 && v < 20) {
-				t.Errorf("%s: loss %g", name, v)
+		for _, r := range results {
+			if !(r.Loss > 0 && r.Loss < 20) {
+				t.Errorf("%s: loss %g", name, r.Loss)
 			}
 		}
-		if err := all.Append(results); err != nil {
-			t.Fatal(err)
-		}
-		cells, err := intervene.SweepMap(sweep, name)
+		all = append(all, results...)
+		cells, err := intervene.SweepMap(table.Of(sweep), name)
 		if two := len(f.Parameters) == 2; two != (err == nil) || two && cells.Rows() != len(f.Grid(8)) {
 			t.Errorf("%s: map of its sweep: %v", name, err)
 		}
 	}
-	s, err := intervene.Summary(all)
+	s, err := intervene.Summary(table.Of(all))
 	if err != nil || s.Rows() != len(c.Methods)*3 {
 		t.Fatalf("%v rows, %v", s.Rows(), err)
 	}
-	if ages, err := intervene.RecallByAge(all); err != nil || ages.Rows() != 2*(len(c.Methods)-1) { // decimation has none
+	if ages, err := intervene.RecallByAge(table.Of(all)); err != nil || ages.Rows() != 2*(len(c.Methods)-1) { // decimation has none
 		t.Errorf("%d rows by age, %v", ages.Rows(), err)
 	}
 	if cost, _ := s.Float("cost"); cost[0] != 0 {
@@ -351,19 +348,15 @@ func TestDoseResponseRuns(t *testing.T) {
 		t.Fatalf("%d steps, %v", len(steps), err)
 	}
 	var losses []float64
-	all := intervene.Responses()
+	var all []intervene.Response
 	for _, step := range steps {
 		rows, err := d.Run(context.Background(), b, suite(), "small", step)
 		if err != nil {
 			t.Fatal(err)
 		}
-		loss, _ := rows.Float("loss")
-		losses = append(losses, loss[2])
-		if err := all.Append(rows); err != nil {
-			t.Fatal(err)
-		}
+		losses, all = append(losses, rows[2].Loss), append(all, rows...)
 	}
-	means, err := intervene.MeanResponses(all, 8, 8)
+	means, err := intervene.MeanResponses(table.Of(all), 8, 8)
 	if err != nil || means.Rows() != 4 {
 		t.Errorf("%d means, %v", means.Rows(), err)
 	}

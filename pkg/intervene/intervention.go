@@ -22,6 +22,9 @@ type Head struct {
 
 func (h Head) String() string { return fmt.Sprintf("%d.%d", h.Layer, h.Head) }
 
+// headNames writes heads as tables do: layer.head, separated by blanks.
+func headNames(heads []Head) string { return strings.Trim(fmt.Sprint(heads), "[]") }
+
 // Intervention is one change. Heads are those named, else all heads of the layers named, else all.
 type Intervention struct {
 	Kind   string    `json:"kind"` // see Kinds

@@ -119,11 +119,27 @@ func (c Matched) plan(heads []Head, shift float64, logRetention [][]float64) Pla
 	return Plan{v}
 }
 
-// Run makes one row for the model as it is and for every set and shift: model, direction, set (none, chosen or control),
-// draw, heads, shift, achieved (mean over the heads of the change of Σ log α over T tokens in the window), inside and far
-// (nats, at values of repeated pairs or all tokens of texts, ½T … T and the last half), excess, excess_low, excess_high (95 % over sequences),
-// recall_inside, recall_far, onset (first quarter octave from which on the loss stays 0.1 nat above inside; NaN: none),
-// growth (of the norm of the set's own heads, largest; of the chosen ones for none).
+// Match is a row of Matched: the model as it is, or a set of heads at one shift.
+type Match struct {
+	Model        string  `parquet:"model" doc:"name of the model"`
+	Direction    string  `parquet:"direction" doc:"lower or raise"`
+	Set          string  `parquet:"set" doc:"none (the model as it is), chosen or control"`
+	Draw         int     `parquet:"draw" doc:"number of the control set, from 1"`
+	Heads        string  `parquet:"heads" doc:"the heads that are changed, layer.head, separated by blanks"`
+	Shift        float64 `parquet:"shift" doc:"by how much Σ log α over T tokens shall change"`
+	Achieved     float64 `parquet:"achieved" doc:"its change over the T tokens of the window, mean over the heads"`
+	Inside       float64 `parquet:"inside" doc:"loss at values of repeated pairs (of texts: at all tokens) at ½T … T, nats"`
+	Far          float64 `parquet:"far" doc:"the same over the second half of the sequence"`
+	Excess       float64 `parquet:"excess" doc:"far minus inside"`
+	ExcessLow    float64 `parquet:"excess_low" doc:"lower end of its 95 % bootstrap interval over sequences"`
+	ExcessHigh   float64 `parquet:"excess_high" doc:"upper end"`
+	RecallInside float64 `parquet:"recall_inside" doc:"share of these values that were the likeliest token, at ½T … T"`
+	RecallFar    float64 `parquet:"recall_far" doc:"the same over the second half of the sequence"`
+	Onset        float64 `parquet:"onset" doc:"first quarter octave from which on the loss stays 0.1 nat above inside"`
+	Growth       float64 `parquet:"growth" doc:"largest growth of the norm of a head of the set (of the chosen ones for none)"`
+}
+
+// Run makes a table of Match: one row for the model as it is and for every set and shift.
 func (c Matched) Run(ctx context.Context, b *Bench, model string, progress func(done, total int)) (*table.Table, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -143,10 +159,7 @@ func (c Matched) Run(ctx context.Context, b *Bench, model string, progress func(
 	if len(sets) == 0 {
 		return nil, fmt.Errorf("%s: no heads are left for a control beside the %d chosen", model, c.Heads)
 	}
-	out := table.New()
-	if err := out.Append(base.row(model, c.Direction, "none", 0, chosen, 0, base)); err != nil {
-		return nil, err
-	}
+	out := []Match{base.row(Match{Model: model, Direction: c.Direction, Set: "none"}, chosen, base)}
 	done, total := 1, 1+len(c.Shifts)*(1+len(sets))
 	for _, shift := range c.Shifts {
 		for draw, set := range append([][]Head{chosen}, sets...) {
@@ -158,15 +171,13 @@ func (c Matched) Run(ctx context.Context, b *Bench, model string, progress func(
 			if err != nil {
 				return nil, err
 			}
-			if err := out.Append(got.row(model, c.Direction, name, draw, set, shift, base)); err != nil {
-				return nil, err
-			}
+			out = append(out, got.row(Match{Model: model, Direction: c.Direction, Set: name, Draw: draw, Shift: shift}, set, base))
 			if done++; progress != nil {
 				progress(done, total)
 			}
 		}
 	}
-	return out, nil
+	return table.Of(out), nil
 }
 
 // seen is one run.
@@ -282,24 +293,15 @@ func (s *seen) excess() (mean, low, high float64) {
 	return s.far.mean() - s.inside.mean(), draws[25], draws[974]
 }
 
-func (s *seen) row(model, direction, set string, draw int, heads []Head, shift float64, base *seen) *table.Table {
-	names, achieved, growth := "", 0.0, 0.0
-	for i, h := range heads {
-		if i > 0 {
-			names += " "
-		}
-		names += h.String()
-		achieved += (s.logAlpha[h.Layer][h.Head] - base.logAlpha[h.Layer][h.Head]) / float64(len(heads))
-		growth = max(growth, s.growth[h.Layer][h.Head])
+// row completes a row with what was measured under the change of its heads.
+func (s *seen) row(m Match, heads []Head, base *seen) Match {
+	m.Heads = headNames(heads)
+	for _, h := range heads {
+		m.Achieved += (s.logAlpha[h.Layer][h.Head] - base.logAlpha[h.Layer][h.Head]) / float64(len(heads))
+		m.Growth = max(m.Growth, s.growth[h.Layer][h.Head])
 	}
-	excess, low, high := s.excess()
-	t := table.New().AddText("model", []string{model}).AddText("direction", []string{direction}).AddText("set", []string{set}).AddInt("draw", []int64{int64(draw)}).AddText("heads", []string{names})
-	for _, v := range []struct {
-		name  string
-		value float64
-	}{{"shift", shift}, {"achieved", achieved}, {"inside", s.inside.mean()}, {"far", s.far.mean()}, {"excess", excess}, {"excess_low", low}, {"excess_high", high},
-		{"recall_inside", s.insideHits.mean()}, {"recall_far", s.farHits.mean()}, {"onset", s.onset()}, {"growth", growth}} {
-		t.AddFloat(v.name, []float64{v.value})
-	}
-	return t
+	m.Inside, m.Far = s.inside.mean(), s.far.mean()
+	m.Excess, m.ExcessLow, m.ExcessHigh = s.excess()
+	m.RecallInside, m.RecallFar, m.Onset = s.insideHits.mean(), s.farHits.mean(), s.onset()
+	return m
 }

@@ -206,7 +206,7 @@ func TestSuiteReadsOwnText(t *testing.T) {
 	c := Compare{Suite: s, Methods: []string{"rri", "decimation", "layer_delta"}, Choosing: 1}
 	for _, name := range c.Methods {
 		rows, _, err := c.Run(context.Background(), b, "own", name, func(int, int) {})
-		if err != nil || rows.Rows() != 2 {
+		if err != nil || len(rows) != 2 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

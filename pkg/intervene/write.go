@@ -36,15 +36,15 @@ func done(t *table.Table, columns ...string) (map[string]bool, error) {
 	return out, nil
 }
 
-// resumed is a table being written and what is in it already.
-type resumed struct {
+// resumed is a table of rows R being written and what is in it already.
+type resumed[R any] struct {
 	*table.Writer
 	have map[string]bool
 	keys []string
 }
 
-func resume(path string, like *table.Table, keys ...string) (*resumed, error) {
-	w, former, err := table.Resume(path, like)
+func resume[R any](path string, keys ...string) (*resumed[R], error) {
+	w, former, err := table.Resume(path, table.Of[R](nil))
 	if err != nil {
 		return nil, err
 	}
@@ -52,37 +52,37 @@ func resume(path string, like *table.Table, keys ...string) (*resumed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &resumed{w, have, keys}, nil
+	return &resumed[R]{w, have, keys}, nil
 }
 
 // add appends rows unless they are there.
-func (r *resumed) add(t *table.Table, key ...string) error {
-	if r == nil || r.has(key...) || t.Rows() == 0 {
+func (r *resumed[R]) add(rows []R, key ...string) error {
+	if r == nil || r.has(key...) || len(rows) == 0 {
 		return nil
 	}
 	r.have[strings.Join(key, "\x00")] = true
-	return r.Append(t)
+	return r.Append(table.Of(rows))
 }
 
-func (r *resumed) has(key ...string) bool { return r.have[strings.Join(key, "\x00")] }
+func (r *resumed[R]) has(key ...string) bool { return r.have[strings.Join(key, "\x00")] }
 
-func (r *resumed) close() error {
+func (r *resumed[R]) close() error {
 	if r == nil {
 		return nil
 	}
 	return r.Close()
 }
 
-// Write compares methods on several models (seeds) and writes Results and, where a path is given, Sweeps. It goes on after
+// Write compares methods on several models (seeds) and writes a table of Result and, where a path is given, one of Tried. It goes on after
 // the methods that an interrupted run finished.
 func (c Compare) Write(ctx context.Context, models []Named, results, sweeps string, progress func(done, total int)) error {
-	out, err := resume(results, Results(), "model", "method")
+	out, err := resume[Result](results, "model", "method")
 	if err != nil {
 		return err
 	}
-	var grid *resumed
+	var grid *resumed[Tried]
 	if sweeps != "" {
-		if grid, err = resume(sweeps, Sweeps(), "model", "method"); err != nil {
+		if grid, err = resume[Tried](sweeps, "model", "method"); err != nil {
 			return err
 		}
 	}
@@ -132,16 +132,16 @@ func (c Compare) Write(ctx context.Context, models []Named, results, sweeps stri
 	return out.Close()
 }
 
-// WritePlan scores several models as they are ("none") and under a plan ("plan"): rows of Results.
+// WritePlan scores several models as they are ("none") and under a plan ("plan"): a table of Result.
 func WritePlan(ctx context.Context, models []Named, s Suite, plan Plan, results string, progress func(done, total int)) error {
 	both := []Method{{Name: "none"}, {Name: "plan", Plan: plan}}
 	return WriteMethods(ctx, models, s, func(Named) ([]Method, error) { return both, nil }, results, progress)
 }
 
-// Write makes dose–response runs on several models: rows of Responses. With top above 0, the heads are those of the largest
+// Write makes dose–response runs on several models: a table of Response. With top above 0, the heads are those of the largest
 // retention over the training length, model by model, instead of d.Heads.
 func (d Dose) Write(ctx context.Context, models []Named, s Suite, top int, responses string, progress func(done, total int)) error {
-	out, err := resume(responses, Responses(), "model", "set", "draw", "dose")
+	out, err := resume[Response](responses, "model", "set", "draw", "dose")
 	if err != nil {
 		return err
 	}

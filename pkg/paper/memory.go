@@ -150,9 +150,7 @@ func (q Memory) read(m *models.Opened, dir string, T int) (rows [][]int32, count
 
 func ofModel(name string, T int, t *table.Table) *table.Table {
 	n := t.Rows()
-	out := table.New().AddText("model", repeated(name, n)).AddInt("train_length", repeated(int64(T), n))
-	out.Columns = append(out.Columns, t.Columns...)
-	return out
+	return table.New().AddText("model", repeated(name, n)).AddInt("train_length", repeated(int64(T), n)).Beside(t)
 }
 
 func repeated[V any](v V, n int) (out []V) {

@@ -82,11 +82,8 @@ func AlongTraining(root, plan string, keys []string, where ...any) (*table.Table
 		for i, v := range tokens {
 			millions[i] = v / 1e6
 		}
-		for i, c := range mean.Columns {
-			switch c.Name {
-			case place, place + "_low", place + "_high":
-				mean.Columns[i].Name = "loss" + c.Name[len(place):]
-			}
+		for _, end := range []string{"", "_low", "_high"} {
+			mean.Rename(place+end, "loss"+end)
 		}
 		if err := out.Append(mean.AddFloat("millions", millions).AddText("place", slices.Repeat([]string{place}, mean.Rows()))); err != nil {
 			return nil, err
@@ -125,8 +122,7 @@ func Matrix(root, plan, name, column string, where ...any) (*table.Table, error)
 	if t, err = Only(t, "state", "train_length", column); err != nil {
 		return nil, err
 	}
-	t.Columns[2].Name = "value"
-	return t, nil
+	return t.Rename(column, "value"), nil
 }
 
 // Crossed counts models at the end of training by what the detectors say: policy, explosion, strict, models.

@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -16,7 +17,7 @@ import (
 
 // Kinds is what the detector says about one model on several kinds of sequences.
 type Kinds struct {
-	Verdicts *table.Table // kind, explosion (0 or 1), explosion_onset, heads (share that explodes), strict, paper, perplexity (0 or 1), degradation_onset, level (nats in the window), worst (nats, largest mean of a bucket beyond it), first
+	Verdicts *table.Table // of KindVerdict
 	Curves   *table.Table // kind, position, loss (nats), growth (over heads the largest of norm by its largest value in the window)
 	Seen     []*Seen
 }
@@ -36,10 +37,10 @@ func LookAtKinds(ctx context.Context, q Question, kinds []eval.Labelled, root st
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k.Label, err)
 		}
-		if err := all.Verdicts.Append(verdictRow(k.Label, seen.Verdict, curve, seen.TrainLength)); err != nil {
+		if err := all.Verdicts.Append(table.Of([]KindVerdict{verdictOf(k.Label, seen.Verdict, curve, seen.TrainLength)})); err != nil {
 			return nil, err
 		}
-		if err := all.Curves.Append(curve.AddText("kind", slices.Repeat([]string{k.Label}, curve.Rows()))); err != nil {
+		if err := all.Curves.Append(table.Of(curve).AddText("kind", slices.Repeat([]string{k.Label}, len(curve)))); err != nil {
 			return nil, err
 		}
 		all.Seen = append(all.Seen, seen)
@@ -47,28 +48,48 @@ func LookAtKinds(ctx context.Context, q Question, kinds []eval.Labelled, root st
 	return all, nil
 }
 
-func verdictRow(kind string, v *collapse.Verdict, curve *table.Table, trainLength int) *table.Table {
-	flag := map[bool]int64{true: 1}
-	onset := func(at *int) []float64 {
-		if at == nil {
-			return []float64{math.NaN()}
-		}
-		return []float64{float64(*at)}
-	}
-	worst := math.Inf(-1)
-	for i, at := range curve.Columns[0].Ints {
-		if int(at) >= trainLength {
-			worst = max(worst, curve.Columns[1].Floats[i])
-		}
-	}
-	return table.New().AddText("kind", []string{kind}).AddInt("explosion", []int64{flag[v.Explosion]}).AddFloat("explosion_onset", onset(v.ExplosionAt)).
-		AddFloat("heads", []float64{v.Details.HeadsShare}).AddInt("strict", []int64{flag[v.Strict]}).AddInt("paper", []int64{flag[v.Paper]}).
-		AddInt("perplexity", []int64{flag[v.Perplexity]}).AddFloat("degradation_onset", onset(v.DegradationAt)).
-		AddFloat("level", []float64{v.Details.Level}).AddFloat("worst", []float64{worst}).AddText("first", []string{v.First})
+// KindVerdict is what package collapse says of one kind of prompt.
+type KindVerdict struct {
+	Kind             string  `parquet:"kind" doc:"kind of prompt"`
+	Explosion        int     `parquet:"explosion" doc:"1 if states explode, otherwise 0"`
+	ExplosionOnset   float64 `parquet:"explosion_onset" doc:"from which position on, in tokens"`
+	Heads            float64 `parquet:"heads" doc:"share of the heads that explode"`
+	Strict           int     `parquet:"strict" doc:"1 if the loss degrades by the strict rule, otherwise 0"`
+	Paper            int     `parquet:"paper" doc:"the same by the paper's rule"`
+	Perplexity       int     `parquet:"perplexity" doc:"the same by the rule on perplexity"`
+	DegradationOnset float64 `parquet:"degradation_onset" doc:"from which position on the loss degrades, in tokens"`
+	Level            float64 `parquet:"level" doc:"loss in the window, nats"`
+	Worst            float64 `parquet:"worst" doc:"largest mean of a bucket beyond it, nats"`
+	First            string  `parquet:"first" doc:"what comes first"`
 }
 
-// growth joins mean loss and, over layers and heads, the largest growth of the state norm: position, loss, growth.
-func growth(states, losses *table.Table, trainLength int) (*table.Table, error) {
+func verdictOf(kind string, v *collapse.Verdict, curve []Growth, trainLength int) KindVerdict {
+	flag := map[bool]int{true: 1}
+	onset := func(at *int) float64 {
+		if at == nil {
+			return math.NaN()
+		}
+		return float64(*at)
+	}
+	worst := math.Inf(-1)
+	for _, c := range curve {
+		if c.Position >= int64(trainLength) {
+			worst = max(worst, c.Loss)
+		}
+	}
+	return KindVerdict{kind, flag[v.Explosion], onset(v.ExplosionAt), v.Details.HeadsShare, flag[v.Strict], flag[v.Paper], flag[v.Perplexity],
+		onset(v.DegradationAt), v.Details.Level, worst, v.First}
+}
+
+// Growth is the mean loss and the growth of the state at one position.
+type Growth struct {
+	Position int64   `parquet:"position" doc:"position in tokens"`
+	Loss     float64 `parquet:"loss" doc:"nats, mean over prompts"`
+	Growth   float64 `parquet:"growth" doc:"largest growth of a head's norm over its maximum in the window"`
+}
+
+// growth joins mean loss and, over layers and heads, the largest growth of the state norm.
+func growth(states, losses *table.Table, trainLength int) (rows []Growth, err error) {
 	loss, err := byPosition(losses, "loss", func(int) string { return "" })
 	if err != nil {
 		return nil, err
@@ -99,21 +120,14 @@ func growth(states, losses *table.Table, trainLength int) (*table.Table, error) 
 			}
 		}
 	}
-	var position []int64
-	var mean, grown []float64
-	for at := range loss[""] {
-		position = append(position, at)
-	}
-	slices.Sort(position)
-	for _, at := range position {
-		mean = append(mean, loss[""][at])
+	for _, at := range slices.Sorted(maps.Keys(loss[""])) {
+		one := Growth{at, loss[""][at], math.NaN()}
 		if g, known := largest[at]; known {
-			grown = append(grown, g)
-		} else {
-			grown = append(grown, math.NaN())
+			one.Growth = g
 		}
+		rows = append(rows, one)
 	}
-	return table.New().AddInt("position", position).AddFloat("loss", mean).AddFloat("growth", grown), nil
+	return rows, nil
 }
 
 // byPosition averages a column over prompts: group → position → mean. Missing values are left out.

@@ -70,8 +70,7 @@ func LookAtModels(ctx context.Context, q Question, all []Named, kinds []eval.Lab
 			if part.from.Rows() == 0 {
 				continue
 			}
-			named := table.New().AddText("model", slices.Repeat([]string{n.Label}, part.from.Rows()))
-			named.Columns = append(named.Columns, part.from.Columns...)
+			named := table.New().AddText("model", slices.Repeat([]string{n.Label}, part.from.Rows())).Beside(part.from)
 			if err := part.to.Append(named); err != nil {
 				return nil, err
 			}

@@ -182,8 +182,7 @@ func (r Row) before(t *table.Table, named bool) *table.Table {
 	for k, v := range t.Meta {
 		out.Meta[k] = v
 	}
-	out.Columns = append(out.Columns, t.Columns...)
-	return out
+	return out.Beside(t)
 }
 
 func repeat[T any](v T, n int) []T { return slices.Repeat([]T{v}, n) }

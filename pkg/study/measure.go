@@ -31,15 +31,16 @@ type measure struct {
 
 	controls map[string]*tensors.Tensor // of models trained with a limit, see train.Config.Reader
 
-	moments   []moment // that the tables below hold
-	loss, age *table.Table
-	watched   []*watched // by member
-	outcomes  outcomeRows
-	prompts   Tables // see prompted
+	moments  []moment // that the tables below hold
+	loss     []LossRow
+	age      []AgeRow
+	watched  []*watched // by member
+	outcomes outcomes
+	prompts  Tables // see prompted
 }
 
 func newMeasure(d *xla.Device, c Config, t *train.Trainer) *measure {
-	m := &measure{device: d, config: c, members: c.Train.Members(), loss: table.New(), age: table.New(),
+	m := &measure{device: d, config: c, members: c.Train.Members(),
 		starts: train.Buckets(c.Train.TrainLength, c.Length()-1), far: lm.NewRunner(d, t.Weights()), near: lm.NewRunner(d, t.Weights())}
 	m.near.Piece = pieceOf(c.Train.TrainLength)
 	return m
@@ -81,18 +82,26 @@ type moment struct {
 
 // record puts a moment into the tables.
 func (m *measure) record(one moment) error {
-	tokens, byPosition, byAge := one.Tokens, one.ByPosition, one.ByAge
 	m.moments = append(m.moments, one)
-	n := byPosition.Rows()
-	with := table.New().AddInt("replica", byPosition.Columns[0].Ints).AddInt("tokens", repeat(tokens, n))
-	with.Columns = append(with.Columns, byPosition.Columns[1:]...)
-	if err := m.loss.Append(identified(m.config, with)); err != nil {
+	buckets, err := table.Rows[eval.RecallRow](one.ByPosition)
+	if err != nil {
 		return err
 	}
-	if byAge != nil {
-		m.age = identified(m.config, byAge)
+	for _, b := range buckets {
+		m.loss = append(m.loss, LossRow{memberOf(b.Member, m.members[b.Member]), one.Tokens, b.RecallBucket})
 	}
-	return m.outcomes.add(m.config, tokens, byPosition)
+	if one.ByAge != nil {
+		ages, err := table.Rows[eval.AgeRow](one.ByAge)
+		if err != nil {
+			return err
+		}
+		m.age = nil
+		for _, a := range ages {
+			m.age = append(m.age, AgeRow{memberOf(a.Member, m.members[a.Member]), a.AgeBucket})
+		}
+	}
+	m.outcomes.add(m.config, one.Tokens, buckets)
+	return nil
 }
 
 // finish measures the trained members.
@@ -151,18 +160,14 @@ func (m *measure) textLoss(ctx context.Context, t *train.Trainer) (*table.Table,
 	if err != nil {
 		return nil, err
 	}
-	none := repeat(math.NaN(), R*B)
-	var member, position, end, n []int64
-	loss, accuracy := make([]float64, R*B), make([]float64, R*B)
+	none := math.NaN()
+	var rows []eval.RecallRow
 	for k := range sums {
-		b := k % B
-		member, position, end, n = append(member, int64(k/B)), append(position, int64(m.starts[b])), append(end, int64(m.end(b))), append(n, int64(counts[k]))
-		loss[k], accuracy[k] = sums[k]/counts[k], hits[k]/counts[k]
+		b, loss := k%B, sums[k]/counts[k]
+		rows = append(rows, eval.RecallRow{Member: k / B, RecallBucket: eval.RecallBucket{Position: m.starts[b], End: m.end(b), Loss: loss, LossLow: none, LossHigh: none,
+			Accuracy: hits[k] / counts[k], AccuracyLow: none, AccuracyHigh: none, Repeats: int64(counts[k]), LossAll: loss}})
 	}
-	return table.New().AddInt("replica", member).AddInt("position", position).AddInt("end", end).
-		AddFloat("loss", loss).AddFloat("loss_low", none).AddFloat("loss_high", none).
-		AddFloat("accuracy", accuracy).AddFloat("accuracy_low", none).AddFloat("accuracy_high", none).
-		AddInt("repeats", n).AddFloat("loss_all", loss), nil
+	return table.Of(rows), nil
 }
 
 func (m *measure) bucket(at int) int {

@@ -6,71 +6,53 @@ import (
 	"math"
 	"slices"
 
+	"stuffed/pkg/collapse"
+	"stuffed/pkg/eval"
 	"stuffed/pkg/table"
 )
 
-// outcomeRows is one row per member and measured moment of training: tokens, inside (loss over ½T … T), far (over the
-// last half of the sequence), their accuracies, peak (largest bucket mean beyond T), fails (far above twice inside), and,
-// at the end of training, the verdicts of package collapse on states and losses of the traced sequences: explosion, paper,
-// strict (1 or 0, −1 where not judged), explosion_onset and degradation_onset in tokens, and which came first.
-type outcomeRows struct {
-	member, tokens, fails                                           []int64
-	inside, far, ratio, peak, insideHit, farHit                     []float64
-	explosion, paper, strict                                        []int64
-	explosionAt, degradationAt                                      []float64
-	first                                                           []string
-	headMember, headLayer, headHead                                 []int64
-	retentionWindow, retention512, explosionRatio, explosionOnsetAt []float64
+// outcomes collects the rows of the tables outcome and heads.
+type outcomes struct {
+	rows  []OutcomeRow
+	heads []HeadRow
 }
 
 // failFactor is the rule of arXiv 2410.07145: a loss beyond the window above twice that within.
 const failFactor = 2
 
-func (o *outcomeRows) add(c Config, tokens int64, byPosition *table.Table) error {
-	columns := map[string][]float64{}
-	for _, name := range []string{"replica", "position", "end", "loss", "accuracy", "repeats"} {
-		v, err := byPosition.Float(name)
-		if err != nil {
-			return err
-		}
-		columns[name] = v
-	}
+func (o *outcomes) add(c Config, tokens int64, buckets []eval.RecallRow) {
 	T, length := float64(c.Train.TrainLength), float64(c.Length())
-	mean := func(member int, column string, from, to float64) float64 {
+	mean := func(member int, of func(eval.RecallRow) float64, from, to float64) float64 {
 		sum, n := 0.0, 0.0
-		for i, r := range columns["replica"] {
+		for _, b := range buckets {
 			// Buckets do not always begin where the range does; their middles decide.
-			middle := (columns["position"][i] + columns["end"][i]) / 2
-			if k := columns["repeats"][i]; int(r) == member && middle >= from && middle < to && k > 0 {
-				sum, n = sum+k*columns[column][i], n+k
+			middle := float64(b.Position+b.End) / 2
+			if k := float64(b.Repeats); b.Member == member && middle >= from && middle < to && k > 0 {
+				sum, n = sum+k*of(b), n+k
 			}
 		}
 		return sum / n
 	}
-	for r := range c.Train.Members() {
-		inside, far := mean(r, "loss", T/2, T), mean(r, "loss", length/2, length)
-		peak := math.Inf(-1)
-		for i, k := range columns["replica"] {
-			if int(k) == r && columns["position"][i] >= T {
-				peak = max(peak, columns["loss"][i])
+	loss, accuracy := func(b eval.RecallRow) float64 { return b.Loss }, func(b eval.RecallRow) float64 { return b.Accuracy }
+	for r, m := range c.Train.Members() {
+		one := OutcomeRow{Member: memberOf(r, m), Tokens: tokens, Inside: mean(r, loss, T/2, T), Far: mean(r, loss, length/2, length), Peak: math.Inf(-1),
+			InsideAccuracy: mean(r, accuracy, T/2, T), FarAccuracy: mean(r, accuracy, length/2, length),
+			Explosion: -1, Paper: -1, Strict: -1, ExplosionOnset: math.NaN(), DegradationOnset: math.NaN()}
+		one.Ratio = one.Far / one.Inside
+		for _, b := range buckets {
+			if b.Member == r && float64(b.Position) >= T {
+				one.Peak = max(one.Peak, b.Loss)
 			}
 		}
-		o.member, o.tokens = append(o.member, int64(r)), append(o.tokens, tokens)
-		o.inside, o.far, o.ratio, o.peak = append(o.inside, inside), append(o.far, far), append(o.ratio, far/inside), append(o.peak, peak)
-		o.insideHit, o.farHit = append(o.insideHit, mean(r, "accuracy", T/2, T)), append(o.farHit, mean(r, "accuracy", length/2, length))
-		fails := int64(0)
-		if !(far <= failFactor*inside) {
-			fails = 1
+		if !(one.Far <= failFactor*one.Inside) {
+			one.Fails = 1
 		}
-		o.fails = append(o.fails, fails)
-		o.explosion, o.paper, o.strict = append(o.explosion, -1), append(o.paper, -1), append(o.strict, -1)
-		o.explosionAt, o.degradationAt, o.first = append(o.explosionAt, math.NaN()), append(o.degradationAt, math.NaN()), append(o.first, "")
+		o.rows = append(o.rows, one)
 	}
-	return nil
 }
 
 // judge fills in the verdict on the last moment of a member, where its states were watched.
-func (o *outcomeRows) judge(c Config, r int, w *watched) error {
+func (o *outcomes) judge(c Config, r int, w *watched) error {
 	if len(w.position) == 0 {
 		return nil
 	}
@@ -78,18 +60,21 @@ func (o *outcomeRows) judge(c Config, r int, w *watched) error {
 	if err != nil {
 		return fmt.Errorf("member %d: %w", r, err)
 	}
-	i := len(o.member) - len(c.Train.Members()) + r
-	o.explosion[i], o.paper[i], o.strict[i], o.first[i] = flag(v.Explosion), flag(v.Paper), flag(v.Strict), v.First
-	o.explosionAt[i], o.degradationAt[i] = number(v.ExplosionAt), number(v.DegradationAt)
+	one := &o.rows[len(o.rows)-len(c.Train.Members())+r]
+	one.Explosion, one.Paper, one.Strict, one.First = flag(v.Explosion), flag(v.Paper), flag(v.Strict), v.First
+	one.ExplosionOnset, one.DegradationOnset = number(v.ExplosionAt), number(v.DegradationAt)
+	o.heads = append(o.heads, c.headRows(one.Member, v, w)...)
+	return nil
+}
+
+// headRows are those of one member whose states were watched.
+func (c Config) headRows(m Member, v *collapse.Verdict, w *watched) (rows []HeadRow) {
 	heads, beyond := c.Train.Model.Sizes().Heads, float64(c.Watched()-c.Train.TrainLength)
 	for _, h := range v.Details.All {
 		k := h.Layer*heads + h.Head
-		o.headMember, o.headLayer, o.headHead = append(o.headMember, int64(r)), append(o.headLayer, int64(h.Layer)), append(o.headHead, int64(h.Head))
-		o.retentionWindow = append(o.retentionWindow, math.Exp(w.logAlphaWindow[k]))
-		o.retention512 = append(o.retention512, math.Exp(512*w.logAlphaBeyond[k]/beyond))
-		o.explosionRatio, o.explosionOnsetAt = append(o.explosionRatio, h.Ratio), append(o.explosionOnsetAt, number(h.Onset))
+		rows = append(rows, HeadRow{m, h.Layer, h.Head, math.Exp(w.logAlphaWindow[k]), math.Exp(512 * w.logAlphaBeyond[k] / beyond), h.Ratio, number(h.Onset)})
 	}
-	return nil
+	return rows
 }
 
 func flag(b bool) int64 {
@@ -106,19 +91,6 @@ func number(onset *int) float64 {
 	return float64(*onset)
 }
 
-func (o *outcomeRows) table() *table.Table {
-	return table.New().AddInt("replica", o.member).AddInt("tokens", o.tokens).AddFloat("inside", o.inside).AddFloat("far", o.far).
-		AddFloat("ratio", o.ratio).AddFloat("peak", o.peak).AddFloat("inside_accuracy", o.insideHit).AddFloat("far_accuracy", o.farHit).
-		AddInt("fails", o.fails).AddInt("explosion", o.explosion).AddInt("paper", o.paper).AddInt("strict", o.strict).
-		AddFloat("explosion_onset", o.explosionAt).AddFloat("degradation_onset", o.degradationAt).AddText("first", o.first)
-}
-
-func (o *outcomeRows) heads() *table.Table {
-	return table.New().AddInt("replica", o.headMember).AddInt("layer", o.headLayer).AddInt("head", o.headHead).
-		AddFloat("retention_window", o.retentionWindow).AddFloat("retention_512", o.retention512).
-		AddFloat("ratio", o.explosionRatio).AddFloat("onset", o.explosionOnsetAt)
-}
-
 // tables joins what was measured.
 func (m *measure) tables(training *table.Table) (Tables, error) {
 	for r, w := range m.watched {
@@ -126,20 +98,15 @@ func (m *measure) tables(training *table.Table) (Tables, error) {
 			return nil, err
 		}
 	}
-	out := Tables{"training": training, "loss": m.loss, "state": identified(m.config, stateTable(m.watched)),
-		"outcome": identified(m.config, m.outcomes.table()), "heads": identified(m.config, m.outcomes.heads())}
-	if len(m.age.Columns) > 0 {
-		out["age"] = m.age
-	}
+	out := Tables{"training": training, "loss": table.Of(m.loss), "age": table.Of(m.age), "state": table.Of(m.stateRows(m.watched)),
+		"outcome": table.Of(m.outcomes.rows), "heads": table.Of(m.outcomes.heads)}
 	maps.Copy(out, m.prompts)
 	maps.DeleteFunc(out, func(_ string, t *table.Table) bool { return t.Rows() == 0 }) // what a model without a recurrent state lacks
 	return out, nil
 }
 
-// stateTable averages over sequences.
-func stateTable(all []*watched) *table.Table {
-	var member, position, layer, head []int64
-	var norm, variance, absmax []float64
+// stateRows averages over sequences.
+func (m *measure) stateRows(all []*watched) (rows []StateRow) {
 	for r, w := range all {
 		type key [3]int64
 		sums, order := map[key][4]float64{}, []key(nil)
@@ -154,10 +121,8 @@ func stateTable(all []*watched) *table.Table {
 		slices.SortFunc(order, func(a, b key) int { return slices.Compare([]int64{a[1], a[2], a[0]}, []int64{b[1], b[2], b[0]}) })
 		for _, k := range order {
 			s := sums[k]
-			member, position, layer, head = append(member, int64(r)), append(position, k[0]), append(layer, k[1]), append(head, k[2])
-			norm, variance, absmax = append(norm, s[0]/s[3]), append(variance, s[1]/s[3]), append(absmax, s[2]/s[3])
+			rows = append(rows, StateRow{memberOf(r, m.members[r]), k[0], k[1], k[2], s[0] / s[3], s[1] / s[3], s[2] / s[3]})
 		}
 	}
-	return table.New().AddInt("replica", member).AddInt("position", position).AddInt("layer", layer).AddInt("head", head).
-		AddFloat("norm", norm).AddFloat("variance", variance).AddFloat("absmax", absmax)
+	return rows
 }

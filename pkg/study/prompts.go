@@ -2,8 +2,8 @@ package study
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,11 +125,7 @@ func (p *PromptConfig) Prompts(kind string, enc tokenizer.Tokenizer, documents [
 	return rows, nil
 }
 
-// prompted reads all prompts with all members. Its tables begin with the column kind:
-//
-//	prompt_loss: replica, sequence, position, end, loss, accuracy (of all tokens of the bucket)
-//	prompt_state: replica, position, layer, head, norm, variance, absmax (means over sequences)
-//	prompt_heads: replica, layer, head, retention_window, retention_512, ratio, onset
+// prompted reads all prompts with all members: tables of PromptLossRow, PromptHeadRow and PromptStateRow.
 func (m *measure) prompted(ctx context.Context, t *train.Trainer) error {
 	p := m.config.Evaluate.Prompts
 	if p == nil {
@@ -152,11 +148,11 @@ func (m *measure) prompted(ctx context.Context, t *train.Trainer) error {
 		if err != nil {
 			return err
 		}
-		loss, err := m.bySequence(ctx, rows)
+		loss, err := m.bySequence(ctx, kind, rows)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
-		if err := m.keep("prompt_loss", kind, loss); err != nil {
+		if err := m.prompts["prompt_loss"].Append(table.Of(loss)); err != nil {
 			return err
 		}
 		if !slices.Contains(p.Traced, kind) {
@@ -169,19 +165,11 @@ func (m *measure) prompted(ctx context.Context, t *train.Trainer) error {
 	return nil
 }
 
-// keep appends a table of one kind of prompt.
-func (m *measure) keep(name, kind string, t *table.Table) error {
-	t = identified(m.config, t)
-	out := table.New().AddText("kind", repeat(kind, t.Rows()))
-	out.Columns = append(out.Columns, t.Columns...)
-	return m.prompts[name].Append(out)
-}
-
 // bySequence is the mean loss and accuracy of every member, sequence and bucket.
-func (m *measure) bySequence(ctx context.Context, rows [][]int32) (*table.Table, error) {
+func (m *measure) bySequence(ctx context.Context, kind string, rows [][]int32) (out []PromptLossRow, err error) {
 	R, S, B, last := len(m.members), len(rows), len(m.starts), m.config.Length()-1
 	sums, correct, counts := make([]float64, R*S*B), make([]float64, R*S*B), make([]float64, R*S*B)
-	_, err := m.far.Run(ctx, forAll(R, rows), nil, lm.Request{Loss: true, Correct: true, Controls: m.controls}, func(p lm.Piece) error {
+	_, err = m.far.Run(ctx, forAll(R, rows), nil, lm.Request{Loss: true, Correct: true, Controls: m.controls}, func(p lm.Piece) error {
 		for row := range R * S {
 			for i := range p.Tokens {
 				if at := p.Start + i; at < last {
@@ -197,15 +185,11 @@ func (m *measure) bySequence(ctx context.Context, rows [][]int32) (*table.Table,
 	if err != nil {
 		return nil, err
 	}
-	var member, sequence, position, end []int64
 	for k := range sums {
-		b := k % B
-		member, sequence = append(member, int64(k/B/S)), append(sequence, int64(k/B%S))
-		position, end = append(position, int64(m.starts[b])), append(end, int64(m.end(b)))
-		sums[k], correct[k] = sums[k]/counts[k], correct[k]/counts[k]
+		b, r := k%B, k/B/S
+		out = append(out, PromptLossRow{kind, memberOf(r, m.members[r]), k / B % S, m.starts[b], m.end(b), sums[k] / counts[k], correct[k] / counts[k]})
 	}
-	return table.New().AddInt("replica", member).AddInt("sequence", sequence).AddInt("position", position).AddInt("end", end).
-		AddFloat("loss", sums).AddFloat("accuracy", correct), nil
+	return out, nil
 }
 
 // promptStates watches the first sequences of a kind over Watched tokens.
@@ -221,27 +205,21 @@ func (m *measure) promptStates(ctx context.Context, kind string, rows [][]int32)
 	if !m.recurrent() {
 		return nil
 	}
-	if err := m.keep("prompt_state", kind, stateTable(all)); err != nil {
-		return err
+	var states []PromptStateRow
+	for _, one := range m.stateRows(all) {
+		states = append(states, PromptStateRow{kind, one})
 	}
-	heads, beyond := m.config.Train.Model.Sizes().Heads, float64(m.config.Watched()-m.config.Train.TrainLength)
-	var member, layer, head []int64
-	var window, over512, ratio, onset []float64
+	var heads []PromptHeadRow
 	for r, w := range all {
 		v, err := m.config.verdict(w)
 		if err != nil {
 			return fmt.Errorf("member %d: %w", r, err)
 		}
-		for _, h := range v.Details.All {
-			k := h.Layer*heads + h.Head
-			member, layer, head = append(member, int64(r)), append(layer, int64(h.Layer)), append(head, int64(h.Head))
-			window = append(window, math.Exp(w.logAlphaWindow[k]))
-			over512 = append(over512, math.Exp(512*w.logAlphaBeyond[k]/beyond))
-			ratio, onset = append(ratio, h.Ratio), append(onset, number(h.Onset))
+		for _, one := range m.config.headRows(memberOf(r, m.members[r]), v, w) {
+			heads = append(heads, PromptHeadRow{kind, one})
 		}
 	}
-	return m.keep("prompt_heads", kind, table.New().AddInt("replica", member).AddInt("layer", layer).AddInt("head", head).
-		AddFloat("retention_window", window).AddFloat("retention_512", over512).AddFloat("ratio", ratio).AddFloat("onset", onset))
+	return errors.Join(m.prompts["prompt_state"].Append(table.Of(states)), m.prompts["prompt_heads"].Append(table.Of(heads)))
 }
 
 // verdict judges the watched sequences of one member.

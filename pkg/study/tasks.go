@@ -91,43 +91,42 @@ func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err 
 		if err != nil {
 			return 0, err
 		}
-		asked = append(asked, m.asked(summary, tokens))
+		one, err := m.asked(summary, tokens)
+		if err != nil {
+			return 0, err
+		}
+		asked = append(asked, one)
 	}
 	for _, one := range asked { // all or none, should the row be stopped
 		if err := m.Groups.Append(one); err != nil {
 			return 0, err
 		}
 	}
-	var member []int64
-	var columns [3][]float64
+	var scores []ScoreRow
 	for r, s := range sums {
-		member = append(member, int64(r))
-		for k, v := range s {
-			columns[k] = append(columns[k], v/n)
-		}
+		scores = append(scores, ScoreRow{memberOf(r, m.config.Train.Members()[r]), tokens, s[0] / n, s[1] / n, s[2] / n})
 		best = max(best, s[0]/n)
 	}
-	t := table.New().AddInt("replica", member).AddInt("tokens", repeat(tokens, members)).AddFloat("accuracy", columns[0]).
-		AddFloat("exact", columns[1]).AddFloat("loss", columns[2])
-	return best, m.Scores.Append(identified(m.config, t))
+	return best, m.Scores.Append(table.Of(scores))
 }
 
 // asked is a summary with the names that rows of a study have; a row's own groups are those of its plan.
-func (m *taskMeasure) asked(summary *table.Table, tokens int64) *table.Table {
-	out := table.New()
-	for _, c := range summary.Without("written_accuracy", "written_exact").Columns {
-		switch c.Name {
-		case "member":
-			c.Name = "replica"
-		case "group":
-			c.Name = "asked"
-		}
-		out.Columns = append(out.Columns, c)
-		if c.Name == "replica" {
-			out.AddInt("tokens", repeat(tokens, summary.Rows()))
-		}
+func (m *taskMeasure) asked(summary *table.Table, tokens int64) (*table.Table, error) {
+	replica, err := summary.Int("member")
+	if err != nil {
+		return nil, err
 	}
-	return identified(m.config, out)
+	var rows []taskMember
+	for _, r := range replica {
+		rows = append(rows, taskMember{memberOf(int(r), m.config.Train.Members()[r]), tokens})
+	}
+	return table.Of(rows).Beside(summary.Without("member", "written_accuracy", "written_exact").Rename("group", "asked")), nil
+}
+
+// taskMember stands before what a member was asked.
+type taskMember struct {
+	Member
+	Tokens int64 `parquet:"tokens" doc:"tokens of training of each member"`
 }
 
 // errEnough ends a training whose score is high enough.

@@ -13,11 +13,7 @@ import (
 )
 
 // Trainer is the Runner that trains a row's members in one graph and measures them far beyond the training length.
-//
-// Its tables have the columns replica (number of the member), policy, lr and seed first. training: tokens (that the member has read), loss (nats
-// per token, mean over a fiftieth of the run). loss: tokens, then those of eval.Recalled.ByPosition (on text: loss of all
-// tokens). age: those of ByAge, at the end. state: position, layer, head, norm, variance, absmax, means over sequences.
-// heads: layer, head, retention_window, retention_512, ratio, onset. outcome: see [Outcomes].
+// Its tables have the columns of TrainingRow, LossRow, AgeRow, OutcomeRow, HeadRow and StateRow, and those of prompts.
 type Trainer struct{ Device *xla.Device }
 
 // About is the manifest of a row: its configuration as the options, the program and the device.
@@ -164,26 +160,11 @@ func (k *curve) add(s train.Status) {
 }
 
 func (k *curve) table(c Config) *table.Table {
-	var member, tokens []int64
-	var loss []float64
-	for i := range k.Sums {
-		for p, t := range k.Tokens {
-			member, tokens, loss = append(member, int64(i)), append(tokens, t), append(loss, k.Losses[p][i])
+	var rows []TrainingRow
+	for i, m := range c.Train.Members() {
+		for p, tokens := range k.Tokens {
+			rows = append(rows, TrainingRow{memberOf(i, m), tokens, k.Losses[p][i]})
 		}
 	}
-	return identified(c, table.New().AddInt("replica", member).AddInt("tokens", tokens).AddFloat("loss", loss))
-}
-
-// identified puts policy, lr and seed behind the column replica, which is the first.
-func identified(c Config, t *table.Table) *table.Table {
-	members := c.Train.Members()
-	var policy []string
-	var lr []float64
-	var seed []int64
-	for _, i := range t.Columns[0].Ints {
-		policy, lr, seed = append(policy, members[i].Policy), append(lr, members[i].LR), append(seed, members[i].Seed)
-	}
-	out := table.New().AddInt("replica", t.Columns[0].Ints).AddText("policy", policy).AddFloat("lr", lr).AddInt("seed", seed)
-	out.Columns = append(out.Columns, t.Columns[1:]...)
-	return out
+	return table.Of(rows)
 }

@@ -237,6 +237,20 @@ func (t *Table) Without(names ...string) *Table {
 	return out
 }
 
+// Beside appends the columns of other, whose values both share, and returns t.
+func (t *Table) Beside(other *Table) *Table {
+	t.Columns = append(t.Columns, other.Columns...)
+	return t
+}
+
+// Rename gives a column another name and returns t; a name that t has not is left alone.
+func (t *Table) Rename(from, to string) *Table {
+	if c := t.column(from); c != nil {
+		c.Name = to
+	}
+	return t
+}
+
 // Filter returns a new table of the rows that keep accepts.
 func (t *Table) Filter(keep func(row int) bool) *Table {
 	var rows []int

@@ -10,6 +10,7 @@ import (
 	"stuffed/pkg/models"
 	"stuffed/pkg/notebook"
 	"stuffed/pkg/study"
+	"stuffed/pkg/table"
 	"stuffed/pkg/train"
 )
 
@@ -35,9 +36,11 @@ func boundedCommand() *cobra.Command {
 		Short: "Bound α of the heads whose states grow most on a prompt, and by as much that of other heads",
 		Long: `Asks whether the heads whose states grow most beyond the training length carry a loss that rises there, on prompts of text. Every head
 of a set gets an upper bound of α of its own, at which Σ log α over T tokens of the prompt falls by the dose; control sets are other heads
-of the same layers, bounded by as much. One row per model, set and dose: losses within the window and far beyond it, the excess with its
-interval over sequences, growth of the set's own heads, and the loss on documents within the window, which is what a bound costs.
-The training length is read from each model's training.json. An interrupted run goes on where it stopped.`,
+of the same layers, bounded by as much. One row per model, set and dose. The training length T is read from each model's training.json. An
+interrupted run continues where it stopped.
+
+Columns:
+` + table.Help[intervene.Bound](),
 		Example: "  stuffed bounded --model datasets/models/text-law-n128-t256 --corpus linux --sequences 4 --output out/bounded.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

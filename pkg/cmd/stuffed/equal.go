@@ -12,6 +12,7 @@ import (
 	"stuffed/pkg/manifest"
 	"stuffed/pkg/models"
 	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
 )
 
 // equalFlags choose the models that are set side by side.
@@ -28,10 +29,11 @@ func memoryEqual() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "equal --model DIR [--model DIR …] --transformer DIR --output E.csv",
 		Short: "Recurrent models beside a transformer with a cache of the same bytes",
-		Long: `Reads documents of the shipped corpus that no model trained on, with each recurrent model as it is, with the transformer whose layers see
-only so many last tokens as fit into the bytes that the recurrent model carries (4 for a number), and with its whole cache. Columns: model,
-memory (own, window, whole), like (the recurrent model whose memory the window has), window (tokens), numbers, bytes, inside
-(loss at tokens T/2 … T, nats), far (loss in the second half), and their 95 % bootstrap intervals over documents.`,
+		Long: `Reads documents of the shipped corpus that no model was trained on: with each recurrent model as it is, with the transformer whose layers
+see only as many of the last tokens as fit into the bytes that the recurrent model carries (4 bytes a number), and with its whole cache.
+
+Columns:
+` + table.Help[intervene.EqualRow](),
 		Example: `  stuffed memory equal --model datasets/models/bytes-mamba2 --model datasets/models/bytes-gla --transformer datasets/models/bytes-llama --output out/equal.csv`,
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return e.run(c.Context(), output) },

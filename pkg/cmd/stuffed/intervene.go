@@ -10,6 +10,7 @@ import (
 
 	"stuffed/pkg/intervene"
 	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
 )
 
 func init() { commands = append(commands, interveneCommand) }
@@ -28,7 +29,7 @@ random sets of as many other heads as control; or --causes N, what causes a fail
 in-window means, B or x at their in-window mean norms, and in all positions, for the N heads of the largest retention over T, A or
 dt_bias exchanged with the heads of the smallest, ablation, and ablation of as many random others. Loss and recall are those of the recall stream, in the half window before each
 multiple of T; norm_ratio is the largest growth of a head's state over its in-window maximum, retention the largest
-exp(T · mean log α). An interrupted run goes on where it stopped.
+exp(T · mean log α). An interrupted run continues where it stopped.
 
 With --input, a plan, one kind or --patch acts on your own text in the model's own tokens: the table has the loss of the model as it
 is and changed, token by token. --patch reads one token at a time: set --length.
@@ -36,7 +37,13 @@ is and changed, token by token. --patch reads one token at a time: set --length.
 A plan:  [{"kind": "alpha_clamp", "heads": [{"layer": 0, "head": 3}], "high": 0.98, "from": 64}, {"kind": "b_scale", "layers": [1], "value": 0.8}]
 
 Kinds (of a dose–response run: those with one value, alpha_clamp_high and alpha_clamp_low):
-  ` + strings.Join(intervene.Kinds(), "\n  "),
+  ` + strings.Join(intervene.Kinds(), "\n  ") + `
+
+Columns of a dose–response run:
+` + table.Help[intervene.Response]() + `
+
+Columns of a plan and of --causes:
+` + table.Help[intervene.Result](),
 		Example: `  stuffed intervene --model datasets/models/recall-n128-t64 --plan plan.json --output out/plan.csv
   stuffed intervene --model out/s0 --kind alpha_clamp_high --doses 0.9,0.95,0.99,0.999,1 --heads top:2 --random 3 --output out/dose.parquet
   stuffed intervene --model out/my-model --kind ablate --heads 1.3 --input notes.txt --output out/ablated.csv

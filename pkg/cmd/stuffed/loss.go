@@ -24,9 +24,8 @@ func lossCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "loss --model DIR --output L.parquet",
 		Short: "Loss by position over long documents, streams and constant prompts",
-		Long: `Reads sequences of any length with the state carried from token to token and writes the loss by position: columns prompt,
-position (first token of the bucket), loss (nats, mean of the bucket; at position t that of token t+1), tokens (losses in the
-bucket). Documents may be of unequal length; several run side by side (--batch).
+		Long: `Reads sequences of any length with the state carried from token to token and writes the loss by position. Documents may differ in
+length; several run side by side (--batch).
 
   documents  documents of at least --length tokens, cut to it (0: whole ones of any length)
   shuffled   the same with their tokens in random order
@@ -37,8 +36,17 @@ bucket). Documents may be of unequal length; several run side by side (--batch).
   repeated   --text over and over
   recall     held-out sequences of the recall stream (key, value, key, value …) for models trained on it
 
-Beside the table: .sources (which document each run of tokens comes from) and .manifest.json. An interrupted run goes on where
-it stopped when it is started again with the same flags.`,
+Written beside the table: .sources (which document each run of tokens comes from) and .manifest.json. An interrupted run continues where
+it stopped when it is started again with the same flags.
+
+Columns:
+` + table.Help[eval.LossRow]() + `
+
+Columns of --mean:
+` + table.Help[eval.MeanLossRow]() + `
+
+Columns of .sources:
+` + table.Help[eval.SourceRow](),
 		Example: `  stuffed loss --model out/my-model --input notes.txt --length 0 --bucket 16 --output out/loss.csv
   stuffed loss --model out/my-model --kind stream --length 1M --domain tech --bucket 1024 --output out/stream.parquet
   stuffed loss --model out/my-model --kind newlines --length 64K --bucket 64 --output out/newlines.csv`,

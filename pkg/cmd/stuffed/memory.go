@@ -6,9 +6,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stuffed/pkg/eval"
 	"stuffed/pkg/manifest"
 	"stuffed/pkg/models"
 	"stuffed/pkg/paper"
+	"stuffed/pkg/table"
 )
 
 func init() { commands = append(commands, memoryCommand) }
@@ -20,25 +22,26 @@ func memoryCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "memory --model DIR [--model DIR …] --output DIR",
 		Short: "What models make of tokens older than their training length",
-		Long: `Reads the recall stream that a model was trained on, or documents of the shipped corpus, and writes five tables, each with model and
-train_length:
+		Long: `Reads the recall stream that a model was trained on, or documents of the shipped corpus, and writes five tables. Each begins with
+the columns model and train_length. Models that are in the tables already are not run again.
 
-oracle.csv       loss by doublings of the position beyond T, beside that of an oracle of short memory: the same model that has read
-                 the last ½T … T tokens alone. Columns position, end, loss, oracle, gap (above 0: what is older does harm),
-                 gap_low and gap_high (95 %, bootstrap over sequences). Of the recall stream, values of repeated pairs count.
-slopes.csv       slope of the loss with each doubling of the position beyond T, in nats, with slope_low and slope_high.
-remembrance.csv  effective remembrance (EffRem of arXiv 2507.02782): total variation distance between the predictions after all
-                 tokens and after those from start on. Columns start, distance, low, high, times (start / T), read (tokens read / T).
-states.csv       distance between the states beyond T and those within, by head and octave: the energy coefficient (0: one
-                 distribution; towards 1: apart) with distance_low and distance_high (jackknife over sequences), direction
-                 (the same of states divided by their norms), outside (share of states farther from all states of the window
-                 than 95 % of these are). Position 0 compares the window with itself.
-coherence.csv    how much of a head's growth is filling up: retained over T, growth of the root mean square norm, coherence of the
-                 writes (mean cosine, weighted by what is left of them) within and far, write (mean norm, far / within), and
-                 the growth of a head that goes on as within: incoherent, coherent (bounds) and expected (at the coherence
-                 measured).
+oracle.csv: loss by octaves of the position beyond the training length T, beside that of an oracle of short memory, the same model that
+has read only the last ½T … T tokens. On the recall stream, only values of repeated pairs count.
+` + table.Help[eval.Gap]() + `
 
-Models that the tables have already are not run again.`,
+slopes.csv: slope of the loss with each doubling of the position beyond T, in nats.
+  slope, slope_low, slope_high
+
+remembrance.csv: effective remembrance (EffRem, arXiv 2507.02782).
+` + table.Help[eval.Remembrance]() + `
+  times     start / T
+  read      tokens read / T
+
+states.csv: how far the states beyond T lie from those within, by head and octave.
+` + table.Help[eval.Covered]() + `
+
+coherence.csv: how much of a head's growth is filling up.
+` + table.Help[eval.HeadCoherence](),
 		Example: "  stuffed memory --model datasets/models/recall-n128-t64 --model datasets/models/text-t64 --output out/memory",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -81,16 +81,23 @@ func mitigateCommand() *cobra.Command {
 		Short: "Compare mitigations of state collapse on loss, recall, cost and speed",
 		Long: `Runs every mitigation on the recall stream: loss and recall in the half window before each multiple of T, recall of pairs inside
 and outside a window of T tokens, growth of the states, speed. Parameters are chosen on the selection split (--sweep keeps all
-that were tried) and reported on the test split; factors of layers are fitted on the calibration split. Columns: model, method,
-parameters, multiple, position, loss (nats), loss_low, loss_high (95 % bootstrap over sequences), recall, recall_inside,
-recall_outside, norm_ratio, retention, tokens_per_second. --summary adds the means over models with intervals and the cost, the
-loss at the smallest multiple minus that of the model as it is. An interrupted run goes on with the method it was at.
+that were tried) and results are reported on the test split; factors of layers are fitted on the calibration split. An interrupted run
+continues with the method it was at.
 
 With --input, all of that on your own text in the model's own tokens, whatever it was trained on: the first quarter of the text
 calibrates, the second selects, the second half tests; loss and recall (share of tokens that were the most likely) are those of all
 tokens, and T is what the model's training.json says where --train-length is not given.
 
-` + strings.Join(intervene.Families(), "\n"),
+` + strings.Join(intervene.Families(), "\n") + `
+
+Columns:
+` + table.Help[intervene.Result]() + `
+
+Columns of --sweep:
+` + table.Help[intervene.Tried]() + `
+
+Columns of --summary:
+` + table.Help[intervene.Mean](),
 		Example: `  stuffed mitigate --model datasets/models/recall-n128-t64 --backend cpu --sequences 8 --output out/mitigate.parquet
   stuffed mitigate --model out/my-model --input notes.txt --multiples 1,4 --sequences 4 --methods rri,window --output out/own.csv
   stuffed mitigate --model out/s0 --model out/s1 --model out/s2 --methods rri,window --sweep out/sweep.csv --summary out/summary.csv --output out/m.csv`,

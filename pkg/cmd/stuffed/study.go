@@ -102,6 +102,10 @@ func studyCollect(open opener) *cobra.Command {
 	var output, models string
 	c := &cobra.Command{
 		Use: "collect PLAN", Short: "Check all finished rows and join their tables as Parquet", Args: cobra.ExactArgs(1),
+		Long: `Writes a table of each kind with the lines of all finished rows. In front of each line stand the row's hash, group, data, architecture
+(where the plan compares several), state, heads, width, layers, train_length, gap, n_s and n_s_carried (recurrent and carried state,
+millions of scalars). The table rows has one line per row, with the seconds that it took.
+` + study.Columns(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, s, rows, err := open(args[0])
 			if err != nil {

@@ -238,8 +238,11 @@ func taskAsk() *cobra.Command {
 		Use:   "ask --model DIR --input FILE --format FORMAT --output R.parquet",
 		Short: "Ask a model the questions of a published benchmark of long texts",
 		Long: `Reads a file as its authors distribute it, lets the model go on after context and question, and scores what it wrote as their
-program does. Where a prompt is longer than --length tokens its middle is left out. Columns: format, task, id, tokens (read),
-cut (tokens left out), output, score. Models of the size that this program trains are at the floor of these tasks.`,
+program does. Where a prompt is longer than --length tokens, its middle is left out. Models of the size that this program trains are
+at the floor of these tasks.
+
+Columns:
+` + table.Help[eval.LongTextRow](),
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if q.Length, err = prompt.ParseLength(length); err != nil {

@@ -98,7 +98,10 @@ func taskNoise() *cobra.Command {
 		Short: "How many bits per state entry a task needs",
 		Long: `Reads sequences up to the first question, adds noise of --sigma times the root mean square of its head to every number of the
 recurrent state, and asks. Noise of sigma leaves a number ½·log2(1 + 1/sigma²) bits; the largest noise at which recall holds says
-how many it needs. Columns: member, sigma, bits, answers, accuracy, accuracy_low, accuracy_high, loss.`,
+how many it needs.
+
+Columns:
+` + table.Help[eval.NoiseRow](),
 		Example: `  stuffed task noise --model out/my-model --task mqar --length 256 --set pairs=16 --count 200 --output out/noise.csv`,
 	}, test)
 	c.Flags().Float64SliceVar(&levels, "sigma", []float64{0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3}, "noise levels, from 0")
@@ -122,8 +125,10 @@ func taskChannels() *cobra.Command {
 	c := stateTestCommand(&cobra.Command{
 		Use:   "channels --model DIR --task NAME --length N [--set key=value …] --output R.parquet",
 		Short: "How many channels of the state a task could do without",
-		Long: `Reads sequences up to the first question, sets the key channels that hold least in each head to 0, and asks. Columns: member, share,
-removed, channels, answers, accuracy, accuracy_low, accuracy_high, loss, rise, rise_low, rise_high (of the loss, paired by sequence).`,
+		Long: `Reads sequences up to the first question, sets the key channels that hold least in each head to 0, and asks.
+
+Columns:
+` + table.Help[eval.ChannelRow](),
 		Example: `  stuffed task channels --model out/my-model --task mqar --length 256 --set pairs=16 --count 200 --output out/channels.csv`,
 	}, test)
 	c.Flags().Float64SliceVar(&shares, "share", []float64{0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}, "shares of the channels to remove, from 0")
@@ -164,8 +169,11 @@ func taskRank() *cobra.Command {
 		Use:   "rank --model DIR --task NAME --length N [--set key=value …] --output R.parquet",
 		Short: "Effective rank of the state and of what the past can do, by position",
 		Long: `Reads sequences of a task and measures every head at --positions: the effective rank of its state, and of the map from what was written
-to what is read later (effective state size, arXiv 2504.19561; only where keys, queries and one decay per head are known). Columns:
-member, position, layer, head, size, state_rank, memory_rank, index.`,
+to what is read later (effective state size, arXiv 2504.19561; only where keys, queries and one decay per head are known).
+
+Columns:
+` + table.Help[eval.Rank]() + `
+  index        number of the sequence, from 0`,
 		Example: `  stuffed task rank --model out/my-model --task mqar --length 256 --set pairs=16 --count 4 --output out/rank.csv`,
 	}, test)
 	c.Flags().IntSliceVar(&positions, "positions", nil, "tokens read (default: a sixteenth of the length and its doublings)")
