@@ -4,6 +4,7 @@ Importing this module prepares Triton; import it before anything else that impor
 configuration, since there is nothing to measure. Kernels that go token by token run at once; those that go by chunks, which the
 layers choose above 64 tokens, need a GPU: see by_token.
 """
+import contextlib
 import os
 import warnings
 
@@ -12,8 +13,9 @@ warnings.filterwarnings("ignore", module="fla")
 
 import fla.models  # noqa: E402,F401  registers its classes with transformers; before the driver below, or it takes this for a GPU
 import torch  # noqa: E402
+import triton.language as tl  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
-from triton.runtime import autotuner  # noqa: E402
+from triton.runtime import autotuner, interpreter  # noqa: E402
 from triton.runtime.driver import driver  # noqa: E402
 
 
@@ -58,3 +60,25 @@ def by_token(model):
         if getattr(layer, "mode", None) == "chunk":
             layer.mode = "fused_recurrent"
     return model
+
+
+@contextlib.contextmanager
+def float64():
+    """Computes in float64 wherever a library writes float32, in kernels and outside: the same code with more digits, for tensors
+    and models of float64. A float32 tensor that reaches a kernel all the same is an error."""
+    def type_of(name, c):
+        if "fp32" in name:
+            raise TypeError(f"a kernel got {name}")
+        return type_of_name(name, c)
+
+    type_of_name = tl.str_to_ty
+    replaced = [(tl, "float32", tl.float64), (tl, "str_to_ty", type_of), (torch, "float32", torch.float64), (torch, "float", torch.float64),
+                (torch.Tensor, "float", torch.Tensor.double), (interpreter.InterpreterBuilder, "get_fp32", interpreter.InterpreterBuilder.get_fp64)]
+    before = [(place, name, getattr(place, name)) for place, name, _ in replaced]
+    for place, name, value in replaced:
+        setattr(place, name, value)
+    try:
+        yield
+    finally:
+        for place, name, value in before:
+            setattr(place, name, value)

@@ -58,7 +58,7 @@ func ForwardFile(ctx context.Context, r *lm.Runner, input, output string, o Forw
 // [layers, batch, tokens, …]; lm.States is [layers, cuts + 1, batch, …].
 func Forward(ctx context.Context, r *lm.Runner, in map[string]*checkpoint.Tensor, o ForwardOptions) (map[string]*checkpoint.Tensor, error) {
 	m := r.Weights.Model
-	input, err := readForward(m, in)
+	input, err := readForward(m, r.Weights.Values[0].DType(), in)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func Forward(ctx context.Context, r *lm.Runner, in map[string]*checkpoint.Tensor
 	return forwardPieces(ctx, r, m, input, o)
 }
 
-func readForward(m lm.Model, in map[string]*checkpoint.Tensor) (f forwardInput, err error) {
+func readForward(m lm.Model, dtype dtypes.DType, in map[string]*checkpoint.Tensor) (f forwardInput, err error) {
 	known := []string{"input_ids", "cu_seqlens"}
 	for _, s := range m.State(1) {
 		known = append(known, s.Name+"0")
@@ -131,7 +131,7 @@ func readForward(m lm.Model, in map[string]*checkpoint.Tensor) (f forwardInput, 
 		}
 		values[s.Name] = v
 	}
-	f.state, err = lm.StateFrom(m, len(f.rows), dtypes.Float32, values)
+	f.state, err = lm.StateFrom(m, len(f.rows), dtype, values)
 	return f, err
 }
 
@@ -224,8 +224,16 @@ func forwardPass(r *lm.Runner, m lm.Model, in forwardInput, o ForwardOptions) (m
 			out[name], err = checkpoint.FromDevice(t)
 		}
 	}
-	put("logits", result.Logits)
-	put("loss.per_token", result.Loss)
+	narrow := func(name string, t *tensors.Tensor) { // F32 whatever the model is computed in
+		if err == nil && t != nil {
+			var v []float32
+			if v, err = lm.Floats(t); err == nil {
+				out[name], err = checkpoint.FromFloat32(t.Shape().Dimensions, v)
+			}
+		}
+	}
+	narrow("logits", result.Logits)
+	narrow("loss.per_token", result.Loss)
 	for _, s := range m.State(1) {
 		if in.documents == nil {
 			put(s.Name+".final", result.State[s.Name])

@@ -118,6 +118,31 @@ func TestForwardDoesNotDependOnTheSplit(t *testing.T) {
 	}
 }
 
+// In float64 the state does not depend on the split to its last digits, and float32 is near.
+func TestForwardInFloat64(t *testing.T) {
+	r := runner(t, "go")
+	o := models.Opened{Runner: r, Dir: tiny}
+	if err := o.Float64(); err != nil {
+		t.Fatal(err)
+	}
+	in := file{"input_ids": tokens(t, 2, 40), "state0": floats(t, 3, 2, 8, 16, 16)}
+	want := forward(t, o.Runner, in, models.ForwardOptions{})
+	if got := want["state.final"].DType; got != "F64" {
+		t.Errorf("the final state is %s, want F64", got)
+	}
+	split := forward(t, o.Runner, in, models.ForwardOptions{Cuts: []int{1, 17}})
+	same(t, "split", file{"state.final": split["state.final"]}, file{"state.final": want["state.final"]}, 1e-14)
+	same(t, "float32", forward(t, r, in, models.ForwardOptions{}), want, 1e-5)
+	for _, name := range []string{"logits", "loss.per_token"} {
+		if got := forward(t, o.Runner, in, models.ForwardOptions{Gradients: true})[name].DType; got != "F32" {
+			t.Errorf("%s with gradients is %s, want F32 as without", name, got)
+		}
+	}
+	if err := (&models.Opened{Runner: r, Dir: "preset:byte"}).Float64(); err == nil || !strings.Contains(err.Error(), "preset:byte has no file") {
+		t.Errorf("a preset: %v", err)
+	}
+}
+
 func TestForwardOfDocuments(t *testing.T) {
 	r := runner(t, "go")
 	ids, state, conv := tokens(t, 1, 30), floats(t, 3, 1, 8, 16, 16), floats(t, 3, 1, 160, 4)

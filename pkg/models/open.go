@@ -103,6 +103,21 @@ func load(dir string) (*lm.Weights, error) {
 	return lm.InitialWeights(m, 0)
 }
 
+// Float64 reads the weights again and has the model computed in float64.
+func (o *Opened) Float64() error {
+	if strings.HasPrefix(o.Dir, untrained) {
+		return fmt.Errorf("float64: %s has no file; train or export the model and give its folder", o.Dir)
+	}
+	_, w, err := Load(o.Dir, dtypes.Float64)
+	if err != nil {
+		return err
+	}
+	piece := o.Piece
+	o.Runner = lm.NewRunner(o.Device, w)
+	o.Piece = piece
+	return nil
+}
+
 // Encoder opens the model's tokenizer.
 func (o *Opened) Encoder() (tokenizer.Tokenizer, error) {
 	return Tokenizer(o.Tokenizer, o.Dir, o.Weights.Model.Vocab())

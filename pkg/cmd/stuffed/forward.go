@@ -17,6 +17,7 @@ func forwardCommand() *cobra.Command {
 	var m modelFlags
 	var o models.ForwardOptions
 	var input, output, split string
+	var wide bool
 	c := &cobra.Command{
 		Use:   "forward --model DIR --input IN.safetensors --output OUT.safetensors",
 		Short: "Run tokens through a model and write logits, states, losses and gradients",
@@ -53,6 +54,11 @@ memory.`,
 			if err != nil {
 				return err
 			}
+			if wide {
+				if err := model.Float64(); err != nil {
+					return fmt.Errorf("--%w", err)
+				}
+			}
 			progress := notebook.NewProgress("forward", 0, "tokens")
 			o.Progress = func(done, total int) { progress.Of(int64(done), int64(total)) }
 			if err := models.ForwardFile(c.Context(), model.Runner, input, output, o); err != nil {
@@ -69,6 +75,7 @@ memory.`,
 	f.StringVar(&split, "split", "", "positions where the sequence is cut, such as 1,5,17")
 	f.StringSliceVar(&o.Probes, "probes", nil, "activations to write for every token, such as x,B,C,delta,states (a wrong name lists those of the model)")
 	f.BoolVar(&o.Gradients, "grads", false, "also the gradient of the mean loss by every parameter")
+	f.BoolVar(&wide, "float64", false, "compute in float64; NAME.final is F64 then, what else is written F32 as always")
 	for _, name := range []string{"model", "input", "output"} {
 		cobra.CheckErr(c.MarkFlagRequired(name))
 	}
