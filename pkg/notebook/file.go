@@ -86,7 +86,7 @@ func List(dir string, prefixes ...string) ([]string, error) {
 }
 
 // Check tells what keeps a notebook from being published: too many, too long or too wide code cells, another kernel, a first
-// code cell that does not join the project's module, error outputs, paths and names of a machine.
+// code cell that does not join the project's module, imports that no cell uses, error outputs, paths and names of a machine.
 func Check(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -122,6 +122,9 @@ func Check(path string) error {
 				say("cell %d failed: %s %s", i+1, o.Name, o.Value)
 			}
 		}
+	}
+	for _, path := range unused(nb.Cells) {
+		say("no cell uses the import %q", path)
 	}
 	if code > MostCodeCells {
 		say("%d code cells, at most %d", code, MostCodeCells)
