@@ -10,7 +10,7 @@ NOXLA := $(shell printf '\043include <stdlib.h>\n' | $${CC:-gcc} -E - >/dev/null
 export GOFLAGS := $(strip -buildvcs=false $(NOXLA) $(GOFLAGS))
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help setup setup-lab setup-python doctor build test lint figures notebooks html lab bench kernels docker docker-lab clean distclean
+.PHONY: help setup setup-lab setup-python setup-cuda doctor build test lint figures notebooks html lab bench kernels docker docker-lab docker-gpu clean distclean
 
 help:      ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -23,6 +23,9 @@ setup-lab: setup ## JupyterLab too
 
 setup-python: setup-lab ## pandas, matplotlib and DuckDB for notebooks/python too
 	@.ci/setup python-lab
+
+setup-cuda: setup ## XLA for NVIDIA GPUs, 3.8 GB
+	@.ci/setup cuda
 
 doctor:    ## what is missing, and why something is slow
 	@.ci/doctor
@@ -71,6 +74,10 @@ docker:    ## the image
 
 docker-lab: docker ## JupyterLab from the image, on this machine alone
 	docker run --rm -p 127.0.0.1:8888:8888 -v stuffed-out:/home/stuffed/project/out stuffed
+
+docker-gpu: ## JupyterLab from an image with XLA for NVIDIA GPUs, on this machine alone; needs NVIDIA's container toolkit
+	docker build --build-arg REVISION=$$(.ci/revision) --build-arg SETUP="setup-lab setup-cuda" -t stuffed:gpu .
+	docker run --rm --gpus all -p 127.0.0.1:8888:8888 -v stuffed-out:/home/stuffed/project/out stuffed:gpu
 
 clean:     ## removes what was built; installed tools stay (make distclean removes them too)
 	rm -rf bin out

@@ -164,8 +164,8 @@ func openPlugin(kind, path, config string, o Options, why string) (*Device, erro
 		Why: fmt.Sprintf("%s: %s (%s)", kind, why, filepath.Base(path))}, nil
 }
 
-// findPlugin looks for pjrt_c_api_KIND_plugin.so in $PJRT_PLUGIN_LIBRARY_PATH, then in the folder .plugin of the
-// working directory, of the program's folder, and of every folder above either.
+// findPlugin looks for pjrt_c_api_KIND_plugin.so in $PJRT_PLUGIN_LIBRARY_PATH, then in the folders .plugin and .plugin/KIND/lib of
+// the working directory, of the program's folder, and of every folder above either.
 func findPlugin(kind string) (string, error) {
 	if runtime.GOOS != "linux" {
 		return "", fmt.Errorf("no %s plug-in for %s; use the backend go", kind, runtime.GOOS)
@@ -173,7 +173,7 @@ func findPlugin(kind string) (string, error) {
 	dirs := filepath.SplitList(os.Getenv(pluginEnv))
 	for _, start := range startFolders() {
 		for d := start; ; d = filepath.Dir(d) {
-			dirs = append(dirs, filepath.Join(d, ".plugin"))
+			dirs = append(dirs, filepath.Join(d, ".plugin"), filepath.Join(d, ".plugin", kind, "lib"))
 			if d == filepath.Dir(d) {
 				break
 			}
@@ -188,7 +188,7 @@ func findPlugin(kind string) (string, error) {
 			return names[0], nil
 		}
 	}
-	return "", fmt.Errorf("no file pjrt_c_api_%s_plugin.so in $%s or in a folder .plugin here or above (make setup installs the cpu one)", kind, pluginEnv)
+	return "", fmt.Errorf("no file pjrt_c_api_%s_plugin.so in $%s or in a folder .plugin here or above (make setup installs the cpu one, make setup-cuda the cuda one)", kind, pluginEnv)
 }
 
 func startFolders() (dirs []string) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -77,6 +78,27 @@ func TestAutoTakesTheSooner(t *testing.T) {
 	if _, err := Open("cpu"); err == nil {
 		if named, err := Open("auto", Options{Operations: 1e6}); err != nil || named.Kind != "cpu" {
 			t.Errorf("asked for by the variable: %+v, %v", named, err)
+		}
+	}
+}
+
+func TestPluginsOfSetUpAreFound(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("plug-ins are for Linux")
+	}
+	root := t.TempDir()
+	t.Setenv(pluginEnv, "")
+	t.Chdir(root)
+	for kind, path := range map[string]string{"cpu": ".plugin/pjrt_c_api_cpu_plugin.so", "cuda": ".plugin/cuda/lib/pjrt_c_api_cuda_plugin.so"} {
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := findPlugin(kind); err != nil || got != path {
+			t.Errorf("%s: %s, %v", kind, got, err)
 		}
 	}
 }
