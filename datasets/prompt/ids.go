@@ -12,7 +12,7 @@ import (
 )
 
 // ReadIDs reads sequences of token ids from JSON lines: an array of ids, or an object with ids and perhaps a name, such as
-// a Record or a Probe. Sequences without a name are called by their line.
+// a task.Record or a Probe. Sequences without a name are called by their line.
 func ReadIDs(path string) ([]Probe, error) {
 	data, err := plaintext.Read(path)
 	if err != nil {

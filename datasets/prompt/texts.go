@@ -1,3 +1,5 @@
+// Package prompt makes sequences that probe the stability of a model, and scores what models answer: rules for answers in text,
+// T_recall, accuracy within the last tokens.
 package prompt
 
 import (

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"testing"
 
+	"stuffed/datasets/draw"
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/table"
+	"stuffed/pkg/task"
 	"stuffed/pkg/tokenizer"
 )
 
@@ -16,18 +18,16 @@ func readers(t testing.TB, known int, lengths []int, depths []float64, trials in
 	var length, trial, exact []int64
 	var depth, digits []float64
 	for _, n := range lengths {
-		p, err := prompt.NewPasskey("paper", tokenizer.Bytes(), n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = p.Grid(depths, trials, 1, func(r prompt.Record) error {
-			output := prompt.Guess(r, 1)
+		p := eval.Passkey{Variant: "paper", Lengths: []int{n}, Depths: depths, Trials: trials, Seed: 1}
+		s := draw.New(uint64(n))
+		err := p.Prompts(tokenizer.Bytes(), func(q task.Prompt) error {
+			output := fmt.Sprintf("%05d", s.Below(100000))
 			if n <= known {
-				output = prompt.Oracle(r)
+				output = q.Answer
 			}
-			s := prompt.Judge(r, output)
-			length, depth, trial, digits = append(length, int64(n)), append(depth, r.Depth), append(trial, r.Index&(1<<20-1)), append(digits, s.PerDigit)
-			if s.Exact {
+			length, depth, trial = append(length, int64(n)), append(depth, q.Depth), append(trial, q.Index&(1<<20-1))
+			digits = append(digits, prompt.PerDigit(output, q.Answer))
+			if prompt.Exact(output, q.Answer) {
 				exact = append(exact, 1)
 			} else {
 				exact = append(exact, 0)
@@ -86,9 +86,8 @@ func TestGridOfKnownReaders(t *testing.T) {
 	wantError(t, err, "missing columns: substring")
 }
 
-// TestLengthsAreExactInModelTokens: every length from 64 to 4,096 in steps of 64 with both tokenizers, or the smallest
-// length that there can be; the oracle reads every answer.
-func TestLengthsAreExactInModelTokens(t *testing.T) {
+// TestPromptsInTheTokensOfNeoX: every length from 128 to 4,096 in steps of 64 is exact in the tokenizer of the published models too.
+func TestPromptsInTheTokensOfNeoX(t *testing.T) {
 	path, err := tokenizer.Locate()
 	if err != nil {
 		t.Fatal(err)
@@ -97,39 +96,21 @@ func TestLengthsAreExactInModelTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, enc := range []tokenizer.Tokenizer{neox, tokenizer.Bytes()} {
-		for _, variant := range append(prompt.PasskeyVariants(), "retrieval") {
-			made, least := 0, 0
-			for length := 64; length <= 4096; length += 64 {
-				record := prompt.Retrieval{Keys: 3, Values: 2, Queries: 2, Length: length, Encoder: enc}.Record
-				if variant != "retrieval" {
-					p, err := prompt.NewPasskey(variant, enc, length)
-					if err != nil {
-						t.Fatal(err)
-					}
-					record = p.Record
-				}
-				depth := float64(length%256) / 256
-				r, err := record(1, int64(length), depth)
-				if short, ok := err.(*prompt.TooShortError); ok {
-					if made > 0 || short.Minimum <= length {
-						t.Fatalf("%s %s, length %d: %v", enc.Name(), variant, length, err)
-					}
-					least = max(least, length)
-					continue
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				if len(r.IDs) != length || prompt.Oracle(r) != r.Answer {
-					t.Fatalf("%s %s: %d tokens, want %d; the oracle reads %q, want %q", enc.Name(), variant, len(r.IDs), length, prompt.Oracle(r), r.Answer)
-				}
-				made++
+	for _, variant := range eval.PasskeyVariants() {
+		p := eval.Passkey{Variant: variant, Keys: 1, Values: 1, Queries: 1, Depths: []float64{0, 0.5, 1}, Trials: 1}
+		for length := 128; length <= 4096; length += 64 { // two of them take 65
+			p.Lengths = append(p.Lengths, length)
+		}
+		made := 0
+		err := p.Prompts(neox, func(q task.Prompt) error {
+			made++
+			if want := p.Lengths[(made-1)/3]; len(q.IDs) != want {
+				t.Errorf("%s: %d tokens, want %d", variant, len(q.IDs), want)
 			}
-			t.Logf("%s %s: %d lengths, none up to %d", enc.Name(), variant, made, least)
-			if enc == neox && variant != "retrieval" && least > 0 {
-				t.Errorf("%s: none up to %d", variant, least)
-			}
+			return nil
+		})
+		if err != nil || made != 3*63 {
+			t.Errorf("%s: %d prompts, %v", variant, made, err)
 		}
 	}
 }

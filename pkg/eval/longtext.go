@@ -10,6 +10,7 @@ import (
 	"stuffed/pkg/longtext"
 	"stuffed/pkg/models"
 	"stuffed/pkg/table"
+	tasks "stuffed/pkg/task"
 )
 
 // LongText says how the items of a published benchmark are asked.
@@ -52,7 +53,7 @@ func (q LongText) Table(ctx context.Context, r *lm.Runner, enc datasets.Encoder,
 		if err != nil {
 			return nil, fmt.Errorf("long texts, %s: %w", i.ID, err)
 		}
-		said, err := decode(enc, written[0])
+		said, err := tasks.Decode(enc, written[0])
 		if err != nil {
 			return nil, err
 		}

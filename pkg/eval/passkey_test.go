@@ -14,6 +14,7 @@ import (
 	"stuffed/pkg/lm"
 	"stuffed/pkg/models"
 	"stuffed/pkg/table"
+	"stuffed/pkg/task"
 	"stuffed/pkg/tokenizer"
 )
 
@@ -54,25 +55,22 @@ func TestPasskeyAgainstReadingAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := prompt.NewPasskey("paper", enc, 190)
+	tasks, err := q.Tasks(enc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for row, depth := range q.Depths {
-		rec, err := p.Record(3, prompt.Index(depth, 0), depth)
+		rec, err := tasks[0].Prompt(3, task.Place{Depth: depth})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var ids []int32
-		for _, id := range rec.IDs {
-			ids = append(ids, int32(id))
-		}
+		ids := rec.IDs
 		logProb, right, given := 0.0, 0.0, ids
 		for _, id := range rec.AnswerIDs {
 			logits := logitsAfter(t, r, given)
 			best, sum := likeliest(logits)
 			logProb += float64(logits[id]) - sum
-			if best == id {
+			if int32(best) == id {
 				right += 1 / float64(len(rec.AnswerIDs))
 			}
 			given = append(given[:len(given):len(given)], int32(id))

@@ -9,7 +9,8 @@ import (
 	"stuffed/pkg/task"
 )
 
-// TaskFile is task.Test.Run with a manifest beside the result, and returns the table.
+// TaskFile is task.Test.Run with a manifest beside the result, and returns the table. Rows are written batch by batch; an interrupted run
+// goes on, one that is done is read.
 func TaskFile(ctx context.Context, m *models.Opened, t task.Test, path string) (*table.Table, error) {
 	type asked struct {
 		Version string
@@ -27,12 +28,20 @@ func TaskFile(ctx context.Context, m *models.Opened, t task.Test, path string) (
 	if err := note.Start(path); err != nil {
 		return nil, err
 	}
-	rows, err := t.Run(ctx, m.Runner)
+	w, former, err := table.Resume(path, task.Rows())
 	if err != nil {
 		return nil, err
 	}
-	if err := rows.Write(path); err != nil {
+	defer w.Abort()
+	t.Skip = task.SkipFirst(former.Rows() / max(m.Runner.Weights.Members, 1))
+	if err := t.Each(ctx, m.Runner, w.Append); err != nil {
 		return nil, err
 	}
-	return rows, note.Finish(path)
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	if err := note.Finish(path); err != nil {
+		return nil, err
+	}
+	return table.Read(path)
 }

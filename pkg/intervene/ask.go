@@ -15,29 +15,30 @@ import (
 // Ask puts a test to the model under a method: the rows of task.Test.Run. Decimation drops tokens of what stands before the first question of
 // a batch.
 func (b *Bench) Ask(ctx context.Context, test task.Test, m Method) (*table.Table, error) {
+	all := task.Rows()
+	return all, b.AskEach(ctx, test, m, all.Append)
+}
+
+// AskEach is Ask that hands the rows out batch by batch, in order.
+func (b *Bench) AskEach(ctx context.Context, test task.Test, m Method, put func(*table.Table) error) error {
 	a, err := b.apply(m)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := table.New()
 	for _, one := range test.Tasks {
 		own := test
 		own.Tasks, own.Read = []*task.Task{one}, a.reader()
 		if own.Read != nil && own.Generate {
-			return nil, fmt.Errorf("%s: it changes how contexts are read, so the model cannot write its answers by itself", m.Name)
+			return fmt.Errorf("%s: it changes how contexts are read, so the model cannot write its answers by itself", m.Name)
 		}
 		if own.Controls, err = a.of(one.Length).Tensors(a.runner.Weights.Values[0].DType()); err != nil {
-			return nil, err
+			return err
 		}
-		rows, err := own.Run(ctx, a.runner)
-		if err != nil {
-			return nil, err
-		}
-		if err := all.Append(rows); err != nil {
-			return nil, err
+		if err := own.Each(ctx, a.runner, put); err != nil {
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // reader is how sequences are read where that is not lm.Runner.Run, else nil.
@@ -93,19 +94,25 @@ const (
 	calibrateFrom = 1 << 40
 )
 
-// Run returns task.Summary of every method with the columns method and parameters in front, and the families that the architecture
-// refuses, with the reason. Progress counts methods tried.
-func (c CompareTasks) Run(ctx context.Context, b *Bench, progress func(done, total int)) (all *table.Table, refused map[string]string, err error) {
+// Run hands out task.Summary of every method with the columns method and parameters in front, method by method, but for those that are
+// done, and returns the families that the architecture refuses, with the reason. Progress counts methods tried.
+func (c CompareTasks) Run(ctx context.Context, b *Bench, done []string, put func(*table.Table) error, progress func(done, total int)) (refused map[string]string, err error) {
 	suite, err := c.suite(b.Model.Vocab())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	names := append([]string{"none"}, slices.DeleteFunc(slices.Clone(c.Methods), func(n string) bool { return n == "none" })...)
-	all, refused = table.New(), map[string]string{}
+	refused = map[string]string{}
 	for i, name := range names {
+		if progress != nil {
+			progress(i, len(names))
+		}
+		if slices.Contains(done, name) {
+			continue
+		}
 		f, err := FindFamily(name)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		m, err := c.choose(ctx, b, f, suite)
 		if err != nil && ctx.Err() == nil && name != "none" { // an architecture may lack what the method changes
@@ -113,26 +120,32 @@ func (c CompareTasks) Run(ctx context.Context, b *Bench, progress func(done, tot
 			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		rows, err := b.Ask(ctx, c.Test, m)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		sum, err := task.Summary(rows)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		n := sum.Rows()
-		named := table.New().AddText("method", slices.Repeat([]string{name}, n)).AddText("parameters", slices.Repeat([]string{m.describe()}, n)).Beside(sum)
-		if err := all.Append(named); err != nil {
-			return nil, nil, err
-		}
-		if progress != nil {
-			progress(i+1, len(names))
+		if err := put(underMethod(name, m.describe(), sum)); err != nil {
+			return nil, err
 		}
 	}
-	return all, refused, nil
+	if progress != nil {
+		progress(len(names), len(names))
+	}
+	return refused, nil
+}
+
+// CompareRows is a table of CompareTasks without rows.
+func CompareRows() *table.Table { return underMethod("", "", task.Summaries()) }
+
+func underMethod(name, parameters string, sum *table.Table) *table.Table {
+	n := sum.Rows()
+	return table.New().AddText("method", slices.Repeat([]string{name}, n)).AddText("parameters", slices.Repeat([]string{parameters}, n)).Beside(sum)
 }
 
 // choose tries the parameters of a family on the selection range.

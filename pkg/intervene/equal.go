@@ -20,6 +20,8 @@ type Equal struct {
 	Probes []prompt.Probe // of one length
 	Inside int            // training length T in tokens
 	Bytes  int            // of a number
+
+	Progress func(done, total int64) // rows, or nil
 }
 
 // EqualRow is what one model loses with one memory.
@@ -41,37 +43,53 @@ type EqualRow struct {
 // Run makes a table of EqualRow: each recurrent model as it is, followed by the transformer with a window of the same memory; at the
 // end the transformer with its whole cache.
 func (e Equal) Run(ctx context.Context, recurrent []Named, transformer Named) (*table.Table, error) {
-	each := transformer.Model.Configuration().Sizes()
-	if each.Recurrent > 0 || each.Carried < 1 {
-		return nil, fmt.Errorf("%s: it carries %d recurrent numbers; want a transformer, whose cache holds tokens", transformer.Name, each.Recurrent)
-	}
-	if len(e.Probes) < 2 || e.Inside < 4 || e.Bytes < 1 {
-		return nil, fmt.Errorf("equal memory: %d sequences, T %d, %d bytes a number; want 2 or more, 4 or more, 1 or more", len(e.Probes), e.Inside, e.Bytes)
-	}
-	length := len(e.Probes[0].IDs)
 	var rows []EqualRow
-	add := func(m Named, one EqualRow, method Method) (err error) {
-		one.Model, one.Window, one.Bytes = m.Name, method.Window, one.Numbers*e.Bytes
-		if one, err = e.measure(ctx, m, one, method); err != nil {
-			return fmt.Errorf("%s: %w", m.Name, err)
-		}
+	err := e.Each(ctx, recurrent, transformer, nil, func(one EqualRow) error {
 		rows = append(rows, one)
 		return nil
+	})
+	return table.Of(rows), err
+}
+
+// Each is Run that hands out row by row those that are not done. Progress, if not nil, counts rows.
+func (e Equal) Each(ctx context.Context, recurrent []Named, transformer Named, done []EqualRow, put func(EqualRow) error) error {
+	each := transformer.Model.Configuration().Sizes()
+	if each.Recurrent > 0 || each.Carried < 1 {
+		return fmt.Errorf("%s: it carries %d recurrent numbers; want a transformer, whose cache holds tokens", transformer.Name, each.Recurrent)
 	}
+	if len(e.Probes) < 2 || e.Inside < 4 || e.Bytes < 1 {
+		return fmt.Errorf("equal memory: %d sequences, T %d, %d bytes a number; want 2 or more, 4 or more, 1 or more", len(e.Probes), e.Inside, e.Bytes)
+	}
+	type job struct {
+		Named
+		row    EqualRow
+		method Method
+	}
+	var jobs []job
+	length := len(e.Probes[0].IDs)
 	for _, m := range recurrent {
 		numbers := m.Model.Configuration().Sizes().Carried
-		if err := add(m, EqualRow{Memory: "own", Like: m.Name, Numbers: numbers}, Method{}); err != nil {
-			return nil, err
-		}
 		window := max(1, min(numbers/each.Carried, length))
-		if err := add(transformer, EqualRow{Memory: "window", Like: m.Name, Numbers: window * each.Carried}, Method{Window: window}); err != nil {
-			return nil, err
+		jobs = append(jobs, job{m, EqualRow{Memory: "own", Like: m.Name, Numbers: numbers}, Method{}},
+			job{transformer, EqualRow{Memory: "window", Like: m.Name, Numbers: window * each.Carried}, Method{Window: window}})
+	}
+	jobs = append(jobs, job{transformer, EqualRow{Memory: "whole", Numbers: length * each.Carried}, Method{}})
+	for i, j := range jobs {
+		if !slices.ContainsFunc(done, func(d EqualRow) bool { return d.Memory == j.row.Memory && d.Like == j.row.Like }) {
+			j.row.Model, j.row.Window, j.row.Bytes = j.Name, j.method.Window, j.row.Numbers*e.Bytes
+			one, err := e.measure(ctx, j.Named, j.row, j.method)
+			if err != nil {
+				return fmt.Errorf("%s: %w", j.Name, err)
+			}
+			if err := put(one); err != nil {
+				return err
+			}
+		}
+		if e.Progress != nil {
+			e.Progress(int64(i+1), int64(len(jobs)))
 		}
 	}
-	if err := add(transformer, EqualRow{Memory: "whole", Numbers: length * each.Carried}, Method{}); err != nil {
-		return nil, err
-	}
-	return table.Of(rows), nil
+	return nil
 }
 
 // measure fills in the losses of a row.

@@ -9,6 +9,7 @@ import (
 	"stuffed/pkg/intervene"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/mamba2"
+	"stuffed/pkg/table"
 )
 
 // The window is that of the same number of numbers, counted by hand; one that holds the whole sequence has the loss of the whole cache,
@@ -60,6 +61,15 @@ func TestEqualMemory(t *testing.T) {
 	names, worse, err := intervene.EqualBest(rows)
 	if all := column("far"); err != nil || len(names) != 1 || worse[0] != all[1]-all[0] {
 		t.Errorf("%v %v %v", names, worse, err)
+	}
+	former, err := table.Rows[intervene.EqualRow](rows.Take([]int{0, 2}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	count := func(intervene.EqualRow) error { made++; return nil }
+	if err := e.Each(t.Context(), []intervene.Named{wide}, transformer, former, count); err != nil || made != 1 {
+		t.Errorf("%d rows were made anew, want the one that is missing (%v)", made, err)
 	}
 	if _, err := e.Run(t.Context(), nil, recurrent); err == nil {
 		t.Error("a recurrent model stood for the transformer")

@@ -3,7 +3,6 @@ package task
 import (
 	"fmt"
 
-	"stuffed/datasets"
 	"stuffed/datasets/draw"
 )
 
@@ -50,7 +49,7 @@ const (
 	marks
 )
 
-func (c *copying) open(length int, _ datasets.Encoder) error {
+func (c *copying) open(length int, _ lexicon) error {
 	c.length = length
 	if err := oneOf("form", c.Form, "copy", "prefix", "suffix", "duplicate"); err != nil {
 		return err
@@ -204,7 +203,7 @@ type selective struct {
 	length int
 }
 
-func (c *selective) open(length int, _ datasets.Encoder) error {
+func (c *selective) open(length int, _ lexicon) error {
 	c.length = length
 	if err := within(bounds{"letters", c.Letters, 2, 1 << 20}, bounds{"data", c.Data, 1, 1 << 28}); err != nil {
 		return err
@@ -244,7 +243,7 @@ type induction struct {
 	length int
 }
 
-func (c *induction) open(length int, _ datasets.Encoder) error {
+func (c *induction) open(length int, _ lexicon) error {
 	c.length = length
 	if length < 4 {
 		return &TooShortError{Length: length, Minimum: 4}

@@ -3,7 +3,6 @@ package task
 import (
 	"fmt"
 
-	"stuffed/datasets"
 	"stuffed/datasets/draw"
 )
 
@@ -29,7 +28,7 @@ const (
 	flipFlopVocab
 )
 
-func (f *flipFlop) open(length int, _ datasets.Encoder) error {
+func (f *flipFlop) open(length int, _ lexicon) error {
 	f.length = length
 	if !(f.Ignore >= 0 && f.Ignore < 1) {
 		return fmt.Errorf("ignore = %g is outside 0 up to below 1", f.Ignore)

@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"stuffed/datasets"
 	"stuffed/datasets/draw"
 )
 
@@ -43,7 +42,7 @@ type mqar struct {
 	weights []float64 // of the slots
 }
 
-func (m *mqar) open(length int, _ datasets.Encoder) error {
+func (m *mqar) open(length int, _ lexicon) error {
 	m.length = length
 	if m.Pairs == 0 {
 		m.Pairs = min(max(length/16, 1), 256, m.Vocab/2-1)
@@ -196,7 +195,7 @@ type compositional struct {
 	weights []float64
 }
 
-func (c *compositional) open(length int, _ datasets.Encoder) error {
+func (c *compositional) open(length int, _ lexicon) error {
 	c.length = length
 	if c.Grid == 0 {
 		c.Grid = max(min(int(math.Sqrt(float64(length)/12)), 16, c.Vocab/3-1), 1)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"stuffed/datasets"
 	"stuffed/datasets/draw"
 )
 
@@ -74,8 +73,8 @@ func doubledDigits(s *draw.Stream) string {
 	return string(digits)
 }
 
-func (p *passkey) open(length int, enc datasets.Encoder) error {
-	p.length, p.lexicon = length, newLexicon(enc)
+func (p *passkey) open(length int, words lexicon) error {
+	p.length, p.lexicon = length, words
 	if err := oneOf("variant", p.Variant, "paper", "infinitebench", "longlora", "number-string"); err != nil {
 		return err
 	}
@@ -118,12 +117,15 @@ func (p *passkey) passage(s *draw.Stream, depth float64) passage {
 			return strings.TrimSuffix(" "+words[(next-1)%(len(words)-1)], " ")
 		}
 	}
-	return passage{prefix: p.form.prefix, needles: []needle{{strings.ReplaceAll(p.form.needle, "K", key), depth}}, filler: filler,
+	return passage{prefix: p.form.prefix, needles: []needle{{strings.ReplaceAll(p.form.needle, "K", key), depth, true}}, filler: filler, rest: " " + noise,
 		question: p.form.question, answer: " " + key, parts: []string{key}, group: depthGroup(depth), meta: map[string]float64{"depth": depth}}
 }
 
 func (p *passkey) fill(s *draw.Stream, r *Record) error {
 	depth := (float64(r.Index%int64(p.Depths)) + 0.5) / float64(p.Depths)
+	if r.place != nil {
+		depth = *r.place
+	}
 	return p.lay(s, p.length, r, func(s *draw.Stream) passage { return p.passage(s, depth) })
 }
 
@@ -159,8 +161,8 @@ type keyValue struct {
 	lexicon
 }
 
-func (k *keyValue) open(length int, enc datasets.Encoder) error {
-	k.length, k.lexicon = length, newLexicon(enc)
+func (k *keyValue) open(length int, words lexicon) error {
+	k.length, k.lexicon = length, words
 	if err := within(bounds{"identifier", k.Identifier, 0, 36}); err != nil {
 		return err
 	}
@@ -173,16 +175,24 @@ func (k *keyValue) open(length int, enc datasets.Encoder) error {
 			settings = append(settings, func() { k.Identifier, k.Wording = n, wording })
 		}
 	}
-	return k.choose(length, "wording=short or a shorter identifier", k.passage, settings...)
+	return k.choose(length, "wording=short or a shorter identifier", k.passages(nil), settings...)
 }
 
-func (k *keyValue) passage(s *draw.Stream) passage {
+// passages have their key at a place, or anywhere.
+func (k *keyValue) passages(place *float64) func(s *draw.Stream) passage {
+	return func(s *draw.Stream) passage { return k.passage(s, place) }
+}
+
+func (k *keyValue) passage(s *draw.Stream, place *float64) passage {
 	used := map[string]bool{}
 	name := func() string { return fresh(used, func() string { return identifier(s, k.Identifier) }) }
 	key, value, depth := name(), name(), s.Unit()
+	if place != nil {
+		depth = *place
+	}
 	pair := func(key, value string) string { return `"` + key + `": "` + value + `",` + "\n" }
 	p := passage{prefix: "Extract the value that belongs to the key below from this JSON object.\n{", question: "}\nKey: \"" + key + "\"\nThe value of this key is:",
-		needles: []needle{{pair(key, value), depth}}, filler: func() string { return pair(name(), name()) },
+		needles: []needle{{pair(key, value), depth, true}}, filler: func() string { return pair(name(), name()) },
 		answer: " " + value, parts: []string{value}, group: depthGroup(depth), meta: map[string]float64{"depth": depth}}
 	if k.Wording == "short" {
 		p.prefix, p.question = "", `"`+key+`":`
@@ -190,9 +200,11 @@ func (k *keyValue) passage(s *draw.Stream) passage {
 	return p
 }
 
-func (k *keyValue) fill(s *draw.Stream, r *Record) error { return k.lay(s, k.length, r, k.passage) }
+func (k *keyValue) fill(s *draw.Stream, r *Record) error {
+	return k.lay(s, k.length, r, k.passages(r.place))
+}
 func (k *keyValue) guess(s *draw.Stream, _ *Record) answer {
-	return guessed(s, k.passage)
+	return guessed(s, k.passages(nil))
 }
 func (k *keyValue) chance() float64 { return 0 }
 func (k *keyValue) vocab() int      { return 0 }

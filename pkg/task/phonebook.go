@@ -3,7 +3,6 @@ package task
 import (
 	"fmt"
 
-	"stuffed/datasets"
 	"stuffed/datasets/draw"
 )
 
@@ -17,8 +16,8 @@ type phoneBook struct {
 	lexicon
 }
 
-func (b *phoneBook) open(length int, enc datasets.Encoder) error {
-	b.length, b.lexicon = length, newLexicon(enc)
+func (b *phoneBook) open(length int, words lexicon) error {
+	b.length, b.lexicon = length, words
 	if err := within(bounds{"lines", b.Lines, 0, 1 << 20}, bounds{"examples", b.Examples, -1, 64}); err != nil {
 		return err
 	}
@@ -48,10 +47,10 @@ func (b *phoneBook) passage(s *draw.Stream) passage {
 	}
 	name, number := entry()
 	depth := s.Unit()
-	p := passage{needles: []needle{{name + ": " + number + "\n", depth}}, question: "\n", answer: " " + number, parts: []string{number}}
+	p := passage{needles: []needle{{text: name + ": " + number + "\n", depth: depth}}, question: "\n", answer: " " + number, parts: []string{number}}
 	for range b.Examples {
 		example := line()
-		p.needles = append(p.needles, needle{example, s.Unit()})
+		p.needles = append(p.needles, needle{text: example, depth: s.Unit()})
 		p.question += example
 	}
 	p.question += name + ":"
@@ -60,12 +59,12 @@ func (b *phoneBook) passage(s *draw.Stream) passage {
 		p.group = fmt.Sprint("length ", b.length)
 	} else {
 		for range b.Lines - 1 - b.Examples {
-			p.needles = append(p.needles, needle{line(), s.Unit()})
+			p.needles = append(p.needles, needle{text: line(), depth: s.Unit()})
 		}
 		order := distinct(s, len(p.needles), len(p.needles))
 		shuffled := make([]needle, len(order))
 		for i, at := range order {
-			shuffled[i] = needle{p.needles[at].text, 0}
+			shuffled[i] = needle{text: p.needles[at].text}
 		}
 		p.needles, p.prefix = shuffled, ""
 		p.group = fmt.Sprint("lines ", b.Lines)

@@ -69,8 +69,8 @@ func openLibrary(split string) (*library, error) {
 	return l, nil
 }
 
-func (q *quotation) open(length int, enc datasets.Encoder) error {
-	q.length, q.lexicon = length, newLexicon(enc)
+func (q *quotation) open(length int, words lexicon) error {
+	q.length, q.lexicon = length, words
 	if err := oneOf("split", q.Split, "train", "valid", "test"); err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (q *quotation) stretch(at, room, before int) (ids []int32, text string, err
 	head = head[max(len(head)-before, 0):]
 	ids = append(ids, head...)
 	ids = append(ids, tail[:room-len(head)]...)
-	text, err = decode(q.enc, ids)
+	text, err = Decode(q.enc, ids)
 	return ids, text, err
 }
 

@@ -20,7 +20,7 @@ type retrieval struct {
 	length int
 }
 
-func (t *retrieval) open(length int, _ datasets.Encoder) error {
+func (t *retrieval) open(length int, _ lexicon) error {
 	t.length = length
 	if err := within(bounds{"vocab", t.Vocab, 4, 1 << 30}, bounds{"values", t.Values, 1, 1 << 20}, bounds{"queries", t.Queries, 1, 1 << 20}); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (t *recall) stream(seed int64) datasets.RecallStream {
 	return datasets.RecallStream{Keys: t.Keys, Values: t.Values, Gap: t.Gap, Seed: seed}
 }
 
-func (t *recall) open(length int, _ datasets.Encoder) error {
+func (t *recall) open(length int, _ lexicon) error {
 	t.length = length
 	if length < 16 {
 		return &TooShortError{Length: length, Minimum: 16}
@@ -130,7 +130,7 @@ type recallList struct {
 	length int
 }
 
-func (t *recallList) open(length int, _ datasets.Encoder) error {
+func (t *recallList) open(length int, _ lexicon) error {
 	t.length = length
 	if t.Pairs == 0 {
 		t.Pairs = min(max(length/8, 1), t.Keys-1)

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"stuffed/datasets"
 	"stuffed/datasets/draw"
 )
 
@@ -34,8 +33,8 @@ type niah struct {
 	lexicon
 }
 
-func (n *niah) open(length int, enc datasets.Encoder) error {
-	n.length, n.lexicon = length, newLexicon(enc)
+func (n *niah) open(length int, words lexicon) error {
+	n.length, n.lexicon = length, words
 	for _, f := range [][2]string{{"key", n.Key}, {"value", n.Value}} {
 		if err := oneOf(f[0], f[1], "word", "number", "uuid"); err != nil {
 			return err
@@ -70,7 +69,12 @@ func (n *niah) open(length int, enc datasets.Encoder) error {
 			}
 		}
 	}
-	return n.choose(length, "wording=short, fewer keys, values or queries, or a shorter identifier", n.passage, settings...)
+	return n.choose(length, "wording=short, fewer keys, values or queries, or a shorter identifier", n.passages(nil), settings...)
+}
+
+// passages have the first value of the first key at a place, or anywhere.
+func (n *niah) passages(place *float64) func(s *draw.Stream) passage {
+	return func(s *draw.Stream) passage { return n.passage(s, place) }
 }
 
 // item draws a word, number or identifier that was not drawn before.
@@ -86,7 +90,7 @@ func (n *niah) item(s *draw.Stream, kind string, used map[string]bool) string {
 	})
 }
 
-func (n *niah) passage(s *draw.Stream) passage {
+func (n *niah) passage(s *draw.Stream, place *float64) passage {
 	used := map[string]bool{}
 	say := func(key, value string) string {
 		if n.Wording == "short" {
@@ -109,7 +113,11 @@ func (n *niah) passage(s *draw.Stream) passage {
 		}
 		for range n.Values {
 			value, depth := n.item(s, n.Value, used), float64(s.Below(40))/39
-			facts = append(facts, fact{needle{say(key, value), depth}, value, k})
+			main := len(facts) == 0
+			if main && place != nil {
+				depth = *place
+			}
+			facts = append(facts, fact{needle{say(key, value), depth, main}, value, k})
 		}
 	}
 	slices.SortStableFunc(facts, func(a, b fact) int { return int(math.Copysign(1, a.depth-b.depth)) * b2i(a.depth != b.depth) })
@@ -152,8 +160,10 @@ func b2i(b bool) int {
 	return 0
 }
 
-func (n *niah) fill(s *draw.Stream, r *Record) error   { return n.lay(s, n.length, r, n.passage) }
-func (n *niah) guess(s *draw.Stream, _ *Record) answer { return guessed(s, n.passage) }
+func (n *niah) fill(s *draw.Stream, r *Record) error {
+	return n.lay(s, n.length, r, n.passages(r.place))
+}
+func (n *niah) guess(s *draw.Stream, _ *Record) answer { return guessed(s, n.passages(nil)) }
 func (n *niah) vocab() int                             { return 0 }
 
 // chance is that of meeting a value: negligible but for the shortest.
@@ -178,8 +188,8 @@ type chain struct {
 	lexicon
 }
 
-func (c *chain) open(length int, enc datasets.Encoder) error {
-	c.length, c.lexicon = length, newLexicon(enc)
+func (c *chain) open(length int, words lexicon) error {
+	c.length, c.lexicon = length, words
 	if err := within(bounds{"chains", c.Chains, 1, 64}, bounds{"hops", c.Hops, 0, 64}); err != nil {
 		return err
 	}
@@ -236,7 +246,7 @@ func (c *chain) passage(s *draw.Stream) passage {
 	for i := range c.Chains {
 		value, names, lines := c.chainOf(s, used)
 		for k, depth := range sorted(s, len(lines)) {
-			p.needles = append(p.needles, needle{lines[k], depth})
+			p.needles = append(p.needles, needle{text: lines[k], depth: depth})
 		}
 		if i == 0 {
 			p.question, p.parts = ask(value), names

@@ -41,6 +41,9 @@ type Record struct {
 	Parts  []string `json:"answers,omitempty"` // the parts of the answer
 
 	Meta map[string]float64 `json:"meta,omitempty"` // such as the depth of a needle
+
+	Needles []Needle `json:"-"` // what is hidden in a text, in order
+	place   *float64 // depth of the main needle, or nil
 }
 
 // Spoken tells whether the answer is one piece at the end of the sequence, each token of which is read before the next
@@ -61,11 +64,11 @@ type Kind struct {
 
 // maker is what a task's file implements. Its exported fields are the params.
 type maker interface {
-	open(length int, enc datasets.Encoder) error // checks the params and fills in those that were left to choose
-	fill(s *draw.Stream, r *Record) error        // everything but the fields that name the record
-	guess(s *draw.Stream, r *Record) answer      // as someone who has not read the sequence
-	chance() float64                             // the expected accuracy of guess
-	vocab() int                                  // ids; 0: the tokenizer's
+	open(length int, words lexicon) error   // checks the params and fills in those that were left to choose
+	fill(s *draw.Stream, r *Record) error   // everything but the fields that name the record
+	guess(s *draw.Stream, r *Record) answer // as someone who has not read the sequence
+	chance() float64                        // the expected accuracy of guess
+	vocab() int                             // ids; 0: the tokenizer's
 }
 
 // answer to a record: ids, or text where the task is made of text.
@@ -86,16 +89,22 @@ type Task struct {
 	Params json.RawMessage
 	maker  maker
 	enc    datasets.Encoder
+	form   Form
 }
 
 // Open prepares a task. Params are those of the kind, by name; what is not named has its default. The tokenizer may be
 // nil for tasks that are not made of text.
 func Open(name string, length int, params map[string]any, enc datasets.Encoder) (*Task, error) {
+	return Form{}.Open(name, length, params, enc)
+}
+
+// Open prepares a task with the text laid out in this form.
+func (f Form) Open(name string, length int, params map[string]any, enc datasets.Encoder) (*Task, error) {
 	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("task %q is unknown; there are %s", name, strings.Join(Names(), ", "))
 	}
-	t := &Task{Kind: kinds[i], Length: length, maker: kinds[i].make(), enc: enc}
+	t := &Task{Kind: kinds[i], Length: length, maker: kinds[i].make(), enc: enc, form: f}
 	if length < 2 || length > 1<<30 {
 		return nil, fmt.Errorf("task %s: length is %d tokens, want 2 to %d", name, length, 1<<30)
 	}
@@ -105,7 +114,10 @@ func Open(name string, length int, params map[string]any, enc datasets.Encoder) 
 	if err := set(t.maker, params); err != nil {
 		return nil, fmt.Errorf("task %s: %w", name, err)
 	}
-	err := t.maker.open(length, enc)
+	words, err := f.lexicon(enc)
+	if err == nil {
+		err = t.maker.open(length, words)
+	}
 	if short := (*TooShortError)(nil); errors.As(err, &short) {
 		short.Task = name
 		return nil, short
@@ -257,7 +269,11 @@ const TrainFrom = 1 << 41
 
 // Record is sequence index of a seed.
 func (t *Task) Record(seed, index int64) (Record, error) {
-	r := Record{Task: t.Name, Version: t.Version, Params: t.Params, Seed: seed, Index: index}
+	return t.make(Record{Task: t.Name, Version: t.form.version(t.Version), Params: t.Params, Seed: seed, Index: index})
+}
+
+func (t *Task) make(r Record) (Record, error) {
+	seed, index := r.Seed, r.Index
 	s := draw.New(draw.Key(seed, "task "+t.Version, int64(t.Length), index))
 	if err := t.maker.fill(s, &r); err != nil {
 		if short := (*TooShortError)(nil); errors.As(err, &short) {
@@ -266,9 +282,13 @@ func (t *Task) Record(seed, index int64) (Record, error) {
 		}
 		return r, fmt.Errorf("task %s, seed %d, index %d: %w", t.Name, seed, index, err)
 	}
-	if len(r.IDs) != t.Length || len(r.Positions) != len(r.Answers) || len(r.Answers) == 0 {
+	length := len(r.IDs)
+	if t.form.Question {
+		length -= len(r.Answers)
+	}
+	if length != t.Length || len(r.Positions) != len(r.Answers) || len(r.Answers) == 0 {
 		return r, fmt.Errorf("task %s, seed %d, index %d: made %d tokens with %d of %d answers, wanted %d tokens", t.Name, seed, index,
-			len(r.IDs), len(r.Answers), len(r.Positions), t.Length)
+			length, len(r.Answers), len(r.Positions), t.Length)
 	}
 	return r, nil
 }

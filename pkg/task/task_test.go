@@ -68,7 +68,7 @@ func TestReaders(t *testing.T) {
 						t.Fatalf("length %d: positions %v, group %q", length, r.Positions, r.Group)
 					}
 					if k.Text {
-						text, err := decode(enc, r.IDs)
+						text, err := Decode(enc, r.IDs)
 						if err != nil || text != r.Text || !strings.HasSuffix(r.Text, r.Answer) || len(r.Answer) != len(r.Answers) {
 							t.Fatalf("length %d: ids stand for %q, the text is %q (%v)", length, text, r.Text, err)
 						}

@@ -196,3 +196,46 @@ func ExampleTest_Run() {
 	fmt.Println(t.Rows(), t.Names()[:4])
 	// Output: 4 [member task version length]
 }
+
+// TestGoesOnWhereItStopped: a run after the first sequences gives the rows that one run has of the rest, wherever batches are cut, and
+// counts the tokens that are left.
+func TestGoesOnWhereItStopped(t *testing.T) {
+	r := runner(t, 272, 1, 2)
+	test := task.Test{Tasks: []*task.Task{open(t, "mqar", 24, map[string]any{"pairs": 2, "vocab": 20}), open(t, "passkey", 64, nil)}, Count: 5, Batch: 2, Generate: true}
+	whole, err := test.Run(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(tab *table.Table) string {
+		tab, err := tab.Sort("task", "index", "member")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%.4v", tab.Columns)
+	}
+	for _, done := range []int{1, 2, 6} { // sequences
+		left := int64(0)
+		again := test
+		again.Skip, again.Progress = task.SkipFirst(done), func(_, total int64) { left = total }
+		rest, err := again.Run(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(max(5-done, 0)*24 + min(10-done, 5)*64)
+		if rest.Rows() != 2*(10-done) || left != want {
+			t.Errorf("%d rows and %d tokens left after %d sequences, want %d and %d", rest.Rows(), left, done, 2*(10-done), want)
+		}
+		i, _ := whole.Int("index")
+		n, _ := whole.Text("task")
+		kept := whole.Filter(func(row int) bool {
+			at := int(i[row])
+			if n[row] == "passkey" {
+				at += 5
+			}
+			return at >= done
+		})
+		if a, b := text(rest), text(kept); a != b {
+			t.Errorf("after %d sequences:\n%s\nwant\n%s", done, a, b)
+		}
+	}
+}

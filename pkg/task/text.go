@@ -15,6 +15,7 @@ type passage struct {
 	prefix   string
 	needles  []needle
 	filler   func() string // next piece of the haystack; nil: there is none but the padding
+	rest     string        // what fills a question where no piece fits any more; empty: the next piece
 	question string
 	answer   string   // with the space before it
 	parts    []string // of the answer
@@ -26,6 +27,7 @@ type passage struct {
 type needle struct {
 	text  string
 	depth float64
+	main  bool // the one that is put where a Place says
 }
 
 // padding text makes the length exact where a task has no haystack.
@@ -35,9 +37,10 @@ const noise = "The grass is green. The sky is blue. The sun is yellow. Here we g
 type lexicon struct {
 	enc  datasets.Encoder
 	kept *sync.Map // text → []int32
-}
 
-func newLexicon(enc datasets.Encoder) lexicon { return lexicon{enc, &sync.Map{}} }
+	question bool     // lengths count what stands before the answer
+	own      []string // pieces of a haystack of one's own, or nil
+}
 
 func (l lexicon) tokens(text string) ([]int32, error) {
 	if text == "" {
@@ -95,7 +98,7 @@ func (p *page) cut(text string, n int) {
 			p.text.WriteString(text)
 		} else {
 			var decoded string
-			decoded, p.err = decode(p.enc, head)
+			decoded, p.err = Decode(p.enc, head)
 			p.text.WriteString(decoded)
 		}
 		p.ids = append(p.ids, head...)
@@ -103,10 +106,11 @@ func (p *page) cut(text string, n int) {
 	}
 }
 
-func decode(enc datasets.Encoder, ids []int32) (string, error) {
+// Decode is the text of ids; rows that a model has beyond the tokenizer, as padding, are left out.
+func Decode(enc datasets.Encoder, ids []int32) (string, error) {
 	known := make([]int, 0, len(ids))
 	for _, id := range ids {
-		if int(id) < enc.Vocab() { // a model may have more rows, as padding
+		if int(id) < enc.Vocab() {
 			known = append(known, int(id))
 		}
 	}
@@ -115,7 +119,10 @@ func decode(enc datasets.Encoder, ids []int32) (string, error) {
 
 // size is the number of tokens of a passage without its haystack.
 func (l lexicon) size(p passage) (n int, err error) {
-	pieces := []string{p.prefix, p.question, p.answer}
+	pieces := []string{p.prefix, p.question}
+	if !l.question {
+		pieces = append(pieces, p.answer)
+	}
 	for _, piece := range p.needles {
 		pieces = append(pieces, piece.text)
 	}
@@ -156,6 +163,9 @@ func (l lexicon) write(p passage, free int, r *Record) error {
 	page := page{lexicon: l}
 	var hay []string
 	rest := noise + " "
+	if l.own != nil && p.filler != nil {
+		p.filler = inOrder(l.own)
+	}
 	if p.filler != nil {
 		for len(hay) < 1<<24 {
 			piece := p.filler()
@@ -170,19 +180,27 @@ func (l lexicon) write(p passage, free int, r *Record) error {
 			hay = append(hay, piece)
 		}
 	}
+	switch {
+	case l.own != nil: // words of one's own text are not divided
+		rest = "\n"
+	case l.question && p.rest != "":
+		rest = p.rest
+	}
 	page.put(p.prefix)
 	if p.filler == nil {
 		page.cut(rest, free)
 		free = 0
 	}
-	at := make([][]string, len(hay)+1)
+	at := make([][]needle, len(hay)+1)
 	for _, n := range p.needles {
 		place := min(int(n.depth*float64(len(hay)+1)), len(hay))
-		at[place] = append(at[place], n.text)
+		at[place] = append(at[place], n)
 	}
-	for i, pieces := range at {
-		for _, text := range pieces {
-			page.put(text)
+	for i, needles := range at {
+		for _, n := range needles {
+			r.Needles = append(r.Needles, Needle{Text: n.text, Start: len(page.ids), Main: n.main})
+			page.put(n.text)
+			r.Needles[len(r.Needles)-1].End = len(page.ids)
 		}
 		if i < len(hay) {
 			page.put(hay[i])
@@ -209,24 +227,23 @@ func (l lexicon) choose(length int, hint string, passages func(s *draw.Stream) p
 	const drawn = 32
 	for _, apply := range settings {
 		apply()
-		s, fit := draw.New(draw.Key(0, "size of passages")), 0
-		for range drawn {
-			n, err := l.size(passages(s))
-			if err != nil {
+		s, sizes := draw.New(draw.Key(0, "size of passages")), make([]int, drawn)
+		for i := range sizes {
+			var err error
+			if sizes[i], err = l.size(passages(s)); err != nil {
 				return err
 			}
-			if n <= length {
-				fit++
-			}
-			if least == 0 || n < least {
-				least = n
-			}
 		}
-		if 4*fit >= 3*drawn {
+		slices.Sort(sizes)
+		enough := sizes[3*drawn/4-1]
+		if enough <= length {
 			return nil
 		}
+		if least == 0 || enough < least {
+			least = enough
+		}
 	}
-	return &TooShortError{Length: length, Minimum: least + least/16, Set: hint}
+	return &TooShortError{Length: length, Minimum: least, Set: hint}
 }
 
 // guessed is the answer of another passage of the same kind.

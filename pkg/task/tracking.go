@@ -3,7 +3,6 @@ package task
 import (
 	"fmt"
 
-	"stuffed/datasets"
 	"stuffed/datasets/draw"
 )
 
@@ -16,7 +15,7 @@ var tracking = []Kind{
 // bits 0 and 1; after each the parity of all so far, as 0 or 1, is to be said, though the next bit follows.
 type parity struct{ length int }
 
-func (p *parity) open(length int, _ datasets.Encoder) error { p.length = length; return nil }
+func (p *parity) open(length int, _ lexicon) error { p.length = length; return nil }
 
 func (p *parity) fill(s *draw.Stream, r *Record) error {
 	r.IDs = make([]int32, p.length)
@@ -43,7 +42,7 @@ type permutations struct {
 	products [][]int32 // [first, then]
 }
 
-func (p *permutations) open(length int, _ datasets.Encoder) error {
+func (p *permutations) open(length int, _ lexicon) error {
 	p.length = length
 	if err := within(bounds{"of", p.Of, 2, 6}); err != nil {
 		return err

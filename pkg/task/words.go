@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"stuffed/datasets"
 	"stuffed/datasets/draw"
 )
 
@@ -22,8 +21,8 @@ type common struct {
 	lexicon
 }
 
-func (c *common) open(length int, enc datasets.Encoder) error {
-	c.length, c.lexicon = length, newLexicon(enc)
+func (c *common) open(length int, words lexicon) error {
+	c.length, c.lexicon = length, words
 	if err := within(bounds{"common", c.Common, 0, 64}, bounds{"often", c.Often, 0, 1 << 16}, bounds{"rarely", c.Rarely, 0, 1 << 16}); err != nil {
 		return err
 	}
@@ -95,7 +94,7 @@ func (c *common) passage(s *draw.Stream, others int) passage {
 		p.prefix = "Find the words that come most often.\n" + list[1:] + p.question + " " + strings.Join(words, ", ") + "\n\n"
 	}
 	words, list := c.list(s, used, others)
-	p.needles = []needle{{list, 0}}
+	p.needles = []needle{{text: list}}
 	p.parts, p.answer = words, " "+strings.Join(words, ", ")
 	return p
 }
@@ -190,8 +189,8 @@ type frequent struct {
 	lexicon
 }
 
-func (f *frequent) open(length int, enc datasets.Encoder) error {
-	f.length, f.lexicon = length, newLexicon(enc)
+func (f *frequent) open(length int, words lexicon) error {
+	f.length, f.lexicon = length, words
 	if err := within(bounds{"asked", f.Asked, 0, 16}, bounds{"letters", f.Letters, 0, 32}); err != nil {
 		return err
 	}
@@ -261,7 +260,7 @@ func (f *frequent) passage(s *draw.Stream, words int) passage {
 	for _, at := range distinct(s, len(items), len(items)) {
 		b.WriteString(items[at])
 	}
-	p := passage{prefix: "Dots stand for noise. Find the words that come most often.\n", needles: []needle{{b.String(), 0}},
+	p := passage{prefix: "Dots stand for noise. Find the words that come most often.\n", needles: []needle{{text: b.String()}},
 		question: fmt.Sprintf("\nThe %d most frequent words are:", f.Asked), parts: names[:f.Asked], group: fmt.Sprint("asked ", f.Asked)}
 	if f.Wording == "short" {
 		p.prefix, p.question = "", "\nTop:"

@@ -90,14 +90,30 @@ func (e equalFlags) run(ctx context.Context, output string) error {
 		return fmt.Errorf("documents: %w", err)
 	}
 	last := len(named) - 1
-	rows, err := intervene.Equal{Probes: probes, Inside: e.inside, Bytes: 4}.Run(ctx, named[:last], named[last])
+	w, former, err := table.Resume(output, table.Of[intervene.EqualRow](nil))
 	if err != nil {
 		return err
 	}
-	if err := rows.Write(output); err != nil {
+	defer w.Abort()
+	progress := notebook.NewProgress("equal memory", 0, "rows")
+	equal := intervene.Equal{Probes: probes, Inside: e.inside, Bytes: 4, Progress: progress.Of}
+	done, err := table.Rows[intervene.EqualRow](former)
+	if err != nil {
+		return err
+	}
+	put := func(one intervene.EqualRow) error { return w.Append(table.Of([]intervene.EqualRow{one})) }
+	if err := equal.Each(ctx, named[:last], named[last], done, put); err != nil {
+		return err
+	}
+	progress.Done()
+	if err := w.Close(); err != nil {
 		return err
 	}
 	if err := note.Finish(output); err != nil {
+		return err
+	}
+	rows, err := table.Read(output)
+	if err != nil {
 		return err
 	}
 	return notebook.Table(rows, map[string]string{"window": "tokens", "inside": "nats", "far": "nats"})

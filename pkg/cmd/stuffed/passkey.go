@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,9 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"stuffed/datasets/prompt"
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/models"
 	"stuffed/pkg/notebook"
+	"stuffed/pkg/table"
+	"stuffed/pkg/task"
 	"stuffed/pkg/tokenizer"
 )
 
@@ -35,9 +39,7 @@ func passkeyCommand() *cobra.Command {
 		Short: "Ask a model for passkeys by depth and length, or write the prompts",
 		Long: `Hides a key at chosen depths of texts that say nothing, and asks for it.
 
-With --model, the model answers: one row per prompt with variant, length, depth, trial, seed, answer, output (what it wrote), exact
-(the output begins with the answer), substring, first_integer, per_digit, contained, forced_exact, probability and log_prob (nats) of
-the answer, per_token. An interrupted run goes on where it stopped, and a grid can be extended with more lengths, depths or trials.
+With --model, the model answers: one row per prompt. An interrupted run goes on where it stopped, and a grid can be extended with more lengths, depths or trials.
 T_recall, the longest length with 95 % exact, is printed at the end.
 
 With --prompts-only, the prompts of one --length are written as JSON lines and no model is run. A record has text, ids, answer,
@@ -46,7 +48,10 @@ length, variant, seed, index and version.
 
 Every prompt has exactly the length asked for, in tokens of the tokenizer, and ends right before the answer. Key and place are a pure
 function of seed, length, depth and trial. Variants: paper (arXiv 2410.07145), infinitebench (arXiv 2402.13718), longlora (arXiv
-2309.12307); with --model also retrieval: the numbers kept under --queries of --keys names, --numbers numbers each.`,
+2309.12307); retrieval: the numbers kept under --queries of --keys names, --numbers numbers each.
+
+Columns of the table:
+` + table.Help[eval.PasskeyRow](),
 		Example: `  stuffed passkey --prompts-only --variant paper --tokenizer bytes --length 1024 --depths 10 --trials 20 --seed 1 --output p.jsonl
   stuffed passkey --model out/mamba2-370m --lengths 1K:8K:1K,16K --depths 20 --trials 10 --output out/passkey.parquet
   stuffed passkey --model out/my-model --haystack notes.txt --lengths 1K,2K --depths 10 --output out/own.csv
@@ -63,7 +68,7 @@ function of seed, length, depth and trial. Variants: paper (arXiv 2410.07145), i
 	f.BoolVar(&o.promptsOnly, "prompts-only", false, "write the prompts and run no model")
 	o.model.add(f)
 	o.model.addDevices(f)
-	f.StringVar(&o.test.Variant, "variant", "paper", strings.Join(prompt.PasskeyVariants(), ", ")+", retrieval")
+	f.StringVar(&o.test.Variant, "variant", "paper", strings.Join(eval.PasskeyVariants(), ", "))
 	f.IntVar(&o.length, "length", 1024, "prompts-only: length of a prompt in tokens")
 	f.StringVar(&o.lengths, "lengths", "1K,2K,4K", "lengths of the prompts in tokens, such as 1K,2K or first:last:step")
 	f.StringVar(&o.depths, "depths", "10", "how many depths, spread evenly, or a list such as 0,0.5,1 (0: start, 1: end)")
@@ -122,10 +127,6 @@ func writePasskeys(o passkeyOptions) error {
 	if o.output == "" {
 		return errors.New("passkey: no --output given")
 	}
-	depths, err := prompt.ParseDepths(o.depths)
-	if err != nil {
-		return fmt.Errorf("passkey: %w", err)
-	}
 	name := o.model.tokenizer
 	if name == "" {
 		name = "bytes"
@@ -134,21 +135,15 @@ func writePasskeys(o passkeyOptions) error {
 	if err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}
-	p, err := prompt.NewPasskey(o.test.Variant, t, o.length)
-	if err == nil && o.test.Haystack != "" {
-		var text string
-		if text, err = o.test.Text(); err == nil {
-			err = p.Within(text)
-		}
-	}
-	if err != nil {
+	if o.test.Depths, err = prompt.ParseDepths(o.depths); err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}
-	err = prompt.Write(o.output, func(put func(prompt.Record) error) error { return p.Grid(depths, o.test.Trials, o.test.Seed, put) })
-	if err != nil {
-		return fmt.Errorf("passkey: %w", err)
-	}
-	return nil
+	o.test.Lengths = []int{o.length}
+	return atomic.Write(o.output, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		return o.test.Prompts(t, func(q task.Prompt) error { return e.Encode(q) })
+	})
 }
 
 // openTokenizer knows “bytes”, the path of a tokenizer's file or folder, and the name of a model on the hub.

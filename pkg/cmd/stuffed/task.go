@@ -217,7 +217,9 @@ func runTask(ctx context.Context, m modelFlags, t taskFlags, settings []string, 
 	test.Progress = progress.Of
 	var sum *table.Table
 	if under.used() {
-		test.Progress = nil
+		if under.plan == "" {
+			test.Progress = nil // methods are counted
+		}
 		sum, err = under.write(ctx, model, test, output)
 	} else if sum, err = eval.TaskFile(ctx, model, test, output); err == nil {
 		progress.Done()

@@ -37,22 +37,30 @@ func (u underFlags) used() bool { return u.plan != "" || len(u.methods) > 0 }
 // options are for the manifest.
 func (u underFlags) options() any { return []any{u.methods, u.choosing, u.trainLength} }
 
-// run asks the questions of a test and returns what goes into the table, and the means to show.
-func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test) (rows, shown *table.Table, err error) {
+// table is one without rows.
+func (u underFlags) table() *table.Table {
+	if u.plan != "" {
+		return task.Rows()
+	}
+	return intervene.CompareRows()
+}
+
+// run asks the questions of a test but for those that are done, and hands out rows.
+func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test, former *table.Table, put func(*table.Table) error) error {
 	bench, err := intervene.NewBench(m.Runner)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	if u.plan != "" {
 		p, err := intervene.ReadPlan(u.plan)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		if rows, err = bench.Ask(ctx, test, intervene.Method{Name: "plan", Plan: p}); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", u.plan, err)
+		test.Skip = task.SkipFirst(former.Rows() / max(m.Runner.Weights.Members, 1))
+		if err := bench.AskEach(ctx, test, intervene.Method{Name: "plan", Plan: p}, put); err != nil {
+			return fmt.Errorf("%s: %w", u.plan, err)
 		}
-		shown, err = task.Summary(rows)
-		return rows, shown, err
+		return nil
 	}
 	c := intervene.CompareTasks{Test: test, TrainLength: u.trainLength, Methods: u.methods, Choosing: u.choosing}
 	if len(u.methods) == 1 && u.methods[0] == "all" {
@@ -60,22 +68,26 @@ func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test) (
 	}
 	if c.TrainLength == 0 {
 		if c.TrainLength, err = models.TrainLength(m.Dir, 0); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
-	progress := notebook.NewProgress("mitigations", 0, "methods")
-	rows, refused, err := c.Run(ctx, bench, func(done, total int) { progress.Of(int64(done), int64(total)) })
+	done, err := former.Text("method")
 	if err != nil {
-		return nil, nil, err
+		return err
+	}
+	progress := notebook.NewProgress("mitigations", 0, "methods")
+	refused, err := c.Run(ctx, bench, done, put, func(done, total int) { progress.Of(int64(done), int64(total)) })
+	if err != nil {
+		return err
 	}
 	progress.Done()
 	for _, name := range slices.Sorted(maps.Keys(refused)) {
 		fmt.Fprintf(os.Stderr, "not of this architecture: %s: %s\n", name, refused[name])
 	}
-	return rows, rows, nil
+	return nil
 }
 
-// write is run with a manifest beside the table.
+// write is run into a table with a manifest beside it, and returns the means. An interrupted run goes on, with --mitigate method by method.
 func (u underFlags) write(ctx context.Context, m *models.Opened, test task.Test, output string) (shown *table.Table, err error) {
 	if u.plan != "" && len(u.methods) > 0 {
 		return nil, errors.New("task run: give --plan or --mitigate, not both")
@@ -96,12 +108,22 @@ func (u underFlags) write(ctx context.Context, m *models.Opened, test task.Test,
 	if err := note.Start(output); err != nil {
 		return nil, err
 	}
-	rows, shown, err := u.run(ctx, m, test)
+	w, former, err := table.Resume(output, u.table())
 	if err != nil {
 		return nil, err
 	}
-	if err := rows.Write(output); err != nil {
+	defer w.Abort()
+	if err := u.run(ctx, m, test, former, w.Append); err != nil {
 		return nil, err
 	}
-	return shown, note.Finish(output)
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	if err := note.Finish(output); err != nil {
+		return nil, err
+	}
+	if shown, err = table.Read(output); err == nil && u.plan != "" {
+		shown, err = task.Summary(shown)
+	}
+	return shown, err
 }
