@@ -159,4 +159,7 @@ func TestFrontNamesEveryRow(t *testing.T) {
 	if _, err := Front(nil, paths[0]); err == nil || !strings.Contains(err.Error(), "bench/results") {
 		t.Errorf("a row that is not there: %v", err)
 	}
+	if _, err := Markdown(nil, "../../bench/against/h200.json"); err == nil || !strings.Contains(err.Error(), "comparisons") {
+		t.Errorf("a comparison, which has no medians: %v", err)
+	}
 }

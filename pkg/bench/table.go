@@ -38,6 +38,9 @@ func read(match *regexp.Regexp, paths []string) (rows []measured, err error) {
 			r.Name = ours
 		}
 		for _, row := range r.Rows {
+			if row.Median == 0 && row.Error == "" {
+				return nil, fmt.Errorf("%s: row %q of %s has no median; give reports of stuffed bench or of bench/peers, not comparisons", filepath.Base(path), row.Shape, row.Work)
+			}
 			if match == nil || match.MatchString(row.Work+" "+row.Shape) {
 				rows = append(rows, measured{row, r.Name, r.Device, r.Backend})
 			}
