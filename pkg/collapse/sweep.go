@@ -46,7 +46,7 @@ func Sweep(states, losses *table.Table, rule Rule, grid Grid) (*table.Table, err
 		ms = []int{rule.M}
 	}
 	base := newPoint(heads, curve, rule)
-	var rows sweepRows
+	var rows []SweepRow
 	for _, k := range orFloat(grid.K, rule.K) {
 		for _, m := range ms {
 			r := rule
@@ -63,12 +63,12 @@ func Sweep(states, losses *table.Table, rule Rule, grid Grid) (*table.Table, err
 					}
 					p := state
 					p.lossPoint(curve, r)
-					rows.add(r, p, p.differs(base))
+					rows = append(rows, p.row(r, base))
 				}
 			}
 		}
 	}
-	return rows.table(), nil
+	return table.Of(rows), nil
 }
 
 // point is a verdict without intervals.
@@ -126,31 +126,29 @@ func (p point) first() string {
 	return "undecided"
 }
 
-type sweepRows struct {
-	k, factor, margin, stateOnset, lossOnset, share []float64
-	m, explosion, paper, perplexity, strict, flips  []int64
-	first                                           []string
+// SweepRow is the verdict under one combination of thresholds.
+type SweepRow struct {
+	K              float64 `parquet:"k" doc:"explosion: factor over the largest in-window norm"`
+	M              int     `parquet:"m" doc:"tokens that explosion and degradation must last"`
+	Factor         float64 `parquet:"factor" doc:"paper and perplexity rules: factor over the in-window maximum"`
+	Margin         float64 `parquet:"margin" doc:"strict rule: nats over the in-window level"`
+	Explosion      int     `parquet:"explosion" doc:"1 if states explode, otherwise 0"`
+	ExplosionOnset float64 `parquet:"explosion_onset" doc:"from which position on, in tokens"`
+	HeadsShare     float64 `parquet:"heads_share" doc:"share of the heads that explode"`
+	Paper          int     `parquet:"degradation_paper" doc:"1 if the loss degrades by the paper's rule, otherwise 0"`
+	Perplexity     int     `parquet:"degradation_perplexity" doc:"the same by the rule on perplexity"`
+	Strict         int     `parquet:"degradation_strict" doc:"the same by the strict rule"`
+	LossOnset      float64 `parquet:"degradation_onset" doc:"from which position on by the strict rule, in tokens"`
+	First          string  `parquet:"first" doc:"what comes first: state, loss, neither or undecided"`
+	Flips          int     `parquet:"flips" doc:"1 if a verdict differs from that under the given thresholds, otherwise 0"`
 }
 
-func (s *sweepRows) add(r Rule, p point, flips bool) {
-	s.k, s.m = append(s.k, r.K), append(s.m, int64(r.M))
-	s.factor, s.margin = append(s.factor, r.Factor), append(s.margin, r.Margin)
-	s.explosion, s.paper = append(s.explosion, flag(p.explosion)), append(s.paper, flag(p.paper))
-	s.perplexity, s.strict = append(s.perplexity, flag(p.perplexity)), append(s.strict, flag(p.strict))
-	s.stateOnset, s.lossOnset = append(s.stateOnset, p.stateOnset), append(s.lossOnset, p.lossOnset)
-	s.share, s.first = append(s.share, p.share), append(s.first, p.first())
-	s.flips = append(s.flips, flag(flips))
+func (p point) row(r Rule, base point) SweepRow {
+	return SweepRow{r.K, r.M, r.Factor, r.Margin, flag(p.explosion), p.stateOnset, p.share, flag(p.paper), flag(p.perplexity), flag(p.strict), p.lossOnset,
+		p.first(), flag(p.differs(base))}
 }
 
-func (s *sweepRows) table() *table.Table {
-	return table.New().AddFloat("k", s.k).AddInt("m", s.m).AddFloat("factor", s.factor).AddFloat("margin", s.margin).
-		AddInt("explosion", s.explosion).AddFloat("explosion_onset", s.stateOnset).AddFloat("heads_share", s.share).
-		AddInt("degradation_paper", s.paper).AddInt("degradation_perplexity", s.perplexity).
-		AddInt("degradation_strict", s.strict).AddFloat("degradation_onset", s.lossOnset).
-		AddText("first", s.first).AddInt("flips", s.flips)
-}
-
-func flag(b bool) int64 {
+func flag(b bool) int {
 	if b {
 		return 1
 	}

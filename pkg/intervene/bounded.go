@@ -56,8 +56,8 @@ type Bound struct {
 	Set         string  `parquet:"set" doc:"none (the model as it is), chosen or control"`
 	Draw        int     `parquet:"draw" doc:"number of the control set, from 1"`
 	Heads       string  `parquet:"heads" doc:"the heads that are bounded, layer.head, separated by blanks"`
-	Dose        float64 `parquet:"dose" doc:"by how much Σ log α over T tokens of the prompt shall fall"`
-	Achieved    float64 `parquet:"achieved" doc:"its change, mean over the heads"`
+	Dose        float64 `parquet:"dose" doc:"requested fall of Σ log α over T tokens of the prompt"`
+	Achieved    float64 `parquet:"achieved" doc:"its actual change, mean over the heads"`
 	Inside      float64 `parquet:"inside" doc:"loss of the prompts at tokens ½T … T, nats"`
 	Far         float64 `parquet:"far" doc:"loss of the prompts over their second half, nats"`
 	Excess      float64 `parquet:"excess" doc:"far minus inside, mean over sequences"`

@@ -126,8 +126,8 @@ type Match struct {
 	Set          string  `parquet:"set" doc:"none (the model as it is), chosen or control"`
 	Draw         int     `parquet:"draw" doc:"number of the control set, from 1"`
 	Heads        string  `parquet:"heads" doc:"the heads that are changed, layer.head, separated by blanks"`
-	Shift        float64 `parquet:"shift" doc:"by how much Σ log α over T tokens shall change"`
-	Achieved     float64 `parquet:"achieved" doc:"its change over the T tokens of the window, mean over the heads"`
+	Shift        float64 `parquet:"shift" doc:"requested change of Σ log α over T tokens"`
+	Achieved     float64 `parquet:"achieved" doc:"its actual change over the T tokens of the window, mean over the heads"`
 	Inside       float64 `parquet:"inside" doc:"loss at values of repeated pairs (of texts: at all tokens) at ½T … T, nats"`
 	Far          float64 `parquet:"far" doc:"the same over the second half of the sequence"`
 	Excess       float64 `parquet:"excess" doc:"far minus inside"`

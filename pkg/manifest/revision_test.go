@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,5 +106,35 @@ func TestStampComesFirst(t *testing.T) {
 	archive = "0123abc\n"
 	if fromArchive() != "0123abc" {
 		t.Errorf("archive: %q", fromArchive())
+	}
+}
+
+// A program that no linker stamped, as a cell of a notebook is, asks the repository it runs in; inside the image the variable tells.
+func TestUnstampedProgramsKnowTheirRevision(t *testing.T) {
+	if os.Getenv("PRINT_REVISION") != "" {
+		hash, changed := Revision()
+		fmt.Printf("revision %s %v\n", hash, changed)
+		os.Exit(0)
+	}
+	if fromArchive() != "" {
+		t.Skip("this is an archive of the repository, which names its revision")
+	}
+	notebooks, err := filepath.Abs("../../notebooks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, changed := strings.CutSuffix(repository("../.."), "+")
+	for _, c := range []struct{ what, dir, variable, want string }{
+		{"a cell", notebooks, "", fmt.Sprintf("revision %s %v", hash, changed)},
+		{"in the image", t.TempDir(), "0123abc", "revision 0123abc false"},
+		{"in an image of a changed tree", t.TempDir(), "0123abc+", "revision 0123abc true"},
+		{"elsewhere", t.TempDir(), "", "revision  false"},
+	} {
+		child := exec.Command(os.Args[0], "-test.run=^TestUnstampedProgramsKnowTheirRevision$")
+		child.Dir, child.Env = c.dir, append(os.Environ(), "PRINT_REVISION=1", RevisionVariable+"="+c.variable)
+		out, err := child.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != c.want {
+			t.Errorf("%s: %q (%v), want %q", c.what, got, err, c.want)
+		}
 	}
 }

@@ -169,6 +169,12 @@ func TestFigureGoesWhereTheScaleSays(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	_, about, err := figure.Load("figures", "01_loss")
+	for _, want := range []string{`"command": "x"`, `"drawn"`, `"revision"`, `"changed"`, `"date"`} {
+		if err != nil || !strings.Contains(string(about), want) {
+			t.Errorf("the manifest of a figure lacks %s: %s, %v", want, about, err)
+		}
+	}
 	spec.Y.Column = "variance"
 	if err := Figure("01_loss", spec, points, nil); err == nil || !strings.Contains(err.Error(), "variance") {
 		t.Error(err)

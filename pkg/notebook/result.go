@@ -1,6 +1,7 @@
 package notebook
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,8 @@ func Figures() (string, error) {
 }
 
 // Figure draws the table as spec says, saves the figure under id (figure.Save) and shows it. about is its manifest, a
-// *manifest.Manifest or any value that is a JSON object.
+// *manifest.Manifest or any value that is a JSON object: how the table came to be. Under the key drawn the manifest also says which program
+// drew the figure.
 func Figure(id string, spec figure.Spec, t *table.Table, about any) error {
 	dir, err := Figures()
 	if err != nil {
@@ -38,10 +40,31 @@ func Figure(id string, spec figure.Spec, t *table.Table, about any) error {
 	if err != nil {
 		return fmt.Errorf("figure %s: %w", id, err)
 	}
-	if err := figure.Save(dir, id, f, about); err != nil {
+	whole, err := drawn(about)
+	if err != nil {
+		return fmt.Errorf("figure %s: manifest: %w", id, err)
+	}
+	if err := figure.Save(dir, id, f, whole); err != nil {
 		return err
 	}
 	return Show(f)
+}
+
+// drawn adds the running program to a manifest.
+func drawn(about any) (map[string]json.RawMessage, error) {
+	out := map[string]json.RawMessage{}
+	raw, err := json.Marshal(about)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return nil, fmt.Errorf("a JSON object is needed: %w", err)
+	}
+	if out == nil { // of nil
+		out = map[string]json.RawMessage{}
+	}
+	out["drawn"], err = json.Marshal(manifest.ThisRun())
+	return out, err
 }
 
 // Read reads a table of results. When it is not there, the error names the command that makes it.

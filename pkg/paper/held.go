@@ -14,11 +14,24 @@ import (
 // Bits of a number of the state at most: states are float32.
 const stateBits = 32
 
-// Held compares what the models of a study of the recall stream hold at the end of a window with what their states could.
-// One row per model: state, seed, train_length, gap, scalars, items (keys met in the last gap pairs, in the mean), recalled
-// (those of them that come back), held_bits (Fano's inequality, summed over the items: the bits that the measured accuracy
-// takes at least), bound_bits (32 per number), factor (how often the held bits go into the bound), bits_per_scalar, and
-// rank_keys (keys that the heads of one layer tell apart exactly, see bound.Rank).
+// HeldRow is what one model holds at the end of a window.
+type HeldRow struct {
+	State         int64   `parquet:"state" doc:"state dimension N of a head"`
+	Seed          int64   `parquet:"seed" doc:"seed of the model"`
+	TrainLength   int64   `parquet:"train_length" doc:"training length T, tokens"`
+	Gap           int64   `parquet:"gap" doc:"largest number of pairs between a pair and its repeat"`
+	Scalars       int64   `parquet:"scalars" doc:"numbers in the state"`
+	Items         float64 `parquet:"items" doc:"keys met in the last gap pairs, mean"`
+	Recalled      float64 `parquet:"recalled" doc:"those of them whose values come back"`
+	HeldBits      float64 `parquet:"held_bits" doc:"bits that the measured accuracy takes at least: Fano's inequality, summed over the items"`
+	BoundBits     float64 `parquet:"bound_bits" doc:"32 bits for each number"`
+	Factor        float64 `parquet:"factor" doc:"bound_bits over held_bits"`
+	BitsPerScalar float64 `parquet:"bits_per_scalar" doc:"held_bits over scalars"`
+	RankKeys      int64   `parquet:"rank_keys" doc:"keys that the heads of one layer can tell apart exactly"`
+}
+
+// Held compares what the models of a study of the recall stream hold at the end of a window with what their states could: a HeldRow for
+// each model.
 //
 // The items of an age are right with the accuracy that was measured at repeats of that age, within positions ½T … T.
 func Held(root, plan, policy string) (*table.Table, error) {
@@ -54,21 +67,17 @@ func Held(root, plan, policy string) (*table.Table, error) {
 		m.asked[c.age[i]] += c.repeats[i]
 		m.end[c.age[i]] = c.end[i]
 	}
-	var state, seed, length, gap, scalars, rank []int64
-	var items, recalled, held, limit, factor, each []float64
+	var rows []HeldRow
 	for _, id := range order {
 		m := sums[id]
 		i := m.at
 		n, right, bits := m.hold(c, values)
 		numbers := c.scalars[i] * 1e6
-		state, seed, length, gap = append(state, c.state[i]), append(seed, c.seed[i]), append(length, c.length[i]), append(gap, c.gap[i])
-		scalars, items, recalled, held = append(scalars, int64(numbers+0.5)), append(items, n), append(recalled, right), append(held, bits)
-		limit, factor, each = append(limit, numbers*stateBits), append(factor, numbers*stateBits/bits), append(each, bits/numbers)
-		rank = append(rank, c.heads[i]*c.state[i])
+		rows = append(rows, HeldRow{State: c.state[i], Seed: c.seed[i], TrainLength: c.length[i], Gap: c.gap[i], Scalars: int64(numbers + 0.5),
+			Items: n, Recalled: right, HeldBits: bits, BoundBits: numbers * stateBits, Factor: numbers * stateBits / bits, BitsPerScalar: bits / numbers,
+			RankKeys: c.heads[i] * c.state[i]})
 	}
-	return Sorted(table.New().AddInt("state", state).AddInt("seed", seed).AddInt("train_length", length).AddInt("gap", gap).AddInt("scalars", scalars).
-		AddFloat("items", items).AddFloat("recalled", recalled).AddFloat("held_bits", held).AddFloat("bound_bits", limit).AddFloat("factor", factor).
-		AddFloat("bits_per_scalar", each).AddInt("rank_keys", rank), "train_length", "state", "seed")
+	return Sorted(table.Of(rows), "train_length", "state", "seed")
 }
 
 // heldModel sums up what is known of one model, by the first age of each bucket.

@@ -30,11 +30,43 @@ type Probes struct {
 // quantities of a trace that the paper plots as components, and the parts of the convolution state.
 var componentColumns = []string{"delta", "b_norm", "x_norm", "write_norm"}
 
-// Run makes two tables. Prompts: model, state, train_length, prompt, sequences, inside and far (nats, with _low and _high
-// over sequences), all_ratio, strict (0 or 1), growth (of the head that grows most), retained and coherent (of that head),
-// explosion_onset, degradation_onset (tokens; NaN: none), first. Components: model, prompt, quantity, layer, head (−1 for
-// the convolution state), change (mean far over mean within, with _low and _high over sequences), onset (of a lasting
-// excess by a quarter; NaN: none) with onset_low and onset_high.
+// PromptRow is what one model does on one kind of prompt.
+type PromptRow struct {
+	Model            string  `parquet:"model" doc:"name of the model"`
+	TrainLength      int     `parquet:"train_length" doc:"training length T, tokens"`
+	Prompt           string  `parquet:"prompt" doc:"kind of prompt"`
+	Sequences        int     `parquet:"sequences" doc:"number of sequences"`
+	Inside           float64 `parquet:"inside" doc:"loss within the window, nats"`
+	InsideLow        float64 `parquet:"inside_low" doc:"lower end of its 95 % interval over sequences"`
+	InsideHigh       float64 `parquet:"inside_high" doc:"upper end"`
+	Far              float64 `parquet:"far" doc:"loss far beyond the window, nats"`
+	FarLow           float64 `parquet:"far_low" doc:"lower end of its 95 % interval over sequences"`
+	FarHigh          float64 `parquet:"far_high" doc:"upper end"`
+	Strict           int     `parquet:"strict" doc:"1 if the loss degrades by the strict rule, otherwise 0"`
+	Growth           float64 `parquet:"growth" doc:"norm of the head that grows most, over its maximum within"`
+	Retained         float64 `parquet:"retained" doc:"share of a token that this head retains over T tokens"`
+	Coherent         float64 `parquet:"coherent" doc:"growth of this head by filling up alone, did all writes point the same way"`
+	ExplosionOnset   float64 `parquet:"explosion_onset" doc:"position where the states explode, tokens"`
+	DegradationOnset float64 `parquet:"degradation_onset" doc:"position where the loss degrades, tokens"`
+	First            string  `parquet:"first" doc:"what comes first: state, loss, neither or undecided"`
+}
+
+// ComponentRow is how far one quantity of one head drifts beyond the window.
+type ComponentRow struct {
+	Model      string  `parquet:"model" doc:"name of the model"`
+	Prompt     string  `parquet:"prompt" doc:"kind of prompt"`
+	Quantity   string  `parquet:"quantity" doc:"quantity that drifts"`
+	Layer      int     `parquet:"layer" doc:"layer, from 0"`
+	Head       int     `parquet:"head" doc:"head, from 0; -1 for the convolution state"`
+	Change     float64 `parquet:"change" doc:"mean far beyond T over the mean within"`
+	ChangeLow  float64 `parquet:"change_low" doc:"lower end of its 95 % interval over sequences"`
+	ChangeHigh float64 `parquet:"change_high" doc:"upper end"`
+	Onset      float64 `parquet:"onset" doc:"position where it rises by a quarter and stays there, tokens"`
+	OnsetLow   float64 `parquet:"onset_low" doc:"lower end of its 95 % interval"`
+	OnsetHigh  float64 `parquet:"onset_high" doc:"upper end"`
+}
+
+// Run makes a table of PromptRow and one of ComponentRow.
 func (p Probes) Run(ctx context.Context) (prompts, components *table.Table, err error) {
 	prompts, components = table.New(), table.New()
 	for _, dir := range p.Models {
@@ -163,36 +195,32 @@ func promptRow(model, label string, s *report.Seen) (*table.Table, error) {
 	}
 	_, coherent := collapse.Filling(retained, float64(v.Details.LossEnd+1)/float64(s.TrainLength))
 	a, b := meanOf(within), meanOf(beyond)
-	one := func(x float64) []float64 {
+	finite := func(x float64) float64 {
 		if math.IsInf(x, 0) {
-			x = math.NaN()
+			return math.NaN()
 		}
-		return []float64{x}
+		return x
 	}
-	onset := func(at *int) []float64 {
-		if at == nil {
-			return one(math.NaN())
-		}
-		return one(float64(*at))
-	}
-	strict := int64(0)
+	strict := 0
 	if v.Strict {
 		strict = 1
 	}
-	return table.New().AddText("model", []string{model}).AddInt("train_length", []int64{int64(s.TrainLength)}).AddText("prompt", []string{label}).
-		AddInt("sequences", []int64{int64(len(within))}).AddFloat("inside", one(a.Value)).AddFloat("inside_low", one(a.Low)).AddFloat("inside_high", one(a.High)).
-		AddFloat("far", one(b.Value)).AddFloat("far_low", one(b.Low)).AddFloat("far_high", one(b.High)).
-		AddInt("strict", []int64{strict}).AddFloat("growth", one(top.Ratio)).AddFloat("retained", one(retained)).AddFloat("coherent", one(coherent)).
-		AddFloat("explosion_onset", onset(v.ExplosionAt)).AddFloat("degradation_onset", onset(v.DegradationAt)).AddText("first", []string{v.First}), nil
+	return table.Of([]PromptRow{{Model: model, TrainLength: s.TrainLength, Prompt: label, Sequences: len(within),
+		Inside: finite(a.Value), InsideLow: finite(a.Low), InsideHigh: finite(a.High), Far: finite(b.Value), FarLow: finite(b.Low), FarHigh: finite(b.High),
+		Strict: strict, Growth: finite(top.Ratio), Retained: finite(retained), Coherent: finite(coherent),
+		ExplosionOnset: onsetOf(v.ExplosionAt), DegradationOnset: onsetOf(v.DegradationAt), First: v.First}}), nil
 }
 
-type componentTable struct {
-	quantity                                      []string
-	layer, head                                   []int64
-	change, low, high, onset, onsetLow, onsetHigh []float64
+// onsetOf is a position, NaN for none.
+func onsetOf(at *int) float64 {
+	if at == nil {
+		return math.NaN()
+	}
+	return float64(*at)
 }
 
-func (t *componentTable) add(quantity string, layer, head int, within, beyond []float64, onset, low, high *int) {
+// change fills in the mean far beyond T over the mean within, over sequences.
+func (c ComponentRow) change(within, beyond []float64) ComponentRow {
 	var logs []float64
 	for i := range within {
 		if r := beyond[i] / within[i]; r > 0 && !math.IsInf(r, 0) {
@@ -200,25 +228,18 @@ func (t *componentTable) add(quantity string, layer, head int, within, beyond []
 		}
 	}
 	m := meanOf(logs).exp()
-	at := func(p *int) float64 {
-		if p == nil {
-			return math.NaN()
-		}
-		return float64(*p)
-	}
 	if math.IsInf(m.High, 0) {
 		m.Low, m.High = math.NaN(), math.NaN()
 	}
-	t.quantity, t.layer, t.head = append(t.quantity, quantity), append(t.layer, int64(layer)), append(t.head, int64(head))
-	t.change, t.low, t.high = append(t.change, m.Value), append(t.low, m.Low), append(t.high, m.High)
-	t.onset, t.onsetLow, t.onsetHigh = append(t.onset, at(onset)), append(t.onsetLow, at(low)), append(t.onsetHigh, at(high))
+	c.Change, c.ChangeLow, c.ChangeHigh = m.Value, m.Low, m.High
+	return c
 }
 
 // drift is the excess over the in-window band that counts as the onset of a component's drift.
 const drift = 1.25
 
 func componentRows(model, label string, s *report.Seen) (*table.Table, error) {
-	var t componentTable
+	var rows []ComponentRow
 	layers, err := s.States.Int("layer")
 	if err != nil {
 		return nil, err
@@ -240,7 +261,8 @@ func componentRows(model, label string, s *report.Seen) (*table.Table, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", model, q, err)
 			}
-			t.add(q, h.Layer, h.Head, within, beyond, v.ExplosionAt, v.ExplosionLow, v.ExplosionHigh)
+			rows = append(rows, ComponentRow{Model: model, Prompt: label, Quantity: q, Layer: h.Layer, Head: h.Head,
+				Onset: onsetOf(v.ExplosionAt), OnsetLow: onsetOf(v.ExplosionLow), OnsetHigh: onsetOf(v.ExplosionHigh)}.change(within, beyond))
 		}
 	}
 	if s.Window != nil {
@@ -258,12 +280,10 @@ func componentRows(model, label string, s *report.Seen) (*table.Table, error) {
 				if err != nil {
 					return nil, err
 				}
-				t.add("convolution state of "+name, int(l), -1, within, beyond, nil, nil, nil)
+				rows = append(rows, ComponentRow{Model: model, Prompt: label, Quantity: "convolution state of " + name, Layer: int(l), Head: -1,
+					Onset: math.NaN(), OnsetLow: math.NaN(), OnsetHigh: math.NaN()}.change(within, beyond))
 			}
 		}
 	}
-	n := len(t.quantity)
-	return table.New().AddText("model", slices.Repeat([]string{model}, n)).AddText("prompt", slices.Repeat([]string{label}, n)).AddText("quantity", t.quantity).
-		AddInt("layer", t.layer).AddInt("head", t.head).AddFloat("change", t.change).AddFloat("change_low", t.low).AddFloat("change_high", t.high).
-		AddFloat("onset", t.onset).AddFloat("onset_low", t.onsetLow).AddFloat("onset_high", t.onsetHigh), nil
+	return table.Of(rows), nil
 }

@@ -60,7 +60,7 @@ type KindVerdict struct {
 	DegradationOnset float64 `parquet:"degradation_onset" doc:"from which position on the loss degrades, in tokens"`
 	Level            float64 `parquet:"level" doc:"loss in the window, nats"`
 	Worst            float64 `parquet:"worst" doc:"largest mean of a bucket beyond it, nats"`
-	First            string  `parquet:"first" doc:"what comes first"`
+	First            string  `parquet:"first" doc:"what comes first: state, loss, neither or undecided"`
 }
 
 func verdictOf(kind string, v *collapse.Verdict, curve []Growth, trainLength int) KindVerdict {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/atomic"
+	"stuffed/pkg/manifest"
 	"stuffed/pkg/table"
 )
 
@@ -80,14 +81,15 @@ func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, 
 
 // collected is what lies beside collected tables: which rows they hold, how those were made, and the tables' hashes.
 type collected struct {
-	Rows    []string          `json:"rows"`
-	Missing []string          `json:"missing,omitempty"`
-	Made    []map[string]any  `json:"made"` // different ways in which rows were made: command, backend, precision, versions
-	Files   map[string]string `json:"files"`
+	Rows      []string          `json:"rows"`
+	Missing   []string          `json:"missing,omitempty"`
+	Made      []map[string]any  `json:"made"` // different ways in which rows were made: command, revision, backend, precision, versions
+	Collected manifest.Run      `json:"collected"`
+	Files     map[string]string `json:"files"`
 }
 
 func (s *Store) describe(rows, missing []Row, names []string, dir string) error {
-	c := collected{Files: map[string]string{}, Made: []map[string]any{}}
+	c := collected{Collected: manifest.ThisRun(), Files: map[string]string{}, Made: []map[string]any{}}
 	gone, seen := map[string]bool{}, map[string]bool{}
 	for _, r := range missing {
 		gone[r.Hash], c.Missing = true, append(c.Missing, r.Hash)

@@ -53,7 +53,7 @@ type OutcomeRow struct {
 	Strict           int64   `parquet:"strict" doc:"verdict on the loss by the strict rule: 1 or 0; -1: not judged"`
 	ExplosionOnset   float64 `parquet:"explosion_onset" doc:"position in tokens where the states explode"`
 	DegradationOnset float64 `parquet:"degradation_onset" doc:"position in tokens where the loss degrades"`
-	First            string  `parquet:"first" doc:"which comes first: state, loss or neither"`
+	First            string  `parquet:"first" doc:"what comes first: state, loss, neither or undecided"`
 }
 
 // HeadRow is a line of the table heads.

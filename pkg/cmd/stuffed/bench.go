@@ -25,14 +25,14 @@ func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench [--only operator,train,…]",
 		Short: "Time operator, training step, prefill, decode and trace; measure accuracy",
-		Long: `Times what the project does on this machine, medians of several runs, and writes JSON. --scale gpu uses the official
+		Long: `Measures how fast the project runs on this machine (medians of several runs) and writes a JSON report. --scale gpu uses the official
 130m and 370m shapes in bfloat16, --scale cpu a byte model of d 128 in float32; auto chooses by the backend. --scale operators times the operators of all
-architectures, forward and with gradients, beside which bench/operators runs flash-linear-attention. --scale byte
+architectures, forward and with gradients; bench/operators runs flash-linear-attention on the same shapes. --scale byte
 times a training step of the byte model of every architecture, in turn with Mamba-2's. --scale accuracy
 measures digits instead of time: how far fast mode's logits are from exact mode's (official 130m shape, 2,048 and 65,536 tokens),
 the bare operator over 1,048,576 tokens and over arrays of more than 2³¹ entries against a float64 loop at eight places, and a
-model of four layers over 1,048,576 tokens in one call against one token at a time in float64 (a GPU of 140 GB). On other backends it is that last
-comparison with the byte model (15 GB of memory, minutes). The scripts in bench/peers run other implementations on the same shapes.`,
+model of four layers over 1,048,576 tokens in one call against one token at a time in float64 (a GPU of 140 GB). Other backends make
+only that last comparison, with the byte model (15 GB of memory, minutes). The scripts in bench/peers run other implementations on the same shapes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := xla.Open(backend, xla.Options{Fast: !exact})

@@ -9,6 +9,7 @@ import (
 	"stuffed/pkg/notebook"
 	"stuffed/pkg/paper"
 	"stuffed/pkg/study"
+	"stuffed/pkg/table"
 )
 
 func init() { commands = append(commands, boundCommand) }
@@ -46,8 +47,8 @@ min_error, accuracy and possible the bound speaks of.
 	}
 	f := c.Flags()
 	f.IntVar(&q.Items, "items", 0, "associations, or tokens of a string to copy")
-	f.IntVar(&q.Keys, "keys", 0, "keys that there are (default: as many as items)")
-	f.IntVar(&q.Values, "values", 0, "values that there are")
+	f.IntVar(&q.Keys, "keys", 0, "number of possible keys (default: as many as items)")
+	f.IntVar(&q.Values, "values", 0, "number of possible values")
 	f.Float64Var(&q.Error, "error", 0, "share of the items that may be wrong")
 	f.IntVar(&q.Scalars, "scalars", 0, "numbers in the state")
 	f.Float64Var(&q.Bits, "bits", 16, "usable bits of each number")
@@ -68,8 +69,10 @@ func boundStudy() *cobra.Command {
 	var root, policy string
 	c := &cobra.Command{
 		Use: "study PLAN", Short: "What the models of a study of the recall stream hold, beside what their states could", Args: cobra.ExactArgs(1),
-		Long: `One row per model: how many keys of the last window come back (recalled of items), the bits that this takes at least (held_bits,
-Fano), those of the state (bound_bits, 32 per number), and the factor between them.`,
+		Long: `Sets what each model holds at the end of a window beside what its state could hold at most.
+
+Columns:
+` + table.Help[paper.HeldRow](),
 		RunE: func(_ *cobra.Command, args []string) error {
 			held, err := paper.Held(root, args[0], policy)
 			if err != nil {

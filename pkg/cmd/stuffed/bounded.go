@@ -34,7 +34,7 @@ func boundedCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bounded --model DIR [--model DIR …] --corpus NAME --output B.csv",
 		Short: "Bound α of the heads whose states grow most on a prompt, and by as much that of other heads",
-		Long: `Asks whether the heads whose states grow most beyond the training length carry a loss that rises there, on prompts of text. Every head
+		Long: `Tests whether the heads whose states grow most beyond the training length cause the loss to rise there, on prompts of text. Every head
 of a set gets an upper bound of α of its own, at which Σ log α over T tokens of the prompt falls by the dose; control sets are other heads
 of the same layers, bounded by as much. One row per model, set and dose. The training length T is read from each model's training.json. An
 interrupted run continues where it stopped.
@@ -79,7 +79,7 @@ Columns:
 	}
 	f := c.Flags()
 	f.StringArrayVar(&dirs, "model", nil, "folder of a model of text; repeat")
-	f.StringVar(&texts.Data.Path, "corpus", "", "corpus whose documents give the beginnings: a file, a folder, or linux")
+	f.StringVar(&texts.Data.Path, "corpus", "", "corpus from which beginnings of documents are taken: a file, a folder, or linux")
 	f.StringVar(&texts.Prompt.Kinds[0], "kind", "newlines", "prompt: newlines, constant:ID, repeated, shuffled or documents")
 	f.StringVar(&texts.Prompt.Split, "split", texts.Prompt.Split, "of the corpus: test or valid")
 	f.IntVar(&texts.Prompt.Sequences, "sequences", texts.Prompt.Sequences, "sequences; the first is the bare prompt, the others follow a beginning of a document")

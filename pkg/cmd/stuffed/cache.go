@@ -19,21 +19,21 @@ func cacheCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "cache",
 		Short: "List or remove compiled programs and notebook cells kept on disk",
-		Long: `XLA compiles each program for seconds; what it compiled is kept on disk, and every later command, notebook cell and
-benchmark loads it in milliseconds. A program is found by its text, the compile options, the plug-in, the device, the driver and the
+		Long: `XLA takes seconds to compile a program. Compiled programs are kept on disk, and later commands, notebook cells and
+benchmarks load them in milliseconds. A program is identified by its text, the compile options, the plug-in, the device, the driver and the
 processor.
 
   ` + programs.FolderVariable + `        the folder, or off (default: stuffed/programs in $XDG_CACHE_HOME or ~/.cache)
-  ` + programs.LimitVariable + `  limit in MiB; beyond it go the programs not used for longest (default 4096)
+  ` + programs.LimitVariable + `  limit in MiB; above it, the least recently used programs are removed (default 4096)
   STUFFED_PROGRAMS_LOG    1 writes a line on standard error for every program found or compiled
 
 The programs of notebook cells are kept too, 36 MB each, and linked again only when a source has changed.
 
   ` + notebook.CellsVariable + `           the folder, or off (default: stuffed/cells in $XDG_CACHE_HOME or ~/.cache)
-  ` + notebook.CellsLimitVariable + `     limit in MiB; beyond it go the cells not used for longest (default 8192)`,
+  ` + notebook.CellsLimitVariable + `     limit in MiB; above it, the least recently used cells are removed (default 8192)`,
 	}
 	root.AddCommand(&cobra.Command{
-		Use: "list", Short: "Programs, the last used first", Args: cobra.NoArgs,
+		Use: "list", Short: "List compiled programs, most recently used first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			store, err := programs.Open()
 			if err != nil {

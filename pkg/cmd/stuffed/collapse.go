@@ -19,7 +19,10 @@ func collapseCommand() *cobra.Command {
 		Short: "Judge state explosion and degradation from tables alone",
 		Long: `Reads states (columns prompt, position, layer, head, norm) and losses (prompt,
 position, loss in nats) as CSV or Parquet; positions are tokens from 0, any stride.
-Writes the verdict with onsets, 95 % intervals and the exploding heads as JSON.`,
+Writes the verdict with onsets, 95 % intervals and the exploding heads as JSON.
+
+Columns of --sweep:
+` + table.Help[collapse.SweepRow](),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := rule.Validate(); err != nil {

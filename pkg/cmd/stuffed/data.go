@@ -107,7 +107,7 @@ func dataDedup(open corpusOpener) *cobra.Command {
 		Use:   "dedup",
 		Short: "List exact and near copies over all splits",
 		Long: `Lists documents whose text occurs twice, and those that share a word 5-gram vocabulary with another (MinHash, 128 hashes).
-Of each group the copy in test stays before that in valid, and that before the one in train.`,
+Of each group, a copy in test is kept rather than one in valid, and that rather than one in train.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			corpus, err := open()
@@ -145,8 +145,8 @@ func dataBuild(open corpusOpener) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "build",
 		Short: "Filter and tokenise into a cache that training maps into memory",
-		Long: `Documents are tokenised side by side; memory does not grow with the corpus but by a few hundred bytes of each document. Stopped or killed, the same
-command goes on from where it was at most ten seconds before. Of several processes that want one cache one builds it and the others wait.`,
+		Long: `Documents are tokenised in parallel; memory grows only by a few hundred bytes per document. After an interruption, the same command
+resumes from at most ten seconds before it. When several processes want the same cache, one builds it and the others wait.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			corpus, err := open()

@@ -18,9 +18,9 @@ func exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export RUN|MODEL --output FOLDER",
 		Short: "Write the models of a training snapshot, or a model in another layout, as folders",
-		Long: `RUN is the output folder of stuffed train (its newest whole snapshot is taken) or one of its snapshots/step-N.
+		Long: `RUN is the output folder of stuffed train (its newest complete snapshot is used) or one of its snapshots/step-N.
 Every member becomes FOLDER/MEMBER with config.json, model.safetensors and training.json; --member N writes one alone.
-MODEL is a model's folder or its name on the hub, in any layout that is read: it is written as FOLDER in another layout or dtype.`,
+MODEL is a model's folder or its name on the hub, in any layout that can be read; it is written to FOLDER in another layout or dtype.`,
 		Example: `  stuffed export out/run --output out/models
   stuffed export state-spaces/mamba-130m --dtype BF16 --output out/mamba-130m`,
 		Args: cobra.ExactArgs(1),

@@ -23,7 +23,7 @@ preparing a machine that will have no network. NAME is OWNER/MODEL, with @REVISI
 a model has several weight files.
 
 The cache is the one that Python uses. HF_ENDPOINT (a mirror), HF_HOME or HF_HUB_CACHE (where), HF_TOKEN (for gated and private
-models) and HF_HUB_OFFLINE are honoured. What broke off goes on where it stopped; sizes and SHA-256 are checked.`,
+models) and HF_HUB_OFFLINE are honoured. Interrupted downloads resume where they stopped; sizes and SHA-256 are checked.`,
 		Example: "  stuffed fetch state-spaces/mamba2-370m\n  stuffed fetch org/model@v1.0 --only tokenizer\n  stuffed fetch --list",
 		RunE: func(c *cobra.Command, args []string) error {
 			if list {

@@ -17,7 +17,7 @@ func figuresCommand() *cobra.Command {
 		Use:   "figures",
 		Short: "List, redraw or check the figures",
 		Long: "Every figure is a folder with PDF, SVG, PNG (300 dpi), the plotted points as CSV, the spec and a manifest.\n" +
-			"The notebooks make them from results; these commands work on what is there.",
+			"Notebooks draw them from results; these commands work on figures that exist.",
 	}
 	root.PersistentFlags().StringVar(&dir, "dir", "figures", "folder of the figures")
 	each := func(do func(dir, id string) error, word string) func(*cobra.Command, []string) error {
@@ -61,7 +61,7 @@ func figuresCommand() *cobra.Command {
 		},
 		figuresDraw(each), figuresExport(each),
 		&cobra.Command{
-			Use: "check [ID…]", Short: "Redraw figures in memory and compare every byte, the manifest's hashes too",
+			Use: "check [ID…]", Short: "Redraw figures in memory and compare every byte, and the manifest's hashes",
 			RunE: each(figure.Check, "checked"),
 		},
 	)

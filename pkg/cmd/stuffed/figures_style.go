@@ -27,9 +27,9 @@ func figuresDraw(each eachFigure) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use: "draw [ID…]", Short: "Draw figures again from their points and specs, in another style where one is given",
-		Long: "Without a style the files of a figure are made anew where they lie. With one, figures go to --output as a paper wants them:\n" +
+		Long: "Without a style, the files of a figure are redrawn in place. With one, figures are written to --output as a journal wants them:\n" +
 			"a style file is JSON with any of width, height (of a panel, in inches), font, size, palette, grey, language, words and svg_text;\n" +
-			"flags say the same and come after it. Fonts: " + strings.Join(figure.Fonts(), ", ") + ", or a TrueType file.",
+			"flags set the same values and override it. Fonts: " + strings.Join(figure.Fonts(), ", ") + ", or a TrueType file.",
 		Example: "  stuffed figures draw 09_training_length --width 88mm --font \"Liberation Serif\" --output out/paper\n" +
 			"  stuffed figures draw --style journal.json --output out/paper\n" +
 			"  stuffed figures draw 01_loss --set y.scale=log10 --set x.min=16 --grey --output out/grey",
@@ -72,11 +72,11 @@ func figuresDraw(each eachFigure) *cobra.Command {
 	f.StringVar(&width, "width", "", "width of the figure: single, double, 88mm, 3.5in …")
 	f.Float64Var(&height, "height", 0, "height of a panel's frame in inches")
 	f.StringVar(&s.Font, "font", "", "font of all text")
-	f.Float64Var(&s.Size, "size", 0, "size of axis titles in points; everything grows along")
+	f.Float64Var(&s.Size, "size", 0, "size of axis titles in points; everything else scales with it")
 	f.StringVar(&palette, "palette", "", "colours of series, such as #4477aa,#ee6677")
 	f.BoolVar(&s.Grey, "grey", false, "colours as their lightness")
 	f.StringVar(&s.Language, "language", "", "en, de or fr: decimal sign and the words that figures add")
-	f.BoolVar(&s.SVGText, "svg-text", false, "text in SVG stays text")
+	f.BoolVar(&s.SVGText, "svg-text", false, "keep text in SVG as text")
 	f.StringArrayVar(&set, "set", nil, "a value of the spec, such as y.scale=log10")
 	f.StringVar(&output, "output", "", "folder for figures in another style")
 	return c

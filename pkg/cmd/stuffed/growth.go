@@ -22,8 +22,8 @@ func benchGrowth() *cobra.Command {
 	g := bench.Growth{}
 	c := &cobra.Command{
 		Use: "growth", Short: "Measure how time and memory grow with tokens, layers, width, batch, models, rows and workers", Args: cobra.NoArgs,
-		Long: `Changes one thing at a time of a small model (width 64, 2 layers) and times reading and training steps, every point in a process of
-its own, and what a study's store costs by rows that do no work. "stuffed bench growth page" makes the page and its figure.`,
+		Long: `Varies one property of a small model (width 64, 2 layers) at a time and times reading and training steps, each point in a process of its
+own; also times a study's store, with rows that do no work. "stuffed bench growth page" makes the page and its figure.`,
 		Example: "  stuffed bench growth --backend cpu --output out/cpu-growth.json\n  stuffed bench growth page out/cpu-growth.json --page out/GROWTH.md",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if child != "" {
@@ -58,7 +58,7 @@ its own, and what a study's store costs by rows that do no work. "stuffed bench 
 	f := c.Flags()
 	f.StringVar(&backend, "backend", "cpu", "cuda, cpu, go or a GoMLX string")
 	f.StringArrayVar(&g.Only, "only", nil, "of "+strings.Join(bench.AxisNames(), "; ")+"; may be repeated")
-	f.StringVar(&output, "output", "", "report (.json), written again after every point; one that is there is gone on with")
+	f.StringVar(&output, "output", "", "report (.json), written again after every point; an existing one is continued")
 	f.StringVar(&child, "child", "", "")
 	f.IntVar(&value, "value", 0, "")
 	cobra.CheckErr(f.MarkHidden("child"))
@@ -85,6 +85,6 @@ func growthPage() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&page, "page", "bench/GROWTH.md", "page to write; the figure's folder goes beside it")
-	c.Flags().StringSliceVar(&scaling, "scaling", nil, "reports of stuffed bench scaling whose table is shown, too")
+	c.Flags().StringSliceVar(&scaling, "scaling", nil, "reports of stuffed bench scaling whose table is also shown")
 	return c
 }

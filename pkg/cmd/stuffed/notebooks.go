@@ -24,7 +24,7 @@ func notebooksCommand() *cobra.Command {
 			return err
 		},
 	}
-	root.PersistentFlags().StringVar(&r.Dir, "dir", "notebooks", "folder of the notebooks; a relative one lies in the project")
+	root.PersistentFlags().StringVar(&r.Dir, "dir", "notebooks", "folder of the notebooks; relative to the project")
 	var pairs []string
 	run := &cobra.Command{
 		Use:     "run [NB…]",
@@ -39,7 +39,7 @@ func notebooksCommand() *cobra.Command {
 	}
 	run.Flags().StringArrayVarP(&pairs, "parameter", "p", nil, "NAME=VALUE of the cell with the tag parameters; repeat for several")
 	run.Flags().StringVar(&r.Output, "output", "", "folder of the executed notebooks (default out/notebooks)")
-	run.Flags().StringVar(&r.Scale, "scale", "small", "smoke (cells work), small (minutes on two cores) or full (GPU)")
+	run.Flags().StringVar(&r.Scale, "scale", "small", "smoke (to see that cells run), small (minutes on two cores) or full (GPU)")
 	run.Flags().DurationVar(&r.Cell, "cell-timeout", 20*time.Minute, "how long one cell may take")
 	run.Flags().IntVar(&r.Jobs, "jobs", 0, "notebooks at a time (default two, but one on a single core and at scale full)")
 	run.Flags().BoolVar(&r.InPlace, "in-place", false, "also keep the results in the notebooks, without times and rates and with small pictures")

@@ -37,12 +37,15 @@ func matchedCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "matched [--lower DIR …] [--raise DIR …] --output M.csv",
 		Short: "Change log α of the heads that retain most, and by as much that of other heads",
-		Long: `Asks whether the heads that retain most carry a failure beyond T. In models under --lower (that fail) log α of these heads is
+		Long: `Tests whether the heads that retain most cause the failure beyond T. In models under --lower (that fail) log α of these heads is
 lowered, in models under --raise (that hold) it is raised, by --shifts summed over T tokens; as controls the same is done to other
 heads of the same layers, each set drawn once. A model of the recall stream reads that stream; any other reads what it fails at under
 --lower, one sequence of newlines, and what it holds on under --raise, documents of the test split. One row per model, set and shift: loss and recall inside the window and far beyond
-it, the excess with its interval over sequences, the onset, and the growth of the norms of the heads concerned. Models that the table
-has already are not run again.`,
+it, the excess with its interval over sequences, the onset, and the growth of the norms of the heads concerned. Models that are in the table
+already are not run again.
+
+Columns:
+` + table.Help[intervene.Match](),
 		Example: "  stuffed matched --lower datasets/models/recall-n128-t64 --raise datasets/models/recall-n128-t256 --output out/matched.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -167,9 +170,14 @@ func probesCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "probes --model DIR [--model DIR …] --output DIR",
 		Short: "Read several prompts far beyond T and look for drift in Δ, B, x and the convolution state",
-		Long: `Two tables for trained models. prompts.csv: loss within the window and far beyond it on the kind of text that the model was trained
-on, and on constant tokens, shuffled and repeated text, with the verdict on states and losses. components.csv: Δ, the norms of B, x
-and of the write, and of the convolution state, far beyond T over those within, by head, with the onset of a lasting rise.`,
+		Long: `Writes two tables for trained models.
+
+prompts.csv: loss within the window and far beyond it on the kind of text that the model was trained on, and on constant tokens, shuffled
+and repeated text, with the verdict on states and losses.
+` + table.Help[paper.PromptRow]() + `
+
+components.csv: Δ, the norms of B, x and the write, and of the convolution state, far beyond T over those within, by head.
+` + table.Help[paper.ComponentRow](),
 		Example: "  stuffed probes --model datasets/models/text-t64 --output out/probes",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -40,7 +40,7 @@ within tolerance (how far), or different (where), and what changed in the manife
 			return writeReproductions(output, drawn, *shipped, all)
 		},
 	}
-	c.Flags().StringVar(&output, "output", "out/reproduction", "page and JSON to write, without ending; empty for none")
+	c.Flags().StringVar(&output, "output", "out/reproduction", "page and JSON to write, without extension; empty for none")
 	c.Flags().Float64Var(&tolerance, "tolerance", 1e-6, "allowed difference as a part of the largest magnitude of a column")
 	return c
 }

@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stuffed/pkg/collapse"
 	"stuffed/pkg/eval"
 	"stuffed/pkg/intervene"
+	"stuffed/pkg/paper"
 	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
@@ -31,6 +33,8 @@ func TestShippedTablesHaveTheirRows(t *testing.T) {
 	again[eval.Remembrance](t, "memory/remembrance.csv", "model", "train_length", "times", "read")
 	again[eval.Covered](t, "memory/states.csv", "model", "train_length")
 	again[eval.HeadCoherence](t, "memory/coherence.csv", "model", "train_length")
+	again[paper.PromptRow](t, "probes/prompts.csv")
+	again[paper.ComponentRow](t, "probes/components.csv")
 	rows := "text-law/rows/018b9fc03882/"
 	again[study.TrainingRow](t, rows+"training.parquet")
 	again[study.LossRow](t, rows+"loss.parquet")
@@ -83,6 +87,10 @@ func TestHelpDocumentsColumns(t *testing.T) {
 		"memory equal":  {table.Help[intervene.EqualRow]()},
 		"mitigate":      {table.Help[intervene.Result](), table.Help[intervene.Tried](), table.Help[intervene.Mean]()},
 		"intervene":     {table.Help[intervene.Response]()},
+		"probes":        {table.Help[paper.PromptRow](), table.Help[paper.ComponentRow]()},
+		"matched":       {table.Help[intervene.Match]()},
+		"collapse":      {table.Help[collapse.SweepRow]()},
+		"bound study":   {table.Help[paper.HeldRow]()},
 		"bounded":       {table.Help[intervene.Bound]()},
 		"task noise":    {table.Help[eval.NoiseRow]()},
 		"task channels": {table.Help[eval.ChannelRow]()},

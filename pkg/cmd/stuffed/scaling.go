@@ -23,8 +23,8 @@ func benchScaling() *cobra.Command {
 		Use: "scaling", Short: "Measure what several devices of this host are worth", Args: cobra.NoArgs,
 		Long: `Times one model of 130m whose sequences are shared by 1, 2 and 4 devices at equal tokens per device, independent processes
 that train small models on a GPU each (and two on each), and stuffed study run on a plan of equal rows with as many workers. Each measurement
-has processes of its own; medians of --steps calls after three that warm up, but for the plan, which is timed once from start to end.
-On a processor, whose devices share its cores, --tiny shows that it runs.`,
+runs in its own processes and is the median of --steps calls after three to warm up; the plan is timed once, from start to end.
+On a CPU, whose devices share its cores, --tiny only shows that it runs.`,
 		Example: "  stuffed bench scaling --output scaling.json\n  stuffed bench scaling --backend cpu --tiny --output scaling.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if child != "" {
@@ -52,7 +52,7 @@ On a processor, whose devices share its cores, --tiny shows that it runs.`,
 	f.IntSliceVar(&s.Workers, "workers", nil, "numbers of processes and workers (default 1, one for each GPU, and two for each)")
 	f.StringSliceVar(&s.Only, "only", nil, "of "+strings.Join(bench.ScalingWorks, ", "))
 	f.IntVar(&s.Steps, "steps", 24, "timed calls")
-	f.BoolVar(&s.Tiny, "tiny", false, "shapes for a processor")
+	f.BoolVar(&s.Tiny, "tiny", false, "small shapes, for a CPU")
 	f.StringVar(&output, "output", "", "report (.json), written again after every row")
 	f.StringVar(&child, "child", "", "")
 	cobra.CheckErr(f.MarkHidden("child"))
@@ -115,8 +115,8 @@ func benchAgainst() *cobra.Command {
 	rounds := 2
 	c := &cobra.Command{
 		Use: "against PROGRAM", Short: "Compare the speed of this build with that of another, in turn on one device", Args: cobra.ExactArgs(1),
-		Long: `Runs "stuffed bench" by the given program, which may be of an earlier revision, and by this one, one after the other and as
-often as --rounds says, and writes what both measured, also if it is stopped.`,
+		Long: `Runs "stuffed bench" with the given program, for instance one built from an earlier revision, and with this one, alternating for
+--rounds rounds, and writes what both measured, even when it is interrupted.`,
 		Example: "  stuffed bench against out/stuffed-before --backend cpu --scale cpu --only train,prefill --output against.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			after, err := os.Executable()
@@ -142,8 +142,8 @@ often as --rounds says, and writes what both measured, also if it is stopped.`,
 	}
 	f := c.Flags()
 	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go or a GoMLX string")
-	f.StringVar(&scale, "scale", "auto", "as of stuffed bench")
-	f.StringSliceVar(&only, "only", []string{"train", "prefill"}, "as of stuffed bench")
+	f.StringVar(&scale, "scale", "auto", "see stuffed bench")
+	f.StringSliceVar(&only, "only", []string{"train", "prefill"}, "see stuffed bench")
 	f.IntVar(&rounds, "rounds", rounds, "runs of each program")
 	f.StringVar(&output, "output", "", "comparison (.json), written again after every round and when stopped")
 	return c

@@ -16,7 +16,7 @@ func unfinished(ctx context.Context, err error) (text string, left bool) {
 	case errors.Is(err, study.ErrLeft):
 		return err.Error(), true
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return "stopped before the end; a command that writes a table goes on when it is started again with the same flags, training with --resume", true
+		return "stopped before the end; to continue, start the command again with the same flags (training: add --resume)", true
 	}
 	return "", false
 }

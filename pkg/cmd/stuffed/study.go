@@ -26,7 +26,7 @@ func studyCommand() *cobra.Command {
 		Short: "Run grids of trained models that resume, by one or many workers",
 		Long: `A plan (JSON) is a base configuration and groups of rows that vary it; each row is one model shape and training
 length with all its members. Rows are kept whole or not at all in a store folder, which any number of workers on any
-number of machines may share. Stopped or killed runs go on where they were. PLAN is a file or one
+number of machines may share. Interrupted runs resume where they stopped. PLAN is a file or one
 of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
 	}
 	var store string
@@ -178,7 +178,7 @@ func studyDrop(open opener) *cobra.Command {
 	c := &cobra.Command{
 		Use: "drop PLAN", Short: "Remove kept weights from the finished rows of a store", Args: cobra.ExactArgs(1),
 		Long: `Removes the weights that rows kept, so that tables ship without them; manifests keep their names and hashes.
---except ROW/MODEL leaves one, for example --except 018b9fc03882/zero-0.`,
+--except ROW/MODEL keeps one, for example --except 018b9fc03882/zero-0.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, rows, err := open(args[0])
 			if err != nil {
@@ -223,8 +223,8 @@ func studyRun(open opener) *cobra.Command {
 		Use: "run PLAN", Short: "Train and measure the unfinished rows", Args: cobra.ExactArgs(1),
 		Long: `Trains and measures rows until none is left. With --workers N, N processes work side by side: each on a
 GPU of its own where there are several, in turn where there are more workers than GPUs, so that some compile while others compute
-(CUDA_VISIBLE_DEVICES chooses the GPUs). Ctrl-C, TERM, USR1 or --time-limit gives up the rows in work in order and exits with status 3;
-the same command goes on later.`,
+(CUDA_VISIBLE_DEVICES chooses the GPUs). Ctrl-C, TERM, USR1 or --time-limit hands back the rows in progress and exits with status 3;
+the same command resumes later.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, rows, err := open(args[0])
 			if err != nil {

@@ -19,8 +19,8 @@ func studySubmit(open opener) *cobra.Command {
 		Use: "submit PLAN", Short: "Submit the unfinished rows to Slurm", Args: cobra.ExactArgs(1),
 		Long: `Writes and submits a job script whose array tasks all work on the rows of one store, which must be on a file system that the
 nodes share. A task takes one row after the other until none is left, so rows may be many and small. Before its time is up
-(--warn) or when it is told to stop it gives its row back and goes into the queue again, at most --restarts times. Submitting again, also
-while tasks run, adds workers and doubles no row; --retry makes rows that failed open again first. "stuffed study status PLAN"
+(--warn) or when it is told to stop it hands its row back and is queued again, at most --restarts times. Submitting again, also
+while tasks run, adds workers and runs no row twice; --retry makes rows that failed open again first. "stuffed study status PLAN"
 shows rows and jobs. Without Slurm, "stuffed study run PLAN --workers N" does the same on this machine.`,
 		Example: `  stuffed study submit recall-table --partition gpu --array 8%4 --gpus 1 --time 2:00:00 --dry-run
   stuffed study submit recall-table --partition gpu --array 8%4 --gpus 1 --time 2:00:00 --sbatch --account=mine`,

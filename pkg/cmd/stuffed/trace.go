@@ -23,7 +23,7 @@ func traceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trace --model DIR --output T.parquet",
 		Short: "State statistics of every layer and head, token by token or by buckets",
-		Long: `Reads prompts of any length in one pass of flat memory and writes, for every layer and head, one row per bucket: prompt, position
+		Long: `Reads prompts of any length in one pass with constant memory and writes, for every layer and head, one row per bucket: prompt, position
 (first token), tokens, layer, head and --columns. Means over the bucket: mean, variance, rms and (Frobenius) norm of the entries of
 the state, delta, log_alpha, x_norm, b_norm, c_norm, write_norm. After its last token: absmax, top_share (of the squared norm, in the
 top sixteenth of the state channels), log_retention (sum of log α from the first token on) and retention (its exponential, that of the
@@ -37,7 +37,7 @@ inputs that a short convolution or a token shift holds), T.channels.parquet (x, 
 of the state), T.histograms.parquet (entries after chosen tokens, on common edges), and the manifest.
 "stuffed collapse --states T.parquet --losses T.losses.parquet" judges them.
 
-A run that is interrupted goes on when it is started again with the same flags; what is there can be read meanwhile.`,
+An interrupted run resumes when it is started again with the same flags; what has been written so far can be read meanwhile.`,
 		Example: `  stuffed trace --model out/my-model --kind newlines --length 32K --output out/newlines.parquet
   stuffed trace --model out/my-model --kind stream --length 1M --bucket 256 --columns norm,variance,retention --output out/stream.parquet
   stuffed trace --model out/my-model --tokens p.jsonl --bucket 1 --channels 0,1 --histogram 255,4095 --output out/p.parquet`,

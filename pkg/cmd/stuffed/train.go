@@ -26,10 +26,10 @@ func trainCommand() *cobra.Command {
 
   stuffed train --config configs/recall.json seeds=0,1,2 policy=zero,passed train_length=64 model.state=32 output=out/n32
 
-Every policy with every lr with every seed is a model of its own; all train in one graph. --show prints the whole
-configuration and ends. OUTPUT receives config.json, metrics.jsonl (and .parquet at the end), valid.jsonl (loss by position
+Every combination of policy, lr and seed is a model of its own; all train in one graph. --show prints the whole
+configuration and exits. OUTPUT receives config.json, metrics.jsonl (and .parquet at the end), valid.jsonl (loss by position
 on held-out sequences), snapshots/ and models/MEMBER/{step-N,final} in Hugging Face layout. Ctrl-C saves a snapshot;
---resume goes on from the newest that is whole; on cpu and go to the same bits as without the stop, on a GPU within 1e-6 with
+--resume continues from the newest complete one: on cpu and go bit for bit as without the stop, on a GPU within 1e-6 with
 XLA_FLAGS=--xla_gpu_deterministic_ops=true in the environment, which turns off atomic sums and the choice of algorithms by timing.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := train.ReadConfig(path, args...)
@@ -53,10 +53,10 @@ XLA_FLAGS=--xla_gpu_deterministic_ops=true in the environment, which turns off a
 	f.StringVar(&path, "config", "", "JSON file over the defaults")
 	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go or a GoMLX string")
 	f.BoolVar(&fast, "fast", false, "TF32 for float32 products on CUDA")
-	f.BoolVar(&resume, "resume", false, "go on from the newest whole snapshot in the output folder")
+	f.BoolVar(&resume, "resume", false, "continue from the newest complete snapshot in the output folder")
 	f.BoolVar(&restart, "restart", false, "start from the beginning although the output folder holds snapshots")
 	f.BoolVar(&show, "show", false, "print the whole configuration and exit")
-	f.BoolVar(&dry, "dry-run", false, "time two calls, print estimates of memory, time and cost, and end")
+	f.BoolVar(&dry, "dry-run", false, "time two calls, print estimates of memory, time and cost, and exit")
 	f.Float64Var(&price, "price", 0, "dry run: price of an hour of this machine")
 	return c
 }
