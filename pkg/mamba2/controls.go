@@ -3,7 +3,6 @@ package mamba2
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
@@ -12,6 +11,7 @@ import (
 
 	"stuffed/pkg/lm"
 	"stuffed/pkg/recurrence"
+	"stuffed/pkg/stack"
 )
 
 // Controls lists what can be changed, in the order in which the changes act. NaN leaves a frozen quantity as it is.
@@ -68,86 +68,23 @@ type control struct {
 	does    string
 }
 
-// checkControls panics on a name or a shape that is not in the list.
+// checkControls panics on a control that is not in the list, or of another shape.
 func (m Model) checkControls(batch int, controls map[string]*Node) {
-	list := m.Controls()
-	for name, node := range controls {
-		base := strings.TrimSuffix(strings.TrimSuffix(name, lm.From), lm.Until)
-		i := slices.IndexFunc(list, func(c lm.Control) bool { return c.Name == base })
-		if i < 0 {
-			panic(fmt.Errorf("mamba2: unknown control %q", name))
-		}
-		if m.Decimate && base != name {
+	stack.CheckControls(m, batch, controls)
+	for name := range controls {
+		if m.Decimate && (strings.HasSuffix(name, lm.From) || strings.HasSuffix(name, lm.Until)) {
 			panic(fmt.Errorf("mamba2: control %q: positions have no meaning where tokens are dropped", name))
-		}
-		dims, integer := list[i].Dims, list[i].Integer
-		if base != name {
-			dims, integer = dims[:1], true
-		}
-		got := node.Shape().Dimensions
-		one, each := append([]int{m.Config.Layers}, dims...), append([]int{m.Config.Layers, batch}, dims...)
-		if !slices.Equal(got, one) && !slices.Equal(got, each) || integer != (node.DType() == dtypes.Int32) {
-			panic(fmt.Errorf("mamba2: control %q is %s, must be %v or %v (int32: %v)", name, node.Shape(), one, each, integer))
 		}
 	}
 }
 
 // change applies the control to x [batch or 1, tokens or 1, Dims[0], …] where it is given and where its positions are.
 func (b *block) change(l layerOf, name string, x *Node, with func(x, value *Node) *Node) *Node {
-	value := l.controls[name]
-	if value == nil {
-		return x
-	}
-	axes := 1
+	dims := 1
 	if name == "x_value" || name == "b_value" {
-		axes = 2
+		dims = 2
 	}
-	changed := with(x, perToken(value, axes))
-	full := append([]int{b.batch, b.tokens}, changed.Shape().Dimensions[2:]...)
-	on := b.acts(l, name, full)
-	if on == nil {
-		return changed
-	}
-	if ones := Ones(x.Graph(), shapes.Make(x.DType(), full...)); x.Shape().Size() != ones.Shape().Size() {
-		x, changed = Mul(x, ones), Mul(changed, ones)
-	}
-	return Where(on, changed, x)
-}
-
-// perToken turns a control's [(batch,) Dims…] of so many dims into [batch or 1, 1, Dims…].
-func perToken(value *Node, dims int) *Node {
-	if value.Rank() > dims {
-		return InsertAxes(value, 1)
-	}
-	return InsertAxes(value, 0, 0)
-}
-
-// acts is where in the shape [batch, tokens, Dims[0], …] the control acts, nil for everywhere. It and what uses it never
-// broadcast explicitly, because the Go backend loses such nodes in loops.
-func (b *block) acts(l layerOf, name string, full []int) (on *Node) {
-	for _, suffix := range []string{lm.From, lm.Until} {
-		limit := l.controls[name+suffix]
-		if limit == nil {
-			continue
-		}
-		at := Iota(limit.Graph(), shapes.Make(dtypes.Int32, full...), 1)
-		if l.offset != nil {
-			at = Add(at, l.offset)
-		}
-		for limit = perToken(limit, 1); limit.Rank() < at.Rank(); {
-			limit = InsertAxes(limit, -1)
-		}
-		is := GreaterOrEqual(at, limit)
-		if suffix == lm.Until {
-			is = LessThan(at, limit)
-		}
-		if on == nil {
-			on = is
-		} else {
-			on = LogicalAnd(on, is)
-		}
-	}
-	return on
+	return stack.Controls{Values: l.controls, Offset: l.offset, Rows: b.batch, Tokens: b.tokens}.Change(name, dims, x, with)
 }
 
 // gates are Δ and log α of every token and the strength of the write (nil: Δ) from the raw dt, with all changes.
@@ -156,7 +93,7 @@ func (b *block) gates(l layerOf, dt *Node) (delta, logAlpha, write *Node) {
 	raw = b.change(l, "dt_scale", raw, Mul)
 	raw = b.change(l, "dt_shift", raw, Add)
 	delta = recurrence.Limit(Softplus(raw), b.DeltaMin, b.deltaMax())
-	delta = b.change(l, "delta_value", delta, freeze)
+	delta = b.change(l, "delta_value", delta, stack.Freeze)
 	delta = b.change(l, "delta_filter", delta, func(d, least *Node) *Node {
 		return Where(LessThan(d, least), ZerosLike(d), d)
 	})
@@ -193,9 +130,9 @@ func (b *block) realTokens(l layerOf, x *Node) *Node {
 
 // contents are x and B with all changes.
 func (b *block) contents(l layerOf, x, bt *Node) (*Node, *Node) {
-	x = b.change(l, "x_value", x, freeze)
+	x = b.change(l, "x_value", x, stack.Freeze)
 	x = b.change(l, "x_norm", x, rescale)
-	bt = b.change(l, "b_value", bt, freeze)
+	bt = b.change(l, "b_value", bt, stack.Freeze)
 	bt = b.change(l, "b_norm", bt, rescale)
 	return x, bt
 }
@@ -208,12 +145,6 @@ func (l layerOf) rewrites() bool {
 		}
 	}
 	return false
-}
-
-// freeze is value where that is a number, x elsewhere.
-func freeze(x, value *Node) *Node {
-	value = Add(ConvertDType(value, x.DType()), ZerosLike(x))
-	return Where(Equal(value, value), value, x)
 }
 
 // rescale gives the rows of x [batch, tokens, n, width] the norm [.., n, 1] where that is a number.

@@ -12,11 +12,11 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// checkControls panics on a control that the model does not list, or of another shape.
-func (b *Batch) checkControls(controls map[string]*Node) {
+// CheckControls panics on a control that the model does not list, or of another shape than for all rows or each of them.
+func CheckControls(m lm.Model, rows int, controls map[string]*Node) {
 	for name, node := range controls {
 		base := strings.TrimSuffix(strings.TrimSuffix(name, lm.From), lm.Until)
-		c, err := lm.ControlOf(b.Model, base)
+		c, err := lm.ControlOf(m, base)
 		if err != nil {
 			panic(err)
 		}
@@ -25,9 +25,9 @@ func (b *Batch) checkControls(controls map[string]*Node) {
 			dims, integer = dims[:1], true
 		}
 		got := node.Shape().Dimensions
-		one, each := append([]int{b.Model.Layers()}, dims...), append([]int{b.Model.Layers(), b.Rows}, dims...)
+		one, each := append([]int{m.Layers()}, dims...), append([]int{m.Layers(), rows}, dims...)
 		if !slices.Equal(got, one) && !slices.Equal(got, each) || integer != (node.DType() == dtypes.Int32) {
-			panic(fmt.Errorf("%s: control %q is %s, must be %v or %v (int32: %v)", b.Model.Name(), name, node.Shape(), one, each, integer))
+			panic(fmt.Errorf("%s: control %q is %s, must be %v or %v (int32: %v)", m.Name(), name, node.Shape(), one, each, integer))
 		}
 	}
 }
@@ -36,17 +36,32 @@ func (b *Batch) checkControls(controls map[string]*Node) {
 // gets x and the control's value as [batch or 1, 1, Dims…]. x has the control's Dims from its third axis on, or the first of
 // them alone, or it has more axes, over which with spreads the value itself.
 func (l *Layer) Change(name string, x *Node, with func(x, value *Node) *Node) *Node {
-	value := l.controls[name]
-	if value == nil {
+	if l.controls[name] == nil {
 		return x
 	}
 	c, err := lm.ControlOf(l.Model, name)
 	if err != nil {
 		panic(err)
 	}
-	changed := with(x, PerToken(value, len(c.Dims)))
-	full := append([]int{l.Rows, l.Tokens}, changed.Shape().Dimensions[2:]...)
-	on := l.acts(name, full)
+	return Controls{l.controls, l.Offset, l.Rows, l.Tokens}.Change(name, len(c.Dims), x, with)
+}
+
+// Controls are those given of one layer, by name, and the positions of the tokens that it reads.
+type Controls struct {
+	Values       map[string]*Node
+	Offset       *Node // position of the first token, nil for 0
+	Rows, Tokens int
+}
+
+// Change applies the control, whose value has so many dims, to x; see [Layer.Change].
+func (a Controls) Change(name string, dims int, x *Node, with func(x, value *Node) *Node) *Node {
+	value := a.Values[name]
+	if value == nil {
+		return x
+	}
+	changed := with(x, perToken(value, dims))
+	full := append([]int{a.Rows, a.Tokens}, changed.Shape().Dimensions[2:]...)
+	on := a.act(name, full)
 	if on == nil {
 		return changed
 	}
@@ -56,27 +71,27 @@ func (l *Layer) Change(name string, x *Node, with func(x, value *Node) *Node) *N
 	return Where(on, changed, x)
 }
 
-// PerToken turns a control's [(batch,) Dims…] of so many dims into [batch or 1, 1, Dims…].
-func PerToken(value *Node, dims int) *Node {
+// perToken turns a control's [(batch,) Dims…] of so many dims into [batch or 1, 1, Dims…].
+func perToken(value *Node, dims int) *Node {
 	if value.Rank() > dims {
 		return InsertAxes(value, 1)
 	}
 	return InsertAxes(value, 0, 0)
 }
 
-// acts is where in the shape [batch, tokens, Dims[0], …] a control acts, nil for everywhere. It and what uses it never broadcast
+// act is where in the shape [batch, tokens, Dims[0], …] a control acts, nil for everywhere. It and what uses it never broadcast
 // explicitly, because the Go backend loses such nodes in loops.
-func (l *Layer) acts(name string, full []int) (on *Node) {
+func (a Controls) act(name string, full []int) (on *Node) {
 	for _, suffix := range []string{lm.From, lm.Until} {
-		limit := l.controls[name+suffix]
+		limit := a.Values[name+suffix]
 		if limit == nil {
 			continue
 		}
 		at := Iota(limit.Graph(), shapes.Make(dtypes.Int32, full...), 1)
-		if l.Offset != nil {
-			at = Add(at, l.Offset)
+		if a.Offset != nil {
+			at = Add(at, a.Offset)
 		}
-		for limit = PerToken(limit, 1); limit.Rank() < at.Rank(); {
+		for limit = perToken(limit, 1); limit.Rank() < at.Rank(); {
 			limit = InsertAxes(limit, -1)
 		}
 		is := GreaterOrEqual(at, limit)

@@ -99,7 +99,7 @@ func (s Layers) Logits(call lm.Call, hidden *Node) *Node {
 // Forward builds the model.
 func (s Layers) Forward(call lm.Call) lm.Output {
 	b := s.batch(call)
-	b.checkControls(call.Controls)
+	CheckControls(b.Model, b.Rows, call.Controls)
 	r := b.embed(call.Params[s.table(lm.Embedding)], call.Tokens)
 	if s.Enter != nil {
 		r = s.Enter(b, r)
