@@ -10,6 +10,13 @@ import (
 	"stuffed/pkg/table"
 )
 
+// gapRow is a point of the figure, one model.
+type gapRow struct {
+	Stream string  `parquet:"stream" doc:"recall stream that the model was trained on"`
+	Size   string  `parquet:"size" doc:"state dimension N"`
+	Excess float64 `parquet:"excess" doc:"loss far beyond the window minus that within, nats"`
+}
+
 // gapFigure shows every learned model of the two recall streams that was trained on 256 tokens from zeros: the windows are the same,
 // what differs is within how many tokens a pair comes back.
 func gapFigure(root string) (report.Figure, error) {
@@ -19,13 +26,12 @@ func gapFigure(root string) (report.Figure, error) {
 	}
 	models = of(models, with("zero"), Model.Learned, func(m Model) bool { return m.T == 256 && (m.Plan == CapacityPlan || m.Heads == 8) })
 	slices.SortStableFunc(models, func(a, b Model) int { return cmp.Or(cmp.Compare(a.Plan, b.Plan), cmp.Compare(a.State, b.State)) })
-	var stream, size []string
+	var rows []gapRow
 	for _, m := range models {
-		stream, size = append(stream, m.stream()), append(size, fmt.Sprintf("N %d", m.State))
+		rows = append(rows, gapRow{m.stream(), fmt.Sprintf("N %d", m.State), excess(m)})
 	}
-	t := table.New().AddText("stream", stream).AddText("size", size).AddFloat("excess", values(models, excess))
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: fmt.Sprintf("Every model a point: trained on 256 tokens; from %g nat on (line) it fails.", limits.Excess)},
 		Category: "stream", X: excessAxis, Series: []string{"size"}, Marks: []figure.Mark{limitMark("fails", limits.Excess)},
-	}, Table: t}, nil
+	}, Table: table.Of(rows)}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // TestFormsEqualNaive: every length around a chunk's end, every grouping, with and without initial state, in float64
@@ -24,7 +25,7 @@ func TestFormsEqualNaive(t *testing.T) {
 				y, state := recurrence.Naive(s, nil)
 				for _, f := range forms {
 					for i, q := range f.chunks {
-						for _, dev := range devices(t) {
+						for _, dev := range optest.Devices(t) {
 							sampled := groups == 2 && initial && (tokens == 65 && i == 0 || tokens == 1000 && i == 1)
 							if dev.Kind != "go" && !sampled {
 								continue
@@ -34,13 +35,13 @@ func TestFormsEqualNaive(t *testing.T) {
 								y, h := f.compute(in, q, initial, true)
 								return []*Node{y, h}
 							}
-							got := run(t, dev, graph, inputs[float32](s)...)
-							near(t, name+": y", got[0], y, f.single)
-							near(t, name+": state", got[1], state, f.single)
+							got := optest.Run(t, dev, graph, inputs[float32](s)...)
+							optest.Near(t, name+": y", got[0], y, f.single)
+							optest.Near(t, name+": state", got[1], state, f.single)
 							if tokens < 1000 && dev.Kind == "go" {
-								got = run(t, dev, graph, inputs[float64](s)...)
-								near(t, name+": y in float64", got[0], y, f.exact)
-								near(t, name+": state in float64", got[1], state, f.exact)
+								got = optest.Run(t, dev, graph, inputs[float64](s)...)
+								optest.Near(t, name+": y in float64", got[0], y, f.exact)
+								optest.Near(t, name+": state in float64", got[1], state, f.exact)
 							}
 						}
 					}
@@ -56,7 +57,7 @@ func TestSplitsDoNotMatter(t *testing.T) {
 	s := random(11, d, -0.3, 0, true)
 	y, state := recurrence.Naive(s, nil)
 	r := rand.New(rand.NewPCG(5, 5))
-	dev := devices(t)[0]
+	dev := optest.Devices(t)[0]
 	f := forms[0]
 	for trial := range 20 {
 		cuts := []int{0}
@@ -64,7 +65,7 @@ func TestSplitsDoNotMatter(t *testing.T) {
 			step := []int{0, 1, r.IntN(90)}[r.IntN(3)]
 			cuts = append(cuts, min(d.Tokens, cuts[len(cuts)-1]+step))
 		}
-		got := run(t, dev, func(in []*Node) []*Node {
+		got := optest.Run(t, dev, func(in []*Node) []*Node {
 			h := in[6]
 			var ys []*Node
 			for i := 1; i < len(cuts); i++ {
@@ -83,8 +84,8 @@ func TestSplitsDoNotMatter(t *testing.T) {
 			}
 			return []*Node{Concatenate(ys, 1), h}
 		}, inputs[float64](s)...)
-		near(t, fmt.Sprint("y of partition ", trial, cuts), got[0], y, 1e-12)
-		near(t, fmt.Sprint("state of partition ", trial, cuts), got[1], state, 1e-12)
+		optest.Near(t, fmt.Sprint("y of partition ", trial, cuts), got[0], y, 1e-12)
+		optest.Near(t, fmt.Sprint("state of partition ", trial, cuts), got[1], state, 1e-12)
 	}
 }
 
@@ -115,28 +116,28 @@ func TestSegmentsRestartTheState(t *testing.T) {
 		for _, e := range ends {
 			wantEnds = append(wantEnds, states[int(e)]...)
 		}
-		for _, dev := range devices(t) {
+		for _, dev := range optest.Devices(t) {
 			args := append(inputs[float64](s), tensors.FromFlatDataAndDimensions(ids, 1, d.Tokens), tensors.FromFlatDataAndDimensions(ends, len(ends)))
 			for _, f := range forms {
 				for i, q := range append([]int{4}, f.chunks...) {
 					if dev.Kind != "go" && (i != 1 || first > 0 || f.name == "step") {
 						continue
 					}
-					got := run(t, dev, func(in []*Node) []*Node {
+					got := optest.Run(t, dev, func(in []*Node) []*Node {
 						y, h := f.compute(in[:8], q, true, true)
 						return []*Node{y, h}
 					}, args...)
 					name := fmt.Sprintf("%s %s Q %d bounds %v ", dev.Kind, f.name, q, bounds)
-					near(t, name+"y", got[0], y, f.exact)
-					near(t, name+"state", got[1], state, f.exact)
+					optest.Near(t, name+"y", got[0], y, f.exact)
+					optest.Near(t, name+"state", got[1], state, f.exact)
 				}
 			}
-			got := run(t, dev, func(in []*Node) []*Node {
+			got := optest.Run(t, dev, func(in []*Node) []*Node {
 				op := operands(in)
 				op.Segments = in[7]
 				return []*Node{recurrence.Chunk(op, 32).StatesAt(in[8])}
 			}, args...)
-			near(t, dev.Kind+" states at document ends", got[0], wantEnds, 1e-12)
+			optest.Near(t, dev.Kind+" states at document ends", got[0], wantEnds, 1e-12)
 		}
 	}
 }
@@ -150,17 +151,17 @@ func TestLongSequence(t *testing.T) {
 	}
 	y, state := recurrence.Naive(s, nil)
 	width := d.Heads * d.HeadDim
-	for _, dev := range devices(t) {
+	for _, dev := range optest.Devices(t) {
 		for _, f := range forms {
 			if f.name == "step" && dev.Kind == "go" {
 				continue // its loop on the Go backend copies all outputs at every token; XLA runs it below
 			}
-			got := run(t, dev, func(in []*Node) []*Node { y, h := f.compute(in, 64, true, true); return []*Node{y, h} }, inputs[float32](s)...)
+			got := optest.Run(t, dev, func(in []*Node) []*Node { y, h := f.compute(in, 64, true, true); return []*Node{y, h} }, inputs[float32](s)...)
 			for i := range 8 {
 				at := (d.Tokens - 1) * i / 7 * width
-				near(t, fmt.Sprint(dev.Kind, " ", f.name, ": y at ", at/width), got[0][at:at+width], y[at:at+width], 1e-4)
+				optest.Near(t, fmt.Sprint(dev.Kind, " ", f.name, ": y at ", at/width), got[0][at:at+width], y[at:at+width], 1e-4)
 			}
-			near(t, dev.Kind+" "+f.name+": state", got[1], state, 1e-4)
+			optest.Near(t, dev.Kind+" "+f.name+": state", got[1], state, 1e-4)
 		}
 	}
 }
@@ -170,7 +171,7 @@ func TestBFloat16Operands(t *testing.T) {
 	d := recurrence.Dims{Batch: 2, Tokens: 100, Heads: 4, HeadDim: 8, Groups: 1, State: 16}
 	s := random(41, d, -0.3, 0, true)
 	y, state := recurrence.Naive(s, nil)
-	for _, dev := range devices(t) {
+	for _, dev := range optest.Devices(t) {
 		for _, f := range forms {
 			if f.half == 0 {
 				continue
@@ -188,8 +189,8 @@ func TestBFloat16Operands(t *testing.T) {
 					return append([]*Node{y, h}, Gradient(ReduceAllSum(Square(y)), in...)...)
 				}
 			}
-			got := run(t, dev, graph(true), inputs[float32](s)...)
-			want := run(t, devices(t)[0], graph(false), inputs[float64](s)...)
+			got := optest.Run(t, dev, graph(true), inputs[float32](s)...)
+			want := optest.Run(t, optest.Devices(t)[0], graph(false), inputs[float64](s)...)
 			want[0], want[1] = y, state
 			for i, name := range []string{"y", "state", "d/dx", "d/ddt", "d/dA", "d/dB", "d/dC", "d/dD", "d/dinitial"} {
 				limit := f.half

@@ -11,6 +11,7 @@ import (
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/recurrence"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // TestReferenceCases recomputes the operator and all its gradients on cases made with float64 autograd: long memory,
@@ -26,7 +27,7 @@ func TestReferenceCases(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := referenceCase{name: strings.TrimSuffix(filepath.Base(path), ".safetensors"), file: file}
-		for _, dev := range devices(t) {
+		for _, dev := range optest.Devices(t) {
 			for _, f := range forms {
 				long := file.Tensors["x"].Shape[1] > 1000
 				compiled := f.name == "chunk" && slices.Contains([]string{"long-memory", "raw-dt"}, c.name)
@@ -34,7 +35,7 @@ func TestReferenceCases(t *testing.T) {
 					continue // compiling each takes seconds; steps with gradients are unrolled on the Go backend
 				}
 				c.check(t, dev.Kind+" "+f.name+" "+c.name+": ", f, func(fn func([]*Node) []*Node, args ...any) [][]float64 {
-					return run(t, dev, fn, args...)
+					return optest.Run(t, dev, fn, args...)
 				})
 			}
 		}
@@ -113,10 +114,10 @@ func (c referenceCase) check(t *testing.T, label string, f form, run func(fn fun
 		return append([]*Node{y, state}, Gradient(objective, in[:n]...)...)
 	}, args...)
 	const stored = 2e-7 // the file's float32
-	near(t, label+"y", got[0], c.values(t, "y"), stored)
-	near(t, label+"state", got[1], c.values(t, "state"), stored)
+	optest.Near(t, label+"y", got[0], c.values(t, "y"), stored)
+	optest.Near(t, label+"state", got[1], c.values(t, "state"), stored)
 	for i, name := range names {
-		near(t, label+"d/d"+name, got[2+i], c.values(t, "grad."+name), stored)
+		optest.Near(t, label+"d/d"+name, got[2+i], c.values(t, "grad."+name), stored)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // TestGradientsAgainstDifferences: every input, raw dt and its bias included, through the outputs and through the
@@ -31,7 +32,7 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 				segments[i] = int32(at/9) + int32(i/d.Tokens)
 			}
 		}
-		for _, dev := range devices(t) {
+		for _, dev := range optest.Devices(t) {
 			args := append(inputs[float64](s), tensors.FromFlatDataAndDimensions(segments, d.Batch, d.Tokens),
 				tensors.FromFlatDataAndDimensions([]float64{-0.5, 0, 0.2, 1}, d.Heads))
 			for _, f := range forms {
@@ -55,7 +56,7 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 						floats = append(floats, i)
 					}
 				}
-				grads := run(t, dev, func(in []*Node) []*Node {
+				grads := optest.Run(t, dev, func(in []*Node) []*Node {
 					var wrt []*Node
 					for _, i := range floats {
 						wrt = append(wrt, in[i])
@@ -79,7 +80,7 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 // differences returns the derivative of e along a random direction of argument q: by the gradient, by differences.
 func differences(e *Exec, args []any, q int, r *rand.Rand, gradient []float64) (both [2]float64) {
 	tensor := args[q].(*tensors.Tensor)
-	v := floats(tensor)
+	v := optest.Floats(tensor)
 	dir := make([]float64, len(v))
 	for i := range dir {
 		dir[i] = r.NormFloat64()
@@ -92,7 +93,7 @@ func differences(e *Exec, args []any, q int, r *rand.Rand, gradient []float64) (
 			w[i] = v[i] + eps*dir[i]
 		}
 		moved[q] = tensors.FromFlatDataAndDimensions(w, tensor.Shape().Dimensions...)
-		return floats(e.MustCall(moved...)[0])[0]
+		return optest.Floats(e.MustCall(moved...)[0])[0]
 	}
 	both[1] = (at(1e-6) - at(-1e-6)) / 2e-6
 	return both
@@ -101,7 +102,7 @@ func differences(e *Exec, args []any, q int, r *rand.Rand, gradient []float64) (
 // TestGateExtremesStayFinite: from no decay to e⁻²⁰⁰ a token, weak gates between strong ones.
 func TestGateExtremesStayFinite(t *testing.T) {
 	d := recurrence.Dims{Batch: 1, Tokens: 150, Heads: 2, HeadDim: 3, Groups: 1, State: 4}
-	for _, dev := range devices(t) {
+	for _, dev := range optest.Devices(t) {
 		for _, f := range forms {
 			if f.name == "step" && dev.Kind == "go" {
 				d.Tokens = 40 // unrolled
@@ -122,10 +123,10 @@ func TestGateExtremesStayFinite(t *testing.T) {
 						t.Fatal(err)
 					}
 					name := fmt.Sprintf("%s %s gate %g every %d: ", dev.Kind, f.name, gate, every)
-					near(t, name+"y", floats(outs[0]), y, 1e-5)
-					near(t, name+"state", floats(outs[1]), state, 1e-5)
+					optest.Near(t, name+"y", optest.Floats(outs[0]), y, 1e-5)
+					optest.Near(t, name+"state", optest.Floats(outs[1]), state, 1e-5)
 					for q, grad := range outs[2:] {
-						for _, v := range floats(grad) {
+						for _, v := range optest.Floats(grad) {
 							if math.IsNaN(v) || math.IsInf(v, 0) {
 								t.Fatalf("%sgradient %d has %g", name, q, v)
 							}
@@ -141,14 +142,14 @@ func TestGateExtremesStayFinite(t *testing.T) {
 // TestRawDeltaExtremes: softplus and its limits stay finite, with the gradient of a clamp.
 func TestRawDeltaExtremes(t *testing.T) {
 	dt := []float64{-1e4, -200, -30, -1, 0, 1, 30, 200, 1e4}
-	for _, dev := range devices(t) {
+	for _, dev := range optest.Devices(t) {
 		for _, limits := range [][2]float64{{0, math.Inf(1)}, {0.01, 20}} {
-			out := run(t, dev, func(in []*Node) []*Node {
+			out := optest.Run(t, dev, func(in []*Node) []*Node {
 				delta := recurrence.Delta(in[0], in[1], limits[0], limits[1])
 				return append([]*Node{delta}, Gradient(ReduceAllSum(delta), in...)...)
 			}, tensors.FromFlatDataAndDimensions(dt, 1, len(dt), 1), tensors.FromFlatDataAndDimensions([]float64{0.5}, 1, 1, 1))
 			want := recurrence.NaiveDelta(dt, []float64{0.5}, limits[0], limits[1])
-			near(t, fmt.Sprint(dev.Kind, limits, " delta"), out[0], want, 1e-14)
+			optest.Near(t, fmt.Sprint(dev.Kind, limits, " delta"), out[0], want, 1e-14)
 			sum := 0.0
 			for i, v := range dt {
 				slope := 1 / (1 + math.Exp(-v-0.5))
@@ -160,7 +161,7 @@ func TestRawDeltaExtremes(t *testing.T) {
 					t.Errorf("%s limits %v: slope at dt %g is %g, want %g", dev.Kind, limits, v, out[1][i], slope)
 				}
 			}
-			near(t, fmt.Sprint(dev.Kind, limits, " bias"), out[2], []float64{sum}, 1e-12)
+			optest.Near(t, fmt.Sprint(dev.Kind, limits, " bias"), out[2], []float64{sum}, 1e-12)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // naiveMoments are the sums of Result.Moments from the definition.
@@ -50,8 +51,8 @@ func TestMomentsWhereWritesCancel(t *testing.T) {
 	for _, v := range squares {
 		largest = max(largest, math.Sqrt(v))
 	}
-	for _, dev := range devices(t) {
-		got := run(t, dev, func(in []*Node) []*Node {
+	for _, dev := range optest.Devices(t) {
+		got := optest.Run(t, dev, func(in []*Node) []*Node {
 			m, q := recurrence.Chunk(operands(in), 32).Moments()
 			return []*Node{m, q}
 		}, inputs[float32](s)...)
@@ -76,8 +77,8 @@ func TestMomentsFromFloat32(t *testing.T) {
 	}
 	rounded(s.X, s.B, s.Delta, s.A, s.Initial)
 	sum, squares := naiveMoments(s)
-	for _, dev := range devices(t) {
-		got := run(t, dev, func(in []*Node) []*Node {
+	for _, dev := range optest.Devices(t) {
+		got := optest.Run(t, dev, func(in []*Node) []*Node {
 			m, q := recurrence.Chunk(operands(in), 64).Moments()
 			return []*Node{m, q}
 		}, inputs[float32](s)...)
@@ -102,8 +103,8 @@ func TestMomentsAfterStrongGates(t *testing.T) {
 		}
 	}
 	sum, squares := naiveMoments(s)
-	for _, dev := range devices(t) {
-		got := run(t, dev, func(in []*Node) []*Node {
+	for _, dev := range optest.Devices(t) {
+		got := optest.Run(t, dev, func(in []*Node) []*Node {
 			m, q := recurrence.Chunk(operands(in), 64).Moments()
 			return []*Node{m, q}
 		}, inputs[float64](s)...)
@@ -122,7 +123,7 @@ func TestMomentsAfterStrongGates(t *testing.T) {
 func TestEachEnd(t *testing.T) {
 	d := recurrence.Dims{Batch: 2, Tokens: 75, Heads: 4, HeadDim: 3, Groups: 2, State: 5}
 	s := random(4, d, -0.2, 0, true)
-	dev := devices(t)[0]
+	dev := optest.Devices(t)[0]
 	for _, c := range []struct{ every, chunk int }{{16, 16}, {32, 16}, {16, 8}, {80, 16}, {96, 32}} {
 		n := (d.Tokens + c.every - 1) / c.every
 		size := d.Heads * d.HeadDim * d.State
@@ -130,14 +131,14 @@ func TestEachEnd(t *testing.T) {
 		recurrence.Naive(s, func(b, tok, j int, h []float64) {
 			copy(want[((tok/c.every)*d.Batch+b)*size+j*len(h):], h) // the last token of the bucket stays
 		})
-		got := run(t, dev, func(in []*Node) []*Node {
+		got := optest.Run(t, dev, func(in []*Node) []*Node {
 			r := recurrence.Chunk(operands(in), c.chunk)
 			if r.EachEnd(c.chunk+1, Abs) != nil {
 				t.Error("buckets that end inside chunks")
 			}
 			return []*Node{r.EachEnd(c.every, func(h *Node) *Node { return h })}
 		}, inputs[float64](s)...)
-		near(t, fmt.Sprint("every ", c.every, " chunk ", c.chunk), got[0], want, 1e-12)
+		optest.Near(t, fmt.Sprint("every ", c.every, " chunk ", c.chunk), got[0], want, 1e-12)
 	}
 }
 
@@ -155,10 +156,10 @@ func TestEachStateAt(t *testing.T) {
 	for i := range positions {
 		positions[i] = int32(i)
 	}
-	for _, dev := range devices(t)[len(devices(t))-1:] {
-		got := run(t, dev, func(in []*Node) []*Node {
+	for _, dev := range optest.Devices(t)[len(optest.Devices(t))-1:] {
+		got := optest.Run(t, dev, func(in []*Node) []*Node {
 			return []*Node{recurrence.Chunk(operands(in), 16).EachStateAt(in[7], func(h *Node) *Node { return ReduceMax(Abs(h), -1, -2) })}
 		}, append(inputs[float32](s), tensors.FromFlatDataAndDimensions(positions, d.Tokens))...)
-		near(t, fmt.Sprint(dev.Kind, " largest magnitude"), got[0], want, 1e-5)
+		optest.Near(t, fmt.Sprint(dev.Kind, " largest magnitude"), got[0], want, 1e-5)
 	}
 }

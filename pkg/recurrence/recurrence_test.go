@@ -3,40 +3,16 @@ package recurrence_test
 import (
 	"math"
 	"math/rand/v2"
-	"os"
-	"sync"
 	"testing"
 
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence"
+	"stuffed/pkg/recurrence/internal/optest"
 	"stuffed/xla"
 )
-
-var (
-	once   sync.Once
-	opened []*xla.Device
-)
-
-func devices(t testing.TB) []*xla.Device {
-	once.Do(func() {
-		if os.Getenv("XLA_FLAGS") == "" { // most of the time of these tests is LLVM's
-			os.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-		}
-		for _, name := range []string{"go", "cpu"} {
-			d, err := xla.Open(name)
-			if err == nil {
-				opened = append(opened, d)
-			} else if name == "go" {
-				t.Fatal(err)
-			}
-		}
-	})
-	return opened
-}
 
 // random makes a sequence with gates between gateLo and gateHi (Δ·A).
 func random(seed uint64, d recurrence.Dims, gateLo, gateHi float64, initial bool) recurrence.Sequence {
@@ -145,50 +121,8 @@ func (f form) compute(in []*Node, q int, initial, infer bool) (y, state *Node) {
 	return recurrence.Skip(y, in[0], Reshape(in[5], 1, 1, in[5].Shape().Dim(0), 1)), state
 }
 
-func run(t testing.TB, d *xla.Device, fn func(in []*Node) []*Node, args ...any) [][]float64 {
-	t.Helper()
-	e := MustNewExec(d.Backend, fn)
-	defer e.Finalize()
-	outs, err := e.Call(args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][]float64
-	for _, o := range outs {
-		all = append(all, floats(o))
-	}
-	return all
-}
-
-func floats(o *tensors.Tensor) []float64 {
-	if o.DType() == dtypes.Float64 {
-		return tensors.MustCopyFlatData[float64](o)
-	}
-	var out []float64
-	for _, v := range tensors.MustCopyFlatData[float32](o) {
-		out = append(out, float64(v))
-	}
-	return out
-}
-
-func near(t testing.TB, name string, got, want []float64, rel float64) {
-	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d values, want %d", name, len(got), len(want))
-	}
-	scale := 1e-30
-	for _, v := range want {
-		scale = max(scale, math.Abs(v))
-	}
-	for i := range want {
-		if !(math.Abs(got[i]-want[i]) <= rel*scale) {
-			t.Fatalf("%s: entry %d is %g, want %g (largest %g)", name, i, got[i], want[i], scale)
-		}
-	}
-}
-
 func TestMomentsEqualNaive(t *testing.T) {
-	for _, dev := range devices(t) {
+	for _, dev := range optest.Devices(t) {
 		d := recurrence.Dims{Batch: 2, Tokens: 150, Heads: 4, HeadDim: 5, Groups: 2, State: 6}
 		s := random(21, d, -0.3, 0, true)
 		n := d.Batch * d.Tokens * d.Heads
@@ -199,11 +133,11 @@ func TestMomentsEqualNaive(t *testing.T) {
 				squares[(b*d.Tokens+t)*d.Heads+j] += v * v
 			}
 		})
-		got := run(t, dev, func(in []*Node) []*Node {
+		got := optest.Run(t, dev, func(in []*Node) []*Node {
 			m, q := recurrence.Chunk(operands(in), 32).Moments()
 			return []*Node{m, q}
 		}, inputs[float64](s)...)
-		near(t, dev.Kind+" sum", got[0], sum, 1e-11)
+		optest.Near(t, dev.Kind+" sum", got[0], sum, 1e-11)
 		for i := range squares {
 			if math.Abs(got[1][i]-squares[i]) > 1e-9*squares[i] {
 				t.Fatalf("%s: squares %d: %g, want %g", dev.Kind, i, got[1][i], squares[i])

@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // between are the operands of tokens from … to, without an initial state.
@@ -74,14 +75,14 @@ func TestWindowEqualsDirectSum(t *testing.T) {
 		for _, r := range []int{1, 7, 16, 64} {
 			y, state := recurrence.NaiveWindow(s, r)
 			for _, piece := range [][2]int{{40, 40}, {13, 33}, {0, 0}} {
-				got := run(t, devices(t)[0], func(in []*Node) []*Node { return windowed(in, r, piece[0], piece[1]) }, inputs[float64](s)...)
+				got := optest.Run(t, optest.Devices(t)[0], func(in []*Node) []*Node { return windowed(in, r, piece[0], piece[1]) }, inputs[float64](s)...)
 				name := fmt.Sprintf("gates %v, window %d, pieces %v", gates, r, piece)
-				near(t, name+" y", got[0], y, 1e-9)
-				near(t, name+" state", got[1], state, 1e-9)
+				optest.Near(t, name+" y", got[0], y, 1e-9)
+				optest.Near(t, name+" state", got[1], state, 1e-9)
 				if piece[1] == 40 {
 					sum, squares := windowMoments(s, r)
-					near(t, name+" sum", got[2], sum, 1e-9)
-					near(t, name+" squares", got[3], squares, 1e-9)
+					optest.Near(t, name+" sum", got[2], sum, 1e-9)
+					optest.Near(t, name+" squares", got[3], squares, 1e-9)
 				}
 			}
 		}
@@ -129,9 +130,9 @@ func TestWindowStepIsSafeNearRetentionOne(t *testing.T) {
 	}
 	const r = 8
 	y, _ := recurrence.NaiveWindow(s, r)
-	got := run(t, devices(t)[0], func(in []*Node) []*Node { return windowed(in, r, 0, 0) }, inputs[float32](s)...)
+	got := optest.Run(t, optest.Devices(t)[0], func(in []*Node) []*Node { return windowed(in, r, 0, 0) }, inputs[float32](s)...)
 	from := 200 * d.Heads * d.HeadDim // long after the large ones
-	near(t, "y", got[0][from:], y[from:], 1e-5)
+	optest.Near(t, "y", got[0][from:], y[from:], 1e-5)
 }
 
 func TestNormLimitEqualsNaive(t *testing.T) {
@@ -153,13 +154,13 @@ func TestNormLimitEqualsNaive(t *testing.T) {
 			return outs
 		}
 		args := append(inputs[float64](s), tensors.FromFlatDataAndDimensions(limit, d.Heads))
-		for _, dev := range devices(t) {
-			got := run(t, dev, graph, args...)
+		for _, dev := range optest.Devices(t) {
+			got := optest.Run(t, dev, graph, args...)
 			name := fmt.Sprintf("%s, every %d", dev.Kind, every)
-			near(t, name+" y", got[0], y, 1e-9)
-			near(t, name+" state", got[1], state, 1e-9)
+			optest.Near(t, name+" y", got[0], y, 1e-9)
+			optest.Near(t, name+" state", got[1], state, 1e-9)
 			if every == 1 {
-				near(t, name+" states", got[3][len(got[3])/2:], state, 1e-9)
+				optest.Near(t, name+" states", got[3][len(got[3])/2:], state, 1e-9)
 				for i, v := range got[2] {
 					if lim := limit[i%d.Heads]; v > lim*lim*(1+1e-9) {
 						t.Errorf("%s: squared norm %g of head %d exceeds %g", name, v, i%d.Heads, lim*lim)
@@ -192,8 +193,8 @@ func TestNormLimitGradient(t *testing.T) {
 			y, h := recurrence.NormLimit{Norm: norm, Every: every}.Run(op)
 			return Gradient(Add(ReduceAllSum(Square(y)), ReduceAllSum(Square(h))), in[0], in[1], in[3], in[4], in[6])
 		}
-		for _, dev := range devices(t) {
-			got := run(t, dev, graph, append(inputs[float64](s), tensors.FromFlatDataAndDimensions(limit, d.Heads))...)
+		for _, dev := range optest.Devices(t) {
+			got := optest.Run(t, dev, graph, append(inputs[float64](s), tensors.FromFlatDataAndDimensions(limit, d.Heads))...)
 			for k, values := range [][]float64{s.X, s.Delta, s.B, s.C, s.Initial} {
 				var want []float64
 				for i, v := range values {
@@ -204,7 +205,7 @@ func TestNormLimitGradient(t *testing.T) {
 					want = append(want, (up-loss(s))/(2*e))
 					values[i] = v
 				}
-				near(t, fmt.Sprintf("%s, every %d: gradient %d", dev.Kind, every, k), got[k], want, 1e-6)
+				optest.Near(t, fmt.Sprintf("%s, every %d: gradient %d", dev.Kind, every, k), got[k], want, 1e-6)
 			}
 		}
 	}

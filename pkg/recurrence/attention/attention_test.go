@@ -2,41 +2,15 @@ package attention_test
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"os"
-	"sync"
 	"testing"
 
-	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence/attention"
-	"stuffed/xla"
+	"stuffed/pkg/recurrence/internal/optest"
 )
-
-var (
-	once   sync.Once
-	opened []*xla.Device
-)
-
-func devices(t testing.TB) []*xla.Device {
-	once.Do(func() {
-		if os.Getenv("XLA_FLAGS") == "" { // most of the time of these tests is LLVM's
-			os.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-		}
-		for _, name := range []string{"go", "cpu"} {
-			d, err := xla.Open(name)
-			if err == nil {
-				opened = append(opened, d)
-			} else if name == "go" {
-				t.Fatal(err)
-			}
-		}
-	})
-	return opened
-}
 
 // random makes a call whose rows hold 0, 1, 2 … tokens in a cache with room for the call's, or no cache.
 func random(seed uint64, d attention.Dims, cached bool) attention.Sequence {
@@ -119,53 +93,6 @@ func piece(op attention.Operands, from, to int) attention.Operands {
 	return op
 }
 
-func run(t testing.TB, d *xla.Device, fn func(in []*Node) []*Node, args ...any) [][]float64 {
-	t.Helper()
-	e := MustNewExec(d.Backend, fn)
-	defer e.Finalize()
-	outs, err := e.Call(args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][]float64
-	for _, o := range outs {
-		all = append(all, floats(o))
-	}
-	return all
-}
-
-func floats(o *tensors.Tensor) (out []float64) {
-	switch o.DType() {
-	case dtypes.Float64:
-		return tensors.MustCopyFlatData[float64](o)
-	case dtypes.Int32:
-		for _, v := range tensors.MustCopyFlatData[int32](o) {
-			out = append(out, float64(v))
-		}
-		return out
-	}
-	for _, v := range tensors.MustCopyFlatData[float32](o) {
-		out = append(out, float64(v))
-	}
-	return out
-}
-
-func near(t testing.TB, name string, got, want []float64, rel float64) {
-	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d values, want %d", name, len(got), len(want))
-	}
-	scale := 1e-30
-	for _, v := range want {
-		scale = max(scale, math.Abs(v))
-	}
-	for i := range want {
-		if !(math.Abs(got[i]-want[i]) <= rel*scale) {
-			t.Fatalf("%s: entry %d is %g, want %g (largest %g)", name, i, got[i], want[i], scale)
-		}
-	}
-}
-
 // outputs are y and, with a cache, its keys, values and count.
 func outputs(r attention.Result) []*Node {
 	if r.Cache == nil {
@@ -178,7 +105,7 @@ func outputs(r attention.Result) []*Node {
 func check(t *testing.T, name string, s attention.Sequence, got [][]float64, rel float64) {
 	t.Helper()
 	y, caches := attention.Naive(s)
-	near(t, name+": y", got[0], y, rel)
+	optest.Near(t, name+": y", got[0], y, rel)
 	if s.Held == nil {
 		return
 	}
@@ -187,8 +114,8 @@ func check(t *testing.T, name string, s attention.Sequence, got [][]float64, rel
 		if held := len(c.Keys) / wide; int(got[3][b]) != held {
 			t.Fatalf("%s: row %d holds %g tokens, want %d", name, b, got[3][b], held)
 		}
-		near(t, name+": keys", got[1][b*s.Room*wide:][:len(c.Keys)], c.Keys, rel)
-		near(t, name+": values", got[2][b*s.Room*wideV:][:len(c.Values)], c.Values, rel)
+		optest.Near(t, name+": keys", got[1][b*s.Room*wide:][:len(c.Keys)], c.Keys, rel)
+		optest.Near(t, name+": values", got[2][b*s.Room*wideV:][:len(c.Values)], c.Values, rel)
 	}
 }
 
@@ -199,7 +126,7 @@ func TestFormsEqualNaive(t *testing.T) {
 			for _, cached := range []bool{false, true} {
 				s := random(uint64(tokens), attention.Dims{Batch: 3, Tokens: tokens, Heads: 4, KVHeads: kv, Key: 5, Value: 3}, cached)
 				for _, q := range []int{8, 64} {
-					for _, dev := range devices(t) {
+					for _, dev := range optest.Devices(t) {
 						if dev.Kind != "go" && !(kv == 2 && tokens == 17) {
 							continue
 						}
@@ -209,13 +136,13 @@ func TestFormsEqualNaive(t *testing.T) {
 							op.Infer = true
 							return outputs(attention.Chunk(op, q))
 						}
-						check(t, name, s, run(t, dev, graph, arguments[float64](s)...), 1e-13)
-						check(t, name+" in float32", s, run(t, dev, graph, arguments[float32](s)...), 1e-5)
+						check(t, name, s, optest.Run(t, dev, graph, arguments[float64](s)...), 1e-13)
+						check(t, name+" in float32", s, optest.Run(t, dev, graph, arguments[float32](s)...), 1e-5)
 					}
 				}
 				if cached && tokens < 10 {
 					graph := func(in []*Node) []*Node { return outputs(stepwise(operands(s, in))) }
-					check(t, fmt.Sprintf("step T %d, %d kv heads", tokens, kv), s, run(t, devices(t)[0], graph, arguments[float64](s)...), 1e-13)
+					check(t, fmt.Sprintf("step T %d, %d kv heads", tokens, kv), s, optest.Run(t, optest.Devices(t)[0], graph, arguments[float64](s)...), 1e-13)
 				}
 			}
 		}
@@ -235,12 +162,12 @@ func TestWindowEqualsNaive(t *testing.T) {
 						s.Segments[i] = i % s.Tokens / 10
 					}
 				}
-				for _, dev := range devices(t) {
-					got := run(t, dev, func(in []*Node) []*Node { return outputs(attention.Chunk(operands(s, in), 8)) }, arguments[float64](s)...)
+				for _, dev := range optest.Devices(t) {
+					got := optest.Run(t, dev, func(in []*Node) []*Node { return outputs(attention.Chunk(operands(s, in), 8)) }, arguments[float64](s)...)
 					check(t, fmt.Sprintf("%s, window %d, cache %v, documents %v", dev.Kind, window, cached, packed), s, got, 1e-13)
 				}
 				if cached && !packed {
-					got := run(t, devices(t)[0], func(in []*Node) []*Node { return outputs(stepwise(operands(s, in))) }, arguments[float64](s)...)
+					got := optest.Run(t, optest.Devices(t)[0], func(in []*Node) []*Node { return outputs(stepwise(operands(s, in))) }, arguments[float64](s)...)
 					check(t, fmt.Sprintf("step, window %d", window), s, got, 1e-13)
 				}
 			}
@@ -258,7 +185,7 @@ func TestSplitsDoNotMatter(t *testing.T) {
 		for cuts[len(cuts)-1] < s.Tokens {
 			cuts = append(cuts, min(s.Tokens, cuts[len(cuts)-1]+[]int{1, 1 + r.IntN(30)}[r.IntN(2)]))
 		}
-		got := run(t, devices(t)[0], func(in []*Node) []*Node {
+		got := optest.Run(t, optest.Devices(t)[0], func(in []*Node) []*Node {
 			op := operands(s, in)
 			var ys []*Node
 			for i := 1; i < len(cuts); i++ {
@@ -287,8 +214,8 @@ func TestSegmentsEmptyTheCache(t *testing.T) {
 				}
 			}
 		}
-		for _, dev := range devices(t) {
-			got := run(t, dev, func(in []*Node) []*Node {
+		for _, dev := range optest.Devices(t) {
+			got := optest.Run(t, dev, func(in []*Node) []*Node {
 				op := operands(s, in)
 				op.Infer = true
 				return append(outputs(attention.Chunk(op, 16)), attention.Positions(in[0].Graph(), s.Batch, s.Tokens, op.Cache.Held, op.Segments))
@@ -304,7 +231,7 @@ func TestSegmentsEmptyTheCache(t *testing.T) {
 					positions, at = append(positions, float64(at)), at+1
 				}
 			}
-			near(t, fmt.Sprint("positions ", bounds), got[4], positions, 0)
+			optest.Near(t, fmt.Sprint("positions ", bounds), got[4], positions, 0)
 		}
 	}
 }
@@ -332,9 +259,9 @@ func TestPaddingLeavesTheCacheAlone(t *testing.T) {
 				}
 				return append(outputs(long)[1:], op.Cache.Keys, op.Cache.Values, op.Cache.Held)
 			}
-			got := run(t, devices(t)[0], short, args...)
+			got := optest.Run(t, optest.Devices(t)[0], short, args...)
 			for i, name := range []string{"keys", "values", "held"} {
-				near(t, fmt.Sprintf("%s of length %d, packed %v", name, length, packed), got[i], got[3+i], 0)
+				optest.Near(t, fmt.Sprintf("%s of length %d, packed %v", name, length, packed), got[i], got[3+i], 0)
 			}
 		}
 	}

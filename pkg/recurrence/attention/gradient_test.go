@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence/attention"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // TestGradientsAgainstDifferences: every input, through the outputs and through the cache, in float64, along a random
@@ -30,14 +31,14 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 			r := attention.Chunk(op, 4)
 			return Add(ReduceAllSum(Sin(r.Y)), Add(ReduceAllSum(Cos(r.Cache.Keys)), ReduceAllSum(Sin(r.Cache.Values))))
 		}
-		for _, dev := range devices(t) {
+		for _, dev := range optest.Devices(t) {
 			args := arguments[float64](s)
-			grads := run(t, dev, func(in []*Node) []*Node { return Gradient(loss(in), in[:5]...) }, args...)
+			grads := optest.Run(t, dev, func(in []*Node) []*Node { return Gradient(loss(in), in[:5]...) }, args...)
 			e := MustNewExec(dev.Backend, func(in []*Node) []*Node { return []*Node{loss(in)} })
 			r := rand.New(rand.NewPCG(1, 2))
 			for q, name := range []string{"q", "k", "v", "keys", "values"} {
 				tensor := args[q].(*tensors.Tensor)
-				v := floats(tensor)
+				v := optest.Floats(tensor)
 				dir, got := make([]float64, len(v)), 0.0
 				for i := range dir {
 					dir[i] = r.NormFloat64()
@@ -50,7 +51,7 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 						w[i] = v[i] + eps*dir[i]
 					}
 					moved[q] = tensors.FromFlatDataAndDimensions(w, tensor.Shape().Dimensions...)
-					return floats(e.MustCall(moved...)[0])[0]
+					return optest.Floats(e.MustCall(moved...)[0])[0]
 				}
 				if want := (at(1e-6) - at(-1e-6)) / 2e-6; want == 0 || math.Abs(got-want) > 1e-6*(1+math.Abs(want)) {
 					t.Errorf("%s packed %v: d/d%s along a direction is %g, differences give %g", dev.Kind, packed, name, got, want)
@@ -63,13 +64,13 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 
 // TestExtremesStayFinite: equal scores, and scores so far apart that one token takes all.
 func TestExtremesStayFinite(t *testing.T) {
-	for _, dev := range devices(t) {
+	for _, dev := range optest.Devices(t) {
 		for _, scale := range []float64{0, 1, 1e4} {
 			s := random(9, attention.Dims{Batch: 2, Tokens: 20, Heads: 2, KVHeads: 2, Key: 4, Value: 3}, true)
 			for i := range s.Q {
 				s.Q[i] *= scale
 			}
-			got := run(t, dev, func(in []*Node) []*Node {
+			got := optest.Run(t, dev, func(in []*Node) []*Node {
 				r := attention.Chunk(operands(s, in), 8)
 				return append(outputs(r), Gradient(Add(ReduceAllSum(r.Y), ReduceAllSum(r.Cache.Keys)), in[:5]...)...)
 			}, arguments[float64](s)...)
@@ -93,10 +94,10 @@ func TestRotateEqualsNaive(t *testing.T) {
 		for i := 0; i < len(want); i += s.Key {
 			attention.NaiveRotate(want[i:i+s.Key], float64(1000+i/(s.Heads*s.Key)), rotated, 10000)
 		}
-		got := run(t, devices(t)[0], func(in []*Node) []*Node {
+		got := optest.Run(t, optest.Devices(t)[0], func(in []*Node) []*Node {
 			at := AddScalar(attention.Positions(in[0].Graph(), 1, s.Tokens, nil, nil), 1000)
 			return []*Node{attention.Rotate(in[0], at, rotated, 10000)}
 		}, arguments[float64](s)[0])
-		near(t, fmt.Sprint(rotated, " rotated"), got[0], want, 1e-12)
+		optest.Near(t, fmt.Sprint(rotated, " rotated"), got[0], want, 1e-12)
 	}
 }

@@ -3,11 +3,7 @@ package delta_test
 import (
 	"math"
 	"math/rand/v2"
-	"os"
-	"sync"
-	"testing"
 
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 	"github.com/gomlx/gomlx/core/tensors"
@@ -15,28 +11,6 @@ import (
 	"stuffed/pkg/recurrence/delta"
 	"stuffed/xla"
 )
-
-var (
-	once   sync.Once
-	opened []*xla.Device
-)
-
-func devices(t testing.TB) []*xla.Device {
-	once.Do(func() {
-		if os.Getenv("XLA_FLAGS") == "" { // most of the time of these tests is LLVM's
-			os.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-		}
-		for _, name := range []string{"go", "cpu"} {
-			d, err := xla.Open(name)
-			if err == nil {
-				opened = append(opened, d)
-			} else if name == "go" {
-				t.Fatal(err)
-			}
-		}
-	})
-	return opened
-}
 
 // gates are the kinds of decay, erasures those of what is erased.
 var (
@@ -209,46 +183,4 @@ func stepwise(op delta.Operands) (y, state *Node) {
 		return []*Node{h}, []*Node{y}
 	})
 	return tokensFirst(ys[0]), last[0]
-}
-
-func run(t testing.TB, d *xla.Device, fn func(in []*Node) []*Node, args ...any) [][]float64 {
-	t.Helper()
-	e := MustNewExec(d.Backend, fn)
-	defer e.Finalize()
-	outs, err := e.Call(args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][]float64
-	for _, o := range outs {
-		all = append(all, floats(o))
-	}
-	return all
-}
-
-func floats(o *tensors.Tensor) []float64 {
-	if o.DType() == dtypes.Float64 {
-		return tensors.MustCopyFlatData[float64](o)
-	}
-	var out []float64
-	for _, v := range tensors.MustCopyFlatData[float32](o) {
-		out = append(out, float64(v))
-	}
-	return out
-}
-
-func near(t testing.TB, name string, got, want []float64, rel float64) {
-	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d values, want %d", name, len(got), len(want))
-	}
-	scale := 1e-30
-	for _, v := range want {
-		scale = max(scale, math.Abs(v))
-	}
-	for i := range want {
-		if !(math.Abs(got[i]-want[i]) <= rel*scale) {
-			t.Fatalf("%s: entry %d is %g, want %g (largest %g)", name, i, got[i], want[i], scale)
-		}
-	}
 }

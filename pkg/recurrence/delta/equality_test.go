@@ -8,6 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
 	"stuffed/pkg/recurrence/delta"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // TestFormsEqualNaive: lengths on both sides of every chunk size, every kind of decay and of erasure, in float64 and
@@ -27,7 +28,7 @@ func TestFormsEqualNaive(t *testing.T) {
 							continue
 						}
 						name := fmt.Sprintf("%s: T %d, Q %d, %s, %s", f.name, tokens, q, gate, erasure)
-						for _, dev := range devices(t) {
+						for _, dev := range optest.Devices(t) {
 							compiled := tokens == 65 && q == 16 && gate == "per channel" || tokens == 17 && f.name == "step" && gate == "per head"
 							if dev.Kind != "go" && !(compiled && erasure == "delta rule") {
 								continue
@@ -41,16 +42,16 @@ func TestFormsEqualNaive(t *testing.T) {
 								}
 							}
 							names, args := inputs[float64](c)
-							got := run(t, dev, graph(names), args...)
-							near(t, dev.Kind+" "+name+": y", got[0], y, 1e-12)
-							near(t, dev.Kind+" "+name+": state", got[1], state, 1e-12)
+							got := optest.Run(t, dev, graph(names), args...)
+							optest.Near(t, dev.Kind+" "+name+": y", got[0], y, 1e-12)
+							optest.Near(t, dev.Kind+" "+name+": state", got[1], state, 1e-12)
 							if tokens < 63 {
 								continue
 							}
 							names, args = inputs[float32](c)
-							got = run(t, dev, graph(names), args...)
-							near(t, dev.Kind+" "+name+": y in float32", got[0], y, 1e-5)
-							near(t, dev.Kind+" "+name+": state in float32", got[1], state, 1e-5)
+							got = optest.Run(t, dev, graph(names), args...)
+							optest.Near(t, dev.Kind+" "+name+": y in float32", got[0], y, 1e-5)
+							optest.Near(t, dev.Kind+" "+name+": state in float32", got[1], state, 1e-5)
 						}
 					}
 				}
@@ -71,7 +72,7 @@ func TestSplitsDoNotMatter(t *testing.T) {
 			cuts = append(cuts, min(d.Tokens, cuts[len(cuts)-1]+[]int{1, 1 + r.IntN(60)}[r.IntN(2)]))
 		}
 		names, args := inputs[float64](c)
-		got := run(t, devices(t)[0], func(in []*Node) []*Node {
+		got := optest.Run(t, optest.Devices(t)[0], func(in []*Node) []*Node {
 			op := operands(names, in)
 			h := op.Initial
 			var ys []*Node
@@ -88,8 +89,8 @@ func TestSplitsDoNotMatter(t *testing.T) {
 			}
 			return []*Node{Concatenate(ys, 1), h}
 		}, args...)
-		near(t, fmt.Sprint("y of partition ", trial, cuts), got[0], y, 1e-12)
-		near(t, fmt.Sprint("state of partition ", trial, cuts), got[1], state, 1e-12)
+		optest.Near(t, fmt.Sprint("y of partition ", trial, cuts), got[0], y, 1e-12)
+		optest.Near(t, fmt.Sprint("state of partition ", trial, cuts), got[1], state, 1e-12)
 	}
 }
 
@@ -122,21 +123,21 @@ func TestSegmentsRestartTheState(t *testing.T) {
 				}
 			}
 			y, state := delta.Naive(c.sequence(), nil)
-			for _, dev := range devices(t) {
+			for _, dev := range optest.Devices(t) {
 				names, args := inputs[float64](c)
 				for _, f := range forms {
 					if dev.Kind != "go" && (trial > 0 || gate != "per channel") {
 						continue
 					}
-					got := run(t, dev, func(in []*Node) []*Node {
+					got := optest.Run(t, dev, func(in []*Node) []*Node {
 						op := operands(names, in)
 						op.Infer = true
 						y, h := f.run(op, 16)
 						return []*Node{y, h}
 					}, args...)
 					name := fmt.Sprintf("%s %s %s bounds %v ", dev.Kind, f.name, gate, bounds)
-					near(t, name+"y", got[0], y, 1e-12)
-					near(t, name+"state", got[1], state, 1e-12)
+					optest.Near(t, name+"y", got[0], y, 1e-12)
+					optest.Near(t, name+"state", got[1], state, 1e-12)
 				}
 			}
 		}

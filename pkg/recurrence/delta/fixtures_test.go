@@ -11,6 +11,7 @@ import (
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/recurrence/delta"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // TestReferenceCases recomputes outputs, states and all gradients of cases made with float64 autograd (testdata): keys
@@ -25,7 +26,7 @@ func TestReferenceCases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkCase(t, devices(t)[0].Kind+" "+filepath.Base(path)+": ", file)
+		checkCase(t, optest.Devices(t)[0].Kind+" "+filepath.Base(path)+": ", file)
 	}
 }
 
@@ -70,7 +71,7 @@ func checkCase(t *testing.T, label string, file *checkpoint.File) {
 		}
 		args = append(args, tensors.FromFlatDataAndDimensions(ids, 1, tokens))
 	}
-	got := run(t, devices(t)[0], func(in []*Node) []*Node {
+	got := optest.Run(t, optest.Devices(t)[0], func(in []*Node) []*Node {
 		by := map[string]*Node{}
 		for i, name := range names {
 			by[name] = in[i]
@@ -93,10 +94,10 @@ func checkCase(t *testing.T, label string, file *checkpoint.File) {
 		return append([]*Node{y, state}, Gradient(objective, in[:n]...)...)
 	}, args...)
 	const stored = 2e-7 // the file's float32
-	near(t, label+"y", got[0], values("y"), stored)
-	near(t, label+"state", got[1], values("state"), stored)
+	optest.Near(t, label+"y", got[0], values("y"), stored)
+	optest.Near(t, label+"state", got[1], values("state"), stored)
 	for i, name := range names {
-		near(t, label+"d/d"+name, got[2+i], values("grad."+name), stored)
+		optest.Near(t, label+"d/d"+name, got[2+i], values("grad."+name), stored)
 	}
 }
 

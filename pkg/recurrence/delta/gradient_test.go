@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence/delta"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // TestGradientsAgainstDifferences: every input, through the outputs and through the final state, in float64, along a
@@ -24,7 +25,7 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 					c.segments[i] = int32(i%c.Tokens/7 + i/c.Tokens)
 				}
 			}
-			for _, dev := range devices(t) {
+			for _, dev := range optest.Devices(t) {
 				for _, f := range forms {
 					if dev.Kind != "go" && (trial != 2 || f.name == "step" || erasure != "delta rule") {
 						continue
@@ -38,7 +39,7 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 					if c.segments != nil {
 						n--
 					}
-					grads := run(t, dev, func(in []*Node) []*Node { return Gradient(loss(in), in[:n]...) }, args...)
+					grads := optest.Run(t, dev, func(in []*Node) []*Node { return Gradient(loss(in), in[:n]...) }, args...)
 					e := MustNewExec(dev.Backend, func(in []*Node) []*Node { return []*Node{loss(in)} })
 					r := rand.New(rand.NewPCG(1, 2))
 					for q := range n {
@@ -57,7 +58,7 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 // directional returns the derivative of e along a random direction of argument q: by the gradient, by differences.
 func directional(e *Exec, args []any, q int, r *rand.Rand, gradient []float64) (byGradient, byDifferences float64) {
 	tensor := args[q].(*tensors.Tensor)
-	v := floats(tensor)
+	v := optest.Floats(tensor)
 	dir := normal(r, len(v))
 	for i := range dir {
 		byGradient += dir[i] * gradient[i]
@@ -69,7 +70,7 @@ func directional(e *Exec, args []any, q int, r *rand.Rand, gradient []float64) (
 			w[i] = v[i] + eps*dir[i]
 		}
 		moved[q] = tensors.FromFlatDataAndDimensions(w, tensor.Shape().Dimensions...)
-		return floats(e.MustCall(moved...)[0])[0]
+		return optest.Floats(e.MustCall(moved...)[0])[0]
 	}
 	return byGradient, (at(1e-6) - at(-1e-6)) / 2e-6
 }
@@ -80,7 +81,7 @@ func TestExtremesStayFinite(t *testing.T) {
 	for _, gate := range gates {
 		for _, erasure := range erasures {
 			d := delta.Dims{Batch: 1, Tokens: 130, Heads: 1, Key: 4, Value: 3}
-			for _, dev := range devices(t) {
+			for _, dev := range optest.Devices(t) {
 				if dev.Kind != "go" && (gate != "per channel" || erasure != "delta rule") {
 					continue
 				}
@@ -107,10 +108,10 @@ func TestExtremesStayFinite(t *testing.T) {
 						if constant {
 							rel = 5e-5 // a reflection at every token forgets no rounding error
 						}
-						near(t, name+"y", floats(outs[0]), y, rel)
-						near(t, name+"state", floats(outs[1]), state, rel)
+						optest.Near(t, name+"y", optest.Floats(outs[0]), y, rel)
+						optest.Near(t, name+"state", optest.Floats(outs[1]), state, rel)
 						for q, grad := range outs[2:] {
-							for _, v := range floats(grad) {
+							for _, v := range optest.Floats(grad) {
 								if math.IsNaN(v) || math.IsInf(v, 0) {
 									t.Fatalf("%sgradient of %s has %g", name, names[q], v)
 								}
@@ -167,10 +168,10 @@ func TestGradientOfDecayInFloat32(t *testing.T) {
 				r := delta.Chunk(operands(names, in), 64)
 				return Gradient(Add(ReduceAllSum(Sin(r.Y)), ReduceAllSum(Cos(r.State))), in[3])
 			}
-			for _, dev := range devices(t) {
+			for _, dev := range optest.Devices(t) {
 				_, single := inputs[float32](c)
 				_, double := inputs[float64](c)
-				got, want := run(t, dev, gradient, single...)[0], run(t, dev, gradient, double...)[0]
+				got, want := optest.Run(t, dev, gradient, single...)[0], optest.Run(t, dev, gradient, double...)[0]
 				off, largest := 0.0, 0.0
 				for i, w := range want {
 					off, largest = off+got[i]-w, max(largest, math.Abs(w))

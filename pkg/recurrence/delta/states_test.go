@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/pkg/recurrence/delta"
+	"stuffed/pkg/recurrence/internal/optest"
 )
 
 // TestStatesEqualNaive: moments after every token and states after some, of packed documents too.
@@ -36,18 +37,18 @@ func TestStatesEqualNaive(t *testing.T) {
 				}
 			}
 		})
-		for _, dev := range devices(t) {
+		for _, dev := range optest.Devices(t) {
 			names, args := inputs[float64](c)
 			args = append(args, tensors.FromFlatDataAndDimensions(positions, len(positions)))
-			got := run(t, dev, func(in []*Node) []*Node {
+			got := optest.Run(t, dev, func(in []*Node) []*Node {
 				r := delta.Chunk(operands(names, in), 8)
 				m, q := r.Moments()
 				return []*Node{m, q, r.StatesAt(in[len(in)-1])}
 			}, args...)
 			name := fmt.Sprint(dev.Kind, " ", gate)
-			near(t, name+": sum", got[0], sum, 1e-12)
-			near(t, name+": squares", got[1], squares, 1e-12)
-			near(t, name+": states", got[2], states, 1e-12)
+			optest.Near(t, name+": sum", got[0], sum, 1e-12)
+			optest.Near(t, name+": squares", got[1], squares, 1e-12)
+			optest.Near(t, name+": states", got[2], states, 1e-12)
 		}
 	}
 }

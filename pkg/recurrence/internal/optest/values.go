@@ -54,16 +54,22 @@ func call(t testing.TB, e *Exec, args ...any) (all [][]float64) {
 		t.Fatal(err)
 	}
 	for _, o := range outs {
-		all = append(all, floats(o))
+		all = append(all, Floats(o))
 	}
 	return all
 }
 
-func floats(o *tensors.Tensor) []float64 {
-	if o.DType() == dtypes.Float64 {
+// Floats are the entries of an output: float32, float64 or int32.
+func Floats(o *tensors.Tensor) (out []float64) {
+	switch o.DType() {
+	case dtypes.Float64:
 		return tensors.MustCopyFlatData[float64](o)
+	case dtypes.Int32:
+		for _, v := range tensors.MustCopyFlatData[int32](o) {
+			out = append(out, float64(v))
+		}
+		return out
 	}
-	var out []float64
 	for _, v := range tensors.MustCopyFlatData[float32](o) {
 		out = append(out, float64(v))
 	}
