@@ -30,9 +30,11 @@ type Associative struct {
 	Bits         float64 // of all that is carried from token to token, convolutions with it: what the bounds are about
 	Rate         float64
 	Rates        int     // that have run
+	Least        float64 // accuracy of the worst of them
 	Accuracy     float64 // over all sequences, at the end of training
 	ByPairs      []AskedPairs
 	Published    float64 // accuracy printed for these bytes, NaN for none
+	OneLayer     float64 // that for the bytes of one layer, between the printed neighbours in log bytes, NaN outside
 }
 
 // AskedPairs is the accuracy on sequences of one number of pairs.
@@ -75,10 +77,12 @@ func Associations(root string) ([]Associative, error) {
 		architecture        string
 		width, state, heads int64
 	}
-	best, rates := map[shape]int{}, map[shape]int{}
+	best, rates, least := map[shape]int{}, map[shape]int{}, map[shape]float64{}
 	for _, i := range last {
 		s := shape{c.architecture[i], c.width[i], c.state[i], c.heads[i]}
-		rates[s]++
+		if rates[s]++; rates[s] == 1 || c.accuracy[i] < least[s] {
+			least[s] = c.accuracy[i]
+		}
 		if at, seen := best[s]; !seen || cmp.Or(cmp.Compare(c.accuracy[i], c.accuracy[at]), cmp.Compare(c.lr[at], c.lr[i])) > 0 {
 			best[s] = i
 		}
@@ -94,7 +98,7 @@ func Associations(root string) ([]Associative, error) {
 	var out []Associative
 	for s, i := range best {
 		a := Associative{Architecture: s.architecture, Width: int(s.width), State: int(s.state), Bytes: 4e6 * c.recurrent[i], Bits: stateBits * 1e6 * c.carried[i],
-			Rate: c.lr[i], Rates: rates[s], Accuracy: c.accuracy[i], ByPairs: pairs[asked{c.row[i], c.replica[i], c.tokens[i]}], Published: math.NaN()}
+			Rate: c.lr[i], Rates: rates[s], Least: least[s], Accuracy: c.accuracy[i], ByPairs: pairs[asked{c.row[i], c.replica[i], c.tokens[i]}], Published: math.NaN()}
 		if c.recurrent[i] == 0 { // a cache: what is carried grows with every token
 			a.Bytes, a.Bits = 4e6*c.carried[i]*mqarLongest, a.Bits*mqarLongest
 		}
@@ -103,12 +107,41 @@ func Associations(root string) ([]Associative, error) {
 				a.Published = p.Accuracy
 			}
 		}
+		a.OneLayer = between(printed, a.Architecture, a.Bytes/mqarLayers)
 		out = append(out, a)
 	}
 	slices.SortFunc(out, func(a, b Associative) int {
 		return cmp.Or(strings.Compare(a.Architecture, b.Architecture), cmp.Compare(a.Bytes, b.Bytes), cmp.Compare(a.Width, b.Width))
 	})
 	return out, nil
+}
+
+// between is the accuracy that is printed for an architecture at so many bytes, within 5 %, or linear in their logarithm between
+// neighbours.
+func between(printed []published.Recall, architecture string, bytes float64) float64 {
+	low, high := -1, -1
+	for i, p := range printed {
+		if p.Architecture != architecture {
+			continue
+		}
+		if math.Abs(p.Bytes/bytes-1) < 0.05 {
+			return p.Accuracy
+		}
+		if p.Bytes <= bytes && (low < 0 || p.Bytes > printed[low].Bytes) {
+			low = i
+		}
+		if p.Bytes >= bytes && (high < 0 || p.Bytes < printed[high].Bytes) {
+			high = i
+		}
+	}
+	if low < 0 || high < 0 {
+		return math.NaN()
+	}
+	a, b := printed[low], printed[high]
+	if a.Bytes == b.Bytes {
+		return a.Accuracy
+	}
+	return a.Accuracy + (b.Accuracy-a.Accuracy)*math.Log(bytes/a.Bytes)/math.Log(b.Bytes/a.Bytes)
 }
 
 type mqarTable struct {
@@ -185,7 +218,7 @@ func MQARReport(root string) (string, error) {
 	}
 	sizes, rates, full := map[string]int{}, 0, 0
 	var order []string
-	var far []string
+	var far, others []string
 	worst, factor := 0.0, math.Inf(1)
 	for _, a := range all {
 		if sizes[a.Architecture]++; sizes[a.Architecture] == 1 {
@@ -196,12 +229,23 @@ func MQARReport(root string) (string, error) {
 			full++
 		}
 		factor = min(factor, a.Bits/max(a.HeldBits(), 1))
+		scatter := ""
+		if a.Rates > 1 {
+			scatter = fmt.Sprintf("; its rates %.3f to %.3f", a.Least, a.Accuracy)
+		}
+		if _, convolved := besideConvolution[a.Architecture]; convolved {
+			known := "none printed near"
+			if !math.IsNaN(a.OneLayer) {
+				known = fmt.Sprintf("printed about %.3f, %+.3f", a.OneLayer, a.Accuracy-a.OneLayer)
+			}
+			others = append(others, fmt.Sprintf("%s %d × %d, %.0f B: %.3f (%s%s)", architectureName(a.Architecture), a.Width, a.State, a.Bytes/mqarLayers, a.Accuracy, known, scatter))
+		}
 		if a.Architecture != "mamba2" || math.IsNaN(a.Published) {
 			continue
 		}
 		d := a.Accuracy - a.Published
 		worst = max(worst, math.Abs(d))
-		far = append(far, fmt.Sprintf("%d × %d: %.3f (published %.3f, %+.3f)", a.Width, a.State, a.Accuracy, a.Published, d))
+		far = append(far, fmt.Sprintf("%d × %d: %.3f (published %.3f, %+.3f%s)", a.Width, a.State, a.Accuracy, a.Published, d, scatter))
 	}
 	var b strings.Builder
 	for i, name := range order {
@@ -214,8 +258,63 @@ func MQARReport(root string) (string, error) {
 	if len(far) > 0 {
 		text += fmt.Sprintf("**Mamba-2 beside Zoology's curve** (width × N): %s. Largest distance %.3f; asked 0.03.\n\n", strings.Join(far, "; "), worst)
 	}
-	return text + fmt.Sprintf("**Bounds**: what the models recall takes at least %.0f times fewer bits than 32 for each number that they carry.\n", math.Floor(factor)), nil
+	if len(others) > 0 {
+		text += fmt.Sprintf("**The others at the bytes of one layer**, as Zoology counts them (one layer of the mixer after one of a long convolution; ours have two of the mixer, with short convolutions; printed values between neighbours, linear in log bytes): %s.\n\n", strings.Join(others, "; "))
+	}
+	missing, err := missingRows(root, MQARPlan)
+	if err != nil {
+		return "", err
+	}
+	return text + missing + fmt.Sprintf("**Bounds**: what the models recall takes at least %.0f times fewer bits than 32 for each number that they carry.\n", math.Floor(factor)), nil
 }
+
+// besideConvolution are the architectures of which Zoology's models have one layer, after one of a long convolution.
+var besideConvolution = map[string]bool{"deltanet": true, "gated-deltanet": true, "gla": true}
+
+// missingRows says which rows of a plan have not run, by group; nothing if all have.
+func missingRows(root, name string) (string, error) {
+	plan, err := study.ReadPlan(name)
+	if err != nil {
+		return "", err
+	}
+	rows, err := plan.Rows()
+	if err != nil {
+		return "", err
+	}
+	score, err := study.Read(root, name, "score")
+	if err != nil {
+		return "", err
+	}
+	done, err := score.Text("row")
+	if err != nil {
+		return "", err
+	}
+	var groups []string
+	all, left, total := map[string]int{}, map[string]int{}, 0
+	for _, r := range rows {
+		g := r.Groups[0]
+		if all[g]++; all[g] == 1 {
+			groups = append(groups, g)
+		}
+		if !slices.Contains(done, r.Hash) {
+			left[g]++
+			total++
+		}
+	}
+	if total == 0 {
+		return "", nil
+	}
+	var words []string
+	for _, g := range groups {
+		if left[g] > 0 {
+			words = append(words, fmt.Sprintf("%s %d of %d", g, left[g], all[g]))
+		}
+	}
+	return fmt.Sprintf("**Missing** are %d of the %d rows of `%s`: %s.\n\n", total, len(rows), name, strings.Join(words, ", ")), nil
+}
+
+// mqarLayers is the number of layers whose states are counted.
+const mqarLayers = 2
 
 // mqarRates is the number of learning rates of the published recipe.
 const mqarRates = 4

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"stuffed/datasets/published"
 	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
@@ -63,7 +64,7 @@ func TestAssociations(t *testing.T) {
 		t.Errorf("16 values without error take %g bits", held)
 	}
 	report, err := MQARReport(root)
-	for _, want := range []string{"llama 1, mamba2 2", "ran for 0 of 3 sizes, 4 runs", "A partial sweep", "64 × 8: 0.510 (published 0.520, -0.010)", "Largest distance 0.034"} {
+	for _, want := range []string{"llama 1, mamba2 2", "ran for 0 of 3 sizes, 4 runs", "A partial sweep", "64 × 8: 0.510 (published 0.520, -0.010; its rates 0.500 to 0.510)", "Missing** are 35 of the 35 rows of `mqar`: mamba2 9 of 9, deltanet 5 of 5", "Largest distance 0.034"} {
 		if err != nil || !strings.Contains(report, want) {
 			t.Errorf("%q is not in the report (%v):\n%s", want, err, report)
 		}
@@ -73,6 +74,18 @@ func TestAssociations(t *testing.T) {
 		if err != nil || f.Table.Rows() < 4 {
 			t.Errorf("%s: %v", id, err)
 		}
+	}
+}
+
+func TestBetween(t *testing.T) {
+	printed := []published.Recall{{Architecture: "gla", Bytes: 100, Accuracy: .5}, {Architecture: "gla", Bytes: 1600, Accuracy: .9}, {Architecture: "other", Bytes: 400, Accuracy: .1}}
+	for bytes, want := range map[float64]float64{96: .5, 100: .5, 400: .7, 1600: .9} {
+		if got := between(printed, "gla", bytes); math.Abs(got-want) > 1e-12 {
+			t.Errorf("%g bytes: %g, want %g", bytes, got, want)
+		}
+	}
+	if !math.IsNaN(between(printed, "gla", 90)) || !math.IsNaN(between(printed, "gla", 1700)) || !math.IsNaN(between(printed, "kda", 400)) {
+		t.Error("values beyond the printed ones")
 	}
 }
 
