@@ -3,7 +3,6 @@ package intervene
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"stuffed/datasets/prompt"
@@ -124,34 +123,4 @@ func (e Equal) measure(ctx context.Context, m Named, one EqualRow, method Method
 	one.InsideLow, one.InsideHigh = inside.interval()
 	one.FarLow, one.FarHigh = far.interval()
 	return one, nil
-}
-
-// EqualBest tells for each recurrent model of a table of Equal whether the transformer's window of the same memory has the smaller
-// loss far from the start, by how many nats (above 0: the window is worse).
-func EqualBest(t *table.Table) (models []string, difference []float64, err error) {
-	like, err := t.Text("like")
-	if err != nil {
-		return nil, nil, err
-	}
-	memory, err := t.Text("memory")
-	if err != nil {
-		return nil, nil, err
-	}
-	far, err := t.Float("far")
-	if err != nil {
-		return nil, nil, err
-	}
-	own := map[string]float64{}
-	for i, m := range memory {
-		if m == "own" {
-			models, own[like[i]] = append(models, like[i]), far[i]
-		}
-	}
-	difference = slices.Repeat([]float64{math.NaN()}, len(models))
-	for i, m := range memory {
-		if at := slices.Index(models, like[i]); m == "window" && at >= 0 {
-			difference[at] = far[i] - own[like[i]]
-		}
-	}
-	return models, difference, nil
 }

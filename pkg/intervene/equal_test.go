@@ -58,10 +58,6 @@ func TestEqualMemory(t *testing.T) {
 	if all := column("far"); column("window")[1] != 40 || math.Abs(all[1]-far[2]) > 1e-6 {
 		t.Errorf("a window of the whole sequence: far loss %g, of the whole cache %g", all[1], far[2])
 	}
-	names, worse, err := intervene.EqualBest(rows)
-	if all := column("far"); err != nil || len(names) != 1 || worse[0] != all[1]-all[0] {
-		t.Errorf("%v %v %v", names, worse, err)
-	}
 	former, err := table.Rows[intervene.EqualRow](rows.Take([]int{0, 2}))
 	if err != nil {
 		t.Fatal(err)

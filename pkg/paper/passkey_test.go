@@ -1,0 +1,53 @@
+package paper
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stuffed/pkg/study"
+)
+
+// TestPasskeyReport: T_recall is the last length before the first that misses the level, and rows that have not run are named.
+func TestPasskeyReport(t *testing.T) {
+	root := filepath.Join("..", "..", study.Shipped)
+	text, err := PasskeyReport(root)
+	for _, want := range []string{"at 256, 512, 1024, 2048, 4096, 8192 tokens", "N 64, seed 1: 100 %, 100 %, 67 %", "T_recall 512 tokens, not 1024", "128 pairs 0.719"} {
+		if err != nil || !strings.Contains(text, want) {
+			t.Errorf("%q is not in (%v)\n%s", want, err, text)
+		}
+	}
+	for id, rows := range map[string]int{"12_passkey": 6, "12_pairs": 5} {
+		if f, err := Draw(id, root); err != nil || f.Table.Rows() < rows {
+			t.Errorf("%s: %d rows, %v", id, f.Table.Rows(), err)
+		}
+	}
+}
+
+// TestMultikeyReport: intervals that lie apart from those of the model as it is help or harm; a table that is not there is said to be so.
+func TestMultikeyReport(t *testing.T) {
+	root := t.TempDir()
+	text, err := MultikeyReport(root)
+	if err != nil || !strings.Contains(text, "Not there") || !strings.Contains(text, "--mitigate all") {
+		t.Errorf("%s %v", text, err)
+	}
+	if _, err := Draw("14_multikey", root); !Unseen(err) {
+		t.Error(err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "mitigations"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	rows := "method,parameters,length,group,accuracy,accuracy_low,accuracy_high\n" +
+		"none,,64,pairs 16,0.5,0.4,0.6\nnorm_clamp,a,64,pairs 16,0.7,0.65,0.75\nwindow,a,64,pairs 16,0.3,0.2,0.35\nforget,a,64,pairs 16,0.55,0.5,0.65\n"
+	if err := os.WriteFile(filepath.Join(root, "mitigations", "multikey.csv"), []byte(rows), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text, err = MultikeyReport(root)
+	if want := "**pairs 16, 64 tokens**: 0.500 as it is; of 3 mitigations help norm clamp 0.700; harm window 0.300."; err != nil || !strings.Contains(text, want) {
+		t.Errorf("%s\nwant %s (%v)", text, want, err)
+	}
+	if f, err := Draw("14_multikey", root); err != nil || f.Table.Rows() != 4 {
+		t.Error(f.Table.Rows(), err)
+	}
+}
