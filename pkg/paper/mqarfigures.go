@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"stuffed/datasets/published"
 	"stuffed/pkg/figure"
@@ -62,6 +63,16 @@ func mqarFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
+	note := sweep(all)
+	if len(all) > 0 {
+		missing, err := missingRows(root, MQARPlan)
+		if err != nil {
+			return report.Figure{}, err
+		}
+		if said, _, some := strings.Cut(strings.ReplaceAll(missing, "*", ""), ":"); some {
+			note += " " + said + "."
+		}
+	}
 	var panel, from []string
 	var bytes, accuracy []float64
 	put := func(architecture, source string, x, y float64) {
@@ -75,7 +86,7 @@ func mqarFigure(root string) (report.Figure, error) {
 		put(p.Architecture, "Zoology", p.Bytes, p.Accuracy)
 	}
 	return report.Figure{Spec: figure.Curves{
-		Size: figure.Size{Width: "double", Note: sweep(all) + " Zoology's count the state of one layer where another is a long convolution; ours count both. Attention: the cache of 1,024 tokens."},
+		Size: figure.Size{Width: "double", Note: note + " Zoology's count the state of one layer where another is a long convolution; ours count both. Attention: the cache of 1,024 tokens."},
 		X:    bytesAxis, Y: figure.Axis{Column: "accuracy", Label: "Recalled", Unit: "share"}, Series: []string{"from"},
 		Panel: "architecture", PanelName: "%s", Across: 3, Scatter: true,
 	}, Table: table.New().AddText("architecture", panel).AddText("from", from).AddFloat("bytes", bytes).AddFloat("accuracy", accuracy)}, nil

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"stuffed/pkg/bound"
 	"stuffed/pkg/study"
+	"stuffed/pkg/table"
 )
 
 // TestPasskeyReport: T_recall is the last length before the first that misses the level, and rows that have not run are named.
@@ -21,6 +23,33 @@ func TestPasskeyReport(t *testing.T) {
 	for id, rows := range map[string]int{"12_passkey": 6, "12_pairs": 5} {
 		if f, err := Draw(id, root); err != nil || f.Table.Rows() < rows {
 			t.Errorf("%s: %d rows, %v", id, f.Table.Rows(), err)
+		}
+	}
+}
+
+// TestPasskeysHoldBounds: no model of the study recalls more of a list than 32 bits for each number that it carries allow.
+func TestPasskeysHoldBounds(t *testing.T) {
+	type cell struct {
+		Task     string  `parquet:"task" doc:"name"`
+		Length   int     `parquet:"length" doc:"tokens"`
+		Accuracy float64 `parquet:"accuracy" doc:"share of answers"`
+		Carried  float64 `parquet:"n_s_carried" doc:"millions of numbers"`
+	}
+	all, err := study.Read(filepath.Join("..", "..", study.Shipped), PasskeyPlan, "task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := table.Rows[cell](all)
+	if err != nil || len(rows) == 0 {
+		t.Fatal(len(rows), err)
+	}
+	for _, r := range rows {
+		items, values := r.Length/4, 64
+		if r.Task == "passkey" {
+			items, values = 5, 10
+		}
+		if held, there := bound.Information(items, values, 1-r.Accuracy), stateBits*1e6*r.Carried; !(held <= there) {
+			t.Errorf("%s, %d tokens: %g bits in %g", r.Task, r.Length, held, there)
 		}
 	}
 }
