@@ -41,91 +41,80 @@ func newRow(member int, r Record, g grades, w writing, generated bool) Row {
 func Rows() *table.Table { return table.Of[Row](nil) }
 
 // Summaries is a table of Summary without rows.
-func Summaries() *table.Table {
-	t, err := Summary(Rows())
-	if err != nil {
-		panic(err)
-	}
-	return t
+func Summaries() *table.Table { return table.Of[SummaryRow](nil) }
+
+// SummaryRow are the means over the sequences of one member, task, length and group.
+type SummaryRow struct {
+	Member          int     `parquet:"member" doc:"of the weights, from 0"`
+	Task            string  `parquet:"task" doc:"name of the task"`
+	Length          int     `parquet:"length" doc:"tokens"`
+	Group           string  `parquet:"group" doc:"what results are reported by"`
+	Records         int     `parquet:"records" doc:"number of sequences"`
+	Accuracy        float64 `parquet:"accuracy" doc:"share of the answers that were the likeliest token, given those before"`
+	AccuracyLow     float64 `parquet:"accuracy_low" doc:"lower end of its 95 % normal interval over sequences"`
+	AccuracyHigh    float64 `parquet:"accuracy_high" doc:"upper end"`
+	Answers         float64 `parquet:"answers" doc:"answers of a sequence"`
+	Exact           float64 `parquet:"exact" doc:"share of the sequences whose answers were all right"`
+	Loss            float64 `parquet:"loss" doc:"nats per answer"`
+	WrittenAccuracy float64 `parquet:"written_accuracy" doc:"share of what the model wrote by itself; NaN if it did not"`
+	WrittenExact    float64 `parquet:"written_exact" doc:"share of the sequences where all of it is right"`
 }
 
-// Summary has one row per member, task, length and group of a table of Run: records, and over them the means of accuracy
-// (with accuracy_low and accuracy_high, its 95 % normal interval), answers, exact, loss, written_accuracy and written_exact.
+// answered is what a Summary needs of a Row.
+type answered struct {
+	Member          int     `parquet:"member" doc:"see Row"`
+	Task            string  `parquet:"task" doc:"see Row"`
+	Length          int     `parquet:"length" doc:"see Row"`
+	Group           string  `parquet:"group" doc:"see Row"`
+	Answers         float64 `parquet:"answers" doc:"see Row"`
+	Accuracy        float64 `parquet:"accuracy" doc:"see Row"`
+	Exact           float64 `parquet:"exact" doc:"see Row"`
+	Loss            float64 `parquet:"loss" doc:"see Row"`
+	WrittenAccuracy float64 `parquet:"written_accuracy" doc:"see Row"`
+	WrittenExact    float64 `parquet:"written_exact" doc:"see Row"`
+}
+
+// Summary is a table of SummaryRow from one of Row.
 func Summary(t *table.Table) (*table.Table, error) {
-	means := []string{"accuracy", "answers", "exact", "loss", "written_accuracy", "written_exact"}
-	values := map[string][]float64{}
-	for _, name := range means {
-		v, err := t.Float(name)
-		if err != nil {
-			return nil, fmt.Errorf("summary: %w", err)
-		}
-		values[name] = v
-	}
-	cells, at, err := cellsOf(t)
+	rows, err := table.Rows[answered](t)
 	if err != nil {
 		return nil, fmt.Errorf("summary: %w", err)
 	}
-	var member, length, records []int64
-	var task, group []string
-	var low, high []float64
-	columns := map[string][]float64{}
-	for _, c := range cells {
-		n := float64(len(at[c]))
-		member, length, records = append(member, c.member), append(length, c.length), append(records, int64(n))
-		task, group = append(task, c.task), append(group, c.group)
-		for _, name := range means {
-			sum, square := 0.0, 0.0
-			for _, i := range at[c] {
-				sum += values[name][i]
-				square += values[name][i] * values[name][i]
-			}
-			columns[name] = append(columns[name], sum/n)
-			if name == "accuracy" {
-				half := 1.96 * math.Sqrt(max(square/n-sum/n*sum/n, 0)/n)
-				low, high = append(low, max(sum/n-half, 0)), append(high, min(sum/n+half, 1))
-			}
-		}
+	type cell struct {
+		member, length int
+		task, group    string
 	}
-	out := table.New().AddInt("member", member).AddText("task", task).AddInt("length", length).AddText("group", group).AddInt("records", records).
-		AddFloat("accuracy", columns["accuracy"]).AddFloat("accuracy_low", low).AddFloat("accuracy_high", high)
-	for _, name := range means[1:] {
-		out.AddFloat(name, columns[name])
-	}
-	return out, nil
-}
-
-// cell is what Summary takes together.
-type cell struct {
-	member, length int64
-	task, group    string
-}
-
-func cellsOf(t *table.Table) (order []cell, at map[cell][]int, err error) {
-	var member, length []int64
-	var task, group []string
-	for _, f := range []struct {
-		name string
-		into *[]int64
-	}{{"member", &member}, {"length", &length}} {
-		if *f.into, err = t.Int(f.name); err != nil {
-			return nil, nil, err
-		}
-	}
-	for _, f := range []struct {
-		name string
-		into *[]string
-	}{{"task", &task}, {"group", &group}} {
-		if *f.into, err = t.Text(f.name); err != nil {
-			return nil, nil, err
-		}
-	}
-	at = map[cell][]int{}
-	for i := range t.Rows() {
-		c := cell{member[i], length[i], task[i], group[i]}
+	at, order := map[cell][]answered{}, []cell{}
+	for _, r := range rows {
+		c := cell{r.Member, r.Length, r.Task, r.Group}
 		if at[c] == nil {
 			order = append(order, c)
 		}
-		at[c] = append(at[c], i)
+		at[c] = append(at[c], r)
 	}
-	return order, at, nil
+	var out []SummaryRow
+	for _, c := range order {
+		out = append(out, meansOf(at[c]))
+	}
+	return table.Of(out), nil
+}
+
+// meansOf are those of the sequences of one member, task, length and group.
+func meansOf(rows []answered) SummaryRow {
+	s, n, square := SummaryRow{Member: rows[0].Member, Task: rows[0].Task, Length: rows[0].Length, Group: rows[0].Group, Records: len(rows)}, float64(len(rows)), 0.0
+	for _, r := range rows {
+		s.Accuracy += r.Accuracy
+		square += r.Accuracy * r.Accuracy
+		s.Answers += r.Answers
+		s.Exact += r.Exact
+		s.Loss += r.Loss
+		s.WrittenAccuracy += r.WrittenAccuracy
+		s.WrittenExact += r.WrittenExact
+	}
+	half := 1.96 * math.Sqrt(max(square/n-s.Accuracy/n*s.Accuracy/n, 0)/n)
+	for _, sum := range []*float64{&s.Accuracy, &s.Answers, &s.Exact, &s.Loss, &s.WrittenAccuracy, &s.WrittenExact} {
+		*sum /= n
+	}
+	s.AccuracyLow, s.AccuracyHigh = max(s.Accuracy-half, 0), min(s.Accuracy+half, 1)
+	return s
 }

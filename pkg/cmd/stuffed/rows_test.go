@@ -16,6 +16,7 @@ import (
 	"stuffed/pkg/paper"
 	"stuffed/pkg/study"
 	"stuffed/pkg/table"
+	"stuffed/pkg/task"
 )
 
 // The shipped tables go through their row types and come out byte for byte. Columns that others put in front or at the end stay aside.
@@ -92,6 +93,7 @@ func TestHelpDocumentsColumns(t *testing.T) {
 		"collapse":      {table.Help[collapse.SweepRow]()},
 		"bound study":   {table.Help[paper.HeldRow]()},
 		"bounded":       {table.Help[intervene.Bound]()},
+		"task run":      {table.Help[task.Row](), table.Help[task.SummaryRow]()},
 		"task noise":    {table.Help[eval.NoiseRow]()},
 		"task channels": {table.Help[eval.ChannelRow]()},
 		"task rank":     {table.Help[eval.Rank]()},

@@ -167,14 +167,19 @@ func taskRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run --model DIR --task NAME --length N --count K [--set key=value …] --output R.parquet",
 		Short: "Ask a model the questions of a task",
-		Long: `Writes one row per sequence: accuracy (share of the answers that were the likeliest token, given those before), exact, loss
-(nats per answer) and, with --write, the same of what the model writes by itself; and prints the means by length and group.
+		Long: `Writes one row per sequence and prints the means by length and group.
 Lengths and values of params may be lists (--length 64,256 --set pairs=4,8,16): every combination that fits is asked. Sequences
 are those that stuffed task write makes with the same seed.
 
 With --plan the model answers under a plan of interventions. With --mitigate the table has the means under each mitigation instead, with the
-columns method and parameters; parameters are chosen by the loss of the answers on other sequences of the same tasks, and
-what an architecture has nothing to change for is named and left out.`,
+columns method and parameters in front; parameters are chosen by the loss of the answers on other sequences of the same tasks. Mitigations
+that do not apply to an architecture are named and left out.
+
+Columns:
+` + table.Help[task.Row]() + `
+
+Columns with --mitigate, after method and parameters:
+` + table.Help[task.SummaryRow](),
 		Example: `  stuffed task run --model out/my-model --task mqar --length 256 --set pairs=4,8,16,32 --count 200 --output out/mqar.parquet
   stuffed task run --model out/my-model --task passkey --length 1K:8K:1K --count 200 --write --output out/passkey.parquet
   stuffed task run --model datasets/models/recall-n128-t64 --task recall-list --length 64,512 --set pairs=8,16 --mitigate all --output out/mitigated.csv`,
