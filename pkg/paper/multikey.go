@@ -66,7 +66,7 @@ func multikeyFigure(root string) (report.Figure, error) {
 func MultikeyReport(root string) (string, error) {
 	rows, err := multikey(root)
 	if errors.Is(err, errNothing) {
-		return "**Not there**: " + err.Error() + "\n", nil
+		return "**Not there**: " + strings.TrimSuffix(err.Error(), ": "+errNothing.Error()) + ".\n", nil
 	}
 	if err != nil {
 		return "", err
