@@ -6,16 +6,6 @@ import (
 	"strings"
 )
 
-// A row type is a struct that describes the columns of a table, one exported field each, in the order of the columns:
-//
-//	type Response struct {
-//		Model string  `parquet:"model" doc:"name of the model"`
-//		Loss  float64 `parquet:"loss" doc:"nats per token"`
-//	}
-//
-// Fields are int, int64, float64 (NaN = missing) or string; embedded structs add their fields in place. The name is
-// parquet-go's struct tag, so parquet.ReadFile[Response] reads the files as well; doc is what --help says of the column.
-
 // column is one field of a row type.
 type column struct {
 	index     []int // of the field, see reflect.Value.FieldByIndex

@@ -5,6 +5,18 @@
 // one length. Parquet files carry Table.Meta as key/value metadata and open in
 // pandas, DuckDB and spreadsheet programs; CSV files have one header line and
 // floats written so that they read back bit-equal.
+//
+// A row type is a struct that describes the columns of a table, one exported field each, in the order of the columns:
+//
+//	type Response struct {
+//		Model string  `parquet:"model" doc:"name of the model"`
+//		Loss  float64 `parquet:"loss" doc:"nats per token"`
+//	}
+//
+// Fields are int, int64, float64 (NaN = missing) or string; embedded structs add their fields in place. The name is
+// parquet-go's struct tag, so parquet.ReadFile[Response] reads the files as well; doc is what --help says of the column.
+//
+// [Of] makes the table of such rows, [Rows] reads them, [Help] lists their columns.
 package table
 
 import (
