@@ -3,6 +3,7 @@ package intervene
 import (
 	"context"
 	"fmt"
+	"math"
 )
 
 // Dose is a dose–response run: one kind of intervention at several strengths in chosen heads, and in random sets of as many
@@ -104,4 +105,12 @@ func (d Dose) Run(ctx context.Context, b *Bench, s Suite, model string, step Ste
 		})
 	}
 	return rows, nil
+}
+
+// AlphaDoses are upper bounds of α that leave the given shares of a token after T tokens.
+func AlphaDoses(trainLength int, kept ...float64) (doses []float64) {
+	for _, k := range kept {
+		doses = append(doses, math.Pow(k, 1/float64(trainLength)))
+	}
+	return doses
 }
