@@ -7,7 +7,6 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,48 +49,30 @@ func TestNotebooksUseWhatThereIs(t *testing.T) {
 		if err := json.Unmarshal(data, &nb); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range namesUsed(t, nb.Cells) {
-			dir, symbol := path.Dir(name), path.Base(name)
-			if exported[dir] == nil {
-				exported[dir] = namesOf(t, "../../"+strings.TrimPrefix(dir, "stuffed/"))
+		imports, names, err := uses(nb.Cells)
+		if err != nil {
+			t.Fatalf("%s: %v", filepath.Base(p), err)
+		}
+		for name, of := range imports {
+			if !strings.HasPrefix(of, "stuffed/") {
+				continue
 			}
-			if used++; !exported[dir][symbol] {
-				t.Errorf("%s uses %s of %s, which has no such name", filepath.Base(p), symbol, dir)
+			if exported[of] == nil {
+				exported[of] = namesOf(t, "../../"+strings.TrimPrefix(of, "stuffed/"))
+			}
+			for _, symbol := range names[name] {
+				if !ast.IsExported(symbol) {
+					continue
+				}
+				if used++; !exported[of][symbol] {
+					t.Errorf("%s uses %s of %s, which has no such name", filepath.Base(p), symbol, of)
+				}
 			}
 		}
 	}
 	if used < 150 {
 		t.Errorf("only %d names found", used)
 	}
-}
-
-// namesUsed are import path and name of what cells use of the project.
-func namesUsed(t *testing.T, cells []cell) (names []string) {
-	imports := map[string]string{}
-	for _, c := range cells {
-		if c.Kind != "code" {
-			continue
-		}
-		for _, source := range parts(string(c.Source)) {
-			f, err := parser.ParseFile(token.NewFileSet(), "", source, parser.SkipObjectResolution)
-			if err != nil {
-				t.Fatalf("%v in\n%s", err, source)
-			}
-			for _, i := range f.Imports {
-				of := strings.Trim(i.Path.Value, `"`)
-				imports[path.Base(of)] = of
-			}
-			ast.Inspect(f, func(n ast.Node) bool {
-				if s, ok := n.(*ast.SelectorExpr); ok {
-					if x, ok := s.X.(*ast.Ident); ok && strings.HasPrefix(imports[x.Name], "stuffed/") && s.Sel.IsExported() {
-						names = append(names, imports[x.Name]+"/"+s.Sel.Name)
-					}
-				}
-				return true
-			})
-		}
-	}
-	return names
 }
 
 // namesOf are the exported functions, types, variables and constants of a package.

@@ -101,7 +101,7 @@ type PromptStateRow struct {
 	StateRow
 }
 
-// ScoreRow is a line of the table scores of rows that train on tasks.
+// ScoreRow is a line of the table score of rows that train on tasks.
 type ScoreRow struct {
 	Member
 	Tokens   int64   `parquet:"tokens" doc:"tokens of training of each member"`
@@ -117,7 +117,7 @@ func Columns() string {
 		{"training", table.Help[TrainingRow]()}, {"loss", table.Help[LossRow]()}, {"age, of recall streams", table.Help[AgeRow]()},
 		{"outcome", table.Help[OutcomeRow]()}, {"heads", table.Help[HeadRow]()}, {"state", table.Help[StateRow]()},
 		{"prompt_loss", table.Help[PromptLossRow]()}, {"prompt_heads", table.Help[PromptHeadRow]()}, {"prompt_state", table.Help[PromptStateRow]()},
-		{"scores, of tasks", table.Help[ScoreRow]()},
+		{"score, of tasks", table.Help[ScoreRow]()},
 	} {
 		out += "\n" + t.name + ":\n" + t.help + "\n"
 	}
