@@ -40,8 +40,10 @@ ENV HOME=/home/stuffed GOPATH=/home/stuffed/go GOCACHE=/home/stuffed/.cache/go-b
 WORKDIR /home/stuffed/project
 LABEL org.opencontainers.image.title="Stuffed Mamba in Go" org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.revision="${REVISION}" org.opencontainers.image.description="Trains, traces and analyses recurrent language models"
-# What is made and what is changed outlives the container when a volume lies here: -v stuffed-out:/home/stuffed/project/out
-RUN mkdir -p out
+# What is made and what is changed outlives the container when volumes lie here:
+# -v stuffed-lab:/home/stuffed/project/lab -v stuffed-out:/home/stuffed/project/out
+RUN mkdir -p lab out
+VOLUME /home/stuffed/project/lab
 VOLUME /home/stuffed/project/out
 EXPOSE 8888
 # Healthy: the program starts, and JupyterLab answers where it runs.

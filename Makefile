@@ -57,9 +57,10 @@ html: setup build ## pages of the notebooks that have been run, in out/html
 # JupyterLab refuses root unless told; on this machine alone, with a token, it may.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-lab: setup-lab build ## JupyterLab on this machine only, with a token
-	cd notebooks && GOFLAGS="$(GOFLAGS) $$(cat ../.tools/link)" STUFFED_SCALE=$(SCALE) ../.venv/bin/jupyter lab --ip=$(IP) --port=$(PORT) --ServerApp.root_dir=$(CURDIR) \
-		--LabApp.default_url=/lab/tree/notebooks/index.ipynb --LabApp.news_url=None \
+lab: setup-lab build ## JupyterLab on this machine only, with a token; opens copies of the notebooks, in lab
+	@bin/stuffed notebooks copies lab
+	cd lab && GOFLAGS="$(GOFLAGS) $$(cat ../.tools/link)" STUFFED_SCALE=$(SCALE) ../.venv/bin/jupyter lab --ip=$(IP) --port=$(PORT) --ServerApp.root_dir=$(CURDIR) \
+		--LabApp.default_url=/lab/tree/lab/index.ipynb --LabApp.news_url=None \
 		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ROOT) $(LAB_FLAGS)
 
 bench: setup build ## writes out/bench.json
@@ -73,11 +74,11 @@ docker:    ## the image
 	docker build --build-arg REVISION=$$(.ci/revision) -t stuffed .
 
 docker-lab: docker ## JupyterLab from the image, on this machine alone
-	docker run --rm -p 127.0.0.1:8888:8888 -v stuffed-out:/home/stuffed/project/out stuffed
+	docker run --rm -p 127.0.0.1:8888:8888 -v stuffed-lab:/home/stuffed/project/lab -v stuffed-out:/home/stuffed/project/out stuffed
 
 docker-gpu: ## JupyterLab from an image with XLA for NVIDIA GPUs, on this machine alone; needs NVIDIA's container toolkit
 	docker build --build-arg REVISION=$$(.ci/revision) --build-arg SETUP="setup-lab setup-cuda" -t stuffed:gpu .
-	docker run --rm --gpus all -p 127.0.0.1:8888:8888 -v stuffed-out:/home/stuffed/project/out stuffed:gpu
+	docker run --rm --gpus all -p 127.0.0.1:8888:8888 -v stuffed-lab:/home/stuffed/project/lab -v stuffed-out:/home/stuffed/project/out stuffed:gpu
 
 clean:     ## removes what was built; installed tools stay (make distclean removes them too)
 	rm -rf bin out

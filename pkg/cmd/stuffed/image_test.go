@@ -70,12 +70,12 @@ func TestDockerfile(t *testing.T) {
 		t.Errorf("the base has Go %s, go.mod %s", arguments["GO_BASE"], version)
 	}
 	shipped := strings.Join(last, "\n")
-	for _, want := range []string{"\nUSER analyst\n", "\nVOLUME /home/stuffed/project/out\n", "image.title=", "image.licenses=", "image.revision=", "image.description=", "\nHEALTHCHECK ", "\nCMD "} {
+	for _, want := range []string{"\nUSER analyst\n", "\nVOLUME /home/stuffed/project/lab\n", "\nVOLUME /home/stuffed/project/out\n", "image.title=", "image.licenses=", "image.revision=", "image.description=", "\nHEALTHCHECK ", "\nCMD "} {
 		if !strings.Contains(shipped, want) {
 			t.Errorf("the shipped stage has no %q", strings.TrimSpace(want))
 		}
 	}
-	if strings.LastIndex(shipped, "\nRUN apt-get") > strings.Index(shipped, "\nUSER") || !strings.Contains(made, "-v stuffed-out:/home/stuffed/project/out stuffed\n") {
+	if strings.LastIndex(shipped, "\nRUN apt-get") > strings.Index(shipped, "\nUSER") || !strings.Contains(made, "-v stuffed-lab:/home/stuffed/project/lab -v stuffed-out:/home/stuffed/project/out stuffed\n") {
 		t.Error("the documented command names no volume, or the user can install packages")
 	}
 }

@@ -69,6 +69,16 @@ func notebooksCommand() *cobra.Command {
 	create.Flags().StringVar(&title, "title", "", "title of the notebook (its name)")
 	root.AddCommand(run, create,
 		&cobra.Command{
+			Use: "copies FOLDER", Short: "Copy the notebooks to FOLDER to run and change them there; copies that were changed are kept", Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, names []string) error {
+				behind, err := notebook.Copies(r.Folder(), filepath.Join(r.Root, names[0]))
+				for _, name := range behind {
+					fmt.Fprintf(r.Out, "%s was changed by you and in the project: yours is kept, remove it to have the project's\n", filepath.Join(names[0], name))
+				}
+				return err
+			},
+		},
+		&cobra.Command{
 			Use: "html [NB…]", Short: "Export executed notebooks to out/html",
 			RunE: func(c *cobra.Command, _ []string) error { return r.HTML(c.Context()) },
 		},
