@@ -2,6 +2,7 @@ package lm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -157,33 +158,45 @@ func (req Request) until(start, total, longest int) int {
 // controls are the names of those given, in order.
 func (req Request) controls() []string { return slices.Sorted(maps.Keys(req.Controls)) }
 
-// args are parameters, tokens, state, offset, [length], [labels], controls of a piece.
+// args are parameters, tokens, state, [length], [labels], [offset, controls] of a piece. Each is a transfer to the device
+// that the call waits for, so that those which nobody reads are left out.
 func (r *Runner) args(rows [][]int32, state State, req Request, start, n, padded int) *Args {
-	batch, total := len(rows), len(rows[0])
-	tokens, labels := make([]int32, batch*padded), make([]int32, batch*padded)
-	for b, row := range rows {
-		copy(tokens[b*padded:][:n], row[start:])
-		if req.Labels != nil {
-			copy(labels[b*padded:][:n], req.Labels[b][start:])
-		} else {
-			copy(labels[b*padded:][:n], row[min(start+1, total):])
-		}
-	}
-	args := (&Args{}).Params(r.Weights).Put("tokens", tensors.FromFlatDataAndDimensions(tokens, batch, padded)).
-		State(r.Weights.Model, state).Put("offset", tensors.FromScalar(int32(req.Offset+start)))
+	args := (&Args{device: r.device}).Params(r.Weights).Put("tokens", padTo(padded, rows, start, n)).State(r.Weights.Model, state)
 	if padded != n {
 		args.Put("length", tensors.FromScalar(int32(n)))
 	}
-	if req.Loss || req.Correct {
-		args.Put("labels", tensors.FromFlatDataAndDimensions(labels, batch, padded))
+	switch {
+	case !req.Loss && !req.Correct:
+	case req.Labels != nil:
+		args.Put("labels", padTo(padded, req.Labels, start, n))
+	default:
+		args.Put("labels", padTo(padded, rows, start+1, n))
 	}
-	args.device = r.device
-	return args.All(controlPrefix, req.controls(), req.Controls)
+	if len(req.Controls) > 0 {
+		args.Put("offset", tensors.FromScalar(int32(req.Offset+start))).All(controlPrefix, req.controls(), req.Controls)
+	}
+	return args
 }
 
-// piece reads what a piece returned.
+// padTo is [rows, padded]: up to n ids of each row from start on, then zeros.
+func padTo(padded int, rows [][]int32, start, n int) *tensors.Tensor {
+	ids := make([]int32, len(rows)*padded)
+	for b, row := range rows {
+		copy(ids[b*padded:][:n], row[min(start, len(row)):])
+	}
+	return tensors.FromFlatDataAndDimensions(ids, len(rows), padded)
+}
+
+// piece reads what a piece returned; what is on the host then leaves the device.
 func (req Request) piece(results Results, batch, start, n, padded, total int) (p Piece, err error) {
 	p = Piece{Start: start, Tokens: n, Padded: padded, Probes: map[string]*tensors.Tensor{}}
+	defer func() {
+		for _, name := range []string{"logits", "last", "loss", "correct"} {
+			if t := results[name]; t != nil {
+				err = errors.Join(err, t.FinalizeAll())
+			}
+		}
+	}()
 	if req.Logits {
 		if p.Logits, err = unpad(results["logits"], batch, padded, n); err != nil {
 			return p, err
