@@ -6,6 +6,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"stuffed/pkg/arch/gateddeltanet"
 	"stuffed/pkg/lm"
 	ssdop "stuffed/pkg/recurrence"
 	"stuffed/pkg/recurrence/attention"
@@ -166,6 +167,9 @@ func erase(l layer) ([]float64, map[string][]float64) {
 			s.K, s.Read = append(s.K, beta[i]*x), append(s.Read, math.Exp(decay[i])*x)
 		}
 		s.Erase = s.K
+		if c, is := l.model.Configuration().(gateddeltanet.Config); is && !c.Erase {
+			s.Erase = make([]float64, len(s.K))
+		}
 	}
 	y, h := delta.Naive(s, nil)
 	return y, map[string][]float64{"state": h}

@@ -11,6 +11,7 @@ import (
 
 	_ "stuffed/pkg/arch"
 	"stuffed/pkg/arch/archtest"
+	"stuffed/pkg/arch/gateddeltanet"
 	"stuffed/pkg/lm"
 	"stuffed/xla"
 )
@@ -96,6 +97,25 @@ func TestProperties(t *testing.T) {
 			t.Run("extreme", func(t *testing.T) { s.staysFinite(t, d, m) })
 		})
 	}
+}
+
+// A Gated DeltaNet that does not erase is the sum of its writes, in chunks and by tokens.
+func TestWithoutErasing(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := subjects["gated-deltanet"]
+	c, err := lm.Override(gateddeltanet.Default(16, 2, 13), s.fields[:len(s.fields)-1]+`,"erase":false}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	archtest.Consistent(t, d, c)
+	s.equalsNaive(t, d, m)
 }
 
 func rows(m lm.Model, seed uint64, tokens int) (rows [][]int32) {

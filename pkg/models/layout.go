@@ -161,7 +161,9 @@ func layoutOf(dir string) (Layout, error) {
 	}
 	var known []string
 	for _, l := range layouts {
-		known = append(known, l.Architecture+" ("+l.Name+")")
+		if name := l.Architecture + " (" + l.Name + ")"; !slices.Contains(known, name) {
+			known = append(known, name)
+		}
 	}
 	return Layout{}, fmt.Errorf("%s: config.json is of no layout that is read: model_type is %v%s; there are %s, and this program's own", dir, config["model_type"], layerKinds(config), strings.Join(known, ", "))
 }

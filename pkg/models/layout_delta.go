@@ -11,7 +11,9 @@ import (
 // Delta rules in the layout of flash-linear-attention.
 func init() {
 	published{"deltanet", deltanet.Kind, as(deltanet.FromKeys), keysOf, fla.Tensor, nil}.register()
-	published{"gated-deltanet", gateddeltanet.Kind, as(gateddeltanet.FromKeys), keysOf, fla.Tensor, nil}.register()
+	for _, kind := range []string{gateddeltanet.Kind, gateddeltanet.Additive} {
+		published{"gated-deltanet", kind, as(gateddeltanet.FromKeys), keysOf, fla.Tensor, nil}.register()
+	}
 	published{"kda", kda.Kind, as(kda.FromKeys), keysOf, fla.Tensor, nil}.register()
 	published{"rwkv7", rwkv7.Kind, as(rwkv7.FromKeys), keysOf, rwkv7.Tensor, nil}.register()
 }

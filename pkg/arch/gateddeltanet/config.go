@@ -2,7 +2,8 @@
 //
 //	S ← α S      S ← S + k (β (v − kᵀ S))      y = Sᵀ q / √K      log α = −exp(A_log) softplus(W_a x + dt_bias)
 //
-// with q, k, v from short convolutions, q and k normalised, β = σ(W_b x), and out = W_o (norm(y) ⊙ SiLU(W_g x)).
+// with q, k, v from short convolutions, q and k normalised, β = σ(W_b x), and out = W_o (norm(y) ⊙ SiLU(W_g x)). Without erase, for
+// studies of what erasing does, the write is S ← S + k (β v)ᵀ and all else the same.
 package gateddeltanet
 
 import (
@@ -26,11 +27,12 @@ type Config struct {
 	Negative   bool    `json:"allow_neg_eigval"`
 	Gate       bool    `json:"use_gate"`
 	Activation string  `json:"output_gate_activation" hash:"unless-default"` // of the output gate: swish (or silu) or sigmoid
+	Erase      bool    `json:"erase" hash:"unless-default"`                  // a write removes what its key had stored; published models do
 }
 
 // Default has the given width, layers and vocabulary, keys of 64 and the published share of the width, ¾, for them.
 func Default(width, layers, vocab int) Config {
-	return Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width*3/4/64), Key: 64, ExpandV: 2, Kernel: 4, Convolve: true, Gate: true, Activation: "swish"}
+	return Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width*3/4/64), Key: 64, ExpandV: 2, Kernel: 4, Convolve: true, Gate: true, Activation: "swish", Erase: true}
 }
 
 // Values is the number of heads that have a state.
@@ -70,14 +72,26 @@ func FromKeys(keys map[string]any) (Config, error) {
 	if err := fla.FromKeys(keys, &c); err != nil {
 		return c, err
 	}
+	c.Erase = keys["model_type"] != Additive
 	return c, c.Validate()
 }
 
-// Keys is config.json.
-func (c Config) Keys() (map[string]any, error) { return fla.Keys(c, Kind, "GatedDeltaNetForCausalLM") }
+// Keys is config.json. A model that does not erase has a model_type of its own, so that no other library takes it for one that does.
+func (c Config) Keys() (map[string]any, error) {
+	kind, class := Kind, "GatedDeltaNetForCausalLM"
+	if !c.Erase {
+		kind, class = Additive, "StuffedAdditiveGatedDeltaNet"
+	}
+	keys, err := fla.Keys(c, kind, class)
+	delete(keys, "erase")
+	return keys, err
+}
 
-// Kind is model_type in config.json.
-const Kind = "gated_deltanet"
+// Kind is model_type in config.json, Additive that of a model that does not erase.
+const (
+	Kind     = "gated_deltanet"
+	Additive = "gated_deltanet_additive"
+)
 
 // Architecture is the name in the registry.
 func (Config) Architecture() string { return "gated-deltanet" }

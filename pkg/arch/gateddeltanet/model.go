@@ -37,7 +37,11 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	l.Probe(lm.Keys, func() *Node { return k })
 	l.Probe(lm.Values, func() *Node { return v })
 
-	y := deltarule.Mix(l, delta.Rule(deltarule.Scaled(q), k, v, logAlpha, beta), m.Chunk)
+	op := delta.Rule(deltarule.Scaled(q), k, v, logAlpha, beta)
+	if !m.Erase {
+		op.Read = ZerosLike(op.Read)
+	}
+	y := deltarule.Mix(l, op, m.Chunk)
 	y = stack.Flat(stack.RMSNorm(y, l.Weight("attn.o_norm.weight", y), m.Eps))
 	if m.Gate {
 		gate := stack.SiLU
@@ -92,7 +96,12 @@ func (m Model) State(batch int) []lm.Spec {
 }
 
 // OneWay says why there is no sliding window.
-func (Model) OneWay() string { return deltarule.NoWindow }
+func (m Model) OneWay() string {
+	if !m.Erase {
+		return "the model without erasing is there to be compared, it has no method 3"
+	}
+	return deltarule.NoWindow
+}
 
 // Controls lists what can be changed.
 func (m Model) Controls() []lm.Control { return deltarule.Controls(m.Values(), true) }

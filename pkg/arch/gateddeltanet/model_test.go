@@ -21,3 +21,19 @@ func TestReference(t *testing.T) {
 	}
 	archtest.Fixture{Dir: "testdata", Model: gateddeltanet.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
 }
+
+// config.json of a model that does not erase says so where every library looks, and one that does is named as before.
+func TestWithoutErasingHasAModelType(t *testing.T) {
+	for _, erase := range []bool{true, false} {
+		c := gateddeltanet.Default(32, 1, 13)
+		c.Erase = erase
+		keys, err := c.Keys()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := gateddeltanet.FromKeys(keys)
+		if err != nil || back.Erase != erase || keys["erase"] != nil || (keys["model_type"] == gateddeltanet.Kind) != erase {
+			t.Errorf("erase %v: %v, %v, %v", erase, keys, back, err)
+		}
+	}
+}
