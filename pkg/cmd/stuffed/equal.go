@@ -27,8 +27,9 @@ func memoryEqual() *cobra.Command {
 	var e equalFlags
 	var output string
 	c := &cobra.Command{
-		Use:   "equal --model DIR [--model DIR …] --transformer DIR --output E.csv",
-		Short: "Recurrent models beside a transformer with a cache of the same bytes",
+		Annotations: map[string]string{savesAtTheEnd: "yes"},
+		Use:         "equal --model DIR [--model DIR …] --transformer DIR --output E.csv",
+		Short:       "Recurrent models beside a transformer with a cache of the same bytes",
 		Long: `Reads documents of the shipped corpus that no model was trained on: with each recurrent model as it is, with the transformer whose layers
 see only as many of the last tokens as fit into the bytes that the recurrent model carries (4 bytes a number), and with its whole cache.
 

@@ -31,7 +31,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
-	err := root.ExecuteContext(ctx)
+	wait := grace
+	if c, _, err := root.Find(os.Args[1:]); err == nil && c.Annotations[savesAtTheEnd] != "" {
+		wait = 0
+	}
+	err := untilStopped(ctx, wait, func() error { return root.ExecuteContext(ctx) })
 	if err == nil {
 		return
 	}

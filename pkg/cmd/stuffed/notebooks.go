@@ -27,9 +27,10 @@ func notebooksCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&r.Dir, "dir", "notebooks", "folder of the notebooks; relative to the project")
 	var pairs []string
 	run := &cobra.Command{
-		Use:     "run [NB…]",
-		Short:   "Execute notebooks, all or those whose names begin with NB",
-		Example: "  stuffed notebooks run 01 --scale small\n  stuffed notebooks run 17 -p folder=out/my-model -p length=65536 --output out/my-model/pages",
+		Annotations: map[string]string{savesAtTheEnd: "yes"},
+		Use:         "run [NB…]",
+		Short:       "Execute notebooks, all or those whose names begin with NB",
+		Example:     "  stuffed notebooks run 01 --scale small\n  stuffed notebooks run 17 -p folder=out/my-model -p length=65536 --output out/my-model/pages",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if r.Values, err = notebook.ParseParameters(pairs); err != nil {
 				return err

@@ -83,6 +83,27 @@ func TestStoppedCommandsSayHowToGoOn(t *testing.T) {
 	}
 }
 
+// A command that does not heed the order to stop is left after the grace; one that saves is waited for; one that ends says how it ended.
+func TestStoppedCommandsEndSoon(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	saved, stuck := errors.New("saved"), make(chan struct{})
+	defer close(stuck)
+	if err := untilStopped(ctx, time.Millisecond, func() error { <-stuck; return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("stuck: %v", err)
+	}
+	slow := func() error { time.Sleep(20 * time.Millisecond); return saved }
+	if err := untilStopped(ctx, 0, slow); err != saved {
+		t.Errorf("one that saves: %v", err)
+	}
+	if err := untilStopped(ctx, time.Hour, slow); err != saved {
+		t.Errorf("within its time: %v", err)
+	}
+	if err := untilStopped(context.Background(), time.Nanosecond, slow); err != saved {
+		t.Errorf("never stopped: %v", err)
+	}
+}
+
 // Every signal that ends a command in good order gives the exit status that means "go on later".
 func TestSignalsEndCommandsInOrder(t *testing.T) {
 	model, folder := smallModel(t), t.TempDir()

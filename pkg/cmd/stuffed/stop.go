@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"stuffed/pkg/study"
 )
@@ -19,4 +20,31 @@ func unfinished(ctx context.Context, err error) (text string, left bool) {
 		return "stopped before the end; to continue, start the command again with the same flags (training: add --resume)", true
 	}
 	return "", false
+}
+
+// grace is how long a command that was told to stop may take to come to an end.
+const grace = 5 * time.Second
+
+// savesAtTheEnd marks commands that keep what they have when they are told to stop, which takes as long as it takes.
+const savesAtTheEnd = "saves at the end"
+
+// untilStopped runs a command. One that was told to stop is left where it stands after so long (0: never), since a computation on a
+// device cannot be broken off and some commands have no place to look up: files appear complete or not at all, as after a kill.
+func untilStopped(ctx context.Context, grace time.Duration, run func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	if grace == 0 {
+		return <-done
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		return ctx.Err()
+	}
 }

@@ -220,7 +220,8 @@ func studyRun(open opener) *cobra.Command {
 	var retry, worker, fast bool
 	var only []string
 	c := &cobra.Command{
-		Use: "run PLAN", Short: "Train and measure the unfinished rows", Args: cobra.ExactArgs(1),
+		Annotations: map[string]string{savesAtTheEnd: "yes"},
+		Use:         "run PLAN", Short: "Train and measure the unfinished rows", Args: cobra.ExactArgs(1),
 		Long: `Trains and measures rows until none is left. With --workers N, N processes work side by side: each on a
 GPU of its own where there are several, in turn where there are more workers than GPUs, so that some compile while others compute
 (CUDA_VISIBLE_DEVICES chooses the GPUs). Ctrl-C, TERM, USR1 or --time-limit hands back the rows in progress and exits with status 3;

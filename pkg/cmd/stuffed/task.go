@@ -165,8 +165,9 @@ func taskRun() *cobra.Command {
 	var under underFlags
 	var output string
 	c := &cobra.Command{
-		Use:   "run --model DIR --task NAME --length N --count K [--set key=value …] --output R.parquet",
-		Short: "Ask a model the questions of a task",
+		Annotations: map[string]string{savesAtTheEnd: "yes"},
+		Use:         "run --model DIR --task NAME --length N --count K [--set key=value …] --output R.parquet",
+		Short:       "Ask a model the questions of a task",
 		Long: `Writes one row per sequence and prints the means by length and group.
 Lengths and values of params may be lists (--length 64,256 --set pairs=4,8,16): every combination that fits is asked. Sequences
 are those that stuffed task write makes with the same seed.

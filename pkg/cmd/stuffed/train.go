@@ -20,8 +20,9 @@ func trainCommand() *cobra.Command {
 	var fast, resume, restart, show, dry bool
 	var price float64
 	c := &cobra.Command{
-		Use:   "train [--config FILE] [key=value …]",
-		Short: "Train models: several seeds, learning rates and initial states side by side",
+		Annotations: map[string]string{savesAtTheEnd: "yes"},
+		Use:         "train [--config FILE] [key=value …]",
+		Short:       "Train models: several seeds, learning rates and initial states side by side",
 		Long: `Trains from a JSON configuration with overrides such as
 
   stuffed train --config configs/recall.json seeds=0,1,2 policy=zero,passed train_length=64 model.state=32 output=out/n32

@@ -40,6 +40,9 @@ met to 1e-11 and rounded ones to 1.2e-7 of the largest entry. Prints a line for 
 					fmt.Fprintln(cmd.OutOrStdout(), "passed", c)
 				}
 			})
+			if cmd.Context().Err() != nil {
+				return err // the sum of a part is not the last line
+			}
 			fmt.Fprintln(cmd.OutOrStdout(), sum)
 			if err == nil && sum.Failed > 0 {
 				err = fmt.Errorf("verify: %d of %d checks failed", sum.Failed, sum.Passed+sum.Failed)
