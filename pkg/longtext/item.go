@@ -8,6 +8,7 @@ package longtext
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -89,25 +89,27 @@ func lines(path string, each func(line []byte, number int) error) error {
 	}
 }
 
-// texts is a JSON value that is a text, a number, or a list of such.
+// texts is a JSON value that is a text, a number, or a list of such. Numbers stay as they are written: 2.0 is not 2.
 type texts []string
 
 func (t *texts) UnmarshalJSON(data []byte) error {
-	var list []any
-	if err := json.Unmarshal(data, &list); err != nil {
-		var one any
-		if err := json.Unmarshal(data, &one); err != nil {
-			return err
-		}
-		list = []any{one}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	var value any
+	if err := d.Decode(&value); err != nil {
+		return err
+	}
+	list, several := value.([]any)
+	if !several {
+		list = []any{value}
 	}
 	for _, v := range list {
 		switch v := v.(type) {
 		case nil:
 		case string:
 			*t = append(*t, v)
-		case float64:
-			*t = append(*t, strconv.FormatFloat(v, 'f', -1, 64))
+		case json.Number:
+			*t = append(*t, v.String())
 		default:
 			return fmt.Errorf("%v is neither text nor number", v)
 		}

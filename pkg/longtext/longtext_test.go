@@ -80,6 +80,39 @@ func TestSheets(t *testing.T) {
 	}
 }
 
+// TestCorners holds the rules where Python's notion of white space, of words and of numbers is wider than ASCII, against values of a
+// program in Python by the same rules.
+func TestCorners(t *testing.T) {
+	for _, c := range []struct {
+		format, task, line, said string
+		want                     float64
+	}{
+		{"infinitebench", "kv_retrieval", `"answer": "a7"`, "It is\u00a0a7\u2003.", 1},
+		{"infinitebench", "longdialogue_qa_eng", `"answer": ["ANNA"]`, "Anna\v!", 1},
+		{"infinitebench", "longbook_qa_eng", `"answer": ["ña tower"]`, "ñ", 0},
+		{"infinitebench", "longbook_qa_eng", `"answer": ["the España of old"]`, "España", 0.5},
+		{"infinitebench", "longbook_choice_eng", `"answer": ["mill"], "options": ["barn", "mill"]`, "The answer is“B", 1},
+		{"infinitebench", "math_find", `"answer": 2.0`, "about 2.0", 1},
+		{"infinitebench", "math_find", `"answer": 2`, "about 2.0", 0},
+		{"infinitebench", "math_find", `"answer": 2`, "about 2", 1},
+		{"infinitebench", "code_run", `"answer": 1000`, "it returns 1_000", 1},
+		{"infinitebench", "code_run", `"answer": 1000`, "it returns 1__000", 0},
+		{"longbench", "triviaqa", `"answers": ["thé"]`, "é", 0},
+	} {
+		path := filepath.Join(t.TempDir(), "line.jsonl")
+		if err := os.WriteFile(path, []byte(`{"context": "c", "input": "q", `+c.line+"}\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		items, err := Read(path, c.format, c.task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Score(items[0], c.said); err != nil || math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%s, %s, %q: %g (%v), want %g", c.task, c.line, c.said, got, err, c.want)
+		}
+	}
+}
+
 func TestScoreFiles(t *testing.T) {
 	answers := filepath.Join(t.TempDir(), "a.jsonl")
 	write := func(text string) string {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // metric scores one answer, 0 to 1.
@@ -74,8 +76,9 @@ func firstLine(rule metric) metric {
 }
 
 var (
-	articles    = regexp.MustCompile(`\b(a|an|the)\b`)
+	whole       = regexp.MustCompile(`[\p{L}\p{N}_]+`) // words as Python's \b bounds them
 	punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+	integer     = regexp.MustCompile(`^[+-]?[0-9]+(_[0-9]+)*$`) // as Python's int reads it
 	integers    = regexp.MustCompile(`[0-9]+`)
 	numbers     = regexp.MustCompile(`[0-9]+\.[0-9]+|[0-9]+`)
 	paragraphs  = regexp.MustCompile(`Paragraph (\d+)`)
@@ -89,7 +92,12 @@ func normal(text string) []string {
 		}
 		return c
 	}, strings.ToLower(text))
-	return strings.Fields(articles.ReplaceAllString(text, " "))
+	return strings.Fields(whole.ReplaceAllStringFunc(text, func(w string) string {
+		if w == "a" || w == "an" || w == "the" {
+			return " "
+		}
+		return w
+	}))
 }
 
 // f1 is the harmonic mean of the shares of common words (SQuAD; arXiv 1606.05250).
@@ -128,19 +136,23 @@ func lastInteger(said string, i Item) float64 {
 	if len(list) == 0 {
 		return 0
 	}
-	got, err := strconv.Atoi(list[len(list)-1])
+	last := list[len(list)-1]
+	if !integer.MatchString(last) {
+		return 0
+	}
+	got, err := strconv.Atoi(strings.ReplaceAll(last, "_", ""))
 	want, err2 := strconv.Atoi(i.Answers[0])
 	return yes(err == nil && err2 == nil && got == want)
 }
 
-// firstNumber: the first number is the answer, cut to an integer where the answer is one.
+// firstNumber: the first number is the answer. Where the answer is written as an integer, so has to be the number said; the original
+// program fails on others.
 func firstNumber(said string, i Item) float64 {
-	got, err := strconv.ParseFloat(numbers.FindString(said), 64)
+	number := numbers.FindString(said)
+	got, err := strconv.ParseFloat(number, 64)
 	want, err2 := strconv.ParseFloat(i.Answers[0], 64)
-	if want == float64(int(want)) {
-		if strings.Contains(numbers.FindString(said), ".") {
-			return 0 // the original program fails here
-		}
+	if strings.Contains(number, ".") && !strings.ContainsAny(i.Answers[0], ".eE") {
+		return 0
 	}
 	return yes(err == nil && err2 == nil && got == want)
 }
@@ -159,7 +171,7 @@ func leading(said string, i Item) float64 {
 
 // words splits at white space and the marks that InfiniteBench leaves out.
 func words(text string) []string {
-	return strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune("\n :\"'.,?!{}\t\r", c) })
+	return strings.FieldsFunc(text, func(c rune) bool { return unicode.IsSpace(c) || strings.ContainsRune(":\"'.,?!{}", c) })
 }
 
 func amongWords(said string, i Item) float64 { return yes(slices.Contains(words(said), i.Answers[0])) }
@@ -191,8 +203,9 @@ func choice(said string, i Item) float64 {
 		if len(rest) < 1 {
 			return 0
 		}
+		_, skipped := utf8.DecodeRuneInString(rest)
 		for _, a := range i.Answers {
-			if strings.HasPrefix(rest[1:], a) {
+			if strings.HasPrefix(rest[skipped:], a) {
 				return 1
 			}
 		}

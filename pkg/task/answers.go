@@ -89,6 +89,32 @@ func (s *Score) Add(r Record, g Grade) {
 	t.Groups[r.Group].add(g)
 }
 
+// readAnswer reads the next line of answers. One without ids and text is an error, since a misspelt name would count as silence.
+func readAnswer(d *json.Decoder) (Answer, error) {
+	var said struct {
+		IDs  *[]int32 `json:"answer_ids"`
+		Text *string  `json:"text"`
+	}
+	err := d.Decode(&said)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		return Answer{}, fmt.Errorf("%s of %s", wrong.Field, wrong.Value)
+	case err != nil:
+		return Answer{}, err
+	case said.IDs == nil && said.Text == nil:
+		return Answer{}, errors.New("neither answer_ids nor text")
+	}
+	var a Answer
+	if said.IDs != nil {
+		a.IDs = *said.IDs
+	}
+	if said.Text != nil {
+		a.Text = *said.Text
+	}
+	return a, nil
+}
+
 // ScoreFiles holds a file of answers against a file of records, line by line.
 func ScoreFiles(records, answers string) (Score, error) {
 	var s Score
@@ -113,8 +139,11 @@ func ScoreFiles(records, answers string) (Score, error) {
 		} else if err != nil {
 			return s, fmt.Errorf("records: %s, line %d: %w", filepath.Base(records), line, err)
 		}
-		var said Answer
-		if err := a.Decode(&said); errors.Is(err, io.EOF) {
+		if len(r.Answers) == 0 {
+			return s, fmt.Errorf("records: %s, line %d: no answer_ids; records are as stuffed task write makes them", filepath.Base(records), line)
+		}
+		said, err := readAnswer(a)
+		if errors.Is(err, io.EOF) {
 			return s, fmt.Errorf("answers: %s has %d lines, %s more: want one line per record", filepath.Base(answers), line-1, filepath.Base(records))
 		} else if err != nil {
 			return s, fmt.Errorf("answers: %s, line %d: %w; a line is {\"answer_ids\": [1, 2, …]} or {\"text\": \"…\"}", filepath.Base(answers), line, err)
@@ -133,6 +162,9 @@ func ScoreFiles(records, answers string) (Score, error) {
 
 // Write makes a JSON-lines file of the records first … first+count−1; it appears complete or not at all.
 func (t *Task) Write(path string, seed, first int64, count int) error {
+	if first < 0 {
+		return fmt.Errorf("first is %d, want 0 or more", first)
+	}
 	return atomic.Write(path, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)

@@ -54,6 +54,32 @@ func TestScoreFiles(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+	for want, line := range map[string]string{
+		"line 1: neither answer_ids nor text": `{}`,
+		"nor text; a line is":                 `{"answr_ids": [1, 2]}`,
+		"line 1: answer_ids of number 1.5":    `{"answer_ids": [1.5, 2]}`,
+	} {
+		path := filepath.Join(dir, "f")
+		if err := os.WriteFile(path, []byte(line), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ScoreFiles(numbers, path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", line, err, want)
+		}
+		if _, err := ScoreFiles(path, numbers); err == nil || !strings.Contains(err.Error(), "records: f, line 1: ") {
+			t.Errorf("%s as a record: %v", line, err)
+		}
+	}
+	if err := mqar.Write(filepath.Join(dir, "h"), 0, -1, 1); err == nil || !strings.Contains(err.Error(), "first is -1") {
+		t.Error("an index below 0:", err)
+	}
+	silent := filepath.Join(dir, "g")
+	if err := os.WriteFile(silent, []byte(strings.Repeat("{\"text\": \"\"}\n", 4)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := ScoreFiles(words, silent); err != nil || s.Accuracy != 0 {
+		t.Error("a model that says nothing is wrong:", s, err)
+	}
 	if _, err := ScoreFiles(sheet(t, filepath.Join(dir, "e")), filepath.Join(dir, "e")); err == nil || !strings.Contains(err.Error(), "is empty") {
 		t.Error(err)
 	}

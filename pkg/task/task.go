@@ -155,7 +155,8 @@ func set(m maker, params map[string]any) error {
 	if err := d.Decode(m); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
-			return fmt.Errorf("param %s: %s, want a value such as %v", wrong.Field, wrong.Value, defaults(m)[wrong.Field])
+			given, _ := json.Marshal(params[wrong.Field]) // went into text as a whole
+			return fmt.Errorf("param %s is %s, want a value such as %v", wrong.Field, given, defaults(m)[wrong.Field])
 		}
 		for name := range params {
 			if _, known := defaults(m)[name]; !known {
