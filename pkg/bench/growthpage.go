@@ -167,29 +167,33 @@ func storeWall(rows, perRow, power, limit float64) string {
 	return fmt.Sprintf("It would not be a tenth of it\nwithin %s times as many rows.", count(farthest))
 }
 
+// growthPoint is a cost at a value of an axis.
+type growthPoint struct {
+	Panel string  `parquet:"panel" doc:"time or memory"`
+	Grows string  `parquet:"grows" doc:"what grows"`
+	Times float64 `parquet:"times" doc:"its value over the least"`
+	Cost  float64 `parquet:"cost" doc:"cost over that of the least value"`
+}
+
 func (r *GrowthReport) figure(source string) (f GrowthFigure, err error) {
-	var panel, series []string
-	var x, y []float64
+	var points []growthPoint
 	for _, a := range Axes {
 		values, times, memory, _ := r.of(a)
 		for i, v := range values {
-			panel, series = append(panel, "time"), append(series, a.Name)
-			x, y = append(x, v/values[0]), append(y, times[i]/times[0])
+			points = append(points, growthPoint{"time", a.Name, v / values[0], times[i] / times[0]})
 		}
 		for i, v := range values {
 			if memory[0] > 0 && memory[i] > 0 {
-				panel, series = append(panel, "memory"), append(series, a.Name)
-				x, y = append(x, v/values[0]), append(y, memory[i]/memory[0])
+				points = append(points, growthPoint{"memory", a.Name, v / values[0], memory[i] / memory[0]})
 			}
 		}
 	}
-	t := table.New().AddText("panel", panel).AddText("grows", series).AddFloat("times", x).AddFloat("cost", y)
 	f.Figure, err = figure.New(figure.Curves{
 		Size:  figure.Size{Width: "double", Height: 2.4, Note: fmt.Sprintf("%s, %s; medians of three", r.Device, r.Backend)},
 		X:     figure.Axis{Column: "times", Label: "Value over the least", Unit: "1", Scale: figure.Log2},
 		Y:     figure.Axis{Column: "cost", Label: "Cost over that of the least", Unit: "1", Scale: figure.Log2},
 		Panel: "panel", Series: []string{"grows"}, Across: 2,
-	}, t)
+	}, table.Of(points))
 	f.manifest = map[string]any{"command": "stuffed bench growth page", "input": source, "revision": r.Revision, "date": r.Date, "device": r.Device, "backend": r.Backend}
 	return f, err
 }

@@ -31,9 +31,16 @@ func Select(heads []Head, n int) []Head {
 	return out[:min(max(n, 0), len(out))]
 }
 
+// HeadRetention is what a head retains of the first token at the end of the training length.
+type HeadRetention struct {
+	Layer     int64   `parquet:"layer" doc:"layer, from 0"`
+	Head      int64   `parquet:"head" doc:"head, from 0"`
+	Retention float64 `parquet:"retention" doc:"share that is retained, mean over prompts"`
+}
+
 // RetentionAt reads from a table of states (layer, head, position and log_retention or retention, as a trace writes them)
-// what is retained of the first token at the end of the training length: layer, head, retention, the mean over prompts
-// (of the logarithm where it is known, since retention itself may be too small for a float).
+// what is retained of the first token at the end of the training length: a table of [HeadRetention]. The mean is that of
+// the logarithm where it is known, since retention itself may be too small for a float.
 func RetentionAt(states *table.Table, trainLength int) (*table.Table, error) {
 	column := "log_retention"
 	if !states.Has(column) {
@@ -94,16 +101,15 @@ func RetentionAt(states *table.Table, trainLength int) (*table.Table, error) {
 		sums[key.headKey] += values[latest[key]]
 		counts[key.headKey]++
 	}
-	var layer, head []int64
-	var retention []float64
+	var rows []HeadRetention
 	for _, key := range keys {
 		v := sums[key] / counts[key]
 		if column == "log_retention" {
 			v = math.Exp(v)
 		}
-		layer, head, retention = append(layer, key.layer), append(head, key.head), append(retention, v)
+		rows = append(rows, HeadRetention{key.layer, key.head, v})
 	}
-	return table.New().AddInt("layer", layer).AddInt("head", head).AddFloat("retention", retention), nil
+	return table.Of(rows), nil
 }
 
 // Correlation is Spearman's rank correlation with a 95 % bootstrap interval.

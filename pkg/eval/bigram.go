@@ -13,9 +13,17 @@ import (
 	"stuffed/pkg/table"
 )
 
+// BaselineRow is the loss of one model.
+type BaselineRow struct {
+	Model  string  `parquet:"model" doc:"the bigram or the model"`
+	Loss   float64 `parquet:"loss" doc:"nats per byte"`
+	Bits   float64 `parquet:"bits" doc:"bits per byte"`
+	Tokens int     `parquet:"tokens" doc:"bytes that were predicted"`
+}
+
 // Bigram compares a byte model with the bigram that the train documents of the domains (none means all) give, on the same
 // tokens: count windows of length tokens, evenly spread over the valid documents, each read from an empty state; the
-// first byte of a window is not predicted. The table has one row each: model, loss (nat/byte), bits (bit/byte), tokens.
+// first byte of a window is not predicted. The table has a [BaselineRow] each.
 func Bigram(ctx context.Context, r *lm.Runner, corpus *datasets.Corpus, domains []string, length, count int) (*table.Table, error) {
 	if length < 2 || count < 1 {
 		return nil, fmt.Errorf("bigram: length = %d and count = %d must be at least 2 and 1", length, count)
@@ -51,9 +59,8 @@ func Bigram(ctx context.Context, r *lm.Runner, corpus *datasets.Corpus, domains 
 		means[1] += loss[i] / float64(count)
 		means[0] += bigramLoss(b, p.IDs) / float64(count)
 	}
-	tokens := int64(count * (length - 1))
-	return table.New().AddText("model", []string{b.Name(), r.Weights.Model.Name()}).AddFloat("loss", means[:]).
-		AddFloat("bits", []float64{means[0] / math.Ln2, means[1] / math.Ln2}).AddInt("tokens", []int64{tokens, tokens}), nil
+	tokens := count * (length - 1)
+	return table.Of([]BaselineRow{{b.Name(), means[0], means[0] / math.Ln2, tokens}, {r.Weights.Model.Name(), means[1], means[1] / math.Ln2, tokens}}), nil
 }
 
 // windows cuts count pieces of length bytes out of the texts on end, evenly spread; none crosses from text to text.

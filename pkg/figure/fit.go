@@ -46,7 +46,18 @@ type Curve struct {
 	At   func(x float64) (y, lo, hi float64)
 }
 
-// FitData makes the table of a [Fit]: the points, under their names, and every curve at 121 places between
+// FitRow is a point of the table of a [Fit], measured or on a curve.
+type FitRow struct {
+	Part     string  `parquet:"part" doc:"point or curve"`
+	Name     string  `parquet:"name" doc:"in the legend"`
+	X        float64 `parquet:"x" doc:"place on the x axis"`
+	Y        float64 `parquet:"y" doc:"value; missing for a bracket"`
+	Lo       float64 `parquet:"lo" doc:"lower end of the interval or bracket; missing where not known"`
+	Hi       float64 `parquet:"hi" doc:"upper end"`
+	Residual float64 `parquet:"residual" doc:"of a point: its value less that of the first curve; missing where there is none"`
+}
+
+// FitData makes the table of a [Fit], rows of [FitRow]: the points, under their names, and every curve at 121 places between
 // from and to, evenly spaced on the scale of the x axis. Residuals are those of the first curve; a censored
 // point has none.
 func FitData(points []Point, curves []Curve, from, to float64, scale string) (*table.Table, error) {
@@ -54,14 +65,7 @@ func FitData(points []Point, curves []Curve, from, to float64, scale string) (*t
 	if err := axis.check("x"); err != nil {
 		return nil, err
 	}
-	var part, name []string
-	columns := make([][]float64, 5)
-	add := func(p, n string, values ...float64) {
-		part, name = append(part, p), append(name, n)
-		for i, v := range values {
-			columns[i] = append(columns[i], v)
-		}
-	}
+	var rows []FitRow
 	for _, p := range points {
 		rest := math.NaN()
 		censored := math.IsNaN(p.Lo) != math.IsNaN(p.Hi)
@@ -76,7 +80,7 @@ func FitData(points []Point, curves []Curve, from, to float64, scale string) (*t
 				named = "bars: brackets"
 			}
 		}
-		add("point", named, p.X, p.Y, p.Lo, p.Hi, rest)
+		rows = append(rows, FitRow{"point", named, p.X, p.Y, p.Lo, p.Hi, rest})
 	}
 	for _, c := range curves {
 		for i := range 121 {
@@ -86,14 +90,10 @@ func FitData(points []Point, curves []Curve, from, to float64, scale string) (*t
 				x = from * math.Pow(to/from, f)
 			}
 			y, lo, hi := c.At(x)
-			add("curve", c.Name, x, y, lo, hi, math.NaN())
+			rows = append(rows, FitRow{"curve", c.Name, x, y, lo, hi, math.NaN()})
 		}
 	}
-	t := table.New().AddText("part", part).AddText("name", name)
-	for i, n := range []string{"x", "y", "lo", "hi", "residual"} {
-		t.AddFloat(n, columns[i])
-	}
-	return t, nil
+	return table.Of(rows), nil
 }
 
 func (s Fit) sheet(t *table.Table) (*sheet, error) {

@@ -128,8 +128,16 @@ func (a area) steps(left, right, count []float64, l look, fill bool) {
 	a.StrokeLines(l.line(), a.ClipLinesXY(pts)...)
 }
 
-// Bin counts values in n bins of common edges, equal on the axis' scale. The table has the columns series, left,
-// right and count; values that the scale cannot show are left out and counted in Meta["left_out"].
+// BinRow counts the values of a series in a bin.
+type BinRow struct {
+	Series string  `parquet:"series" doc:"name of the series"`
+	Left   float64 `parquet:"left" doc:"left edge of the bin"`
+	Right  float64 `parquet:"right" doc:"right edge"`
+	Count  int64   `parquet:"count" doc:"values in the bin"`
+}
+
+// Bin counts values in n bins of common edges, equal on the axis' scale: a table of [BinRow]. Values that the scale cannot
+// show are left out and counted in Meta["left_out"].
 func Bin(names []string, values [][]float64, n int, scale string) (*table.Table, error) {
 	if len(names) != len(values) || n < 1 || n > 1000 {
 		return nil, fmt.Errorf("bin: %d names for %d series in %d bins; give one name for each series and 1 to 1000 bins",
@@ -161,9 +169,7 @@ func Bin(names []string, values [][]float64, n int, scale string) (*table.Table,
 	}
 	span := hi/float64(n) - lo/float64(n) // of a bin
 	edge := func(i int) float64 { return axis.finite(from(lo + span*float64(i))) }
-	var series []string
-	var left, right []float64
-	var count []int64
+	var rows []BinRow
 	for k, name := range names {
 		bins := make([]int64, n)
 		for _, v := range values[k] {
@@ -172,10 +178,10 @@ func Bin(names []string, values [][]float64, n int, scale string) (*table.Table,
 			}
 		}
 		for i, c := range bins {
-			series, left, right, count = append(series, name), append(left, edge(i)), append(right, edge(i+1)), append(count, c)
+			rows = append(rows, BinRow{name, edge(i), edge(i + 1), c})
 		}
 	}
-	t := table.New().AddText("series", series).AddFloat("left", left).AddFloat("right", right).AddInt("count", count)
+	t := table.Of(rows)
 	t.Meta["left_out"] = fmt.Sprint(out)
 	return t, nil
 }

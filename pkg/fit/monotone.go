@@ -3,6 +3,7 @@ package fit
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -51,7 +52,8 @@ func direction(outcomes []Outcome, fixed, axis func(Outcome) float64, failsFirst
 		groups[fixed(o)] = append(groups[fixed(o)], o)
 	}
 	chance := map[int]float64{0: 1} // of each score, agreeing minus violating pairs, over all groups
-	for _, group := range groups {
+	for _, at := range ascending(groups) {
+		group := groups[at]
 		slices.SortStableFunc(group, func(a, b Outcome) int { return cmp.Compare(axis(a), axis(b)) })
 		var levels []int // how many outcomes share each value of the axis, ascending
 		fails := 0
@@ -79,7 +81,8 @@ func direction(outcomes []Outcome, fixed, axis func(Outcome) float64, failsFirst
 	}
 	d.Monotone = d.Violate == 0
 	seen := d.Agree - d.Violate
-	for score, p := range chance {
+	for _, score := range ascending(chance) {
+		p := chance[score]
 		if score >= seen {
 			d.P += p
 		}
@@ -91,6 +94,9 @@ func direction(outcomes []Outcome, fixed, axis func(Outcome) float64, failsFirst
 	return d
 }
 
+// ascending are the keys of a map: sums over them come out the same to the last digit every time.
+func ascending[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
 // scores is the distribution of agreeing minus violating pairs when so many failures fall at random on places of which
 // levels[i] share the i-th value of the axis.
 func scores(levels []int, fails int, failsFirst bool) map[int]float64 {
@@ -99,7 +105,8 @@ func scores(levels []int, fails int, failsFirst bool) map[int]float64 {
 	places := 0
 	for _, n := range levels {
 		next := map[state]float64{}
-		for s, w := range ways {
+		for _, s := range slices.SortedFunc(maps.Keys(ways), func(a, b state) int { return cmp.Or(a.fails-b.fails, a.score-b.score) }) {
+			w := ways[s]
 			passes := places - s.fails
 			for k := 0; k <= min(n, fails-s.fails); k++ {
 				change := s.fails*(n-k) - passes*k // pairs of a failure below a pass, less pairs of a pass below a failure
@@ -123,9 +130,9 @@ func scores(levels []int, fails int, failsFirst bool) map[int]float64 {
 // added is the distribution of the sum of two independent scores.
 func added(a, b map[int]float64) map[int]float64 {
 	out := map[int]float64{}
-	for x, p := range a {
+	for _, x := range ascending(a) {
 		for y, q := range b {
-			out[x+y] += p * q
+			out[x+y] += a[x] * q // one y for each x
 		}
 	}
 	return out

@@ -108,3 +108,17 @@ func enumerated(rows []Outcome, alongT bool, seen int) (one, two float64) {
 	}
 	return reached / all, either / all
 }
+
+// The p-values are sums over maps, whose order changes from one loop to the next.
+func TestMonotoneIsTheSameEveryTime(t *testing.T) {
+	var outcomes []Outcome
+	for i := range 45 {
+		outcomes = append(outcomes, Outcome{N: float64(i % 5), T: float64(i / 5 % 3), Fails: i*7%11 < 4})
+	}
+	first := Monotone(outcomes)
+	for range 50 {
+		if again := Monotone(outcomes); again != first {
+			t.Fatalf("%+v, then %+v", first, again)
+		}
+	}
+}

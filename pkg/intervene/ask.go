@@ -144,8 +144,11 @@ func (c CompareTasks) Run(ctx context.Context, b *Bench, done []string, put func
 func CompareRows() *table.Table { return underMethod("", "", task.Summaries()) }
 
 func underMethod(name, parameters string, sum *table.Table) *table.Table {
-	n := sum.Rows()
-	return table.New().AddText("method", slices.Repeat([]string{name}, n)).AddText("parameters", slices.Repeat([]string{parameters}, n)).Beside(sum)
+	type columns struct {
+		Method     string `parquet:"method" doc:"mitigation"`
+		Parameters string `parquet:"parameters" doc:"those that were chosen"`
+	}
+	return table.Of(slices.Repeat([]columns{{name, parameters}}, sum.Rows())).Beside(sum)
 }
 
 // choose tries the parameters of a family on the selection range.

@@ -21,20 +21,27 @@ func FamilyOf(architecture string) string {
 	return "beside them"
 }
 
+// architecturePoint is an architecture on a stream or prompt.
+type architecturePoint struct {
+	Architecture string  `parquet:"architecture" doc:"architecture and its family"`
+	Series       string  `parquet:"series" doc:"prompt, training length, or both"`
+	Excess       float64 `parquet:"excess" doc:"loss far beyond T less that within, nats, mean over models"`
+	band
+}
+
 // summaryDots draws summaries, one line for every architecture, with models that have not learned left out.
 func summaryDots(all []Summary, series func(Summary) string, note string) report.Figure {
-	var names, in []string
-	var mean, low, high []float64
+	var points []architecturePoint
 	for _, s := range all {
 		if s.Learned == 0 {
 			continue
 		}
-		names, in = append(names, fmt.Sprintf("%s (%s)", ArchitectureNames[s.Architecture], FamilyOf(s.Architecture))), append(in, series(s))
-		mean, low, high = append(mean, s.Excess.Mean), append(low, s.Excess.Low), append(high, s.Excess.High)
+		name := fmt.Sprintf("%s (%s)", ArchitectureNames[s.Architecture], FamilyOf(s.Architecture))
+		points = append(points, architecturePoint{name, series(s), s.Excess.Mean, band{s.Excess.Low, s.Excess.High}})
 	}
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: note}, Category: "architecture", X: excessAxis, Lo: "low", Hi: "high",
 		Series: []string{"series"}, Name: "%s", Marks: []figure.Mark{limitMark("fails", limits.Excess)}},
-		Table: table.New().AddText("architecture", names).AddText("series", in).AddFloat("excess", mean).AddFloat("low", low).AddFloat("high", high)}
+		Table: table.Of(points)}
 }
 
 // architecturesFigure is the excess of every architecture on the recall stream.
@@ -66,6 +73,15 @@ func architecturesTextFigure(root string) (report.Figure, error) {
 	}, "Models of text; mean over those that have learned it, bootstrap intervals over seeds where there are several."), nil
 }
 
+// architectureLossPoint is an architecture at a position.
+type architectureLossPoint struct {
+	Panel        string  `parquet:"panel" doc:"family of the architecture"`
+	Architecture string  `parquet:"architecture" doc:"architecture"`
+	Times        float64 `parquet:"times" doc:"position, in training lengths"`
+	Loss         float64 `parquet:"loss" doc:"nats, mean over seeds"`
+	band
+}
+
 // architecturesLossFigure is the loss by position on the recall stream at the training length that decides.
 func architecturesLossFigure(root string) (report.Figure, error) {
 	t, err := chosen(root, ArchitecturesPlan, "loss", "data", "recall", "train_length", streamShort)
@@ -78,31 +94,29 @@ func architecturesLossFigure(root string) (report.Figure, error) {
 	if t, err = Times(t); err != nil {
 		return report.Figure{}, err
 	}
-	architectures, err := t.Text("architecture")
+	type mean struct {
+		Architecture string  `parquet:"architecture" doc:"architecture"`
+		Times        float64 `parquet:"times" doc:"position, in training lengths"`
+		Loss         float64 `parquet:"loss" doc:"nats, mean over seeds"`
+		Low          float64 `parquet:"loss_low" doc:"of the best seed"`
+		High         float64 `parquet:"loss_high" doc:"of the worst"`
+	}
+	means, err := table.Rows[mean](t)
 	if err != nil {
 		return report.Figure{}, err
 	}
-	columns := map[string][]float64{}
-	for _, name := range []string{"times", "loss", "loss_low", "loss_high"} {
-		if columns[name], err = t.Float(name); err != nil {
-			return report.Figure{}, err
-		}
-	}
-	var panel, name []string
-	var x, y, low, high []float64
+	var points []architectureLossPoint
 	for _, a := range Architectures {
-		for i := range architectures {
-			if architectures[i] != a || math.IsNaN(columns["loss"][i]) {
-				continue
+		for _, m := range means {
+			if m.Architecture == a && !math.IsNaN(m.Loss) {
+				points = append(points, architectureLossPoint{FamilyOf(a), ArchitectureNames[a], m.Times, m.Loss, band{m.Low, m.High}})
 			}
-			panel, name = append(panel, FamilyOf(a)), append(name, ArchitectureNames[a])
-			x, y, low, high = append(x, columns["times"][i]), append(y, columns["loss"][i]), append(low, columns["loss_low"][i]), append(high, columns["loss_high"][i])
 		}
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Loss of values that were shown before; mean, smallest and largest of the seeds."},
 		X: figure.Axis{Column: "times", Label: "Position / training length", Unit: "1", Scale: figure.Log2}, Y: figure.Axis{Column: "loss", Label: "Loss", Unit: "nat", Scale: figure.Log10},
 		Lo: "low", Hi: "high", Series: []string{"architecture"}, Name: "%s", Panel: "panel", PanelName: "%s", Across: 3, Marks: []figure.Mark{{At: 1, Label: "T"}}},
-		Table: table.New().AddText("panel", panel).AddText("architecture", name).AddFloat("times", x).AddFloat("loss", y).AddFloat("low", low).AddFloat("high", high)}, nil
+		Table: table.Of(points)}, nil
 }
 
 // ByFamily adds the columns family and name to a table that has a column of architectures, in the order of Architectures; an

@@ -18,15 +18,15 @@ import (
 
 // Claim is one claim of arXiv 2410.07145 beside what the studies found.
 type Claim struct {
-	ID      string // short name
-	Where   string // version and figure or section; v1 is the ICLR submission, v2 the COLM paper
-	Claim   string
-	Paper   string // its number
-	Ours    string // ours with its interval
-	Rule    string // how the verdict follows from it
-	Verdict string
-	Figure  string // id of the one that shows the number, empty for none
-	Plain   string // one sentence for the front page, whose list has ten rows at most; empty: not among them
+	ID      string `parquet:"id" doc:"short name"`
+	Where   string `parquet:"where" doc:"version and figure or section; v1 is the ICLR submission, v2 the COLM paper"`
+	Claim   string `parquet:"claim" doc:"what the paper says"`
+	Paper   string `parquet:"paper" doc:"its number"`
+	Ours    string `parquet:"ours" doc:"ours with its interval"`
+	Verdict string `parquet:"verdict" doc:"what follows"`
+	Figure  string `parquet:"figure" doc:"id of the one that shows the number, empty for none"`
+	Rule    string `parquet:"rule" doc:"how the verdict follows from it"`
+	Plain   string `parquet:"-" doc:"one sentence for the front page, whose list has ten rows at most; empty: not among them"`
 }
 
 // open is a claim whose rows have not run, which the error names; it has no figure yet. Another error stays one.
@@ -133,19 +133,7 @@ func (e evidence) fromZeros() ([]Model, error) {
 }
 
 // ClaimsTable is the list as a table.
-func ClaimsTable(claims []Claim) *table.Table {
-	columns := make([][]string, 8)
-	for _, c := range claims {
-		for i, v := range []string{c.ID, c.Where, c.Claim, c.Paper, c.Ours, c.Verdict, c.Figure, c.Rule} {
-			columns[i] = append(columns[i], v)
-		}
-	}
-	t := table.New()
-	for i, name := range []string{"id", "where", "claim", "paper", "ours", "verdict", "figure", "rule"} {
-		t.AddText(name, columns[i])
-	}
-	return t
-}
+func ClaimsTable(claims []Claim) *table.Table { return table.Of(claims) }
 
 var cell = strings.NewReplacer("|", "\\|", "\n", " ")
 

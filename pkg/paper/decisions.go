@@ -14,6 +14,16 @@ var tasks = []struct {
 	less         bool
 }{{"loss", "loss", true}, {"recall", "recall", false}, {"recall_inside", "recall of pairs at most T old", false}, {"recall_outside", "recall of pairs older than T", false}}
 
+// Decision is a line of [Decisions].
+type Decision struct {
+	Length float64 `parquet:"length" doc:"position, in training lengths"`
+	Task   string  `parquet:"task" doc:"what the method is chosen for"`
+	Method string  `parquet:"method" doc:"the best mitigation under which all models gain, or none"`
+	Change float64 `parquet:"change" doc:"factor of the loss, or points of recall; mean over models"`
+	Cost   float64 `parquet:"cost" doc:"what the loss within T rises by, nats"`
+	Models int     `parquet:"models" doc:"models that were measured"`
+}
+
 // Decisions is which training-free method to take: for every length (in T) and task the one of the best mean among those
 // under which all models gain, with the change (factor of the loss, points of recall), and what it costs within T (nats).
 // Without such a method the row says none. Recall by age is measured beyond T once, not by length.
@@ -31,9 +41,7 @@ func Decisions(root string) (*table.Table, error) {
 		return nil, err
 	}
 	lengths := slices.Compact(slices.Sorted(slices.Values(multiples)))
-	var length, change, cost []float64
-	var task, best []string
-	var models []int64
+	var rows []Decision
 	for _, at := range lengths {
 		for _, what := range tasks {
 			if at != lengths[len(lengths)-1] && (what.column == "recall_inside" || what.column == "recall_outside") {
@@ -69,37 +77,44 @@ func Decisions(root string) (*table.Table, error) {
 			if title, known := methodTitles[chosen]; known {
 				chosen = title
 			}
-			length, task, best = append(length, at), append(task, what.name), append(best, chosen)
-			change, cost, models = append(change, value), append(cost, price), append(models, int64(n))
+			rows = append(rows, Decision{at, what.name, chosen, value, price, n})
 		}
 	}
-	if len(length) == 0 {
+	if len(rows) == 0 {
 		return nil, fmt.Errorf("the table of methods has no rows; make it with stuffed mitigate")
 	}
-	return table.New().AddFloat("length", length).AddText("task", task).AddText("method", best).AddFloat("change", change).AddFloat("cost", cost).AddInt("models", models), nil
+	return table.Of(rows), nil
 }
 
-// ThresholdTable is Thresholds of a study's models of one initial state under DefaultThresholds: rule, limit, failing,
-// judged, unjudged, and along T and N the pairs for and against and the two-sided p-value.
+// ThresholdRow is what a rule says of the models of a study.
+type ThresholdRow struct {
+	Rule     string  `parquet:"rule" doc:"rule by which a model fails, see Rules"`
+	Limit    float64 `parquet:"limit" doc:"its threshold"`
+	Failing  int     `parquet:"failing" doc:"models that fail"`
+	Judged   int     `parquet:"judged" doc:"models that the rule can judge"`
+	Unjudged int     `parquet:"unjudged" doc:"models that it cannot"`
+	TFor     int     `parquet:"t_for" doc:"pairs of models of which the one with the longer training length fails less"`
+	TAgainst int     `parquet:"t_against" doc:"pairs of which it fails more"`
+	TP       float64 `parquet:"t_p" doc:"two-sided p-value of these pairs"`
+	NFor     int     `parquet:"n_for" doc:"pairs of models of which the one with the larger state fails more"`
+	NAgainst int     `parquet:"n_against" doc:"pairs of which it fails less"`
+	NP       float64 `parquet:"n_p" doc:"two-sided p-value of these pairs"`
+}
+
+// ThresholdTable is [Thresholds] of a study's models of one initial state under [DefaultThresholds]: a table of [ThresholdRow].
 func ThresholdTable(root, plan, policy string) (*table.Table, error) {
 	models, err := Models(root, plan)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := Thresholds(of(models, with(policy)), DefaultThresholds())
+	judged, err := Thresholds(of(models, with(policy)), DefaultThresholds())
 	if err != nil {
 		return nil, err
 	}
-	var rule []string
-	var limit, pT, pN []float64
-	counts := make([][]int64, 7)
-	for _, r := range rows {
-		rule, limit, pT, pN = append(rule, r.Rule), append(limit, r.Limit), append(pT, r.AlongT.TwoSided), append(pN, r.AlongN.TwoSided)
-		for i, v := range []int{r.Failing, r.Judged, r.Unjudged, r.AlongT.Agree, r.AlongT.Violate, r.AlongN.Agree, r.AlongN.Violate} {
-			counts[i] = append(counts[i], int64(v))
-		}
+	var rows []ThresholdRow
+	for _, r := range judged {
+		rows = append(rows, ThresholdRow{r.Rule, r.Limit, r.Failing, r.Judged, r.Unjudged,
+			r.AlongT.Agree, r.AlongT.Violate, r.AlongT.TwoSided, r.AlongN.Agree, r.AlongN.Violate, r.AlongN.TwoSided})
 	}
-	return table.New().AddText("rule", rule).AddFloat("limit", limit).AddInt("failing", counts[0]).AddInt("judged", counts[1]).AddInt("unjudged", counts[2]).
-		AddInt("t_for", counts[3]).AddInt("t_against", counts[4]).AddFloat("t_p", pT).
-		AddInt("n_for", counts[5]).AddInt("n_against", counts[6]).AddFloat("n_p", pN), nil
+	return table.Of(rows), nil
 }

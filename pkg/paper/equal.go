@@ -20,7 +20,7 @@ type equalModel struct {
 	name             string
 	bytes, window    int64
 	own, beside      float64
-	ownEnds, itsEnds [2]float64 // 95 % intervals
+	ownEnds, itsEnds band // 95 % intervals
 }
 
 // equalMemory reads the table of stuffed memory equal: recurrent models, the best first, and the transformer's loss with its whole cache.
@@ -49,11 +49,11 @@ func equalMemory(root string) (all []equalModel, whole float64, err error) {
 		case r.Memory == "whole":
 			whole = r.Far
 		case r.Memory == "own":
-			all = append(all, equalModel{name: r.Like, bytes: r.Bytes, own: r.Far, ownEnds: [2]float64{r.Low, r.High}})
+			all = append(all, equalModel{name: r.Like, bytes: r.Bytes, own: r.Far, ownEnds: band{r.Low, r.High}})
 		case at < 0:
 			return nil, 0, fmt.Errorf("equal memory: a window like %s stands before that model", r.Like)
 		default:
-			all[at].window, all[at].beside, all[at].itsEnds = r.Window, r.Far, [2]float64{r.Low, r.High}
+			all[at].window, all[at].beside, all[at].itsEnds = r.Window, r.Far, band{r.Low, r.High}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b equalModel) int { return cmp.Compare(a.own, b.own) })
@@ -67,27 +67,30 @@ func (m equalModel) title() string {
 	return equalNames.Replace(architectureName(strings.TrimPrefix(m.name, "bytes-")))
 }
 
+// equalPoint is a recurrent model, or the transformer with as many bytes of memory.
+type equalPoint struct {
+	Model string  `parquet:"model" doc:"the recurrent model and its memory"`
+	Of    string  `parquet:"of" doc:"whose loss: the model's or the transformer's"`
+	Loss  float64 `parquet:"loss" doc:"loss far from the start, nats"`
+	band
+}
+
 // equalFigure is the loss of recurrent models and of a transformer with as much memory, on documents, far from their start.
 func equalFigure(root string) (report.Figure, error) {
 	all, whole, err := equalMemory(root)
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var model, of []string
-	var loss, low, high []float64
-	put := func(m equalModel, who string, mean float64, ends [2]float64) {
-		model, of = append(model, fmt.Sprintf("%s, %.3g KiB", m.title(), float64(m.bytes)/1024)), append(of, who)
-		loss, low, high = append(loss, mean), append(low, ends[0]), append(high, ends[1])
-	}
+	var points []equalPoint
 	for _, m := range all {
-		put(m, "recurrent model", m.own, m.ownEnds)
-		put(m, "transformer, same bytes", m.beside, m.itsEnds)
+		name := fmt.Sprintf("%s, %.3g KiB", m.title(), float64(m.bytes)/1024)
+		points = append(points, equalPoint{name, "recurrent model", m.own, m.ownEnds}, equalPoint{name, "transformer, same bytes", m.beside, m.itsEnds})
 	}
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: "Models of bytes of equal width, trained on 123K bytes each; 95 % intervals over 16 documents. KiB: memory"},
 		Category: "model", X: figure.Axis{Column: "loss", Label: "Loss at tokens 512 … 1,023", Unit: "nat"}, Lo: "low", Hi: "high", Series: []string{"of"},
 		Marks: []figure.Mark{{At: whole, Label: "transformer, whole cache"}},
-	}, Table: table.New().AddText("model", model).AddText("of", of).AddFloat("loss", loss).AddFloat("low", low).AddFloat("high", high)}, nil
+	}, Table: table.Of(points)}, nil
 }
 
 // EqualReport says which recurrent models do better than the transformer with as many bytes, and whether the transformer uses its cache at all:
@@ -102,9 +105,9 @@ func EqualReport(root string) (string, error) {
 	for _, m := range all {
 		said := fmt.Sprintf("%s %+.2f", m.title(), m.own-m.beside)
 		switch {
-		case m.ownEnds[1] < m.itsEnds[0]:
+		case m.ownEnds.High < m.itsEnds.Low:
 			better = append(better, said)
-		case m.ownEnds[0] > m.itsEnds[1]:
+		case m.ownEnds.Low > m.itsEnds.High:
 			worse = append(worse, said)
 		default:
 			level = append(level, said)

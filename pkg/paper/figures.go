@@ -3,7 +3,6 @@ package paper
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,6 +45,15 @@ var excessAxis = figure.Axis{Column: "excess", Label: "Excess loss far beyond T"
 
 func limitMark(label string, at float64) figure.Mark { return figure.Mark{At: at, Label: label} }
 
+// excessCell is a cell of the grid.
+type excessCell struct {
+	Stream  string  `parquet:"stream" doc:"recall stream that the models were trained on"`
+	Setting string  `parquet:"setting" doc:"stream and training length"`
+	State   int     `parquet:"state" doc:"state dimension N"`
+	Excess  float64 `parquet:"excess" doc:"loss far beyond T less that within, nats, mean over seeds"`
+	Cell    string  `parquet:"cell" doc:"the mean, models that fail / models"`
+}
+
 // excessFigure is the grid of N and T of the two recall streams: mean excess and how many models fail.
 func excessFigure(root string) (report.Figure, error) {
 	models, err := Models(root, ForgetPlan, CapacityPlan)
@@ -53,14 +61,11 @@ func excessFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	models = of(models, with("zero"), Model.Learned, func(m Model) bool { return m.Plan == CapacityPlan || m.Heads == 8 })
-	var stream, cells []string
-	var x []string
-	var state []int64
-	var mean []float64
 	slices.SortStableFunc(models, func(a, b Model) int {
 		return strings.Compare(b.Plan, a.Plan)*1e6 + a.T*1000 + a.State - b.T*1000 - b.State
 	})
 	names, by := groups(models, func(m Model) string { return fmt.Sprint(m.stream(), m.T, m.State) })
+	var cells []excessCell
 	for _, name := range names {
 		some := by[name]
 		m := some[0]
@@ -68,31 +73,38 @@ func excessFigure(root string) (report.Figure, error) {
 		if m.Plan == CapacityPlan {
 			label = fmt.Sprintf("gap = T = %d", m.T)
 		}
-		stream, x, state = append(stream, m.stream()), append(x, label), append(state, int64(m.State))
 		value := meanOf(values(some, excess)).Value
-		mean = append(mean, value)
-		cells = append(cells, fmt.Sprintf("%.2g · %d/%d", value, count(some, Model.failing), len(some)))
+		cells = append(cells, excessCell{m.stream(), label, m.State, value, fmt.Sprintf("%.2g · %d/%d", value, count(some, Model.failing), len(some))})
 	}
-	t := table.New().AddText("stream", stream).AddText("setting", x).AddInt("state", state).AddFloat("excess", mean).AddText("cell", cells)
 	low, high := 0.0, 0.8
 	return report.Figure{Spec: figure.HeatMap{
-		Size: figure.Size{Width: "double", Note: cellNote(state, x)},
+		Size: figure.Size{Width: "double", Note: cellNote(cells, func(c excessCell) int { return c.State }, func(c excessCell) string { return c.Setting })},
 		X:    figure.Axis{Column: "setting", Label: "Stream and training length", Unit: "1"}, Y: figure.Axis{Column: "state", Label: "State size N", Unit: "1"},
 		Value: figure.Axis{Column: "excess", Label: "Mean excess loss", Unit: "nat", Min: &low, Max: &high}, Cell: "cell",
-	}, Table: t}, nil
+	}, Table: table.Of(cells)}, nil
 }
 
 // cellNote explains the cells of a map of models, and those that a column and a row have none for.
-func cellNote[R, C cmp.Ordered](rows []R, columns []C) string {
+func cellNote[E any, R, C cmp.Ordered](cells []E, row func(E) R, column func(E) C) string {
 	note := fmt.Sprintf("In each cell: mean over seeds · models that fail / models (excess of %g nat or more, interval above 0).", limits.Excess)
-	if len(rows) < distinct(rows)*distinct(columns) {
+	if len(cells) < distinct(cells, row)*distinct(cells, column) {
 		note += " Hatched: not run."
 	}
 	return note
 }
 
-func distinct[T cmp.Ordered](values []T) int {
-	return len(slices.Compact(slices.Sorted(slices.Values(values))))
+func distinct[E any, V cmp.Ordered](all []E, of func(E) V) int {
+	seen := map[V]bool{}
+	for _, e := range all {
+		seen[of(e)] = true
+	}
+	return len(seen)
+}
+
+// allTokensPoint is a model.
+type allTokensPoint struct {
+	Condition string  `parquet:"condition" doc:"how the model was trained"`
+	Ratio     float64 `parquet:"ratio" doc:"mean loss of all tokens: largest bucket beyond T over the largest within"`
 }
 
 func allTokensFigure(root string) (report.Figure, error) {
@@ -101,14 +113,20 @@ func allTokensFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	models = of(models, with("zero"))
-	var condition []string
+	var points []allTokensPoint
 	for _, m := range models {
-		condition = append(condition, m.condition())
+		points = append(points, allTokensPoint{m.condition(), m.AllRatio})
 	}
-	t := table.New().AddText("condition", condition).AddFloat("ratio", values(models, func(m Model) float64 { return m.AllRatio }))
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Mean loss of all tokens: largest bucket beyond T over the largest within. Every model a point."},
 		Category: "condition", X: figure.Axis{Column: "ratio", Label: "Loss of all tokens, beyond T / within", Unit: "1"},
-		Marks: []figure.Mark{limitMark("the paper's rule", limits.Factor)}}, Table: t}, nil
+		Marks: []figure.Mark{limitMark("the paper's rule", limits.Factor)}}, Table: table.Of(points)}, nil
+}
+
+// pricePoint is a difference of means over seeds.
+type pricePoint struct {
+	Size       string  `parquet:"size" doc:"state dimension N"`
+	Difference float64 `parquet:"difference" doc:"loss of the first 64 tokens: trained at T 256 less at T 64, nats"`
+	band
 }
 
 func priceFigure(root string) (report.Figure, error) {
@@ -116,15 +134,22 @@ func priceFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var size []string
-	var mean, low, high []float64
+	var points []pricePoint
 	for _, n := range s.sizes {
 		d := minus(s.at[n][256], s.at[n][64])
-		size, mean, low, high = append(size, fmt.Sprintf("N %d", n)), append(mean, d.Value), append(low, d.Low), append(high, d.High)
+		points = append(points, pricePoint{fmt.Sprintf("N %d", n), d.Value, band{d.Low, d.High}})
 	}
-	t := table.New().AddText("size", size).AddFloat("difference", mean).AddFloat("low", low).AddFloat("high", high)
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Note: "Mean over 3 seeds each with 95 % intervals (Welch); right of 0: the longer training costs."}, Category: "size",
-		X: figure.Axis{Column: "difference", Label: "Loss of the first 64 tokens, T 256 less T 64", Unit: "nat"}, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("no price", 0)}}, Table: t}, nil
+		X: figure.Axis{Column: "difference", Label: "Loss of the first 64 tokens, T 256 less T 64", Unit: "nat"}, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("no price", 0)}}, Table: table.Of(points)}, nil
+}
+
+// curePoint is a model.
+type curePoint struct {
+	Size    string  `parquet:"size" doc:"state dimension N and tokens of training"`
+	Trained string  `parquet:"trained" doc:"initial states of the sequences and training length"`
+	Far     float64 `parquet:"far" doc:"loss far beyond T, nats"`
+	Inside  float64 `parquet:"inside" doc:"loss within T, nats"`
+	Excess  float64 `parquet:"excess" doc:"the former less the latter, nats"`
 }
 
 // cureFigure is the far loss of every model at T 64 beside the same sizes with longer windows, carried or passed states.
@@ -135,18 +160,25 @@ func cureFigure(root string) (report.Figure, error) {
 	}
 	models = of(models, Model.Learned, func(m Model) bool { return m.stream() == "recall, gap 64" && m.Heads == 8 && (m.T == 64 || m.T == 256) })
 	slices.SortStableFunc(models, func(a, b Model) int { return a.State - b.State })
-	var size, kind []string
+	var points []curePoint
 	for _, m := range models {
-		size = append(size, fmt.Sprintf("N %d, %.0fM tokens", m.State, float64(m.Tokens)/1e6))
 		name := m.Policy + " states, T 64"
 		if m.T == 256 {
 			name = "zero states, T 256"
 		}
-		kind = append(kind, name)
+		points = append(points, curePoint{fmt.Sprintf("N %d, %.0fM tokens", m.State, float64(m.Tokens)/1e6), name, far(m), inside(m), excess(m)})
 	}
-	t := table.New().AddText("size", size).AddText("trained", kind).AddFloat("far", values(models, far)).AddFloat("inside", values(models, inside)).AddFloat("excess", values(models, excess))
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Every model a point: mean loss over the last half of the sequence. Loss within and excess are in the table beside the figure."},
-		Category: "size", Series: []string{"trained"}, X: figure.Axis{Column: "far", Label: "Far loss", Unit: "nat", Scale: figure.Log10}}, Table: t}, nil
+		Category: "size", Series: []string{"trained"}, X: figure.Axis{Column: "far", Label: "Far loss", Unit: "nat", Scale: figure.Log10}}, Table: table.Of(points)}, nil
+}
+
+// growthPoint is a model's head of the largest growth.
+type growthPoint struct {
+	Panel    string  `parquet:"panel" doc:"growth of the norm as it is, or over what filling up explains"`
+	Stream   string  `parquet:"stream" doc:"recall stream that the model was trained on"`
+	Growth   float64 `parquet:"growth" doc:"growth of the head, by its panel"`
+	Excess   float64 `parquet:"excess" doc:"loss far beyond T less that within, nats"`
+	Retained float64 `parquet:"retained" doc:"share of its state that the head keeps over T tokens"`
 }
 
 // growthFigure is the growth of the head that grows most, by what filling up explains, against the excess loss.
@@ -156,19 +188,22 @@ func growthFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	models = of(models, Model.Learned, func(m Model) bool { return m.Policy != "passed" })
-	var kind []string
-	var x, explained []float64
+	var points []growthPoint
 	for _, m := range models {
-		kind = append(kind, m.stream())
-		x, explained = append(x, m.Top().Growth), append(explained, m.Top().Growth/m.Top().Coherent)
+		points = append(points, growthPoint{"Growth of the norm", m.stream(), m.Top().Growth, excess(m), m.Top().Retained})
 	}
-	n := len(models)
-	t := table.New().AddText("panel", append(slices.Repeat([]string{"Growth of the norm"}, n), slices.Repeat([]string{"Growth / what filling up explains"}, n)...)).
-		AddText("stream", append(slices.Clone(kind), kind...)).AddFloat("growth", append(slices.Clone(x), explained...)).
-		AddFloat("excess", append(values(models, excess), values(models, excess)...)).AddFloat("retained", append(values(models, func(m Model) float64 { return m.Top().Retained }), values(models, func(m Model) float64 { return m.Top().Retained })...))
+	for _, m := range models {
+		points = append(points, growthPoint{"Growth / what filling up explains", m.stream(), m.Top().Growth / m.Top().Coherent, excess(m), m.Top().Retained})
+	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Every model a point: its head of the largest growth. A model that explodes and fails lies above the line and, in the right panel, right of 1. Passed states are left out: they are not trained on sequences from zeros, so that they have no level within."},
 		X: figure.Axis{Column: "growth", Label: "Largest growth of a head", Unit: "1", Scale: figure.Log2}, Y: excessAxis, Series: []string{"stream"}, Panel: "panel", PanelName: "%s", Across: 2, Scatter: true,
-		Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}}, Table: t}, nil
+		Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}}, Table: table.Of(points)}, nil
+}
+
+// orderPoint counts models.
+type orderPoint struct {
+	Order  string  `parquet:"order" doc:"what comes first, growth of the state or of the loss"`
+	Models float64 `parquet:"models" doc:"models of which that is so"`
 }
 
 func orderFigure(root string) (report.Figure, error) {
@@ -177,15 +212,22 @@ func orderFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	models = of(models, Model.Learned, func(m Model) bool { return m.Strict })
-	names := []string{"state first", "loss first", "undecided"}
 	n := map[string]float64{}
 	for _, m := range models {
 		n[m.First]++
 	}
-	t := table.New().AddText("order", names).AddFloat("models", []float64{n["state"], n["loss"], n["undecided"]})
+	points := []orderPoint{{"state first", n["state"]}, {"loss first", n["loss"]}, {"undecided", n["undecided"]}}
 	zero := 0.0
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Note: fmt.Sprintf("%d models of all studies that degrade by the strict rule.", len(models))}, Category: "order",
-		X: figure.Axis{Column: "models", Label: "Models", Unit: "1", Min: &zero}}, Table: t}, nil
+		X: figure.Axis{Column: "models", Label: "Models", Unit: "1", Min: &zero}}, Table: table.Of(points)}, nil
+}
+
+// retentionPoint is a model.
+type retentionPoint struct {
+	Condition string  `parquet:"condition" doc:"how the model was trained"`
+	Verdict   string  `parquet:"verdict" doc:"fails or holds"`
+	Kept      float64 `parquet:"kept" doc:"share of its state that the most retentive head keeps over T tokens"`
+	Excess    float64 `parquet:"excess" doc:"loss far beyond T less that within, nats"`
 }
 
 func retentionFigure(root string) (report.Figure, error) {
@@ -194,20 +236,27 @@ func retentionFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	models = of(models, Model.Learned)
-	var condition, fails []string
+	verdicts := map[bool]string{true: "fails", false: "holds"}
+	var points []retentionPoint
 	for _, m := range models {
-		condition = append(condition, m.condition()+", "+m.Policy)
-		fails = append(fails, map[bool]string{true: "fails", false: "holds"}[m.failing()])
+		points = append(points, retentionPoint{m.condition() + ", " + m.Policy, verdicts[m.failing()], kept(m), excess(m)})
 	}
-	t := table.New().AddText("condition", condition).AddText("verdict", fails).AddFloat("kept", values(models, kept)).AddFloat("excess", values(models, excess))
 	zero, one := 0.0, 1.02
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Every model a point: what its most retentive head keeps over T tokens of the window."}, Category: "condition", Series: []string{"verdict"},
-		X: figure.Axis{Column: "kept", Label: "Retained over T", Unit: "share", Min: &zero, Max: &one}, Marks: []figure.Mark{limitMark("v1: 0.8", keptV1), limitMark("v2: 0.997", keptV2)}}, Table: t}, nil
+		X: figure.Axis{Column: "kept", Label: "Retained over T", Unit: "share", Min: &zero, Max: &one}, Marks: []figure.Mark{limitMark("v1: 0.8", keptV1), limitMark("v2: 0.997", keptV2)}}, Table: table.Of(points)}, nil
 }
 
 // methodTitles are methods in words.
 var methodTitles = map[string]string{"rri": "method 1: less retention and insertion", "rri_beyond": "method 1, beyond T only", "state_norm": "method 2: norm limit", "state_norm_chunked": "method 2, every 16 tokens",
 	"window": "method 3: window", "filter": "token filter", "delta_constant": "constant Δ", "layer_delta": "Δ scaled by layer", "layer_delta_zeroth": "Δ scaled by layer, zeroth order", "layer_a": "A scaled by layer", "decimation": "decimation"}
+
+// pairedPoint is a model under a method, or the mean over models.
+type pairedPoint struct {
+	Method string  `parquet:"method" doc:"mitigation"`
+	What   string  `parquet:"what" doc:"one model or the mean"`
+	Factor float64 `parquet:"factor" doc:"far loss under the method over that of the same model as it is"`
+	band
+}
 
 func pairedFigure(root string) (report.Figure, error) {
 	t, err := methodsTable(root)
@@ -223,8 +272,8 @@ func pairedFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var names, methods, what []string
-	var factor, low, high []float64
+	var methods []string
+	var points []pairedPoint
 	for _, name := range all {
 		if name == "none" || slices.Contains(methods, name) {
 			continue
@@ -235,18 +284,21 @@ func pairedFigure(root string) (report.Figure, error) {
 			return report.Figure{}, err
 		}
 		m := meanOf(p.factors()).exp()
-		add := func(kind string, v, lo, hi float64) {
-			names, what, factor, low, high = append(names, methodTitles[name]), append(what, kind), append(factor, v), append(low, lo), append(high, hi)
-		}
-		add("mean, 95 % interval", m.Value, m.Low, m.High)
+		points = append(points, pairedPoint{methodTitles[name], "mean, 95 % interval", m.Value, band{m.Low, m.High}})
 		for i := range p.with {
-			add("one model", p.with[i]/p.without[i], math.NaN(), math.NaN())
+			points = append(points, pairedPoint{methodTitles[name], "one model", p.with[i] / p.without[i], noBand})
 		}
 	}
-	out := table.New().AddText("method", names).AddText("what", what).AddFloat("factor", factor).AddFloat("low", low).AddFloat("high", high)
 	least, most := 0.05, 64.0
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: fmt.Sprintf("Loss at %g T under a method over that of the same model as it is; left of 1: lower.", last)}, Category: "method", Series: []string{"what"},
-		X: figure.Axis{Column: "factor", Label: "Far loss with / without", Unit: "1", Scale: figure.Log2, Min: &least, Max: &most}, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("as it is", 1)}}, Table: out}, nil
+		X: figure.Axis{Column: "factor", Label: "Far loss with / without", Unit: "1", Scale: figure.Log2, Min: &least, Max: &most}, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("as it is", 1)}}, Table: table.Of(points)}, nil
+}
+
+// matchedPoint is a set of heads of one model.
+type matchedPoint struct {
+	Run    string  `parquet:"run" doc:"by how much α was lowered or raised, and the model"`
+	Set    string  `parquet:"set" doc:"the two most retentive heads or others"`
+	Change float64 `parquet:"change" doc:"change of the excess loss, nats"`
 }
 
 func matchedFigure(root string) (report.Figure, error) {
@@ -258,17 +310,23 @@ func matchedFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var line, set []string
-	var change []float64
+	var points []matchedPoint
 	for _, e := range effects {
 		for i, m := range e.models {
-			name := fmt.Sprintf("%s by %.2g: %s", map[string]string{"lower": "lowered", "raise": "raised"}[e.direction], e.shift, strings.TrimPrefix(m, "recall-"))
-			line, set, change = append(line, name, name), append(set, "two most retentive heads", "others, equal change (mean)"), append(change, e.chosen[i], e.control[i])
+			name := fmt.Sprintf("%s by %.2g: %s", directions[e.direction], e.shift, strings.TrimPrefix(m, "recall-"))
+			points = append(points, matchedPoint{name, "two most retentive heads", e.chosen[i]}, matchedPoint{name, "others, equal change (mean)", e.control[i]})
 		}
 	}
-	out := table.New().AddText("run", line).AddText("set", set).AddFloat("change", change)
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Change of Σ log α over T tokens, per head; paired by model."}, Category: "run", Series: []string{"set"},
-		X: figure.Axis{Column: "change", Label: "Change of the excess loss", Unit: "nat"}, Marks: []figure.Mark{limitMark("no change", 0)}}, Table: out}, nil
+		X: figure.Axis{Column: "change", Label: "Change of the excess loss", Unit: "nat"}, Marks: []figure.Mark{limitMark("no change", 0)}}, Table: table.Of(points)}, nil
+}
+
+// promptPoint is a model on a kind of prompt.
+type promptPoint struct {
+	Prompt string  `parquet:"prompt" doc:"kind of prompt"`
+	Model  string  `parquet:"model" doc:"model"`
+	Excess float64 `parquet:"excess" doc:"loss far beyond T less that within, nats"`
+	band
 }
 
 func promptsFigure(root string) (report.Figure, error) {
@@ -276,18 +334,21 @@ func promptsFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var name, model []string
-	var x, low, high []float64
+	var points []promptPoint
 	for _, s := range seen {
-		if !strings.HasPrefix(s.model, "text") {
-			continue
+		if strings.HasPrefix(s.model, "text") {
+			points = append(points, promptPoint{s.prompt, s.model, s.Excess.Mean, band{s.Excess.Low, s.Excess.High}})
 		}
-		name, model = append(name, s.prompt), append(model, s.model)
-		x, low, high = append(x, s.Excess.Mean), append(low, s.Excess.Low), append(high, s.Excess.High)
 	}
-	t := table.New().AddText("prompt", name).AddText("model", model).AddFloat("excess", x).AddFloat("low", low).AddFloat("high", high)
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Mean loss of the last half of the sequence less that in ½T … T; 95 % over sequences where there are several."}, Category: "prompt", Series: []string{"model"},
-		X: excessAxis, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("fails", limits.Excess)}}, Table: t}, nil
+		X: excessAxis, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("fails", limits.Excess)}}, Table: table.Of(points)}, nil
+}
+
+// driftPoint is a head, of the convolution state a layer.
+type driftPoint struct {
+	Quantity string  `parquet:"quantity" doc:"what is written to the state, or a norm"`
+	Models   string  `parquet:"models" doc:"models of text or of the recall stream"`
+	Change   float64 `parquet:"change" doc:"mean far beyond T over the mean within"`
 }
 
 func driftFigure(root string) (report.Figure, error) {
@@ -297,17 +358,15 @@ func driftFigure(root string) (report.Figure, error) {
 	}
 	half, double := 0.5, 2.0
 	titles := map[string]string{"delta": "Δ", "b_norm": "norm of B", "x_norm": "norm of x", "write_norm": "norm of Δ x Bᵀ"}
-	var name, kind []string
-	var change []float64
+	kinds := map[bool]string{true: "text models", false: "recall models"}
+	var points []driftPoint
 	for _, c := range all {
 		title := titles[c.quantity]
 		if title == "" {
 			title = c.quantity
 		}
-		name, change = append(name, title), append(change, c.change)
-		kind = append(kind, map[bool]string{true: "text models", false: "recall models"}[strings.HasPrefix(c.model, "text")])
+		points = append(points, driftPoint{title, kinds[strings.HasPrefix(c.model, "text")], c.change})
 	}
-	t := table.New().AddText("quantity", name).AddText("models", kind).AddFloat("change", change)
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Every head (of the convolution state every layer) a point: mean over the last half of the sequence over that in ½T … T."}, Category: "quantity", Series: []string{"models"},
-		X: figure.Axis{Column: "change", Label: "Far beyond T / within", Unit: "1", Scale: figure.Log2, Min: &half, Max: &double}, Marks: []figure.Mark{limitMark("", 1/drift), limitMark("a quarter more", drift)}}, Table: t}, nil
+		X: figure.Axis{Column: "change", Label: "Far beyond T / within", Unit: "1", Scale: figure.Log2, Min: &half, Max: &double}, Marks: []figure.Mark{limitMark("", 1/drift), limitMark("a quarter more", drift)}}, Table: table.Of(points)}, nil
 }

@@ -3,6 +3,7 @@ package paper
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"stuffed/pkg/figure"
@@ -10,8 +11,16 @@ import (
 	"stuffed/pkg/table"
 )
 
-// gapRow is a point of the figure, one model.
-type gapRow struct {
+// band is the interval or range of a point, as the note of its figure says.
+type band struct {
+	Low  float64 `parquet:"low" doc:"lower end of the interval or range; missing where a point has none"`
+	High float64 `parquet:"high" doc:"upper end"`
+}
+
+var noBand = band{math.NaN(), math.NaN()}
+
+// gapPoint is a model.
+type gapPoint struct {
 	Stream string  `parquet:"stream" doc:"recall stream that the model was trained on"`
 	Size   string  `parquet:"size" doc:"state dimension N"`
 	Excess float64 `parquet:"excess" doc:"loss far beyond the window minus that within, nats"`
@@ -26,12 +35,12 @@ func gapFigure(root string) (report.Figure, error) {
 	}
 	models = of(models, with("zero"), Model.Learned, func(m Model) bool { return m.T == 256 && (m.Plan == CapacityPlan || m.Heads == 8) })
 	slices.SortStableFunc(models, func(a, b Model) int { return cmp.Or(cmp.Compare(a.Plan, b.Plan), cmp.Compare(a.State, b.State)) })
-	var rows []gapRow
+	var points []gapPoint
 	for _, m := range models {
-		rows = append(rows, gapRow{m.stream(), fmt.Sprintf("N %d", m.State), excess(m)})
+		points = append(points, gapPoint{m.stream(), fmt.Sprintf("N %d", m.State), excess(m)})
 	}
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: fmt.Sprintf("Every model a point: trained on 256 tokens; from %g nat on (line) it fails.", limits.Excess)},
 		Category: "stream", X: excessAxis, Series: []string{"size"}, Marks: []figure.Mark{limitMark("fails", limits.Excess)},
-	}, Table: table.Of(rows)}, nil
+	}, Table: table.Of(points)}, nil
 }

@@ -18,6 +18,14 @@ type drawn struct {
 	dose       float64
 }
 
+// dosePoint is a model under a bound.
+type dosePoint struct {
+	Model string  `parquet:"model" doc:"model"`
+	Set   string  `parquet:"set" doc:"whose α is bounded: the two most retentive heads or two others"`
+	Kept  float64 `parquet:"kept" doc:"upper bound on the share of a state that is kept over T tokens"`
+	Loss  float64 `parquet:"loss" doc:"loss at repeats at the farthest position, nats"`
+}
+
 // doseFigure is the far loss under upper bounds of α, chosen heads beside others in the same model.
 func doseFigure(root string) (report.Figure, error) {
 	t, err := table.Read(filepath.Join(root, "interventions", "dose.csv"))
@@ -42,19 +50,23 @@ func doseFigure(root string) (report.Figure, error) {
 		}
 		sums[k], counts[k] = sums[k]+c.float["loss"][i], counts[k]+1
 	}
-	var model, set []string
-	var kept, loss []float64
+	sets := map[string]string{"chosen": "two most retentive heads", "random": "two others (mean of draws)"}
+	var points []dosePoint
 	for _, k := range order {
-		model = append(model, strings.TrimPrefix(k.model, "recall-"))
-		set = append(set, map[string]string{"chosen": "two most retentive heads", "random": "two others (mean of draws)"}[k.set])
-		kept, loss = append(kept, math.Pow(k.dose, T)), append(loss, sums[k]/counts[k])
+		points = append(points, dosePoint{strings.TrimPrefix(k.model, "recall-"), sets[k.set], math.Pow(k.dose, T), sums[k] / counts[k]})
 	}
-	out := table.New().AddText("model", model).AddText("set", set).AddFloat("kept", kept).AddFloat("loss", loss)
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Width: "double", Note: fmt.Sprintf("At %.0f T; every model a panel, so that both sets are of the same model. At 1 nothing is bounded. A bound that a head keeps anyway changes nothing in it: at the bounds that help, the other heads are hardly touched.", farthest)},
 		X:    figure.Axis{Column: "kept", Label: "Upper bound on what is kept over T", Unit: "share"},
 		Y:    figure.Axis{Column: "loss", Label: "Far loss at repeats", Unit: "nat", Scale: figure.Log10}, Series: []string{"set"}, Panel: "model", PanelName: "%s", Across: 3,
-	}, Table: out}, nil
+	}, Table: table.Of(points)}, nil
+}
+
+// ownGrowthPoint is a set of heads of one model.
+type ownGrowthPoint struct {
+	Run    string  `parquet:"run" doc:"whether α was lowered or raised, and the model"`
+	Set    string  `parquet:"set" doc:"the heads: chosen as they are, chosen and changed, others changed as much"`
+	Growth float64 `parquet:"growth" doc:"largest state norm beyond T over the largest within, the larger of the set's two heads"`
 }
 
 // ownGrowthFigure is by how much the norms of the heads grow whose α is changed, at the strongest shift.
@@ -68,22 +80,20 @@ func ownGrowthFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	most := slices.Max(c.float["shift"])
-	var run, set []string
-	var growth []float64
+	sets := map[string]string{"none": "two most retentive heads, as they are", "chosen": "the same, α changed", "control": "others, α changed as much"}
+	var points []ownGrowthPoint
 	for i, s := range c.text["set"] {
 		if s != "none" && c.float["shift"][i] != most {
 			continue
 		}
-		run = append(run, directions[c.text["direction"][i]]+": "+strings.TrimPrefix(c.text["model"][i], "recall-"))
-		set = append(set, map[string]string{"none": "two most retentive heads, as they are", "chosen": "the same, α changed", "control": "others, α changed as much"}[s])
-		growth = append(growth, c.float["growth"][i])
+		run := directions[c.text["direction"][i]] + ": " + strings.TrimPrefix(c.text["model"][i], "recall-")
+		points = append(points, ownGrowthPoint{run, sets[s], c.float["growth"][i]})
 	}
-	out := table.New().AddText("run", run).AddText("set", set).AddFloat("growth", growth)
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: fmt.Sprintf("Σ log α over T changed by %.2g. Growth of the set's own heads, the larger of two; every control set a point.", most)},
 		Category: "run", Series: []string{"set"}, X: figure.Axis{Column: "growth", Label: "State norm, largest beyond T / within", Unit: "1", Scale: figure.Log2},
 		Marks: []figure.Mark{limitMark("twice", 2)},
-	}, Table: out}, nil
+	}, Table: table.Of(points)}, nil
 }
 
 var directions = map[string]string{"lower": "lowered", "raise": "raised"}
@@ -91,6 +101,13 @@ var directions = map[string]string{"lower": "lowered", "raise": "raised"}
 // causeTitles are the substitutions of intervene.Causes in words.
 var causeTitles = map[string]string{"hold delta": "Δ held", "hold b": "B held", "hold x": "x held", "hold b norm": "norm of B held", "hold x norm": "norm of x held",
 	"a swap": "A exchanged", "dt bias swap": "bias of Δ exchanged", "ablate": "head ablated", "ablate random": "another head ablated"}
+
+// causePoint is a model under a substitution.
+type causePoint struct {
+	Change string  `parquet:"change" doc:"what is held, exchanged or ablated"`
+	Place  string  `parquet:"place" doc:"position, in training lengths"`
+	Factor float64 `parquet:"factor" doc:"loss at repeats with the change over that without"`
+}
 
 // causesFigure is what substitutions do to the loss within and far beyond T, paired by model.
 func causesFigure(root string) (report.Figure, error) {
@@ -106,8 +123,7 @@ func causesFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var name, place []string
-	var factor []float64
+	var points []causePoint
 	seen := map[string]bool{"none": true}
 	for _, m := range methods {
 		if seen[m] {
@@ -120,16 +136,24 @@ func causesFigure(root string) (report.Figure, error) {
 				return report.Figure{}, err
 			}
 			for i := range p.with {
-				name, place, factor = append(name, causeTitles[m]), append(place, fmt.Sprintf("at %.0f T", at)), append(factor, p.with[i]/p.without[i])
+				points = append(points, causePoint{causeTitles[m], fmt.Sprintf("at %.0f T", at), p.with[i] / p.without[i]})
 			}
 		}
 	}
-	out := table.New().AddText("change", name).AddText("place", place).AddFloat("factor", factor)
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: "Loss with the change over that of the same model without; every model a point. Held: from T on, at the mean within. Exchanged: the most retentive head with the least retentive."},
 		Category: "change", Series: []string{"place"}, X: figure.Axis{Column: "factor", Label: "Loss at repeats, with / without", Unit: "1", Scale: figure.Log2},
 		Marks: []figure.Mark{limitMark("as it is", 1)},
-	}, Table: out}, nil
+	}, Table: table.Of(points)}, nil
+}
+
+// methodPoint is a mean over models at a position.
+type methodPoint struct {
+	Method string  `parquet:"method" doc:"mitigation"`
+	Models string  `parquet:"models" doc:"the models as they are or under the method"`
+	Times  float64 `parquet:"times" doc:"position, in training lengths"`
+	Loss   float64 `parquet:"loss" doc:"geometric mean of the loss over models, nats"`
+	band
 }
 
 // methodsFigure is the loss by position under every method beside that of the same models as they are.
@@ -148,8 +172,7 @@ func methodsFigure(root string) (report.Figure, error) {
 	}
 	slices.Sort(multiples)
 	multiples = slices.Compact(multiples)
-	var panel, line []string
-	var at, loss, low, high []float64
+	var points []methodPoint
 	seen := map[string]bool{"none": true}
 	for _, name := range names {
 		if seen[name] {
@@ -170,15 +193,13 @@ func methodsFigure(root string) (report.Figure, error) {
 				for i, x := range v {
 					logs[i] = math.Log(x)
 				}
-				panel, line, at = append(panel, methodTitles[name]), append(line, what), append(at, m)
-				loss, low, high = append(loss, math.Exp(meanOf(logs).Value)), append(low, slices.Min(v)), append(high, slices.Max(v))
+				points = append(points, methodPoint{methodTitles[name], what, m, math.Exp(meanOf(logs).Value), band{slices.Min(v), slices.Max(v)}})
 			}
 		}
 	}
-	out := table.New().AddText("method", panel).AddText("models", line).AddFloat("times", at).AddFloat("loss", loss).AddFloat("low", low).AddFloat("high", high)
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Width: "double", Height: 0.8, Note: "Geometric mean over 3 models, shaded from the smallest to the largest. Where the parameter chosen on other sequences is the neutral one, both curves are the same."},
 		X:    figure.Axis{Column: "times", Label: "Position", Unit: "T", Scale: figure.Log2},
 		Y:    figure.Axis{Column: "loss", Label: "Loss", Unit: "nat", Scale: figure.Log10}, Lo: "low", Hi: "high", Series: []string{"models"}, Panel: "method", PanelName: "%s", Across: 3,
-	}, Table: out}, nil
+	}, Table: table.Of(points)}, nil
 }

@@ -54,12 +54,21 @@ func aside(points []fit.Point, i int) float64 {
 	return math.Pow(1.05, float64(nth)-float64(n-1)/2)
 }
 
-// Comparison lists the forms of fits side by side: source, form, AIC above the best, leave-one-out error, parameters with
-// intervals as text.
+// ComparedForm is a form of a law fitted to points; parameters stand with their intervals.
+type ComparedForm struct {
+	Source   string  `parquet:"source" doc:"law, and whose points"`
+	N        int     `parquet:"n" doc:"points"`
+	Form     string  `parquet:"form" doc:"form of the law"`
+	DeltaAIC float64 `parquet:"delta_aic" doc:"AIC above that of the best form"`
+	LOO      float64 `parquet:"loo" doc:"leave-one-out error"`
+	A        string  `parquet:"a" doc:"parameter a"`
+	B        string  `parquet:"b" doc:"parameter b"`
+	C        string  `parquet:"c" doc:"parameter c"`
+}
+
+// Comparison lists the forms of fits side by side: a table of [ComparedForm].
 func Comparison(sources []string, results []*fit.Result) *table.Table {
-	var source, form, a, b, c []string
-	var delta, loo []float64
-	var n []int64
+	var rows []ComparedForm
 	for i, r := range results {
 		best := math.Inf(1)
 		for _, f := range r.Forms {
@@ -70,13 +79,10 @@ func Comparison(sources []string, results []*fit.Result) *table.Table {
 			for k, v := range f.Params {
 				texts[k] = fmt.Sprintf("%.3g [%.3g, %.3g]", v, f.Intervals[k][0], f.Intervals[k][1])
 			}
-			source, form, n = append(source, sources[i]), append(form, f.Name), append(n, int64(r.N))
-			delta, loo = append(delta, f.AIC-best), append(loo, f.LOO)
-			a, b, c = append(a, texts["a"]), append(b, texts["b"]), append(c, texts["c"])
+			rows = append(rows, ComparedForm{sources[i], r.N, f.Name, f.AIC - best, f.LOO, texts["a"], texts["b"], texts["c"]})
 		}
 	}
-	return table.New().AddText("source", source).AddInt("n", n).AddText("form", form).AddFloat("delta_aic", delta).AddFloat("loo", loo).
-		AddText("a", a).AddText("b", b).AddText("c", c)
+	return table.Of(rows)
 }
 
 // ForgetPoints are the thresholds of a study by N_S, one for each seed, with what is to be said about them.

@@ -26,6 +26,19 @@ type Memory struct {
 // eval.Memory.EffRem; times is the start and read the number of tokens from it on, both in training lengths), States (see eval.Coverage) and Coherence (see eval.Coherence).
 type MemoryTables struct{ Oracle, Slopes, Remembrance, States, Coherence *table.Table }
 
+// modelColumns stand before those of what was found.
+type modelColumns struct {
+	Model       string `parquet:"model" doc:"model"`
+	TrainLength int    `parquet:"train_length" doc:"tokens"`
+}
+
+// slopeRow is the change of the loss with each doubling of the position beyond T.
+type slopeRow struct {
+	Slope float64 `parquet:"slope" doc:"nats"`
+	Low   float64 `parquet:"slope_low" doc:"lower end of its interval"`
+	High  float64 `parquet:"slope_high" doc:"upper end"`
+}
+
 // ByName are the tables with the names of their files.
 func (m MemoryTables) ByName() map[string]*table.Table {
 	return map[string]*table.Table{"oracle": m.Oracle, "slopes": m.Slopes, "remembrance": m.Remembrance, "states": m.States, "coherence": m.Coherence}
@@ -104,7 +117,7 @@ func (q Memory) Add(ctx context.Context, opened *models.Opened, dir string, out 
 	if err != nil {
 		return err
 	}
-	slopes := table.New().AddFloat("slope", []float64{slope.Value}).AddFloat("slope_low", []float64{slope.Low}).AddFloat("slope_high", []float64{slope.High})
+	slopes := table.Of([]slopeRow{{slope.Value, slope.Low, slope.High}})
 	for _, t := range []struct{ to, rows *table.Table }{{out.Oracle, gaps}, {out.Slopes, slopes}, {out.Remembrance, remembered.AddFloat("times", times).AddFloat("read", left)},
 		{out.States, states}, {out.Coherence, coherence}} {
 		if err := t.to.Append(ofModel(filepath.Base(dir), T, t.rows)); err != nil {
@@ -149,13 +162,5 @@ func (q Memory) read(m *models.Opened, dir string, T int) (rows [][]int32, count
 }
 
 func ofModel(name string, T int, t *table.Table) *table.Table {
-	n := t.Rows()
-	return table.New().AddText("model", repeated(name, n)).AddInt("train_length", repeated(int64(T), n)).Beside(t)
-}
-
-func repeated[V any](v V, n int) (out []V) {
-	for range n {
-		out = append(out, v)
-	}
-	return out
+	return table.Of(slices.Repeat([]modelColumns{{name, T}}, t.Rows())).Beside(t)
 }

@@ -48,6 +48,14 @@ func memoryTable(root, name string) (*table.Table, error) {
 // memoryNames puts names of models, all of training length 64, into words.
 var memoryNames = strings.NewReplacer("recall-n", "recall, N ", "-t64", "", "-seed", ", seed ", "-passed", ", passed", "-carried", ", carried")
 
+// oraclePoint is an octave of positions of a model.
+type oraclePoint struct {
+	Model string  `parquet:"model" doc:"model"`
+	Times float64 `parquet:"times" doc:"first position, in training lengths"`
+	Gap   float64 `parquet:"gap" doc:"loss less that of the oracle of short memory, nats"`
+	band
+}
+
 // oracleFigure is the loss beyond T beside that of the same model that has read the last ½T … T tokens alone.
 func oracleFigure(root string) (report.Figure, error) {
 	t, err := memoryTable(root, "oracle")
@@ -58,20 +66,26 @@ func oracleFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var model []string
-	var times, gap, low, high []float64
+	var points []oraclePoint
 	for i, at := range c.float["position"] {
 		if at > 0 {
-			model, times = append(model, c.text["model"][i]), append(times, at/c.float["train_length"][i])
-			gap, low, high = append(gap, c.float["gap"][i]), append(low, c.float["gap_low"][i]), append(high, c.float["gap_high"][i])
+			points = append(points, oraclePoint{c.text["model"][i], at / c.float["train_length"][i], c.float["gap"][i], band{c.float["gap_low"][i], c.float["gap_high"][i]}})
 		}
 	}
-	out := table.New().AddText("model", model).AddFloat("times", times).AddFloat("gap", gap).AddFloat("low", low).AddFloat("high", high)
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Width: "double", Note: "Loss less that of an oracle of short memory: the same model, started from zeros so that it has read the last ½T … T tokens. Above 0, what is older does harm. In the recall stream some pairs are older than what the oracle has read, which speaks for the model. Octaves by their first position; shaded: 95 % bootstrap over 8 sequences."},
 		X:    figure.Axis{Column: "times", Label: "Position", Unit: "T", Scale: figure.Log2}, Y: figure.Axis{Column: "gap", Label: "Loss − oracle's", Unit: "nat"},
 		Lo: "low", Hi: "high", Panel: "model", PanelName: "%s", Across: 3, Marks: []figure.Mark{{At: 0, Horizontal: true}},
-	}, Table: out}, nil
+	}, Table: table.Of(points)}, nil
+}
+
+// remembrancePoint is a model that has read its last tokens alone.
+type remembrancePoint struct {
+	Model    string  `parquet:"model" doc:"model"`
+	Kind     string  `parquet:"kind" doc:"models of text or of the recall stream"`
+	Read     float64 `parquet:"read" doc:"last tokens read, in training lengths"`
+	Distance float64 `parquet:"distance" doc:"effective remembrance; 1e-6 where it is smaller"`
+	band
 }
 
 // remembranceFigure is the effective remembrance of arXiv 2507.02782.
@@ -84,28 +98,27 @@ func remembranceFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var kind []string
-	for _, m := range c.text["model"] {
-		kind = append(kind, streams[strings.HasPrefix(m, "text")])
-	}
 	least := 1e-6 // float32 rounds the predictions apart by as much
-	for _, name := range []string{"distance", "low", "high"} {
-		for i, v := range c.float[name] {
-			c.float[name][i] = max(v, least)
-		}
-	}
-	out := table.New().AddText("model", c.text["model"]).AddText("kind", kind)
-	for _, name := range []string{"read", "distance", "low", "high"} {
-		out.AddFloat(name, c.float[name])
+	var points []remembrancePoint
+	for i, m := range c.text["model"] {
+		points = append(points, remembrancePoint{m, streams[strings.HasPrefix(m, "text")], c.float["read"][i], max(c.float["distance"][i], least),
+			band{max(c.float["low"][i], least), max(c.float["high"][i], least)}})
 	}
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Width: "double", Note: "Half the sum of |p − p'| over the next token: p after all 32 T tokens, p' after the last ones alone, started from zeros. Where a curve has come down, what is older no longer matters. Shaded: 95 % bootstrap over 8 sequences; below 10⁻⁶, the rounding of float32, drawn there."},
 		X:    figure.Axis{Column: "read", Label: "Last tokens read", Unit: "T", Scale: figure.Log2}, Y: figure.Axis{Column: "distance", Label: "Effective remembrance", Unit: "share", Scale: figure.Log10},
 		Lo: "low", Hi: "high", Panel: "kind", PanelName: "%s", Series: []string{"model"}, Across: 2, Marks: []figure.Mark{{At: 1, Label: "T"}},
-	}, Table: out}, nil
+	}, Table: table.Of(points)}, nil
 }
 
 var streams = map[bool]string{true: "models of text", false: "models of the recall stream"}
+
+// statePoint is a head.
+type statePoint struct {
+	Model    string  `parquet:"model" doc:"model"`
+	Place    string  `parquet:"place" doc:"where the states were taken"`
+	Distance float64 `parquet:"distance" doc:"energy coefficient between these states and those within the window"`
+}
 
 // statesFigure is how far the states beyond T lie from those within, every head a point.
 func statesFigure(root string) (report.Figure, error) {
@@ -117,8 +130,7 @@ func statesFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var model, place []string
-	var value []float64
+	var points []statePoint
 	for i, at := range c.float["position"] {
 		label := "within T, other sequences"
 		if at > 0 {
@@ -127,14 +139,21 @@ func statesFigure(root string) (report.Figure, error) {
 		if at > 0 && label != "from 1 T" && label != "from 16 T" {
 			continue
 		}
-		model, place, value = append(model, c.text["model"][i]), append(place, label), append(value, c.float["distance"][i])
+		points = append(points, statePoint{c.text["model"][i], label, c.float["distance"][i]})
 	}
-	out := table.New().AddText("model", model).AddText("place", place).AddFloat("distance", value)
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: "Energy coefficient between the states of a head in T … 2T or 16T … 32T and those of other sequences in ½T … T: 0 for one distribution, towards 1 the farther apart. Every head a point; filled: what no difference looks like."},
 		Category: "model", Series: []string{"place"}, X: figure.Axis{Column: "distance", Label: "Distance from the states within the window", Unit: "1"},
 		Marks: []figure.Mark{limitMark("alike", 0)},
-	}, Table: out}, nil
+	}, Table: table.Of(points)}, nil
+}
+
+// coherencePoint is a head.
+type coherencePoint struct {
+	What      string  `parquet:"what" doc:"how its growth was foretold"`
+	Models    string  `parquet:"models" doc:"models of text or of the recall stream"`
+	Explained float64 `parquet:"explained" doc:"growth by filling up alone"`
+	Ratio     float64 `parquet:"ratio" doc:"growth measured over growth by filling up"`
 }
 
 // coherenceFigure is the growth of every head beside what filling up at its own retention and coherence gives.
@@ -147,20 +166,17 @@ func coherenceFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var what, kind []string
-	var explained, ratio []float64
+	var points []coherencePoint
 	for i, m := range c.text["model"] {
-		for k, name := range []string{"Expected: retention and coherence as measured within", "Bound: all writes point the same way"} {
-			x := [][]float64{c.float["expected"], c.float["coherent"]}[k][i]
-			what, kind = append(what, name), append(kind, streams[strings.HasPrefix(m, "text")])
-			explained, ratio = append(explained, x), append(ratio, c.float["growth"][i]/x)
-		}
+		kind, growth := streams[strings.HasPrefix(m, "text")], c.float["growth"][i]
+		expected, bound := c.float["expected"][i], c.float["coherent"][i]
+		points = append(points, coherencePoint{"Expected: retention and coherence as measured within", kind, expected, growth / expected},
+			coherencePoint{"Bound: all writes point the same way", kind, bound, growth / bound})
 	}
-	out := table.New().AddText("what", what).AddText("models", kind).AddFloat("explained", explained).AddFloat("ratio", ratio)
 	least, most := 0.4, 2.5
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Width: "double", Note: "Every head of six models that ship a point; growth of the root mean square norm from ½T … T to the last half of 32 T. At 1 a head has filled up as it began to within the window, and nothing else has happened."},
 		X:    figure.Axis{Column: "explained", Label: "Growth by filling up alone", Unit: "1", Scale: figure.Log2}, Y: figure.Axis{Column: "ratio", Label: "Growth measured / by filling up", Unit: "1", Scale: figure.Log2, Min: &least, Max: &most},
 		Series: []string{"models"}, Panel: "what", PanelName: "%s", Across: 2, Scatter: true, Marks: []figure.Mark{{At: 1, Horizontal: true}},
-	}, Table: out}, nil
+	}, Table: table.Of(points)}, nil
 }

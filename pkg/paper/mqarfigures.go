@@ -53,6 +53,14 @@ func collectedAssociations(root string) ([]Associative, error) {
 	return Associations(root)
 }
 
+// mqarPoint is a size of an architecture.
+type mqarPoint struct {
+	Architecture string  `parquet:"architecture" doc:"architecture"`
+	From         string  `parquet:"from" doc:"ours or Zoology's"`
+	Bytes        float64 `parquet:"bytes" doc:"size of the state"`
+	Accuracy     float64 `parquet:"accuracy" doc:"share of values recalled"`
+}
+
 // mqarFigure is accuracy against the bytes of the state, ours beside Zoology's; Zoology's alone where ours has not run.
 func mqarFigure(root string) (report.Figure, error) {
 	all, err := collectedAssociations(root)
@@ -73,23 +81,26 @@ func mqarFigure(root string) (report.Figure, error) {
 			note += " " + said + "."
 		}
 	}
-	var panel, from []string
-	var bytes, accuracy []float64
-	put := func(architecture, source string, x, y float64) {
-		panel, from = append(panel, architectureName(architecture)), append(from, source)
-		bytes, accuracy = append(bytes, x), append(accuracy, y)
-	}
+	var points []mqarPoint
 	for _, a := range all {
-		put(a.Architecture, "ours", a.Bytes, a.Accuracy)
+		points = append(points, mqarPoint{architectureName(a.Architecture), "ours", a.Bytes, a.Accuracy})
 	}
 	for _, p := range printed {
-		put(p.Architecture, "Zoology", p.Bytes, p.Accuracy)
+		points = append(points, mqarPoint{architectureName(p.Architecture), "Zoology", p.Bytes, p.Accuracy})
 	}
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Width: "double", Note: note + " Zoology's count the state of one layer where another is a long convolution; ours count both. Attention: the cache of 1,024 tokens."},
 		X:    bytesAxis, Y: figure.Axis{Column: "accuracy", Label: "Recalled", Unit: "share"}, Series: []string{"from"},
 		Panel: "architecture", PanelName: "%s", Across: 3, Scatter: true,
-	}, Table: table.New().AddText("architecture", panel).AddText("from", from).AddFloat("bytes", bytes).AddFloat("accuracy", accuracy)}, nil
+	}, Table: table.Of(points)}, nil
+}
+
+// mqarPairsPoint is a size of an architecture, asked for a number of pairs.
+type mqarPairsPoint struct {
+	Architecture string  `parquet:"architecture" doc:"architecture"`
+	Size         string  `parquet:"size" doc:"size of the state, KiB"`
+	Pairs        int     `parquet:"pairs" doc:"number of pairs"`
+	Accuracy     float64 `parquet:"accuracy" doc:"share of values recalled"`
 }
 
 // mqarPairsFigure is accuracy against the number of pairs, one curve for each size.
@@ -98,9 +109,7 @@ func mqarPairsFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var panel, size []string
-	var pairs []int64
-	var accuracy []float64
+	var points []mqarPairsPoint
 	for _, a := range all {
 		most := map[int]float64{} // of several lengths with as many pairs the first
 		for _, p := range a.ByPairs {
@@ -108,15 +117,14 @@ func mqarPairsFigure(root string) (report.Figure, error) {
 				continue
 			}
 			most[p.Pairs] = p.Accuracy
-			panel, size = append(panel, architectureName(a.Architecture)), append(size, fmt.Sprintf("%.0fK", a.Bytes/1024))
-			pairs, accuracy = append(pairs, int64(p.Pairs)), append(accuracy, p.Accuracy)
+			points = append(points, mqarPairsPoint{architectureName(a.Architecture), fmt.Sprintf("%.0fK", a.Bytes/1024), p.Pairs, p.Accuracy})
 		}
 	}
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Width: "double", Note: sweep(all) + " Training has at most 64 pairs in 256 tokens: 128 and 256 pairs are longer than trained."},
 		X:    figure.Axis{Column: "pairs", Label: "Pairs", Unit: "1", Scale: figure.Log2}, Y: figure.Axis{Column: "accuracy", Label: "Recalled", Unit: "share"},
 		Series: []string{"size"}, Name: "%s", Panel: "architecture", PanelName: "%s", Across: 3, Marks: []figure.Mark{{At: 64, Label: "trained"}},
-	}, Table: table.New().AddText("architecture", panel).AddText("size", size).AddInt("pairs", pairs).AddFloat("accuracy", accuracy)}, nil
+	}, Table: table.Of(points)}, nil
 }
 
 // streamHeld is what a model of the recall stream holds at least and what its state could, in bits.
@@ -148,6 +156,14 @@ func streamsHeld(root string) (out []streamHeld, err error) {
 		}
 	}
 	return out, nil
+}
+
+// heldPoint is a mean over the models of a size, or a point of the bound.
+type heldPoint struct {
+	Series string  `parquet:"series" doc:"stream or architecture of the models, or the bound"`
+	Have   float64 `parquet:"have" doc:"bits of the state"`
+	Held   float64 `parquet:"held" doc:"bits that the recall takes at least"`
+	band
 }
 
 // mqarHeldFigure is the memory that the recall takes at least against the memory that there is: of models of the recall stream, and of
@@ -185,22 +201,18 @@ func mqarHeldFigure(root string) (report.Figure, error) {
 		least, most = min(least, m.there), max(most, m.there)
 		nearest, farthest = min(nearest, m.there/m.bits), max(farthest, m.there/m.bits)
 	}
-	var series []string
-	var have, held, low, high []float64
-	put := func(name string, there, mean, l, h float64) {
-		series, have, held, low, high = append(series, name), append(have, there), append(held, mean), append(low, l), append(high, h)
-	}
+	var points []heldPoint
 	slices.SortStableFunc(places, func(a, b place) int { return cmp.Compare(a.there, b.there) })
 	for _, at := range places {
-		mean, l, h := spread(bits[at])
-		put(at.name, at.there, mean, l, h)
+		mean, low, high := spread(bits[at])
+		points = append(points, heldPoint{at.name, at.there, mean, band{low, high}})
 	}
 	for _, b := range []float64{least, most} {
-		put("bound", b, b, b, b)
+		points = append(points, heldPoint{"bound", b, b, band{b, b}})
 	}
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Note: fmt.Sprintf("Means and ranges over models of a size. They stay below the bound by factors of %.0f to %.0f. Held: Fano's inequality at the measured accuracy; there: 32 bits for each number.", math.Floor(nearest), math.Ceil(farthest))},
 		X:    figure.Axis{Column: "have", Label: "There", Unit: "bit", Scale: figure.Log2}, Y: figure.Axis{Column: "held", Label: "Held", Unit: "bit", Scale: figure.Log2},
 		Lo: "low", Hi: "high", Series: []string{"series"},
-	}, Table: table.New().AddText("series", series).AddFloat("have", have).AddFloat("held", held).AddFloat("low", low).AddFloat("high", high)}, nil
+	}, Table: table.Of(points)}, nil
 }

@@ -42,23 +42,29 @@ func multikey(root string) ([]multikeyRow, error) {
 	return table.Rows[multikeyRow](t)
 }
 
+// multikeyPoint is a kind of list under a mitigation.
+type multikeyPoint struct {
+	Method   string  `parquet:"method" doc:"mitigation"`
+	Asked    string  `parquet:"asked" doc:"pairs and tokens of the lists"`
+	Accuracy float64 `parquet:"accuracy" doc:"share of values recalled"`
+	band
+}
+
 // multikeyFigure is what is recalled of lists of pairs under every mitigation.
 func multikeyFigure(root string) (report.Figure, error) {
 	rows, err := multikey(root)
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var method, asked []string
-	var accuracy, low, high []float64
+	var points []multikeyPoint
 	for _, r := range rows {
-		method, asked = append(method, strings.ReplaceAll(r.Method, "_", " ")), append(asked, r.asked())
-		accuracy, low, high = append(accuracy, r.Accuracy), append(low, r.Low), append(high, r.High)
+		points = append(points, multikeyPoint{strings.ReplaceAll(r.Method, "_", " "), r.asked(), r.Accuracy, band{r.Low, r.High}})
 	}
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: "One model, N 128, trained on 64 tokens; 32 lists each, 95 % intervals. Parameters chosen on other lists"},
 		Category: "method", X: figure.Axis{Column: "accuracy", Label: "Recalled", Unit: "share"}, Lo: "low", Hi: "high", Series: []string{"asked"},
 		Marks: []figure.Mark{{At: 1.0 / 256, Label: "chance"}},
-	}, Table: table.New().AddText("method", method).AddText("asked", asked).AddFloat("accuracy", accuracy).AddFloat("low", low).AddFloat("high", high)}, nil
+	}, Table: table.Of(points)}, nil
 }
 
 // MultikeyReport says which mitigations help or harm the recall of several keys, by intervals that lie apart from those of the model as it is;

@@ -153,24 +153,30 @@ func limitsReached(root string, arms []arm) (map[string]string, error) {
 	return out, nil
 }
 
+// normLimitPoint is a model.
+type normLimitPoint struct {
+	Trained string  `parquet:"trained" doc:"limit of the state's norm in training"`
+	Place   string  `parquet:"place" doc:"within the window or far beyond it"`
+	Loss    float64 `parquet:"loss" doc:"loss at repeats, nats"`
+}
+
 // normLimitFigure is the loss within the window and far beyond it, every model a point.
 func normLimitFigure(root string) (report.Figure, error) {
 	arms, err := normArms(root)
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var name, place []string
-	var loss []float64
+	var points []normLimitPoint
 	for _, a := range arms {
-		for k, of := range []func(Model) float64{inside, far} {
-			for _, v := range a.values(of) {
-				name, place, loss = append(name, a.String()), append(place, []string{"within the window", "far beyond it"}[k]), append(loss, v)
-			}
+		for _, v := range a.values(inside) {
+			points = append(points, normLimitPoint{a.String(), "within the window", v})
+		}
+		for _, v := range a.values(far) {
+			points = append(points, normLimitPoint{a.String(), "far beyond it", v})
 		}
 	}
-	t := table.New().AddText("trained", name).AddText("place", place).AddFloat("loss", loss)
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: "Every model a point, six seeds for each limit of the Frobenius norm of a head's state. Models are read as they were trained: with their limit, after every token."},
 		Category: "trained", Series: []string{"place"}, X: figure.Axis{Column: "loss", Label: "Loss at repeats", Unit: "nat"},
-	}, Table: t}, nil
+	}, Table: table.Of(points)}, nil
 }

@@ -199,6 +199,15 @@ func SaturationReport(root, plan string) (string, error) {
 	return b.String(), nil
 }
 
+// saturationPoint is a mean over models, or a point of a law or bound.
+type saturationPoint struct {
+	Panel   string  `parquet:"panel" doc:"training length"`
+	Series  string  `parquet:"series" doc:"models, power law, keys of the window, or rank of one layer"`
+	Scalars float64 `parquet:"scalars" doc:"size of the state"`
+	Keys    float64 `parquet:"keys" doc:"keys that come back"`
+	band
+}
+
 // saturationFigure puts keys that come back, state size and training length into one frame with the bounds, and goes on with the
 // power law to eight times the largest state.
 func saturationFigure(root string) (report.Figure, error) {
@@ -206,16 +215,14 @@ func saturationFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var panel, series []string
-	var x, y, low, high []float64
+	var points []saturationPoint
 	for _, r := range all {
 		sizes := r.sizes()
 		if len(sizes) < 3 {
 			continue
 		}
-		put := func(name string, n, v, l, h float64) {
-			panel, series = append(panel, fmt.Sprint("T = ", r.T)), append(series, name)
-			x, y, low, high = append(x, n), append(y, v), append(low, l), append(high, h)
+		put := func(name string, n, v, low, high float64) {
+			points = append(points, saturationPoint{fmt.Sprint("T = ", r.T), name, n, v, band{low, high}})
 		}
 		for _, n := range sizes {
 			var v []float64
@@ -247,7 +254,7 @@ func saturationFigure(root string) (report.Figure, error) {
 		Size: figure.Size{Width: "double", Note: "Keys that come back in the window, mean and range over seeds. Extrapolation with 95 % bands (bootstrap over models). Fano's bound lies a thousand times higher."},
 		X:    figure.Axis{Column: "scalars", Label: "State", Unit: "scalars", Scale: figure.Log2}, Y: figure.Axis{Column: "keys", Label: "Keys", Unit: "1", Scale: figure.Log2},
 		Lo: "low", Hi: "high", Series: []string{"series"}, Panel: "panel", PanelName: "%s", Across: 3,
-	}, Table: table.New().AddText("panel", panel).AddText("series", series).AddFloat("scalars", x).AddFloat("keys", y).AddFloat("low", low).AddFloat("high", high)}, nil
+	}, Table: table.Of(points)}, nil
 }
 
 // powerLaw is the power law alone: p and ln a.

@@ -47,6 +47,14 @@ func text512MatrixFigure(root string) (report.Figure, error) {
 	return matrixFigure(known), err
 }
 
+// textCell is a cell of the grid.
+type textCell struct {
+	State       int     `parquet:"state" doc:"state dimension N"`
+	TrainLength int     `parquet:"train_length" doc:"tokens"`
+	Excess      float64 `parquet:"excess" doc:"loss far beyond T less that within, nats, mean over seeds"`
+	Cell        string  `parquet:"cell" doc:"the mean, models that fail / models"`
+}
+
 func matrixFigure(models []TextModel) report.Figure {
 	type cell struct{ N, T int }
 	by, order := map[cell][]TextModel{}, []cell(nil)
@@ -57,22 +65,29 @@ func matrixFigure(models []TextModel) report.Figure {
 		}
 		by[k] = append(by[k], m)
 	}
-	var state, length []int64
-	var mean []float64
-	var cells []string
+	var cells []textCell
 	for _, k := range order {
 		sum := 0.0
 		for _, m := range by[k] {
 			sum += m.Excess.Mean / float64(len(by[k]))
 		}
-		state, length, mean = append(state, int64(k.N)), append(length, int64(k.T)), append(mean, sum)
-		cells = append(cells, fmt.Sprintf("%.2f · %d/%d", math.Round(100*sum)/100+0, failingText(by[k]), len(by[k]))) // + 0: no −0
+		text := fmt.Sprintf("%.2f · %d/%d", math.Round(100*sum)/100+0, failingText(by[k]), len(by[k])) // + 0: no −0
+		cells = append(cells, textCell{k.N, k.T, sum, text})
 	}
 	return report.Figure{Spec: figure.HeatMap{
-		Size: figure.Size{Width: "double", Note: cellNote(state, length)},
+		Size: figure.Size{Width: "double", Note: cellNote(cells, func(c textCell) int { return c.State }, func(c textCell) int { return c.TrainLength })},
 		X:    figure.Axis{Column: "train_length", Label: "Training length", Unit: "tokens", Scale: figure.Tokens}, Y: figure.Axis{Column: "state", Label: "State size N", Unit: "1"},
 		Value: figure.Axis{Column: "excess", Label: "Mean excess loss on newlines", Unit: "nat"}, Cell: "cell",
-	}, Table: table.New().AddInt("state", state).AddInt("train_length", length).AddFloat("excess", mean).AddText("cell", cells)}
+	}, Table: table.Of(cells)}
+}
+
+// textExcessPoint is a model.
+type textExcessPoint struct {
+	Panel  string  `parquet:"panel" doc:"training length"`
+	Seed   string  `parquet:"seed" doc:"seed of weights and data"`
+	State  float64 `parquet:"state" doc:"state dimension N, moved aside by seed"`
+	Excess float64 `parquet:"excess" doc:"loss far beyond T less that within, nats"`
+	band
 }
 
 // textExcessFigure shows every model on newlines with its interval over sequences.
@@ -82,17 +97,15 @@ func textExcessFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	slices.SortStableFunc(models, func(a, b TextModel) int { return a.T - b.T })
-	var panel, seed []string
-	var x, y, low, high []float64
+	var points []textExcessPoint
 	for _, m := range models {
-		panel, seed = append(panel, "T = "+figure.Length(float64(m.T))), append(seed, fmt.Sprint("seed ", m.Seed))
-		x = append(x, float64(m.State)*math.Pow(2, 0.12*float64(m.Seed-1))) // seeds side by side
-		y, low, high = append(y, m.Excess.Mean), append(low, m.Excess.Low), append(high, m.Excess.High)
+		x := float64(m.State) * math.Pow(2, 0.12*float64(m.Seed-1)) // seeds side by side
+		points = append(points, textExcessPoint{"T = " + figure.Length(float64(m.T)), fmt.Sprint("seed ", m.Seed), x, m.Excess.Mean, band{m.Excess.Low, m.Excess.High}})
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Every model a point, with the bootstrap interval over its eight sequences; seeds stand side by side."},
 		X: figure.Axis{Column: "state", Label: "State size N", Unit: "1", Scale: figure.Log2}, Y: excessAxis, Lo: "low", Hi: "high", Series: []string{"seed"},
 		Panel: "panel", PanelName: "%s", Across: 3, Scatter: true, Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}},
-		Table: table.New().AddText("panel", panel).AddText("seed", seed).AddFloat("state", x).AddFloat("excess", y).AddFloat("low", low).AddFloat("high", high)}, nil
+		Table: table.Of(points)}, nil
 }
 
 // textThresholdFigure shows one bracket for each N and seed, the best form and the published one.
@@ -110,30 +123,36 @@ func textThresholdFigure(root string) (report.Figure, error) {
 		Y: figure.Axis{Label: "Forget threshold on newlines", Unit: "tokens", Scale: figure.Log2}}, Table: t}, nil
 }
 
+// textPromptPoint is a kind of prompt.
+type textPromptPoint struct {
+	Prompt string  `parquet:"prompt" doc:"kind of prompt"`
+	Share  float64 `parquet:"share" doc:"share of the models that fail"`
+	band
+}
+
 // textPromptsFigure is the share of models that fail, by kind of prompt.
 func textPromptsFigure(root string) (report.Figure, error) {
 	all, err := TextModels(root)
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var kind []string
-	var share, low, high []float64
+	var points []textPromptPoint
 	for _, k := range TextPrompts {
 		some := ofKind(all, k)
 		if len(some) == 0 {
 			continue
 		}
 		n := failingText(some)
-		l, h, err := prompt.Wilson(n, len(some), 1.96)
+		low, high, err := prompt.Wilson(n, len(some), 1.96)
 		if err != nil {
 			return report.Figure{}, err
 		}
-		kind, share, low, high = append(kind, promptNames[k]), append(share, float64(n)/float64(len(some))), append(low, l), append(high, h)
+		points = append(points, textPromptPoint{promptNames[k], float64(n) / float64(len(some)), band{low, high}})
 	}
 	zero := 0.0
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Note: fmt.Sprintf("%d models; intervals of Wilson.", len(ofKind(all, TextPrompts[0])))}, Category: "prompt",
 		X: figure.Axis{Column: "share", Label: "Models that fail", Unit: "share", Min: &zero}, Lo: "low", Hi: "high"},
-		Table: table.New().AddText("prompt", kind).AddFloat("share", share).AddFloat("low", low).AddFloat("high", high)}, nil
+		Table: table.Of(points)}, nil
 }
 
 // textLossFigure is the loss by position on newlines, mean over sequences, of every model.
@@ -182,6 +201,13 @@ func textLossFigure(root string) (report.Figure, error) {
 		Series: []string{"state", "seeds"}, Name: "N %s, %s", Panel: "panel", PanelName: "%s", Across: 3, Marks: []figure.Mark{{At: 1, Label: "T"}}}, Table: t}, nil
 }
 
+// textGrowthPoint is a model.
+type textGrowthPoint struct {
+	TrainLength string  `parquet:"train_length" doc:"training length"`
+	Growth      float64 `parquet:"growth" doc:"largest growth of a head's state"`
+	Excess      float64 `parquet:"excess" doc:"loss far beyond T less that within, nats"`
+}
+
 // textGrowthFigure is growth of states against excess on newlines.
 func textGrowthFigure(root string) (report.Figure, error) {
 	models, err := textNewlines(root)
@@ -189,15 +215,14 @@ func textGrowthFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	slices.SortStableFunc(models, func(a, b TextModel) int { return a.T - b.T })
-	var length []string
-	var x, y []float64
+	var points []textGrowthPoint
 	for _, m := range models {
 		if len(m.All) > 0 {
-			length, x, y = append(length, figure.Length(float64(m.T))), append(x, m.growth()), append(y, m.Excess.Mean)
+			points = append(points, textGrowthPoint{figure.Length(float64(m.T)), m.growth(), m.Excess.Mean})
 		}
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Note: "Every model a point: its head of the largest growth on newlines."},
 		X: figure.Axis{Column: "growth", Label: "Largest growth of a head", Unit: "1", Scale: figure.Log2}, Y: excessAxis, Series: []string{"train_length"}, Name: "T = %s", Scatter: true,
 		Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}},
-		Table: table.New().AddText("train_length", length).AddFloat("growth", x).AddFloat("excess", y)}, nil
+		Table: table.Of(points)}, nil
 }

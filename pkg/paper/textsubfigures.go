@@ -5,12 +5,22 @@ import (
 	"math"
 	"slices"
 
+	"stuffed/pkg/collapse"
 	"stuffed/pkg/figure"
 	"stuffed/pkg/report"
 	"stuffed/pkg/table"
 )
 
 var stateAxis = figure.Axis{Column: "n_s", Label: "State of the model", Unit: "scalars", Scale: figure.Log2}
+
+// textWaysPoint is a model.
+type textWaysPoint struct {
+	Panel  string  `parquet:"panel" doc:"training length"`
+	Way    string  `parquet:"way" doc:"how the state was made larger: by N or by heads"`
+	NS     float64 `parquet:"n_s" doc:"scalars of the state, moved aside by seed and way"`
+	Excess float64 `parquet:"excess" doc:"loss far beyond T less that within, nats"`
+	band
+}
 
 // textWaysFigure shows the excess on newlines over N_S for both ways to a state.
 func textWaysFigure(root string) (report.Figure, error) {
@@ -19,8 +29,7 @@ func textWaysFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	models := ofKind(all, "newlines")
-	var panel, way []string
-	var x, y, low, high []float64
+	var points []textWaysPoint
 	for _, name := range []string{"8 heads, N 16 to 256", "4, 8 and 16 heads, N 32"} {
 		heads := name[0] == '4'
 		for _, m := range models {
@@ -32,18 +41,25 @@ func textWaysFigure(root string) (report.Figure, error) {
 			if heads {
 				shift += 0.28
 			}
-			panel, way = append(panel, "T = "+figure.Length(float64(m.T))), append(way, name)
-			x = append(x, m.NS*1e6*math.Pow(2, shift)) // seeds and ways side by side
-			y, low, high = append(y, m.Excess.Mean), append(low, m.Excess.Low), append(high, m.Excess.High)
+			x := m.NS * 1e6 * math.Pow(2, shift) // seeds and ways side by side
+			points = append(points, textWaysPoint{"T = " + figure.Length(float64(m.T)), name, x, m.Excess.Mean, band{m.Excess.Low, m.Excess.High}})
 		}
 	}
-	if len(x) == 0 {
+	if len(points) == 0 {
 		return report.Figure{}, notRun(all, "heads")
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Every model a point, with the bootstrap interval over its eight sequences; seeds and ways stand side by side."},
 		X: stateAxis, Y: excessAxis, Lo: "low", Hi: "high", Series: []string{"way"}, Panel: "panel", PanelName: "%s", Across: 3, Scatter: true,
 		Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}},
-		Table: table.New().AddText("panel", panel).AddText("way", way).AddFloat("n_s", x).AddFloat("excess", y).AddFloat("low", low).AddFloat("high", high)}, nil
+		Table: table.Of(points)}, nil
+}
+
+// textStatesPoint is a pair of models, or the mean over pairs.
+type textStatesPoint struct {
+	Models     string  `parquet:"models" doc:"initial states in training, N and T"`
+	What       string  `parquet:"what" doc:"one seed or the mean"`
+	Difference float64 `parquet:"difference" doc:"excess on newlines less that of the model from zero states, nats"`
+	band
 }
 
 // textStatesFigure shows what carried and passed states change, seed by seed and over all pairs.
@@ -56,11 +72,7 @@ func textStatesFigure(root string) (report.Figure, error) {
 	if len(pairs) == 0 {
 		return report.Figure{}, notRun(all, "carried", "passed")
 	}
-	var line, series []string
-	var x, low, high []float64
-	add := func(name, what string, v, l, h float64) {
-		line, series, x, low, high = append(line, name), append(series, what), append(x, v), append(low, l), append(high, h)
-	}
+	var points []textStatesPoint
 	for _, policy := range []string{"carried", "passed"} {
 		var excess []float64
 		for _, d := range pairs {
@@ -72,16 +84,25 @@ func textStatesFigure(root string) (report.Figure, error) {
 			continue
 		}
 		mean := bootstrapped(excess)
-		add(policy+": all", "mean, 95 % over pairs", mean.Mean, mean.Low, mean.High)
+		points = append(points, textStatesPoint{policy + ": all", "mean, 95 % over pairs", mean.Mean, band{mean.Low, mean.High}})
 		for _, d := range pairs {
 			if d.Policy == policy {
-				add(fmt.Sprintf("%s: N %d, T %s", policy, d.N, figure.Length(float64(d.T))), "one seed", d.Excess, math.NaN(), math.NaN())
+				points = append(points, textStatesPoint{fmt.Sprintf("%s: N %d, T %s", policy, d.N, figure.Length(float64(d.T))), "one seed", d.Excess, noBand})
 			}
 		}
 	}
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Excess on newlines less that of the model from zero states of the same N, T and seed."}, Category: "models", Series: []string{"what"},
 		X: figure.Axis{Column: "difference", Label: "Difference of the excess on newlines", Unit: "nat"}, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("as from zeros", 0)}},
-		Table: table.New().AddText("models", line).AddText("what", series).AddFloat("difference", x).AddFloat("low", low).AddFloat("high", high)}, nil
+		Table: table.Of(points)}, nil
+}
+
+// textLongerPoint is a model.
+type textLongerPoint struct {
+	Panel  string  `parquet:"panel" doc:"excess or level within, and the prompt"`
+	Seed   string  `parquet:"seed" doc:"seed of weights and data"`
+	Tokens float64 `parquet:"tokens" doc:"tokens of training, moved aside by seed"`
+	Loss   float64 `parquet:"loss" doc:"what the panel says, nats"`
+	band
 }
 
 // textLongerFigure shows excess and level over the amount of training.
@@ -97,29 +118,31 @@ func textLongerFigure(root string) (report.Figure, error) {
 	if !slices.ContainsFunc(models, func(m trainedText) bool { return m.in("longer") }) {
 		return report.Figure{}, notRun(all, "longer")
 	}
-	var panel, seed []string
-	var x, y, low, high []float64
-	for _, kind := range []string{"newlines", "documents"} {
+	var points []textLongerPoint
+	put := func(panel, kind string, of func(trainedText) collapse.Estimate) {
 		for _, m := range models {
-			if m.Kind != kind {
-				continue
+			if m.Kind == kind {
+				tokens, e := m.Tokens*math.Pow(2, 0.06*float64(m.Seed-1)), of(m)
+				points = append(points, textLongerPoint{panel, fmt.Sprint("seed ", m.Seed), tokens, e.Mean, band{e.Low, e.High}})
 			}
-			shift := math.Pow(2, 0.06*float64(m.Seed-1))
-			panel, seed, x = append(panel, "excess, "+promptNames[kind]), append(seed, fmt.Sprint("seed ", m.Seed)), append(x, m.Tokens*shift)
-			y, low, high = append(y, m.Excess.Mean), append(low, m.Excess.Low), append(high, m.Excess.High)
 		}
 	}
-	for _, m := range models {
-		if m.Kind == "newlines" {
-			shift := math.Pow(2, 0.06*float64(m.Seed-1))
-			panel, seed, x = append(panel, "level within T, newlines"), append(seed, fmt.Sprint("seed ", m.Seed)), append(x, m.Tokens*shift)
-			y, low, high = append(y, m.Inside.Mean), append(low, m.Inside.Low), append(high, m.Inside.High)
-		}
-	}
+	excess := func(m trainedText) collapse.Estimate { return m.Excess }
+	put("excess, "+promptNames["newlines"], "newlines", excess)
+	put("excess, "+promptNames["documents"], "documents", excess)
+	put("level within T, newlines", "newlines", func(m trainedText) collapse.Estimate { return m.Inside })
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "N 128, T 256; every point a model of its own with a decay of its own; bootstrap intervals over eight sequences; seeds stand side by side."},
 		X: figure.Axis{Column: "tokens", Label: "Training", Unit: "tokens", Scale: figure.Log2}, Y: figure.Axis{Column: "loss", Label: "Loss or excess", Unit: "nat"}, Lo: "low", Hi: "high",
 		Series: []string{"seed"}, Panel: "panel", PanelName: "%s", Across: 3, Scatter: true, FreeY: true},
-		Table: table.New().AddText("panel", panel).AddText("seed", seed).AddFloat("tokens", x).AddFloat("loss", y).AddFloat("low", low).AddFloat("high", high)}, nil
+		Table: table.Of(points)}, nil
+}
+
+// textBoundsPoint is a model under a bound, or the mean over models.
+type textBoundsPoint struct {
+	Run    string  `parquet:"run" doc:"dose, and whether the models fail without a bound"`
+	What   string  `parquet:"what" doc:"one model or the mean"`
+	Change float64 `parquet:"change" doc:"change of the excess: growing heads bounded less others bounded, nats"`
+	band
 }
 
 // textBoundsFigure shows, dose by dose, the paired changes of the excess under bounds of α.
@@ -137,11 +160,7 @@ func textBoundsFigure(root string) (report.Figure, error) {
 		order = append(order, d)
 	}
 	slices.Sort(order)
-	var line, series []string
-	var x, low, high []float64
-	add := func(name, what string, v, l, h float64) {
-		line, series, x, low, high = append(line, name), append(series, what), append(x, v), append(low, l), append(high, h)
-	}
+	var points []textBoundsPoint
 	for _, dose := range order {
 		for _, some := range []struct {
 			name string
@@ -152,15 +171,22 @@ func textBoundsFigure(root string) (report.Figure, error) {
 				continue
 			}
 			name, mean := fmt.Sprintf("dose %g, models that %s", dose, some.name), boundMean(effects)
-			add(name, "mean, 95 % over models", mean.Mean, mean.Low, mean.High)
+			points = append(points, textBoundsPoint{name, "mean, 95 % over models", mean.Mean, band{mean.Low, mean.High}})
 			for _, e := range effects {
-				add(name, "one model", e.paired(), math.NaN(), math.NaN())
+				points = append(points, textBoundsPoint{name, "one model", e.paired(), noBand})
 			}
 		}
 	}
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Dose: fall of Σ log α over T tokens, per head. Left of 0: bounding the heads that grow most lowers the excess more than bounding others."}, Category: "run", Series: []string{"what"},
 		X: figure.Axis{Column: "change", Label: "Change of the excess, growing heads less others", Unit: "nat"}, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("no difference", 0)}},
-		Table: table.New().AddText("run", line).AddText("what", series).AddFloat("change", x).AddFloat("low", low).AddFloat("high", high)}, nil
+		Table: table.Of(points)}, nil
+}
+
+// textFlatPoint is a model.
+type textFlatPoint struct {
+	TrainLength string  `parquet:"train_length" doc:"training length"`
+	Before      float64 `parquet:"before" doc:"change of the training loss over the last third at constant rate, %"`
+	Decay       float64 `parquet:"decay" doc:"change over the decay, %"`
 }
 
 // textFlatFigure shows how much the training losses still fell.
@@ -170,15 +196,22 @@ func textFlatFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	slices.SortStableFunc(all, func(a, b Flatness) int { return a.T - b.T })
-	var length []string
-	var x, y []float64
+	var points []textFlatPoint
 	for _, f := range all {
-		length, x, y = append(length, figure.Length(float64(f.T))), append(x, 100*f.Fitted), append(y, 100*f.Decay)
+		points = append(points, textFlatPoint{figure.Length(float64(f.T)), 100 * f.Fitted, 100 * f.Decay})
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Note: "Every model a point. Flat by the rule: right of or above a line."},
 		X: figure.Axis{Column: "before", Label: "Change over the last third at constant rate", Unit: "%"}, Y: figure.Axis{Column: "decay", Label: "Change over the decay", Unit: "%"}, Series: []string{"train_length"}, Name: "T = %s", Scatter: true,
 		Marks: []figure.Mark{{At: -100 * flatLimit, Label: "flat"}, {At: -100 * flatLimit, Label: "flat", Horizontal: true}}},
-		Table: table.New().AddText("train_length", length).AddFloat("before", x).AddFloat("decay", y)}, nil
+		Table: table.Of(points)}, nil
+}
+
+// textAgainPoint is one training of a model.
+type textAgainPoint struct {
+	Model    string  `parquet:"model" doc:"N, T and seed"`
+	Training string  `parquet:"training" doc:"first or second"`
+	Excess   float64 `parquet:"excess" doc:"loss on newlines far beyond T less that within, nats"`
+	band
 }
 
 // textAgainFigure shows the excess on newlines of models that were trained twice.
@@ -187,8 +220,7 @@ func textAgainFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	var line, training []string
-	var x, low, high []float64
+	var points []textAgainPoint
 	for _, m := range r.models {
 		for _, side := range []struct {
 			name   string
@@ -199,11 +231,10 @@ func textAgainFigure(root string) (report.Figure, error) {
 				continue
 			}
 			e := side.models[i].Excess
-			line, training = append(line, fmt.Sprintf("N %d, T %s, seed %d", m.N, figure.Length(float64(m.T)), m.Seed)), append(training, side.name)
-			x, low, high = append(x, e.Mean), append(low, e.Low), append(high, e.High)
+			points = append(points, textAgainPoint{fmt.Sprintf("N %d, T %s, seed %d", m.N, figure.Length(float64(m.T)), m.Seed), side.name, e.Mean, band{e.Low, e.High}})
 		}
 	}
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Note: "Same row, same seeds, same data, trained twice; bootstrap intervals over eight sequences."}, Category: "model", Series: []string{"training"},
 		X: excessAxis, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("fails", limits.Excess)}},
-		Table: table.New().AddText("model", line).AddText("training", training).AddFloat("excess", x).AddFloat("low", low).AddFloat("high", high)}, nil
+		Table: table.Of(points)}, nil
 }

@@ -126,13 +126,20 @@ func Capacity(age *table.Table, policy string, level float64) ([]fit.Point, erro
 	return points, nil
 }
 
-// Bracketed is a table of thresholds as stuffed fit reads it: n_s, low, high, empty where not known.
+// BracketRow is a threshold as stuffed fit reads it.
+type BracketRow struct {
+	NS   float64 `parquet:"n_s" doc:"size of the state, million scalars"`
+	Low  float64 `parquet:"low" doc:"lower end of the bracket, K tokens; missing where not known"`
+	High float64 `parquet:"high" doc:"upper end"`
+}
+
+// Bracketed is a table of thresholds: rows of [BracketRow].
 func Bracketed(points []fit.Point) *table.Table {
-	n, low, high := make([]float64, len(points)), make([]float64, len(points)), make([]float64, len(points))
+	rows := make([]BracketRow, len(points))
 	for i, p := range points {
-		n[i], low[i], high[i] = p.N, known(p.Low), known(p.High)
+		rows[i] = BracketRow{p.N, known(p.Low), known(p.High)}
 	}
-	return table.New().AddFloat("n_s", n).AddFloat("low", low).AddFloat("high", high)
+	return table.Of(rows)
 }
 
 func known(x float64) float64 {

@@ -22,17 +22,23 @@ func Finite(t *table.Table, column string) (*table.Table, error) {
 	return t.Take(keep), nil
 }
 
+// MeanRank is a rank at a position.
+type MeanRank struct {
+	Position int64   `parquet:"position" doc:"position in tokens"`
+	Of       string  `parquet:"of" doc:"what has the rank: the state or what the past can do"`
+	Rank     float64 `parquet:"rank" doc:"mean over layers and heads"`
+}
+
 // OverHeads averages columns of a table with one row for each position, layer and head, such as that of eval.Use, over layers and
-// heads: position, of (the column's name in words), rank.
+// heads: a table of [MeanRank].
 func OverHeads(t *table.Table, columns ...string) (*table.Table, error) {
 	position, err := t.Int("position")
 	if err != nil {
 		return nil, err
 	}
 	places := slices.Compact(slices.Sorted(slices.Values(position)))
-	var at []int64
-	var of []string
-	var rank []float64
+	titles := map[string]string{"state_rank": "of the state", "memory_rank": "of what the past can do"}
+	var rows []MeanRank
 	for _, name := range columns {
 		v, err := t.Float(name)
 		if err != nil {
@@ -46,9 +52,9 @@ func OverHeads(t *table.Table, columns ...string) (*table.Table, error) {
 				}
 			}
 			if n > 0 {
-				at, of, rank = append(at, p), append(of, map[string]string{"state_rank": "of the state", "memory_rank": "of what the past can do"}[name]), append(rank, sum/n)
+				rows = append(rows, MeanRank{p, titles[name], sum / n})
 			}
 		}
 	}
-	return table.New().AddInt("position", at).AddText("of", of).AddFloat("rank", rank), nil
+	return table.Of(rows), nil
 }

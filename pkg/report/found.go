@@ -9,8 +9,17 @@ import (
 	"stuffed/pkg/table"
 )
 
-// AtEnds takes the table of a [CloseUp] figure to what a reader looks for in it: for each quantity and head the value in the
-// last bucket within the training length and in the last of all, and their quotient. Columns: quantity, head, within, end, times.
+// AtEnd is a quantity of a head within the training length and at the end.
+type AtEnd struct {
+	Quantity string  `parquet:"quantity" doc:"what was watched"`
+	Head     string  `parquet:"head" doc:"head"`
+	Within   float64 `parquet:"within" doc:"value in the last bucket within the training length"`
+	End      float64 `parquet:"end" doc:"value in the last bucket of all"`
+	Times    float64 `parquet:"times" doc:"the latter over the former"`
+}
+
+// AtEnds takes the table of a [CloseUp] figure to what a reader looks for in it: a table of [AtEnd], a row for each quantity
+// and head.
 func AtEnds(t *table.Table, trainLength int) (*table.Table, error) {
 	quantity, err := t.Text("quantity")
 	if err != nil {
@@ -42,17 +51,15 @@ func AtEnds(t *table.Table, trainLength int) (*table.Table, error) {
 			within[k] = i
 		}
 	}
-	out := [2][]string{}
-	var in, last, times []float64
+	var rows []AtEnd
 	for _, k := range order {
 		w, seen := within[k]
 		if !seen {
 			return nil, fmt.Errorf("report: head %s has no value of %s within %d tokens", k.head, k.quantity, trainLength)
 		}
-		out[0], out[1] = append(out[0], k.quantity), append(out[1], k.head)
-		in, last, times = append(in, value[w]), append(last, value[end[k]]), append(times, value[end[k]]/value[w])
+		rows = append(rows, AtEnd{k.quantity, k.head, value[w], value[end[k]], value[end[k]] / value[w]})
 	}
-	return table.New().AddText("quantity", out[0]).AddText("head", out[1]).AddFloat("within", in).AddFloat("end", last).AddFloat("times", times), nil
+	return table.Of(rows), nil
 }
 
 // Write keeps the curves in growth.csv and the verdicts in verdicts.csv of a folder.

@@ -65,20 +65,14 @@ type KindVerdict struct {
 
 func verdictOf(kind string, v *collapse.Verdict, curve []Growth, trainLength int) KindVerdict {
 	flag := map[bool]int{true: 1}
-	onset := func(at *int) float64 {
-		if at == nil {
-			return math.NaN()
-		}
-		return float64(*at)
-	}
 	worst := math.Inf(-1)
 	for _, c := range curve {
 		if c.Position >= int64(trainLength) {
 			worst = max(worst, c.Loss)
 		}
 	}
-	return KindVerdict{kind, flag[v.Explosion], onset(v.ExplosionAt), v.Details.HeadsShare, flag[v.Strict], flag[v.Paper], flag[v.Perplexity],
-		onset(v.DegradationAt), v.Details.Level, worst, v.First}
+	return KindVerdict{kind, flag[v.Explosion], reached(v.ExplosionAt), v.Details.HeadsShare, flag[v.Strict], flag[v.Paper], flag[v.Perplexity],
+		reached(v.DegradationAt), v.Details.Level, worst, v.First}
 }
 
 // Growth is the mean loss and the growth of the state at one position.

@@ -13,9 +13,16 @@ import (
 	"stuffed/pkg/trace"
 )
 
-// repeated is the loss of the recall stream's values of repeated pairs alone, the only tokens that can be known: prompt,
-// position (first of the bucket), loss (nats, mean over the bucket; buckets without such a value are left out). The loss
-// over all tokens is that of keys drawn at random, in which a failure of recall drowns.
+// repeatedLoss is the loss of a bucket.
+type repeatedLoss struct {
+	Prompt   int     `parquet:"prompt" doc:"number of the prompt"`
+	Position int     `parquet:"position" doc:"first token of the bucket"`
+	Loss     float64 `parquet:"loss" doc:"nats, mean over the values of repeated pairs in the bucket"`
+}
+
+// repeated is the loss of the recall stream's values of repeated pairs alone, the only tokens that can be known: a table of
+// [repeatedLoss]; buckets without such a value are left out. The loss over all tokens is that of keys drawn at random, in
+// which a failure of recall drowns.
 func repeated(ctx context.Context, q Question, path string) (*table.Table, error) {
 	path = trace.Path(path, "repeats")
 	if t, err := table.Read(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
@@ -48,13 +55,12 @@ func repeated(ctx context.Context, q Question, path string) (*table.Table, error
 	if err != nil {
 		return nil, fmt.Errorf("loss at repeated pairs: %w", err)
 	}
-	var row, position []int64
-	var loss []float64
+	var losses []repeatedLoss
 	for k, n := range counts {
 		if n > 0 && !math.IsNaN(sums[k]) {
-			row, position, loss = append(row, int64(k/buckets)), append(position, int64(k%buckets*bucket)), append(loss, sums[k]/n)
+			losses = append(losses, repeatedLoss{k / buckets, k % buckets * bucket, sums[k] / n})
 		}
 	}
-	t := table.New().AddInt("prompt", row).AddInt("position", position).AddFloat("loss", loss)
+	t := table.Of(losses)
 	return t, t.Write(path)
 }

@@ -20,18 +20,26 @@ type Named struct {
 	TrainLength int    // tokens, where the model's folder does not tell
 }
 
-// Sizes is what is said of the size of models, without loading them where their configuration is enough: model, architecture,
-// parameters, state (scalars of the recurrence), carried (with windows of inputs), grows (1 for a cache),
-// weights (trained or initial).
+// SizeRow is what is said of the size of a model.
+type SizeRow struct {
+	Model        string `parquet:"model" doc:"model"`
+	Architecture string `parquet:"architecture" doc:"architecture"`
+	Parameters   int    `parquet:"parameters" doc:"number of parameters"`
+	State        int    `parquet:"state" doc:"scalars of the recurrent state"`
+	Carried      int    `parquet:"carried" doc:"the same with windows of inputs"`
+	Grows        int    `parquet:"grows" doc:"1 if the state is a cache that grows, otherwise 0"`
+	Weights      string `parquet:"weights" doc:"trained or initial"`
+}
+
+// Sizes are the sizes of models, without loading them where their configuration is enough: a table of [SizeRow].
 func Sizes(all []Named) (*table.Table, error) {
-	var label, architecture, weights []string
-	var parameters, state, carried, grows []int64
+	var rows []SizeRow
 	for _, n := range all {
 		m, err := models.Open(n.Model, "go", "")
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n.Label, err)
 		}
-		sizes, growing := m.Weights.Model.Configuration().Sizes(), int64(0)
+		sizes, growing := m.Weights.Model.Configuration().Sizes(), 0
 		if slices.ContainsFunc(m.Weights.Model.State(1), func(s lm.Spec) bool { return s.Grows }) {
 			growing = 1
 		}
@@ -39,12 +47,9 @@ func Sizes(all []Named) (*table.Table, error) {
 		if strings.HasPrefix(m.Dir, "preset:") {
 			made = "initial"
 		}
-		weights = append(weights, made)
-		label, architecture = append(label, n.Label), append(architecture, m.Weights.Model.Name())
-		parameters, state, carried, grows = append(parameters, int64(m.Weights.Count())), append(state, int64(sizes.Recurrent)), append(carried, int64(sizes.Carried)), append(grows, growing)
+		rows = append(rows, SizeRow{n.Label, m.Weights.Model.Name(), m.Weights.Count(), sizes.Recurrent, sizes.Carried, growing, made})
 	}
-	return table.New().AddText("model", label).AddText("architecture", architecture).AddInt("parameters", parameters).AddInt("state", state).
-		AddInt("carried", carried).AddInt("grows", grows).AddText("weights", weights), nil
+	return table.Of(rows), nil
 }
 
 // LookAtModels is LookAtKinds for several models: both tables begin with the column model. Of a model without a recurrent
@@ -102,6 +107,9 @@ func lossesOnly(ctx context.Context, q Question, kinds []eval.Labelled, dir stri
 	if err != nil {
 		return nil, err
 	}
-	return table.New().AddInt("position", position).AddFloat("loss", loss).AddFloat("growth", slices.Repeat([]float64{math.NaN()}, len(loss))).
-		AddText("kind", kind), nil
+	rows := make([]Growth, len(loss))
+	for i := range rows {
+		rows[i] = Growth{position[i], loss[i], math.NaN()}
+	}
+	return table.Of(rows).AddText("kind", kind), nil
 }

@@ -106,8 +106,16 @@ func Sentence(v *collapse.Verdict) string {
 		at(v.ExplosionAt, v.ExplosionLow, v.ExplosionHigh), len(v.Heads), v.Details.HeadsTotal, at(v.DegradationAt, v.DegradationLow, v.DegradationHigh), v.First)
 }
 
-// Ratios is the explosion ratio of every head (see collapse.Head) with its retention at the training length: layer, head,
-// ratio, onset, retention.
+// HeadRatio is the explosion ratio of a head with its retention.
+type HeadRatio struct {
+	Layer     int     `parquet:"layer" doc:"layer, from 0"`
+	Head      int     `parquet:"head" doc:"head, from 0"`
+	Ratio     float64 `parquet:"ratio" doc:"explosion ratio, see collapse.Head"`
+	Onset     float64 `parquet:"onset" doc:"token from which on the head explodes; missing where it does not"`
+	Retention float64 `parquet:"retention" doc:"share of its state that it keeps over the training length"`
+}
+
+// Ratios is the explosion ratio of every head with its retention at the training length: a table of [HeadRatio].
 func Ratios(states *table.Table, v *collapse.Verdict) (*table.Table, error) {
 	kept, err := collapse.RetentionAt(states, v.Details.Rule.TrainLength)
 	if err != nil {
@@ -129,18 +137,11 @@ func Ratios(states *table.Table, v *collapse.Verdict) (*table.Table, error) {
 	for i := range values {
 		retention[[2]int{int(layers[i]), int(heads[i])}] = values[i]
 	}
-	var layer, head []int64
-	var ratio, onset, left []float64
+	var rows []HeadRatio
 	for _, h := range collapse.Select(v.Details.All, len(v.Details.All)) {
-		layer, head, ratio = append(layer, int64(h.Layer)), append(head, int64(h.Head)), append(ratio, h.Ratio)
-		left = append(left, retention[[2]int{h.Layer, h.Head}])
-		if h.Onset == nil {
-			onset = append(onset, nan)
-		} else {
-			onset = append(onset, float64(*h.Onset))
-		}
+		rows = append(rows, HeadRatio{h.Layer, h.Head, h.Ratio, reached(h.Onset), retention[[2]int{h.Layer, h.Head}]})
 	}
-	return table.New().AddInt("layer", layer).AddInt("head", head).AddFloat("ratio", ratio).AddFloat("onset", onset).AddFloat("retention", left), nil
+	return table.Of(rows), nil
 }
 
 // verdicts of collapse.Sweep in words.
@@ -196,35 +197,44 @@ func SweepMap(sweep *table.Table, verdict, x, y string) (Figure, error) {
 		table.New().AddFloat(x, xs).AddFloat(y, ys).AddFloat("share", share)}, nil
 }
 
-// Outcomes are verdicts side by side: model, excess loss far beyond T (nats) with its 95 % interval over prompts, the largest
-// growth of a head over what filling up explains, explosion (growth by the rule's factor alone) and degradation (0/1), share of exploding heads, onsets in tokens
-// (NaN: not seen), what comes first, and the rank correlation of retention with explosion over the heads.
+// reached is an onset in tokens, NaN where there is none.
+func reached(onset *int) float64 {
+	if onset == nil {
+		return nan
+	}
+	return float64(*onset)
+}
+
+// Outcome is what is seen of a model.
+type Outcome struct {
+	Model            string  `parquet:"model" doc:"model"`
+	TrainLength      int     `parquet:"train_length" doc:"tokens"`
+	Excess           float64 `parquet:"excess" doc:"loss far beyond T less that within, nats"`
+	ExcessLow        float64 `parquet:"excess_low" doc:"lower end of its 95 % interval over prompts"`
+	ExcessHigh       float64 `parquet:"excess_high" doc:"upper end"`
+	BeyondFilling    float64 `parquet:"beyond_filling" doc:"largest growth of a head over what filling up explains"`
+	Explosion        int     `parquet:"explosion" doc:"1 if a head grows by the rule's factor, otherwise 0"`
+	HeadsShare       float64 `parquet:"heads_share" doc:"share of the heads that do"`
+	ExplosionOnset   float64 `parquet:"explosion_onset" doc:"from which token on; missing where none does"`
+	Paper            int     `parquet:"paper" doc:"1 if the loss degrades by the paper's rule, otherwise 0"`
+	Perplexity       int     `parquet:"perplexity" doc:"the same by the rule on perplexity"`
+	Strict           int     `parquet:"strict" doc:"the same by the strict rule"`
+	DegradationOnset float64 `parquet:"degradation_onset" doc:"from which token on the loss degrades; missing where it does not"`
+	First            string  `parquet:"first" doc:"what comes first: state, loss, neither or undecided"`
+	RetentionRho     float64 `parquet:"retention_rho" doc:"rank correlation of retention with explosion over the heads"`
+}
+
+// Outcomes are verdicts side by side: a table of [Outcome].
 func Outcomes(names []string, seen []*Seen) *table.Table {
-	flag := map[bool]int64{true: 1}
-	at := func(onset *int) float64 {
-		if onset == nil {
-			return nan
-		}
-		return float64(*onset)
-	}
-	var trained, explosion, paper, perplexity, strict []int64
-	var share, state, loss, rho, excess, low, high, beyond []float64
-	var first []string
-	for _, s := range seen {
-		v := s.Verdict
-		e := s.Excess()
-		excess, low, high, beyond = append(excess, e.Mean), append(low, e.Low), append(high, e.High), append(beyond, s.BeyondFilling())
-		trained, explosion, share, state = append(trained, int64(s.TrainLength)), append(explosion, flag[v.Explosion]), append(share, v.Details.HeadsShare), append(state, at(v.ExplosionAt))
-		paper, perplexity, strict = append(paper, flag[v.Paper]), append(perplexity, flag[v.Perplexity]), append(strict, flag[v.Strict])
-		loss, first = append(loss, at(v.DegradationAt)), append(first, v.First)
+	flag := map[bool]int{true: 1}
+	rows := make([]Outcome, len(seen))
+	for i, s := range seen {
+		v, e, rho := s.Verdict, s.Excess(), nan
 		if c := v.Details.Retention; c != nil {
-			rho = append(rho, c.Rho)
-		} else {
-			rho = append(rho, nan)
+			rho = c.Rho
 		}
+		rows[i] = Outcome{names[i], s.TrainLength, e.Mean, e.Low, e.High, s.BeyondFilling(), flag[v.Explosion], v.Details.HeadsShare, reached(v.ExplosionAt),
+			flag[v.Paper], flag[v.Perplexity], flag[v.Strict], reached(v.DegradationAt), v.First, rho}
 	}
-	return table.New().AddText("model", names).AddInt("train_length", trained).AddFloat("excess", excess).AddFloat("excess_low", low).AddFloat("excess_high", high).
-		AddFloat("beyond_filling", beyond).AddInt("explosion", explosion).AddFloat("heads_share", share).
-		AddFloat("explosion_onset", state).AddInt("paper", paper).AddInt("perplexity", perplexity).AddInt("strict", strict).
-		AddFloat("degradation_onset", loss).AddText("first", first).AddFloat("retention_rho", rho)
+	return table.Of(rows)
 }

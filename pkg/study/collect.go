@@ -164,27 +164,33 @@ func severalArchitectures(rows []Row) bool {
 	return false
 }
 
+// rowColumns say which row of a plan a line is of.
+type rowColumns struct {
+	Row          string  `parquet:"row" doc:"hash of the row's configuration"`
+	Group        string  `parquet:"group" doc:"parts of the plan that the row belongs to"`
+	Data         string  `parquet:"data" doc:"kind of training data"`
+	Architecture string  `parquet:"architecture" doc:"architecture, where a plan compares several"`
+	State        int     `parquet:"state" doc:"state dimension N"`
+	Heads        int     `parquet:"heads" doc:"heads of a layer"`
+	Width        int     `parquet:"width" doc:"width of the model"`
+	Layers       int     `parquet:"layers" doc:"number of layers"`
+	TrainLength  int     `parquet:"train_length" doc:"training length, tokens"`
+	Gap          int     `parquet:"gap" doc:"of the recall stream: the farthest that a pair comes back, tokens"`
+	NS           float64 `parquet:"n_s" doc:"size of the recurrent state, million scalars"`
+	NSCarried    float64 `parquet:"n_s_carried" doc:"the same with all that is carried, such as windows of inputs"`
+}
+
 // before puts the row's configuration in front of the columns of t, with the architecture where named.
 func (r Row) before(t *table.Table, named bool) *table.Table {
-	n := t.Rows()
 	c := r.Config.Train
 	m := c.Model.Sizes()
-	out := table.New().AddText("row", repeat(r.Hash, n)).AddText("group", repeat(strings.Join(r.Groups, " "), n)).
-		AddText("data", repeat(c.Data.Kind, n))
-	if named {
-		out.AddText("architecture", repeat(c.Model.Architecture(), n))
+	out := table.Of(slices.Repeat([]rowColumns{{r.Hash, strings.Join(r.Groups, " "), c.Data.Kind, c.Model.Architecture(), m.State, m.Heads, m.Width, m.Layers,
+		c.TrainLength, c.Data.Gap, float64(m.Recurrent) / 1e6, float64(m.Carried) / 1e6}}, t.Rows()))
+	if !named {
+		out = out.Without("architecture")
 	}
-	for _, f := range []struct {
-		name  string
-		value int
-	}{{"state", m.State}, {"heads", m.Heads}, {"width", m.Width}, {"layers", m.Layers}, {"train_length", c.TrainLength}, {"gap", c.Data.Gap}} {
-		out.AddInt(f.name, repeat(int64(f.value), n))
-	}
-	out.AddFloat("n_s", repeat(float64(m.Recurrent)/1e6, n)).AddFloat("n_s_carried", repeat(float64(m.Carried)/1e6, n))
 	for k, v := range t.Meta {
 		out.Meta[k] = v
 	}
 	return out.Beside(t)
 }
-
-func repeat[T any](v T, n int) []T { return slices.Repeat([]T{v}, n) }

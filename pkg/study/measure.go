@@ -195,11 +195,27 @@ func forAll(members int, tokens [][]int32) (rows [][]int32) {
 
 // watched is what is seen of one member's states and losses, sequence by sequence.
 type watched struct {
-	position, layer, head, prompt  []int64
-	norm, variance, absmax         []float64
-	lossPrompt, lossPosition       []int64
-	loss                           []float64
+	states                         []watchedState
+	losses                         []watchedLoss
 	logAlphaWindow, logAlphaBeyond []float64 // [layers × heads], sums over tokens, means over sequences
+}
+
+// watchedState is the state of a head after a piece.
+type watchedState struct {
+	Prompt   int     `parquet:"prompt" doc:"number of the sequence"`
+	Position int     `parquet:"position" doc:"token after which it is the state"`
+	Layer    int     `parquet:"layer" doc:"layer, from 0"`
+	Head     int     `parquet:"head" doc:"head, from 0"`
+	Norm     float64 `parquet:"norm" doc:"Frobenius norm"`
+	Variance float64 `parquet:"variance" doc:"variance of its entries"`
+	AbsMax   float64 `parquet:"absmax" doc:"largest magnitude of an entry"`
+}
+
+// watchedLoss is the mean loss of a piece.
+type watchedLoss struct {
+	Prompt   int     `parquet:"prompt" doc:"number of the sequence"`
+	Position int     `parquet:"position" doc:"first token of the piece"`
+	Loss     float64 `parquet:"loss" doc:"nats"`
 }
 
 // states runs a few sequences once more and looks at every head's state along the way.
@@ -323,9 +339,7 @@ func (m *measure) look(all []*watched, p lm.Piece, sequences, position int) erro
 			w := all[row/sequences]
 			for h := range heads {
 				s := trace.Summarise(v[((l*rows+row)*heads+h)*entries:][:entries])
-				w.position, w.layer, w.head = append(w.position, int64(position)), append(w.layer, int64(l)), append(w.head, int64(h))
-				w.prompt = append(w.prompt, int64(row%sequences))
-				w.norm, w.absmax, w.variance = append(w.norm, s.Norm), append(w.absmax, s.AbsMax), append(w.variance, s.Variance)
+				w.states = append(w.states, watchedState{row % sequences, position, l, h, s.Norm, s.Variance, s.AbsMax})
 			}
 		}
 	}
@@ -343,7 +357,7 @@ func pieceLosses(all []*watched, p lm.Piece, sequences, length int, scored [][]b
 				sum, n = sum+float64(p.Loss[row*p.Tokens+i]), n+1
 			}
 		}
-		w.lossPrompt, w.lossPosition, w.loss = append(w.lossPrompt, int64(s)), append(w.lossPosition, int64(p.Start)), append(w.loss, sum/n)
+		w.losses = append(w.losses, watchedLoss{s, p.Start, sum / n})
 	}
 }
 

@@ -1,6 +1,7 @@
 package study
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -53,7 +54,7 @@ func (o *outcomes) add(c Config, tokens int64, buckets []eval.RecallRow) {
 
 // judge fills in the verdict on the last moment of a member, where its states were watched.
 func (o *outcomes) judge(c Config, r int, w *watched) error {
-	if len(w.position) == 0 {
+	if len(w.states) == 0 {
 		return nil
 	}
 	v, err := c.verdict(w)
@@ -108,20 +109,22 @@ func (m *measure) tables(training *table.Table) (Tables, error) {
 // stateRows averages over sequences.
 func (m *measure) stateRows(all []*watched) (rows []StateRow) {
 	for r, w := range all {
-		type key [3]int64
+		type key struct{ position, layer, head int }
 		sums, order := map[key][4]float64{}, []key(nil)
-		for i := range w.position {
-			k := key{w.position[i], w.layer[i], w.head[i]}
+		for _, one := range w.states {
+			k := key{one.Position, one.Layer, one.Head}
 			s, seen := sums[k]
 			if !seen {
 				order = append(order, k)
 			}
-			sums[k] = [4]float64{s[0] + w.norm[i], s[1] + w.variance[i], s[2] + w.absmax[i], s[3] + 1}
+			sums[k] = [4]float64{s[0] + one.Norm, s[1] + one.Variance, s[2] + one.AbsMax, s[3] + 1}
 		}
-		slices.SortFunc(order, func(a, b key) int { return slices.Compare([]int64{a[1], a[2], a[0]}, []int64{b[1], b[2], b[0]}) })
+		slices.SortFunc(order, func(a, b key) int {
+			return cmp.Or(cmp.Compare(a.layer, b.layer), cmp.Compare(a.head, b.head), cmp.Compare(a.position, b.position))
+		})
 		for _, k := range order {
 			s := sums[k]
-			rows = append(rows, StateRow{memberOf(r, m.members[r]), k[0], k[1], k[2], s[0] / s[3], s[1] / s[3], s[2] / s[3]})
+			rows = append(rows, StateRow{memberOf(r, m.members[r]), k.position, k.layer, k.head, s[0] / s[3], s[1] / s[3], s[2] / s[3]})
 		}
 	}
 	return rows

@@ -224,9 +224,7 @@ func (m *measure) promptStates(ctx context.Context, kind string, rows [][]int32)
 
 // verdict judges the watched sequences of one member.
 func (c Config) verdict(w *watched) (*collapse.Verdict, error) {
-	states := table.New().AddInt("prompt", w.prompt).AddInt("position", w.position).AddInt("layer", w.layer).AddInt("head", w.head).AddFloat("norm", w.norm)
-	losses := table.New().AddInt("prompt", w.lossPrompt).AddInt("position", w.lossPosition).AddFloat("loss", w.loss)
 	rule := collapse.DefaultRule(c.Train.TrainLength)
 	rule.Resamples = 200
-	return collapse.Judge(states, losses, rule)
+	return collapse.Judge(table.Of(w.states), table.Of(w.losses), rule)
 }

@@ -70,9 +70,9 @@ type HeadRow struct {
 // StateRow is a line of the table state: means over sequences.
 type StateRow struct {
 	Member
-	Position int64   `parquet:"position" doc:"tokens read"`
-	Layer    int64   `parquet:"layer" doc:"layer, from 0"`
-	Head     int64   `parquet:"head" doc:"head, from 0"`
+	Position int     `parquet:"position" doc:"tokens read"`
+	Layer    int     `parquet:"layer" doc:"layer, from 0"`
+	Head     int     `parquet:"head" doc:"head, from 0"`
 	Norm     float64 `parquet:"norm" doc:"Frobenius norm of the head's state"`
 	Variance float64 `parquet:"variance" doc:"variance of its entries"`
 	AbsMax   float64 `parquet:"absmax" doc:"largest magnitude of an entry"`

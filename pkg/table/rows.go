@@ -20,6 +20,9 @@ func columnsOf[R any]() []column {
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
+		if name == "-" {
+			continue
+		}
 		out = append(out, column{f.Index, name, f.Tag.Get("doc"), f.Type.Kind()})
 	}
 	return out

@@ -90,7 +90,8 @@ func TestMissingColumnsOfRowsAreNamed(t *testing.T) {
 	}
 }
 
-// No table is filled or read by the number of a column, and each field of a row type has a name and says what it holds.
+// No table is filled or read by the number of a column, none whose columns are known is put together column by column, and each field
+// of a row type has a name and says what it holds.
 func TestTablesAreFilledByName(t *testing.T) {
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -127,10 +128,30 @@ func loose(file *ast.File) (wrong []string) {
 			}
 		case *ast.StructType:
 			wrong = append(wrong, undescribed(n)...)
+		case *ast.CallExpr:
+			if added(n) == 2 {
+				wrong = append(wrong, "a table is put together column by column; make a row type and use table.Of")
+			}
 		}
 		return true
 	})
 	return wrong
+}
+
+// added counts the columns of a literal name in a chain of calls of AddInt, AddFloat and AddText that begins with table.New.
+func added(call *ast.CallExpr) int {
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return 0
+	}
+	if x, ok := f.X.(*ast.Ident); ok && x.Name == "table" && f.Sel.Name == "New" {
+		return 0
+	}
+	before, ok := f.X.(*ast.CallExpr)
+	if !ok || !strings.HasPrefix(f.Sel.Name, "Add") || len(call.Args) != 2 || !literal(call.Args[0]) {
+		return -100 // no such chain
+	}
+	return 1 + added(before)
 }
 
 func literal(e ast.Expr) (found bool) {
@@ -166,11 +187,12 @@ func undescribed(s *ast.StructType) (wrong []string) {
 }
 
 func TestLooseTablesAreSeen(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\ntype r struct {\nA int `parquet:\"a\"`\n}\nfunc f() { t.Columns[5+i].Floats = t.Columns[c].Floats }", 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\ntype r struct {\nA int `parquet:\"a\"`\n}\nfunc f() {\n t.Columns[5+i].Floats = t.Columns[c].Floats\n"+
+		"return table.New().AddText(\"a\", a).AddInt(\"b\", b).AddFloat(\"c\", c)\n}", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := loose(file); len(got) != 2 {
-		t.Errorf("%q, want an undescribed field and a column by number", got)
+	if got := loose(file); len(got) != 3 {
+		t.Errorf("%q, want an undescribed field, a column by number and a table by columns", got)
 	}
 }

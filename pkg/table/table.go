@@ -13,7 +13,7 @@
 //		Loss  float64 `parquet:"loss" doc:"nats per token"`
 //	}
 //
-// Fields are int, int64, float64 (NaN = missing) or string; embedded structs add their fields in place. The name is
+// Fields are int, int64, float64 (NaN = missing) or string; embedded structs add their fields in place, and a field with the name - is left out. The name is
 // parquet-go's struct tag, so parquet.ReadFile[Response] reads the files as well; doc is what --help says of the column.
 //
 // [Of] makes the table of such rows, [Rows] reads them, [Help] lists their columns.

@@ -121,11 +121,23 @@ func newGroups(keys []table.Column, prompts []string, position, tokens []int64, 
 	return g
 }
 
+// curvePlace and curveValue are a point of a curve; the columns of its keys stand between them.
+type curvePlace struct {
+	Quantity string `parquet:"quantity" doc:"column that the curve is of"`
+	Read     int64  `parquet:"read" doc:"tokens read"`
+}
+
+type curveValue struct {
+	Value   float64 `parquet:"value" doc:"mean over prompts"`
+	Low     float64 `parquet:"low" doc:"lower end of its 95 % interval"`
+	High    float64 `parquet:"high" doc:"upper end"`
+	Prompts int     `parquet:"prompts" doc:"number of prompts"`
+}
+
 // curve is the rows of one quantity.
 func (g groups) curve(name string, v []float64, tokens []int64, last bool) *table.Table {
 	n := len(g.all)
-	value, low, high := make([]float64, n), make([]float64, n), make([]float64, n)
-	read, count, first := make([]int64, n), make([]int64, n), make([]int, n)
+	places, values, first := make([]curvePlace, n), make([]curveValue, n), make([]int, n)
 	for i, r := range g.all {
 		var means []float64
 		for _, p := range r.names {
@@ -141,10 +153,10 @@ func (g groups) curve(name string, v []float64, tokens []int64, last bool) *tabl
 				means = append(means, sum)
 			}
 		}
-		read[i], count[i], first[i] = r.read, int64(len(means)), r.first
-		value[i], low[i], high[i] = interval(means)
+		mean, low, high := interval(means)
+		places[i], values[i], first[i] = curvePlace{name, r.read}, curveValue{mean, low, high, len(means)}, r.first
 	}
-	t := table.New().AddText("quantity", slices.Repeat([]string{name}, n)).AddInt("read", read)
+	t := table.Of(places)
 	for _, k := range g.keys {
 		if k.Texts != nil {
 			texts := make([]string, n)
@@ -160,7 +172,7 @@ func (g groups) curve(name string, v []float64, tokens []int64, last bool) *tabl
 		}
 		t.AddInt(k.Name, ints)
 	}
-	return t.AddFloat("value", value).AddFloat("low", low).AddFloat("high", high).AddInt("prompts", count)
+	return t.Beside(table.Of(values))
 }
 
 // interval is the mean and its 95 % interval by Student's t.

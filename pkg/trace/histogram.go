@@ -50,9 +50,19 @@ func checkPositions(positions []int, tokens int) ([]int, error) {
 	return positions, nil
 }
 
+// Bin counts entries of the state of a head.
+type Bin struct {
+	Layer    int     `parquet:"layer" doc:"layer, from 0"`
+	Head     int     `parquet:"head" doc:"head, from 0"`
+	Position int     `parquet:"position" doc:"token after which the state is taken"`
+	Left     float64 `parquet:"left" doc:"left edge of the bin"`
+	Right    float64 `parquet:"right" doc:"right edge"`
+	Count    int64   `parquet:"count" doc:"entries of the state in the bin, over all prompts"`
+}
+
 // Histograms counts the entries of the state of every layer and head after the tokens at positions, over all prompts, in
-// bins of equal width on edges common to the positions: layer, head, position, left, right, count. The states of all
-// prompts at the positions are in memory at once.
+// bins of equal width on edges common to the positions: a table of [Bin]. The states of all prompts at the positions are in
+// memory at once.
 func Histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positions []int, bins int) (*table.Table, error) {
 	if bins < 1 || bins > 1<<16 {
 		return nil, fmt.Errorf("trace: %d bins, want 1 … %d", bins, 1<<16)
@@ -74,8 +84,7 @@ func Histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positi
 			states[i] = append(states[i], s[i])
 		}
 	}
-	var layer, head, position, count []int64
-	var left, right []float64
+	var rows []Bin
 	size := d.values * d.keys
 	for l := range d.layers {
 		for h := range d.heads {
@@ -100,13 +109,10 @@ func Histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positi
 					}
 				}
 				for b, n := range counts {
-					layer, head, position = append(layer, int64(l)), append(head, int64(h)), append(position, int64(positions[i]))
-					left, right = append(left, low+float64(b)*width), append(right, low+float64(b+1)*width)
-					count = append(count, n)
+					rows = append(rows, Bin{l, h, positions[i], low + float64(b)*width, low + float64(b+1)*width, n})
 				}
 			}
 		}
 	}
-	return table.New().AddInt("layer", layer).AddInt("head", head).AddInt("position", position).
-		AddFloat("left", left).AddFloat("right", right).AddInt("count", count), nil
+	return table.Of(rows), nil
 }

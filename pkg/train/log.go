@@ -56,6 +56,35 @@ type validRow struct {
 	Scored   *float64 `json:"scored_loss"` // over tokens that only memory of the sequence can know
 }
 
+// metricRow is a line of the metrics as a table has it.
+type metricRow struct {
+	Step       int64   `parquet:"step" doc:"step at which the interval ends"`
+	Tokens     int64   `parquet:"tokens" doc:"tokens that the member has read"`
+	Member     int     `parquet:"replica" doc:"number of the member"`
+	Policy     string  `parquet:"policy" doc:"policy of the initial states"`
+	LR         float64 `parquet:"lr" doc:"peak learning rate"`
+	Seed       int64   `parquet:"seed" doc:"seed of weights and data"`
+	Loss       float64 `parquet:"loss" doc:"nats per token, mean over the interval"`
+	GradNorm   float64 `parquet:"grad_norm" doc:"norm of the gradients before clipping, mean over the interval"`
+	Rate       float64 `parquet:"rate" doc:"learning rate of the last step"`
+	Skipped    int64   `parquet:"skipped" doc:"steps of the interval that changed nothing, as the gradients were not finite"`
+	Throughput float64 `parquet:"tokens_per_second" doc:"of all members"`
+}
+
+// validMetric is a line of the validation as a table has it.
+type validMetric struct {
+	Step     int64   `parquet:"step" doc:"step after which it was measured"`
+	Member   int     `parquet:"replica" doc:"number of the member"`
+	Policy   string  `parquet:"policy" doc:"policy of the initial states"`
+	LR       float64 `parquet:"lr" doc:"peak learning rate"`
+	Seed     int64   `parquet:"seed" doc:"seed of weights and data"`
+	Position int     `parquet:"position" doc:"first input token of the bucket"`
+	Tokens   int     `parquet:"tokens" doc:"positions in the bucket"`
+	Read     float64 `parquet:"read" doc:"tokens read at the middle of the bucket"`
+	Loss     float64 `parquet:"loss" doc:"nats per token"`
+	Scored   float64 `parquet:"scored_loss" doc:"the same over tokens that only memory of the sequence can know"`
+}
+
 func finite(v float64) *float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil
@@ -252,7 +281,7 @@ func orNaN(v *float64) float64 {
 }
 
 // ReadMetrics reads metrics.jsonl of a run, finished or not, as a table: step, tokens, replica (number of the member), policy, lr, seed, loss,
-// grad_norm, rate, skipped, tokens_per_second and, where logged, grad_norm_layer_N and param_norm_layer_N.
+// grad_norm, rate, skipped, tokens_per_second and, where logged, grad_norm_layer_N and param_norm_layer_N. Missing losses and norms were not finite.
 func ReadMetrics(path string) (*table.Table, error) {
 	var rows []row
 	err := eachLine(path, func(line []byte) error {
@@ -264,24 +293,13 @@ func ReadMetrics(path string) (*table.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	t := table.New()
-	ints := func(name string, f func(row) int64) { t.AddInt(name, each(rows, f)) }
-	floats := func(name string, f func(row) float64) { t.AddFloat(name, each(rows, f)) }
-	ints("step", func(r row) int64 { return r.Step })
-	ints("tokens", func(r row) int64 { return r.Tokens })
-	ints("replica", func(r row) int64 { return int64(r.Member) })
-	t.AddText("policy", each(rows, func(r row) string { return r.Policy }))
-	floats("lr", func(r row) float64 { return r.LR })
-	ints("seed", func(r row) int64 { return r.Seed })
-	floats("loss", func(r row) float64 { return orNaN(r.Loss) })
-	floats("grad_norm", func(r row) float64 { return orNaN(r.GradNorm) })
-	floats("rate", func(r row) float64 { return r.Rate })
-	ints("skipped", func(r row) int64 { return r.Skipped })
-	floats("tokens_per_second", func(r row) float64 { return r.Throughput })
+	t := table.Of(each(rows, func(r row) metricRow {
+		return metricRow{r.Step, r.Tokens, r.Member, r.Policy, r.LR, r.Seed, orNaN(r.Loss), orNaN(r.GradNorm), r.Rate, r.Skipped, r.Throughput}
+	}))
 	if len(rows) > 0 {
 		for layer := range rows[0].GradLayer {
-			floats(fmt.Sprintf("grad_norm_layer_%d", layer), func(r row) float64 { return r.GradLayer[layer] })
-			floats(fmt.Sprintf("param_norm_layer_%d", layer), func(r row) float64 { return r.ParamLayer[layer] })
+			t.AddFloat(fmt.Sprintf("grad_norm_layer_%d", layer), each(rows, func(r row) float64 { return r.GradLayer[layer] }))
+			t.AddFloat(fmt.Sprintf("param_norm_layer_%d", layer), each(rows, func(r row) float64 { return r.ParamLayer[layer] }))
 		}
 	}
 	return t, nil
@@ -300,18 +318,10 @@ func ReadValid(path string) (*table.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("validation: %w", err)
 	}
-	t := table.New()
-	t.AddInt("step", each(rows, func(r validRow) int64 { return r.Step }))
-	t.AddInt("replica", each(rows, func(r validRow) int64 { return int64(r.Member) }))
-	t.AddText("policy", each(rows, func(r validRow) string { return r.Policy }))
-	t.AddFloat("lr", each(rows, func(r validRow) float64 { return r.LR }))
-	t.AddInt("seed", each(rows, func(r validRow) int64 { return r.Seed }))
-	t.AddInt("position", each(rows, func(r validRow) int64 { return int64(r.Position) }))
-	t.AddInt("tokens", each(rows, func(r validRow) int64 { return int64(r.Tokens) }))
-	t.AddFloat("read", each(rows, func(r validRow) float64 { return float64(r.Position) + float64(r.Tokens)/2 }))
-	t.AddFloat("loss", each(rows, func(r validRow) float64 { return orNaN(r.Loss) }))
-	t.AddFloat("scored_loss", each(rows, func(r validRow) float64 { return orNaN(r.Scored) }))
-	return t, nil
+	return table.Of(each(rows, func(r validRow) validMetric {
+		middle := float64(r.Position) + float64(r.Tokens)/2
+		return validMetric{r.Step, r.Member, r.Policy, r.LR, r.Seed, r.Position, r.Tokens, middle, orNaN(r.Loss), orNaN(r.Scored)}
+	})), nil
 }
 
 func each[R, V any](rows []R, f func(R) V) []V {

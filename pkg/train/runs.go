@@ -8,11 +8,16 @@ import (
 	"stuffed/pkg/table"
 )
 
-// ReadRuns reads the training curves of runs, finished or not, from their folders: columns run (the folder's name and what tells its
-// models apart), tokens and loss.
+// RunLoss is a point of the training curve of a run.
+type RunLoss struct {
+	Run    string  `parquet:"run" doc:"name of the folder, and what tells its models apart"`
+	Tokens float64 `parquet:"tokens" doc:"tokens read"`
+	Loss   float64 `parquet:"loss" doc:"training loss, nats"`
+}
+
+// ReadRuns reads the training curves of runs, finished or not, from their folders: a table of [RunLoss].
 func ReadRuns(dirs ...string) (*table.Table, error) {
-	var runs []string
-	var tokens, losses []float64
+	var rows []RunLoss
 	for _, dir := range dirs {
 		t, err := ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
 		if err != nil {
@@ -30,12 +35,11 @@ func ReadRuns(dirs ...string) (*table.Table, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range names {
-			runs = append(runs, strings.TrimSpace(filepath.Base(dir)+" "+n))
+		for i, n := range names {
+			rows = append(rows, RunLoss{strings.TrimSpace(filepath.Base(dir) + " " + n), read[i], loss[i]})
 		}
-		tokens, losses = append(tokens, read...), append(losses, loss...)
 	}
-	return table.New().AddText("run", runs).AddFloat("tokens", tokens).AddFloat("loss", losses), nil
+	return table.Of(rows), nil
 }
 
 // members are the names of the models of a run, row by row: the columns among policy, lr and seed that differ.

@@ -23,7 +23,14 @@ func Changed(t *table.Table, bucket int) (View, error) {
 	return lines, err
 }
 
-// byPosition are the columns position (first of a bucket), loss and model (untouched or changed): means over buckets and prompts.
+// changedLoss is the mean loss of a bucket over prompts.
+type changedLoss struct {
+	Position int64   `parquet:"position" doc:"first token of the bucket"`
+	Loss     float64 `parquet:"loss" doc:"nats"`
+	Model    string  `parquet:"model" doc:"untouched or changed"`
+}
+
+// byPosition averages both losses of a table over buckets and prompts: a table of [changedLoss].
 func byPosition(t *table.Table, bucket int) (*table.Table, error) {
 	positions, err := t.Int("position")
 	if err != nil {
@@ -32,9 +39,7 @@ func byPosition(t *table.Table, bucket int) (*table.Table, error) {
 	if bucket < 1 {
 		return nil, errors.New("a bucket has at least one token")
 	}
-	var position []int64
-	var loss []float64
-	var model []string
+	var rows []changedLoss
 	for _, series := range []struct{ column, name string }{{"loss", "untouched"}, {"changed", "changed"}} {
 		values, err := t.Float(series.column)
 		if err != nil {
@@ -48,9 +53,9 @@ func byPosition(t *table.Table, bucket int) (*table.Table, error) {
 		}
 		for b := range last + 1 {
 			if count[b] > 0 {
-				position, loss, model = append(position, b*int64(bucket)), append(loss, sum[b]/count[b]), append(model, series.name)
+				rows = append(rows, changedLoss{b * int64(bucket), sum[b] / count[b], series.name})
 			}
 		}
 	}
-	return table.New().AddInt("position", position).AddFloat("loss", loss).AddText("model", model), nil
+	return table.Of(rows), nil
 }
