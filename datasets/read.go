@@ -41,10 +41,10 @@ func readable(path string) bool {
 // A .jsonl, .jsonl.zst or .jsonl.xz file holds one object a line with at least "text"; "id", "domain", "split", "source", "title" and
 // "licence" are used when given. A .txt or .md file is one document. In a folder, all such files are read in the order of their paths.
 // Without a split, a document of a folder or of JSONL goes to test (10 %), valid (10 %) or train by the hash of its name; a text file
-// alone is one document, cut by position where splits are asked for: 80 % train, 10 % valid, 10 % test. Texts are UTF-8 or, with a byte order mark, UTF-16; the mark is no part
+// alone is one document, cut by position where splits are asked for: 80 % train, 10 % valid, 10 % test. Texts are UTF-8 or, with a byte order mark, UTF-16; the mark is not part
 // of the text, and every line end of a text file is one line feed. Errors name the file and the line.
 //
-// A bare name, such as linux, that is no file here means NAME.jsonl (or .zst, .xz) in the folder that the variable CORPORA
+// A bare name, such as linux, that is not a file here means NAME.jsonl (or .zst, .xz) in the folder that the variable CORPORA
 // names, or in .cache/corpora.
 func Open(path string) (*Corpus, error) {
 	info, err := os.Stat(path)

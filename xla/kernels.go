@@ -32,7 +32,7 @@ func (ks Kernels) Serves(name string, sizes ...int) bool {
 
 var missing sync.Map
 
-// Notice is called with lines for the user that are no errors.
+// Notice is called with lines for the user that are not errors.
 var Notice = func(line string) { fmt.Fprintln(os.Stderr, line) }
 
 // Kernel is the kernel of this name for these sizes, with neither grid nor warps nor stages; it panics where there is none.

@@ -17,7 +17,7 @@ func checkPlugin(path string) error {
 	}
 	f, err := elf.Open(path)
 	if err != nil {
-		return fmt.Errorf("plug-in %s is no shared library (%v); install it again with make setup", name, err)
+		return fmt.Errorf("plug-in %s is not a shared library (%v); install it again with make setup", name, err)
 	}
 	defer f.Close()
 	if f.Machine != elf.EM_X86_64 && f.Machine != elf.EM_AARCH64 || f.Type != elf.ET_DYN {

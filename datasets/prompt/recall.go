@@ -8,7 +8,7 @@ import (
 )
 
 // LastTokens is the accuracy within the last r tokens: the mean of the last ⌊(r/length)·rows⌋ rows of one column of a depth × length
-// matrix, rows in order of depth (arXiv 2410.07145, accuracy by context length). It is undefined where that is no row or more than all.
+// matrix, rows in order of depth (arXiv 2410.07145, accuracy by context length). It is undefined where that is less than one row or more than all.
 func LastTokens(byDepth []float64, length, r int) (float64, error) {
 	if length < 1 {
 		return 0, fmt.Errorf("last tokens: length is %d, want 1 or more", length)

@@ -153,7 +153,7 @@ func thinned(m lm.Model, state lm.State, rows, members int, share float64) (lm.S
 }
 
 // Removable is the largest share of channels, of one member's rows of Channels.Run, up to which the loss rises by at most tolerance
-// nats an answer in the mean; NaN where there is none.
+// nats per answer on average; NaN where there is none.
 func Removable(share, rise []float64, tolerance float64) float64 {
 	most := math.NaN()
 	for i, s := range share {

@@ -146,7 +146,7 @@ func openFont(name string) (font.Face, []byte, error) {
 	}
 	parsed, err := opentype.ParseReaderAt(bytes.NewReader(ttf))
 	if err != nil || bytes.HasPrefix(ttf, []byte("OTTO")) {
-		return font.Face{}, nil, fmt.Errorf("style: font %q is no TrueType font, which PDF needs (%v)", name, err)
+		return font.Face{}, nil, fmt.Errorf("style: font %q is not a TrueType font, which PDF needs (%v)", name, err)
 	}
 	family := strings.ReplaceAll(strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), " ", "")
 	o := openedFont{font.Face{Font: font.Font{Typeface: font.Typeface(family)}, Face: parsed}, ttf}

@@ -41,7 +41,7 @@ func (b *Bench) AskEach(ctx context.Context, test task.Test, m Method, put func(
 	return nil
 }
 
-// reader is how sequences are read where that is not lm.Runner.Run, else nil.
+// reader is how sequences are read, nil for lm.Runner.Run.
 func (a *applied) reader() task.Reader {
 	switch {
 	case a.limit != nil:

@@ -228,7 +228,7 @@ func (v Intervention) validateValues(m lm.Model, k kind, own []Head) error {
 		seen := slices.Clone(v.Heads)
 		for i, w := range v.With {
 			if w.Layer != v.Heads[i].Layer || w.Head < 0 || w.Head >= heads(m) {
-				return fmt.Errorf("with: head %s is no head of layer %d", w, v.Heads[i].Layer)
+				return fmt.Errorf("with: head %s is not a head of layer %d", w, v.Heads[i].Layer)
 			}
 			if slices.Contains(seen, w) {
 				return fmt.Errorf("head %s takes part in two exchanges", w)

@@ -154,7 +154,7 @@ func (a Any) tagged(fields []byte) []byte {
 	return append(tag, '}')
 }
 
-// UnmarshalJSON reads fields over those that are there, or over the defaults of the architecture where that changes; unknown
+// UnmarshalJSON reads fields over the present ones, or over the defaults of the architecture where that changes; unknown
 // fields are errors.
 func (a *Any) UnmarshalJSON(text []byte) error {
 	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {

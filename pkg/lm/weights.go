@@ -108,5 +108,5 @@ func Floats(t *tensors.Tensor) ([]float32, error) {
 		}
 		return out, err
 	}
-	return nil, fmt.Errorf("a tensor of %s is no float tensor", t.Shape())
+	return nil, fmt.Errorf("a tensor of shape %s does not hold floats", t.Shape())
 }

@@ -1,5 +1,10 @@
-// Package mamba2 is the Mamba-2 language model (arXiv 2405.21060) as in Stuffed Mamba (arXiv 2410.07145, section 2):
-// per layer r ← r + W_out · norm(y ⊙ SiLU(z)), with y from package recurrence.
+// Package mamba2 is the Mamba-2 language model (arXiv 2405.21060) as in Stuffed Mamba (arXiv 2410.07145, section 2). A layer
+// changes the residual stream r by
+//
+//	z, x, B, C, dt = W_in norm(r)      x, B, C ← SiLU(conv(x, B, C))      Δ = softplus(dt + dt_bias)      α = exp(−exp(A_log) Δ)
+//	h_t = α_t h_{t−1} + Δ_t x_t B_tᵀ      y_t = h_t C_t + D x_t      r ← r + W_out norm(y ⊙ SiLU(z))
+//
+// where heads share B and C by groups and package recurrence computes h and h C.
 package mamba2
 
 import (

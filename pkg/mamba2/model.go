@@ -179,7 +179,7 @@ func (m Model) newBlock(call lm.Call) *block {
 		}
 		b.batch, b.tokens = call.Tokens.Shape().Dim(0), call.Tokens.Shape().Dim(1)
 		if b.batch%b.members != 0 {
-			panic(fmt.Errorf("mamba2: batch %d is no multiple of %d members", b.batch, b.members))
+			panic(fmt.Errorf("mamba2: batch %d is not a multiple of %d members", b.batch, b.members))
 		}
 	}
 	if call.Params[embedding] == nil {

@@ -60,7 +60,7 @@ func (r Runner) HTML(ctx context.Context) error {
 	return CheckLinks(to)
 }
 
-// contents writes the table of contents of the pages that are there.
+// contents writes the table of contents of the pages present.
 func (r Runner) contents(drawn []string, to string) error {
 	whole, err := List(r.Folder())
 	if err != nil {

@@ -51,7 +51,7 @@ func equalMemory(root string) (all []equalModel, whole float64, err error) {
 		case r.Memory == "own":
 			all = append(all, equalModel{name: r.Like, bytes: r.Bytes, own: r.Far, ownEnds: band{r.Low, r.High}})
 		case at < 0:
-			return nil, 0, fmt.Errorf("equal memory: a window like %s stands before that model", r.Like)
+			return nil, 0, fmt.Errorf("equal memory: the window of %s comes before the row of that model", r.Like)
 		default:
 			all[at].window, all[at].beside, all[at].itsEnds = r.Window, r.Far, band{r.Low, r.High}
 		}

@@ -3,6 +3,7 @@ package paper
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,6 +45,14 @@ func figureNames() (names []string) {
 var excessAxis = figure.Axis{Column: "excess", Label: "Excess loss far beyond T", Unit: "nat"}
 
 func limitMark(label string, at float64) figure.Mark { return figure.Mark{At: at, Label: label} }
+
+// band is the interval or range of a point, as the note of its figure says.
+type band struct {
+	Low  float64 `parquet:"low" doc:"lower end of the interval or range; missing where a point has none"`
+	High float64 `parquet:"high" doc:"upper end"`
+}
+
+var noBand = band{math.NaN(), math.NaN()}
 
 // excessCell is a cell of the grid.
 type excessCell struct {

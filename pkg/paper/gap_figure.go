@@ -3,21 +3,12 @@ package paper
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 
 	"stuffed/pkg/figure"
 	"stuffed/pkg/report"
 	"stuffed/pkg/table"
 )
-
-// band is the interval or range of a point, as the note of its figure says.
-type band struct {
-	Low  float64 `parquet:"low" doc:"lower end of the interval or range; missing where a point has none"`
-	High float64 `parquet:"high" doc:"upper end"`
-}
-
-var noBand = band{math.NaN(), math.NaN()}
 
 // gapPoint is a model.
 type gapPoint struct {

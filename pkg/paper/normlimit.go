@@ -66,7 +66,7 @@ func normArms(root string) ([]arm, error) {
 		return -1
 	})
 	if len(arms) < 2 || arms[0].norm != 0 {
-		return nil, fmt.Errorf("%s: no arm without a limit beside one with: %w", NormLimitPlan, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s: no models without a limit to compare with those that have one: %w", NormLimitPlan, fs.ErrNotExist)
 	}
 	return arms, nil
 }

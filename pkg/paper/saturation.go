@@ -18,7 +18,7 @@ func init() { Figures["21_saturation"] = saturationFigure }
 // Recalling is what is recalled at one training length, model by model.
 type Recalling struct {
 	T       int
-	Items   float64   // keys met in the last window, in the mean
+	Items   float64   // keys met in the last window, on average
 	Scalars []float64 // of each model's state
 	Keys    []float64 // that come back
 	Rank    map[float64]float64
@@ -208,7 +208,7 @@ type saturationPoint struct {
 	band
 }
 
-// saturationFigure puts keys that come back, state size and training length into one frame with the bounds, and goes on with the
+// saturationFigure puts keys that come back, state size and training length into one frame with the bounds, and extrapolates the
 // power law to eight times the largest state.
 func saturationFigure(root string) (report.Figure, error) {
 	all, err := Recallings(root, "capacity")

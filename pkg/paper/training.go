@@ -121,7 +121,7 @@ func farAlong(t *table.Table) (out []farRun, err error) {
 }
 
 // against compares two groups of models of each state size: by the far loss, of each size, and by the excess loss over all.
-// A low excess alone is no cure, for a model that is bad everywhere has none either.
+// A low excess alone is not a cure: a model that is bad everywhere has one, too.
 func against(with, without []Model, pooled bool) (sides []Side, said []string) {
 	var sizes []int
 	for _, m := range with {

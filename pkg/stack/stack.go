@@ -50,7 +50,7 @@ func (s Layers) batch(call lm.Call) *Batch {
 		}
 		b.Rows, b.Tokens = call.Tokens.Shape().Dim(0), call.Tokens.Shape().Dim(1)
 		if b.Rows%b.Members != 0 {
-			panic(fmt.Errorf("%s: batch %d is no multiple of %d members", s.Model.Name(), b.Rows, b.Members))
+			panic(fmt.Errorf("%s: batch %d is not a multiple of %d members", s.Model.Name(), b.Rows, b.Members))
 		}
 	}
 	for _, spec := range s.Model.Parameters(b.Members) {

@@ -131,7 +131,7 @@ func (s Summary) Report(w io.Writer) error {
 	case s.Failed > 0:
 		return fmt.Errorf("%d rows failed; see stuffed study status, and run with --retry after the cause is gone", s.Failed)
 	case s.Left > 0:
-		return fmt.Errorf("%w: %d; the same command goes on with them", ErrLeft, s.Left)
+		return fmt.Errorf("%w: %d; run the same command again to continue", ErrLeft, s.Left)
 	}
 	return err
 }

@@ -227,7 +227,7 @@ func put(tree map[string]any, path []string, v any) error {
 	next, ok := tree[path[0]].(map[string]any)
 	if !ok {
 		if tree[path[0]] != nil {
-			return fmt.Errorf("%s is no object", path[0])
+			return fmt.Errorf("%s is not an object", path[0])
 		}
 		next = map[string]any{}
 		tree[path[0]] = next

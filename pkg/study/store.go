@@ -212,7 +212,7 @@ func verify(dir, hash string) error {
 	if err != nil {
 		return err
 	}
-	for name := range m.Dropped { // one that an interrupted DropWeights left is no damage
+	for name := range m.Dropped { // one that an interrupted DropWeights left does not count as damage
 		delete(have, name)
 	}
 	for name, want := range m.Files {

@@ -106,7 +106,7 @@ func Resume(path string, like *Table) (*Writer, *Table, error) {
 	return w, former, nil
 }
 
-// Continue goes on with an interrupted table after its first parts and removes later ones. Unlike Resume it reads no row,
+// Continue resumes an interrupted table after its first parts and removes later ones. Unlike Resume it reads no row,
 // for those who know by other means what is there.
 func Continue(path string, like *Table, parts int) (*Writer, error) {
 	w, err := prepare(path, like)

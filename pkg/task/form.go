@@ -105,7 +105,7 @@ type Prompt struct {
 	Text        string   `json:"text"`
 	IDs         []int32  `json:"ids"`          // [length], decode to Text
 	Answer      string   `json:"answer"`       // without white space around it
-	AnswerIDs   []int32  `json:"answer_ids"`   // what a perfect model goes on with: the answer and the space before it
+	AnswerIDs   []int32  `json:"answer_ids"`   // what a perfect model writes next: the answer and the space before it
 	Answers     []string `json:"answers"`      // the parts of the answer
 	Depth       float64  `json:"depth"`        // of the main needle; 0: start of the haystack, 1: its end
 	NeedleStart int      `json:"needle_start"` // token at which the main needle begins

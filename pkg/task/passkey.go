@@ -63,7 +63,7 @@ var forms = map[string]form{
 		"\nThe sequence of digits is K. Remember it. K is the sequence of digits.", "\nWhat is the sequence of digits?\nThe sequence of digits is", false, doubledDigits},
 }
 
-// doubledDigits are five digits, and five times one of those that are there put beside itself.
+// doubledDigits draws five digits and then doubles one of those present, five times.
 func doubledDigits(s *draw.Stream) string {
 	digits := []byte(fiveDigits(s))
 	for range 5 {

@@ -124,7 +124,7 @@ func (t *bpe) piece(id int, p piece) error {
 	case pieceByte:
 		text := fallbackByte(p.text)
 		if len(text) != 1 {
-			return fmt.Errorf("piece %d %.40q is no byte", id, p.text)
+			return fmt.Errorf("piece %d %.40q is not a byte", id, p.text)
 		}
 		t.bytes[text[0]], t.texts[id] = int32(id), text
 	case pieceUnknown:

@@ -54,7 +54,7 @@ func TestBadSentencePiece(t *testing.T) {
 	}{
 		"empty": {nil, "0 pieces"}, "unigram": {spmFile(spmSmall, 1), "unigram"}, "text": {[]byte("a sentence"), "sentencepiece model"},
 		"cut": {spmFile(spmSmall, 2)[:40], "cut"}, "twice": {spmFile(append(slices.Clone(spmSmall), piece{"a", -9, pieceNormal}), 2), "comes twice"},
-		"no bytes": {spmFile(spmSmall, 2, fallback...), "<0x00>"}, "bad byte": {spmFile([]piece{{"<0xZZ>", 0, pieceByte}}, 2), "is no byte"},
+		"no bytes": {spmFile(spmSmall, 2, fallback...), "<0x00>"}, "bad byte": {spmFile([]piece{{"<0xZZ>", 0, pieceByte}}, 2), "is not a byte"},
 		"empty piece": {spmFile([]piece{{"", 0, pieceNormal}}, 2), "0 bytes"}, "long piece": {spmFile([]piece{{strings.Repeat("x", 600), 0, pieceNormal}}, 2), "600 bytes"},
 		"characters' table": {append(spmFile(spmSmall, 2), 3<<3|2, 3, 2<<3|2, 1, 'x'), "precompiled_charsmap"},
 		"extra white space": {append(spmFile(spmSmall, 2), 3<<3|2, 2, 4<<3, 1), "remove_extra_whitespaces"}, "no score": {spmFile([]piece{{"a", float32(math.NaN()), pieceNormal}}, 2), "no score"},

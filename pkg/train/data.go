@@ -113,7 +113,7 @@ func (d recallData) Batcher(c Config, stage, rows, length int, r Member) (datase
 	return b, nil
 }
 
-// heldSeed is no member's: seeds are 0 or more.
+// heldSeed belongs to no member: seeds are 0 or more.
 const heldSeed = -1
 
 func (d recallData) Held(sequences, length int) (tokens [][]int32, scored [][]bool, err error) {

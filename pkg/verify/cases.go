@@ -42,7 +42,7 @@ type opCase struct {
 	normalise bool                 // q and k are normalised inside, as the manifest or the name says
 }
 
-// kindOf finds the operator of a file, nil if it is no case of one.
+// kindOf finds the operator of a file, nil if it is not a case of one.
 func kindOf(file map[string]*checkpoint.Tensor) *kind {
 	for i := range kinds {
 		if file["y"] != nil && kinds[i].holds(file) {

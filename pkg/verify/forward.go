@@ -25,7 +25,7 @@ type run struct {
 	wanted    []string // names without prefix
 }
 
-// special prefixes are no runs of their own.
+// special prefixes are not runs of their own.
 var special = map[string]bool{"cont.": true, "greedy.": true, "group_norm.": true, "pth_eps64.": true}
 
 // runs lists the sets of tokens of the references: prefix.input_ids each, and input_ids alone.
@@ -416,7 +416,7 @@ func (m *model) checkGradients(results map[string]value, dtype dtypes.DType) {
 		reference, label := m.gradients[name], gradientOf+name
 		want, err := reference.Float64s()
 		if err != nil || ours[name] == nil {
-			m.result(m.folder, label, how, fmt.Errorf("the model has no such parameter, or the reference is no float tensor"))
+			m.result(m.folder, label, how, fmt.Errorf("the model has no such parameter, or the reference does not hold floats"))
 			continue
 		}
 		got, err := ours[name].Float64s()

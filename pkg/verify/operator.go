@@ -186,7 +186,7 @@ func newOperator(file map[string]*checkpoint.Tensor) (*operator, error) {
 
 func (o *operator) raw() bool { return o.values["dt_bias"] != nil || o.values["dt_limit"] != nil }
 
-// arguments of the graphs: leaves, then the cotangents that are there.
+// arguments of the graphs: leaves, then the cotangents that are given.
 func (o *operator) arguments(dtype dtypes.DType) (names []string, args []any, err error) {
 	names = slices.Clone(o.leaves)
 	for _, n := range []string{"grad_y", "grad_state"} {

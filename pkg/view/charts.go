@@ -19,7 +19,7 @@ func chart(title string, rows []object) object {
 		"config": object{"view": object{"stroke": "#888"}, "range": object{"heatmap": object{"scheme": "viridis"}}}}
 }
 
-// rowsOf are the rows of some columns; what is no finite number is left out.
+// rowsOf are the rows of some columns; values that are not finite are left out.
 func rowsOf(t *table.Table, names ...string) ([]object, error) {
 	if err := t.Require(names...); err != nil {
 		return nil, err

@@ -22,9 +22,9 @@ import (
 // State is the name of the recurrent state, [layers, batch, heads, key, value].
 const State = "state"
 
-// NoWindow is why method 3 of arXiv 2410.07145 does not apply: what an erasure does to older writes is the product with a matrix, so
-// their share of the state is no factor times an older state.
-const NoWindow = "a delta rule erases, so its state is no weighted sum of what was written and no factor of an older state takes that away (method 3)"
+// NoWindow is why method 3 of arXiv 2410.07145 does not apply: an erasure multiplies older writes by a matrix, so their share of
+// the state is not a number times an older state.
+const NoWindow = "a delta rule erases: its state is not a weighted sum of what was written, so older writes cannot be removed by subtracting a multiple of an older state (method 3)"
 
 // StateSpec is its spec.
 func StateSpec(layers, batch, heads, key, value int) lm.Spec {

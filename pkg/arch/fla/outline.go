@@ -115,7 +115,7 @@ func Filter(name string, channels, taps int) lm.Spec {
 	return lm.Spec{Name: name + ".weight", Role: lm.Filter, Dims: []int{channels, taps}}
 }
 
-// Vector is the spec of a parameter that is no matrix.
+// Vector is the spec of a parameter that is not a matrix.
 func Vector(name string, dims ...int) lm.Spec { return lm.Spec{Name: name, Dims: dims} }
 
 // Stack are the layers of a model.

@@ -83,7 +83,7 @@ func (s *Specs) Narrow(name string, dims ...int) {
 	s.add(lm.Spec{Name: name, Role: lm.Matrix, Dims: dims})
 }
 
-// Vector adds a parameter of the layers that is no matrix.
+// Vector adds a parameter of the layers that is not a matrix.
 func (s *Specs) Vector(name string, dims ...int) { s.add(lm.Spec{Name: name, Dims: dims}) }
 
 // Norm adds weight and bias of a LayerNorm of the layers.

@@ -43,7 +43,7 @@ models) and HF_HUB_OFFLINE are honoured. Interrupted downloads resume where they
 			for _, arg := range args {
 				name, ok := hub.ParseName(arg)
 				if !ok {
-					return fmt.Errorf("%q is no name on the hub: want OWNER/MODEL, OWNER/MODEL@REVISION or OWNER/MODEL/FILE", arg)
+					return fmt.Errorf("%q is not a name on the hub: want OWNER/MODEL, OWNER/MODEL@REVISION or OWNER/MODEL/FILE", arg)
 				}
 				path, err := client.Fetch(c.Context(), name, part)
 				if err != nil {

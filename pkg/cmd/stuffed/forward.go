@@ -90,7 +90,7 @@ func parsePositions(list string) (positions []int, err error) {
 		}
 		n, err := strconv.Atoi(strings.TrimSpace(item))
 		if err != nil {
-			return nil, fmt.Errorf("%q is no position; give whole numbers separated by commas, such as 1,5,17", item)
+			return nil, fmt.Errorf("%q is not a position; give whole numbers separated by commas, such as 1,5,17", item)
 		}
 		positions = append(positions, n)
 	}

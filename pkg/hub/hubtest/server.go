@@ -31,7 +31,7 @@ type Server struct {
 	Moved map[string]string
 	// BreakAfter this many bytes of a large file the connection is cut, Breaks times.
 	BreakAfter, Breaks int
-	// Short ends the next large file in good order after so many bytes, as a proxy does that lost its source.
+	// Short ends the next large file after so many bytes without an error, as a proxy does that has lost its source.
 	Short int
 	// Damaged flips a bit of every large file that is sent.
 	Damaged bool
