@@ -257,6 +257,8 @@ async function walk(context) {
   await page.evaluate(() => fetch('/api/shutdown', { method: 'POST', headers: { 'X-XSRFToken': (document.cookie.match(/_xsrf=([^;]*)/) || [])[1] || '' } }));
   await until(page, 60, () => running.pids.every(pid => !fs.existsSync(`/proc/${pid}`) || /\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))), 'the server still runs');
   say('server shut down, none of its processes is left');
+  const asking = fs.readFileSync('out/browser/asked.log', 'utf8').trim();
+  check(asking === '', asking === '' ? 'neither cells nor completion asked the network for anything' : `asked of the network: ${asking.slice(0, 500)}`);
   if (trouble.length) throw new Error(`errors of the page: ${trouble.join('; ')}`);
 }
 
