@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -35,6 +36,9 @@ func ParseConfig(content []byte) (Config, error) {
 	}
 	p := jsonReader{json.NewDecoder(bytes.NewReader(quoteBareFloats(content)))}
 	v, err := configValue(p, 0)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the text ends before its closing brace: a part of a file, or none")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}

@@ -136,7 +136,7 @@ func TestHostileConfigs(t *testing.T) {
 		return strings.Replace(string(text), "{", `{"`+key+`": `+value+",", 1)
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":              {"", "EOF"},
+		"empty":              {"", "ends before"},
 		"not JSON":           {"weights", "config"},
 		"a list":             {"[]", "not a JSON object"},
 		"cut":                {string(good[:len(good)/2]), "config"},

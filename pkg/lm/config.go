@@ -3,6 +3,7 @@ package lm
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -212,7 +213,36 @@ func decode(c Config, text []byte) (Config, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(p.Interface()); err != nil {
-		return nil, err
+		return nil, wrongType(err)
 	}
 	return p.Elem().Interface().(Config), nil
+}
+
+// ReadKeys reads what a config.json says over what is there, into a pointer to a configuration. Keys without a field are left alone.
+func ReadKeys(keys map[string]any, into any) error {
+	text, err := json.Marshal(keys)
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil {
+		return fmt.Errorf("config: %w", wrongType(err))
+	}
+	return nil
+}
+
+// wrongType says of a value of the wrong type what is asked for, by the name of its key.
+func wrongType(err error) error {
+	var e *json.UnmarshalTypeError
+	if !errors.As(err, &e) || e.Field == "" {
+		return err
+	}
+	want := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "a text", reflect.Float64: "a number"}[e.Type.Kind()]
+	if want == "" {
+		want = "a whole number"
+	}
+	is := strings.TrimPrefix(e.Value, "number ")
+	if is == e.Value {
+		is = "of type " + is
+	}
+	return fmt.Errorf("%s is %s, must be %s", e.Field[strings.LastIndex(e.Field, ".")+1:], is, want)
 }

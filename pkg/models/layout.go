@@ -1,10 +1,12 @@
 package models
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -165,17 +167,34 @@ func layoutOf(dir string) (Layout, error) {
 			known = append(known, name)
 		}
 	}
-	return Layout{}, fmt.Errorf("%s: config.json is of no layout that is read: model_type is %v%s; there are %s, and this program's own", dir, config["model_type"], layerKinds(config), strings.Join(known, ", "))
+	return Layout{}, fmt.Errorf("%s: config.json is of no layout that is read: %s%s; there are %s, and this program's own", dir, modelType(config), layerKinds(config), strings.Join(known, ", "))
 }
 
 // layerKinds names the kinds of layers of a hybrid.
 func layerKinds(config checkpoint.Config) string {
 	var kinds []string
+	add := func(some ...string) {
+		for _, kind := range some {
+			if !slices.Contains(kinds, kind) {
+				kinds = append(kinds, kind)
+			}
+		}
+	}
 	for _, key := range []string{"layer_types", "layers_block_type", "block_types"} {
 		list, _ := config[key].([]any)
 		for _, v := range list {
-			if kind := fmt.Sprint(v); !slices.Contains(kinds, kind) {
-				kinds = append(kinds, kind)
+			add(fmt.Sprint(v))
+		}
+	}
+	if pattern, _ := config["hybrid_override_pattern"].(string); len(kinds) == 0 {
+		for _, letter := range pattern {
+			add(cmp.Or(map[rune]string{'M': "mamba", '*': "attention", '-': "mlp", 'E': "moe"}[letter], string(letter)))
+		}
+	}
+	if len(kinds) == 0 {
+		for _, key := range slices.Sorted(maps.Keys(hybridKeys)) {
+			if config[key] != nil {
+				add(hybridKeys[key]...)
 			}
 		}
 	}
@@ -183,6 +202,21 @@ func layerKinds(config checkpoint.Config) string {
 		return ""
 	}
 	return ", with layers of the kinds " + strings.Join(kinds, " and ") + ", which are not read together"
+}
+
+// hybridKeys say of a hybrid without a list of its layers which kinds they are.
+var hybridKeys = map[string][]string{"attn_layer_period": {"mamba", "attention"}, "attn_layer_indices": {"mamba", "attention"}, "hybrid_layer_ids": {"mamba", "attention"},
+	"full_attn_idxs": {"convolution", "attention"}, "linear_attn_config": {"linear attention", "attention"}, "mamba_d_ssm": {"mamba", "attention"}}
+
+// modelType is what a config.json calls its architecture, in either of two places.
+func modelType(config checkpoint.Config) string {
+	if kind := config["model_type"]; kind != nil {
+		return fmt.Sprintf("model_type is %v", kind)
+	}
+	if ssm, _ := config["ssm_cfg"].(map[string]any); ssm["layer"] != nil {
+		return fmt.Sprintf("ssm_cfg.layer is %v", ssm["layer"])
+	}
+	return "it has no model_type"
 }
 
 // layoutFor is the layout of an architecture by name; the empty name stands for its first. Own is for those without another.

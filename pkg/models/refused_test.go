@@ -51,8 +51,21 @@ func TestUnknownAndHybridConfigurations(t *testing.T) {
 		`{"model_type": "xlstm"}`: "model_type is xlstm; there are ",
 		`{"model_type": "qwen3_next", "layer_types": ["linear_attention", "linear_attention", "full_attention"]}`: "layers of the kinds linear_attention and full_attention, which are not read together",
 		`{"model_type": "zamba2", "layers_block_type": ["mamba", "hybrid"]}`:                                      "kinds mamba and hybrid",
-		`{"model_type": "gla", "attn": {"layers": [3]}}`:                                                          "not layers of attention among them",
-		`{"d_model": 64, "n_layer": 2, "vocab_size": 64, "ssm_cfg": {}, "attn_layer_idx": [1]}`:                   "not attention among them",
+		`{"model_type": "nemotron_h", "hybrid_override_pattern": "M-M*-"}`:                                        "kinds mamba and mlp and attention",
+		`{"model_type": "jamba", "attn_layer_period": 8, "attn_layer_offset": 4}`:                                 "kinds mamba and attention",
+		`{"model_type": "bamba", "attn_layer_indices": [9, 18]}`:                                                  "kinds mamba and attention",
+		`{"model_type": "kimi_linear", "linear_attn_config": {"full_attn_layers": [4]}}`:                          "kinds linear attention and attention",
+		`{"model_type": "falcon_h1", "mamba_d_ssm": 1024}`:                                                        "kinds mamba and attention",
+		`{"d_model": 64, "n_layer": 2, "vocab_size": 64, "ssm_cfg": {"layer": "Mamba3"}}`:                         "ssm_cfg.layer is Mamba3; there are ",
+		`{"model_type": "gpt_neox", "rope_scaling": {"type": "linear", "factor": 2}}`:                             "rope_scaling of type linear",
+		`{"model_type": "llama", "rope_scaling": {"type": "yarn", "factor": 2}}`:                                  "rope_scaling of type yarn",
+		`{"model_type": "kda", "hidden_size": "big"}`:                                                             "config: hidden_size is of type string, must be a whole number",
+		`{"model_type": "mamba", "num_hidden_layers": 2.5}`:                                                       "config: num_hidden_layers is 2.5, must be a whole number",
+		`{"model_type": "rwkv", "tie_word_embeddings": 1}`:                                                        "config: tie_word_embeddings is of type number, must be true or false",
+		`{"model_type": "rwkv6", "layer_norm_epsilon": "small"}`:                                                  "must be a number",
+		`{"model_type": `: "ends before its closing brace",
+		`{"model_type": "gla", "attn": {"layers": [3]}}`:                                        "not layers of attention among them",
+		`{"d_model": 64, "n_layer": 2, "vocab_size": 64, "ssm_cfg": {}, "attn_layer_idx": [1]}`: "not attention among them",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {

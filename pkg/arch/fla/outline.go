@@ -181,14 +181,7 @@ func FromKeys(keys map[string]any, into any) error {
 	if act, given := keys["hidden_act"]; given && act != "swish" && act != "silu" {
 		return fmt.Errorf("config: hidden_act = %v must be swish", act)
 	}
-	text, err := json.Marshal(keys)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("config: %w", err)
-	}
-	return nil
+	return lm.ReadKeys(keys, into)
 }
 
 // Keys is config.json for a configuration.

@@ -10,6 +10,7 @@ package gptneox
 import (
 	"fmt"
 
+	"stuffed/pkg/arch/attend"
 	"stuffed/pkg/arch/fla"
 	"stuffed/pkg/identity"
 	"stuffed/pkg/lm"
@@ -78,17 +79,8 @@ func FromKeys(keys map[string]any) (Config, error) {
 	if err := fla.FromKeys(rest, &c); err != nil {
 		return c, err
 	}
-	for _, name := range []string{"rope_parameters", "rope_scaling"} {
-		rope, _ := keys[name].(map[string]any)
-		if kind := rope["rope_type"]; kind != nil && kind != "default" {
-			return c, fmt.Errorf("config: %s of type %v: plain rotary positions are read only", name, kind)
-		}
-		if theta, ok := rope["rope_theta"].(float64); ok {
-			c.Theta = theta
-		}
-		if share, ok := rope["partial_rotary_factor"].(float64); ok {
-			c.Rotary = share
-		}
+	if err := attend.Rotary(keys, &c.Theta, &c.Rotary); err != nil {
+		return c, err
 	}
 	return c, c.Validate()
 }

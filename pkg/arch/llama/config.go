@@ -9,6 +9,7 @@ package llama
 import (
 	"fmt"
 
+	"stuffed/pkg/arch/attend"
 	"stuffed/pkg/arch/fla"
 	"stuffed/pkg/identity"
 	"stuffed/pkg/lm"
@@ -82,18 +83,8 @@ func FromKeys(keys map[string]any) (Config, error) {
 	if err := fla.FromKeys(keys, &c); err != nil {
 		return c, err
 	}
-	for _, name := range []string{"rope_parameters", "rope_scaling"} {
-		rope, _ := keys[name].(map[string]any)
-		kind := rope["rope_type"]
-		if kind == nil {
-			kind = rope["type"]
-		}
-		if kind != nil && kind != "default" {
-			return c, fmt.Errorf("config: %s of type %v: plain rotary positions are read only", name, kind)
-		}
-		if theta, ok := rope["rope_theta"].(float64); ok {
-			c.Theta = theta
-		}
+	if err := attend.Rotary(keys, &c.Theta, nil); err != nil {
+		return c, err
 	}
 	c.KVHeads = c.kvHeads()
 	if c.Head == 0 && c.Heads > 0 && c.Width%c.Heads == 0 {

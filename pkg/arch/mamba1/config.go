@@ -8,7 +8,6 @@
 package mamba1
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"stuffed/pkg/identity"
@@ -101,12 +100,8 @@ func FromKeys(keys map[string]any) (Config, error) {
 
 // read takes keys of known names over what is there.
 func (c *Config) read(keys map[string]any) error {
-	text, err := json.Marshal(keys)
-	if err != nil {
+	if err := lm.ReadKeys(keys, c); err != nil {
 		return err
-	}
-	if err := json.Unmarshal(text, c); err != nil {
-		return fmt.Errorf("config: %w", err)
 	}
 	return c.Validate()
 }

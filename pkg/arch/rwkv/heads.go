@@ -1,7 +1,6 @@
 package rwkv
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"stuffed/pkg/arch/gated"
@@ -53,12 +52,8 @@ func (h Heads) Validate(own ...Size) error {
 // Read is config.json over a configuration's defaults. num_attention_heads is left alone: published files say 64 whatever the
 // heads are.
 func Read[C interface{ Validate() error }](keys map[string]any, c C) (C, error) {
-	text, err := json.Marshal(keys)
-	if err != nil {
+	if err := lm.ReadKeys(keys, &c); err != nil {
 		return c, err
-	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("config: %w", err)
 	}
 	return c, c.Validate()
 }

@@ -6,7 +6,6 @@
 package rwkv4
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"stuffed/pkg/arch/rwkv"
@@ -49,12 +48,8 @@ func (c Config) Validate() error {
 // layers and divides weights to match, so that logits are the same but for the ε of norms.
 func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(768, 12, 50277)
-	text, err := json.Marshal(keys)
-	if err != nil {
+	if err := lm.ReadKeys(keys, &c); err != nil {
 		return c, err
-	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("config: %w", err)
 	}
 	return c, c.Validate()
 }
