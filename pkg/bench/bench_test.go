@@ -51,6 +51,15 @@ func TestRowsOfASmallModel(t *testing.T) {
 	if err != nil || !strings.Contains(text, "| train | x | 213K tok/s | 1K … 2M of 8 |") || !strings.Contains(text, "out of memory") {
 		t.Errorf("%v\n%s", err, text)
 	}
+	for revision, said := range map[string]bool{"": true, "c0ffee": false} {
+		report.Revision = revision
+		if err := report.Write(path); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := Markdown(nil, path); err != nil || strings.Contains(text, "not recorded in r.json") != said {
+			t.Errorf("revision %q: %v\n%s", revision, err, text)
+		}
+	}
 	if err := os.WriteFile(path, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,30 @@ func Markdown(match *regexp.Regexp, paths ...string) (string, error) {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", row.Work, shape, value, spread, row.device, row.name)
 	}
-	return b.String(), nil
+	old, err := unrevised(paths)
+	return b.String() + old, err
+}
+
+// unrevised names our own reports that do not record what made them.
+func unrevised(paths []string) (string, error) {
+	var old []string
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		var r struct{ Name, Revision string }
+		if err := json.Unmarshal(data, &r); err != nil {
+			return "", fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+		if r.Revision == "" && (r.Name == "" || r.Name == ours) {
+			old = append(old, filepath.Base(path))
+		}
+	}
+	if len(old) == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("\nRevision, date and command are not recorded in %s: these reports are older than that record.\n", strings.Join(old, ", ")), nil
 }
 
 // variant is what a shape says of how, not of what: "(kernels) ", " × 6 models".

@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"stuffed/pkg/interval"
 )
 
 const (
@@ -111,8 +112,7 @@ func (c *cells) intervals() (low, high []float64) {
 	for b, m := range means {
 		low[b], high[b] = math.NaN(), math.NaN()
 		if c.filled(b) > 1 {
-			slices.Sort(m)
-			low[b], high[b] = m[len(m)*25/1000], m[(len(m)*975-1)/1000]
+			low[b], high[b] = interval.Percentiles(m)
 		}
 	}
 	return low, high

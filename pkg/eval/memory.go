@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"stuffed/pkg/interval"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/table"
 )
@@ -113,11 +114,11 @@ func slope(c *cells, edges []int) Slope {
 		}
 		draws[k] = over(units)
 	}
-	slices.Sort(draws)
+	low, high := interval.Percentiles(draws)
 	for i := range units {
 		units[i] = i
 	}
-	return Slope{over(units), draws[resamples*25/1000], draws[resamples*975/1000-1]}
+	return Slope{over(units), low, high}
 }
 
 // Remembrance is how far the tokens before a start move the predictions.

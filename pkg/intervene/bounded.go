@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"stuffed/pkg/interval"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/trace"
 )
@@ -245,8 +246,8 @@ func (s *bounded) excess() (mean, low, high float64) {
 			draws[i] += each[r.IntN(len(each))] / float64(len(each))
 		}
 	}
-	slices.Sort(draws)
-	return mean, draws[50], draws[1949]
+	low, high = interval.Percentiles(draws)
+	return mean, low, high
 }
 
 func (c Bounded) row(m Named, s set, got, base *bounded) Bound {

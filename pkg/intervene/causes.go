@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"stuffed/pkg/interval"
 	"stuffed/pkg/table"
 )
 
@@ -144,7 +145,7 @@ func MeanResponses(t *table.Table, multiple, trainLength int) (*table.Table, err
 			m.Norm += r.Norm / n
 			m.Retention += r.Retention / n
 		}
-		m.Loss, m.LossLow, m.LossHigh = student(losses)
+		m.Loss, m.LossLow, m.LossHigh = interval.Student(losses)
 		if len(losses) == 1 {
 			m.LossLow, m.LossHigh = cells[c][0].LossLow, cells[c][0].LossHigh
 		}

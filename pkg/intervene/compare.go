@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"stuffed/pkg/interval"
 	"stuffed/pkg/table"
 )
 
@@ -223,11 +224,11 @@ func meanOf(rows []Result, first func(method, model string) float64) Mean {
 		m.Retention += r.Retention / n
 		m.TokensPerSecond += r.TokensPerSecond / n
 	}
-	m.Loss, m.LossLow, m.LossHigh = student(losses)
+	m.Loss, m.LossLow, m.LossHigh = interval.Student(losses)
 	if len(rows) == 1 {
 		m.LossLow, m.LossHigh = rows[0].LossLow, rows[0].LossHigh
 	}
-	m.Cost, m.CostLow, m.CostHigh = student(costs)
+	m.Cost, m.CostLow, m.CostHigh = interval.Student(costs)
 	return m
 }
 
@@ -265,7 +266,7 @@ func RecallByAge(results *table.Table) (*table.Table, error) {
 			}
 		}
 		for _, name := range order {
-			mean, low, high := student(values[name])
+			mean, low, high := interval.Student(values[name])
 			out = append(out, Aged{name, part.pairs, mean, low, high, len(values[name])})
 		}
 	}
@@ -301,7 +302,7 @@ func SweepMap(sweeps *table.Table, family string) (*table.Table, error) {
 	}
 	var out []Pair
 	for _, at := range order {
-		mean, _, _ := student(sums[at])
+		mean, _, _ := interval.Student(sums[at])
 		out = append(out, Pair{at[0], at[1], mean})
 	}
 	return table.Of(out), nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"stuffed/datasets"
+	"stuffed/pkg/interval"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/table"
 )
@@ -289,8 +290,8 @@ func (s *seen) excess() (mean, low, high float64) {
 		}
 		draws[i] = fs/fn - is/in
 	}
-	slices.Sort(draws)
-	return s.far.mean() - s.inside.mean(), draws[25], draws[974]
+	low, high = interval.Percentiles(draws)
+	return s.far.mean() - s.inside.mean(), low, high
 }
 
 // row completes a row with what was measured under the change of its heads.

@@ -10,6 +10,7 @@ import (
 
 	"stuffed/datasets"
 	"stuffed/pkg/eval"
+	"stuffed/pkg/interval"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/trace"
 )
@@ -125,8 +126,7 @@ func (t tally) interval() (low, high float64) {
 		}
 		means[i] = sum / n
 	}
-	slices.Sort(means)
-	return means[25], means[974]
+	return interval.Percentiles(means)
 }
 
 // Run scores a method.

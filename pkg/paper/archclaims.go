@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"stuffed/pkg/interval"
 )
 
 // onStream are the summaries of the setting that decides, by architecture.
@@ -147,8 +148,8 @@ func pairsOf(models []Compared) (said []string) {
 			again := func(v []float64) float64 { return mean(v, func(int) int { return random.IntN(len(v)) }) }
 			drawn[i] = again(excess[1]) - again(excess[0])
 		}
-		slices.Sort(drawn)
-		said = append(said, fmt.Sprintf("%s %.2g [%.2g, %.2g]", name, mean(excess[1], same)-mean(excess[0], same), drawn[resamples/40], drawn[resamples-1-resamples/40]))
+		low, high := interval.Percentiles(drawn)
+		said = append(said, fmt.Sprintf("%s %.2g [%.2g, %.2g]", name, mean(excess[1], same)-mean(excess[0], same), low, high))
 	}
 	return said
 }

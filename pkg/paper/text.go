@@ -12,6 +12,7 @@ import (
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/figure"
 	"stuffed/pkg/fit"
+	"stuffed/pkg/interval"
 	"stuffed/pkg/study"
 )
 
@@ -236,8 +237,8 @@ func bootstrapped(v []float64) collapse.Estimate {
 	for r := range means {
 		means[r] = mean(func(int) float64 { return v[random.IntN(len(v))] })
 	}
-	slices.Sort(means)
-	return collapse.Estimate{Mean: mean(func(i int) float64 { return v[i] }), Low: means[resamples/40], High: means[resamples-1-resamples/40], Values: int64(len(v))}
+	low, high := interval.Percentiles(means)
+	return collapse.Estimate{Mean: mean(func(i int) float64 { return v[i] }), Low: low, High: high, Values: int64(len(v))}
 }
 
 // ofKind keeps the models on one kind of prompt.

@@ -9,6 +9,7 @@ import (
 
 	"stuffed/datasets/prompt"
 	"stuffed/pkg/fit"
+	"stuffed/pkg/interval"
 )
 
 // knows is the loss within the window, in nats, up to which a model knows a prompt (RULES.md of text-law-512).
@@ -136,8 +137,8 @@ func slopes(models []TextModel) string {
 				drawn = append(drawn, s)
 			}
 		}
-		slices.Sort(drawn)
-		parts = append(parts, fmt.Sprintf("T %d %.2g [%.2g, %.2g] nat", T, slope(v), drawn[len(drawn)/40], drawn[len(drawn)-1-len(drawn)/40]))
+		low, high := interval.Percentiles(drawn)
+		parts = append(parts, fmt.Sprintf("T %d %.2g [%.2g, %.2g] nat", T, slope(v), low, high))
 	}
 	return strings.Join(parts, ", ")
 }

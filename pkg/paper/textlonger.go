@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"stuffed/pkg/interval"
 	"stuffed/pkg/study"
 )
 
@@ -75,11 +76,11 @@ func tokenSlope(models []trainedText) (value, low, high float64, amounts, seeds 
 			drawn[i] += each[random.IntN(len(each))] / float64(len(each))
 		}
 	}
-	slices.Sort(drawn)
 	for _, s := range each {
 		value += s / float64(len(each))
 	}
-	return value, drawn[resamples/40], drawn[resamples-1-resamples/40], len(seen), len(each)
+	low, high = interval.Percentiles(drawn)
+	return value, low, high, len(seen), len(each)
 }
 
 // fewestAmounts of training, and seeds, by which question 7 is answered.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/collapse"
+	"stuffed/pkg/interval"
 )
 
 // gridHeads are the heads of a layer in the grid of text-law; another number is a second way to a state of another size.
@@ -64,8 +65,8 @@ func apart(a, b []float64) collapse.Estimate {
 	for r := range drawn {
 		drawn[r] = mean(a, func(int) int { return random.IntN(len(a)) }) - mean(b, func(int) int { return random.IntN(len(b)) })
 	}
-	slices.Sort(drawn)
-	return collapse.Estimate{Mean: mean(a, same) - mean(b, same), Low: drawn[resamples/40], High: drawn[resamples-1-resamples/40], Values: int64(len(a) + len(b))}
+	low, high := interval.Percentiles(drawn)
+	return collapse.Estimate{Mean: mean(a, same) - mean(b, same), Low: low, High: high, Values: int64(len(a) + len(b))}
 }
 
 // textHeadsClaim is question 2 of RULES.md.

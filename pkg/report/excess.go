@@ -3,10 +3,8 @@ package report
 import (
 	"math"
 
-	"gonum.org/v1/gonum/stat"
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"stuffed/pkg/collapse"
+	"stuffed/pkg/interval"
 )
 
 // Excess is the mean loss over the last half of the sequences less that over ½T … T, with its 95 % interval over prompts
@@ -42,13 +40,8 @@ func (s *Seen) Excess() collapse.Estimate {
 			excess = append(excess, v[2]/v[3]-v[0]/v[1])
 		}
 	}
-	mean, std := stat.MeanStdDev(excess, nil)
-	out := collapse.Estimate{Mean: mean, Low: nan, High: nan, Values: int64(len(excess))}
-	if n := float64(len(excess)); n > 1 {
-		half := distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(0.975) * std / math.Sqrt(n)
-		out.Low, out.High = mean-half, mean+half
-	}
-	return out
+	mean, low, high := interval.Student(excess)
+	return collapse.Estimate{Mean: mean, Low: low, High: high, Values: int64(len(excess))}
 }
 
 // BeyondFilling is the largest growth of a head over what filling up explains (collapse.Filling), of the heads that stay above

@@ -5,9 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat"
-	"gonum.org/v1/gonum/stat/distuv"
-
+	"stuffed/pkg/interval"
 	"stuffed/pkg/table"
 )
 
@@ -153,7 +151,7 @@ func (g groups) curve(name string, v []float64, tokens []int64, last bool) *tabl
 				means = append(means, sum)
 			}
 		}
-		mean, low, high := interval(means)
+		mean, low, high := interval.Student(means)
 		places[i], values[i], first[i] = curvePlace{name, r.read}, curveValue{mean, low, high, len(means)}, r.first
 	}
 	t := table.Of(places)
@@ -173,18 +171,4 @@ func (g groups) curve(name string, v []float64, tokens []int64, last bool) *tabl
 		t.AddInt(k.Name, ints)
 	}
 	return t.Beside(table.Of(values))
-}
-
-// interval is the mean and its 95 % interval by Student's t.
-func interval(v []float64) (mean, low, high float64) {
-	n := float64(len(v))
-	if n == 0 {
-		return math.NaN(), math.NaN(), math.NaN()
-	}
-	mean, deviation := stat.MeanStdDev(v, nil)
-	if n == 1 {
-		return mean, math.NaN(), math.NaN()
-	}
-	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975) * deviation / math.Sqrt(n)
-	return mean, mean - half, mean + half
 }

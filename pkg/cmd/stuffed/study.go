@@ -301,7 +301,12 @@ func studyClaims() *cobra.Command {
 					return err
 				}
 			}
-			for path, text := range map[string]string{readme: paper.ShortMarkdown(claims), results: paper.ClaimsMarkdown(claims)} {
+			old, err := paper.Unrevised(root)
+			if err != nil {
+				return err
+			}
+			whole := paper.ClaimsMarkdown(claims) + old
+			for path, text := range map[string]string{readme: paper.ShortMarkdown(claims), results: whole} {
 				if path == "" {
 					continue
 				}
@@ -314,7 +319,7 @@ func studyClaims() *cobra.Command {
 				}
 			}
 			if readme == "" && results == "" {
-				_, err = fmt.Fprint(cmd.OutOrStdout(), paper.ClaimsMarkdown(claims))
+				_, err = fmt.Fprint(cmd.OutOrStdout(), whole)
 			}
 			return err
 		},
