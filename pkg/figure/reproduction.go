@@ -27,7 +27,7 @@ const (
 type Reproduction struct {
 	ID       string   `json:"id"`
 	Verdict  string   `json:"verdict"`
-	Distance float64  `json:"distance"`          // largest difference as a part of the largest magnitude of its column
+	Distance float64  `json:"distance"`          // largest difference relative to the largest magnitude of its column
 	Where    string   `json:"where,omitempty"`   // what differs first or most
 	Changed  []string `json:"changed,omitempty"` // entries of the manifest that differ: revision, backend, hardware, inputs …
 }
@@ -100,7 +100,7 @@ func same(a, b string) (bool, error) {
 	return bytes.Equal(x, y), err
 }
 
-// Distance is the largest difference of two tables of points as a part of the largest magnitude of its column, and where it is.
+// Distance is the largest difference of two tables of points relative to the largest magnitude of its column, and where it is.
 // Tables of other columns, rows or texts are infinitely far apart.
 func Distance(a, b *table.Table) (far float64, where string) {
 	if !slices.Equal(a.Names(), b.Names()) || a.Rows() != b.Rows() {

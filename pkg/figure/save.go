@@ -131,8 +131,8 @@ func Redraw(dir, id string) error {
 }
 
 // Check redraws a saved figure from its points and spec and compares every file with the saved one, and the hashes
-// in the manifest with files and inputs. Inputs are sought relative to the folder above dir; those that are not
-// there are passed over.
+// in the manifest with files and inputs. Inputs are sought relative to the folder above dir; missing ones are
+// skipped.
 func Check(dir, id string) error {
 	f, manifest, err := Load(dir, id)
 	if err != nil {

@@ -19,7 +19,7 @@ func swap(a, b string, rename func(from, to string) error) error {
 	return rename(spare, a)
 }
 
-// move renames a folder, or copies it where it may not be renamed: a folder of a container's image belongs to a layer below.
+// move renames a folder, or copies it where it may not be renamed: a folder of a container's image belongs to a lower layer.
 func move(from, to string) error { return moveBy(os.Rename, from, to) }
 
 func moveBy(rename func(from, to string) error, from, to string) error {

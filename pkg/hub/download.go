@@ -119,7 +119,7 @@ func (b *brokenOff) Error() string {
 	if b.want >= 0 {
 		whole = fmt.Sprintf(" of %d", b.want)
 	}
-	return fmt.Sprintf("%s: the download broke off after %d%s bytes (%v): run again to go on from there", b.name, b.got, whole, b.cause)
+	return fmt.Sprintf("%s: the download stopped after %d%s bytes (%v): run again to continue from there", b.name, b.got, whole, b.cause)
 }
 
 func (b *brokenOff) Unwrap() error { return b.cause }

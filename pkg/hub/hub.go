@@ -2,7 +2,7 @@
 // so that both programs share what either has fetched: blobs/ holds files by hash, snapshots/COMMIT/ links to them by name,
 // refs/REVISION holds a commit (layout: huggingface_hub's guide “Understand caching”; protocol: its file_download.py 2.4).
 //
-// A file counts as fetched once its size and, where the hub states one, its hash are right. What broke off goes on where it
+// A file counts as fetched once its size and, where the hub states one, its hash are right. An interrupted download resumes where it
 // stopped. The token is sent to the endpoint alone, never to where a redirect leads.
 package hub
 

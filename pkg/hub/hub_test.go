@@ -175,7 +175,7 @@ func TestEndsTooSoon(t *testing.T) {
 func TestBrokenOffForGood(t *testing.T) {
 	s, c, name := tiny(t)
 	s.BreakAfter, s.Breaks = 1, 1<<30
-	if _, err := c.Fetch(context.Background(), name, Whole); err == nil || !strings.Contains(err.Error(), "broke off after") || !strings.Contains(err.Error(), "run again") {
+	if _, err := c.Fetch(context.Background(), name, Whole); err == nil || !strings.Contains(err.Error(), "stopped after") || !strings.Contains(err.Error(), "run again") {
 		t.Fatalf("error %v", err)
 	}
 	c.Offline = true

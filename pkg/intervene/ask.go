@@ -12,7 +12,7 @@ import (
 	"stuffed/pkg/task"
 )
 
-// Ask puts a test to the model under a method: the rows of task.Test.Run. Decimation drops tokens of what stands before the first question of
+// Ask puts a test to the model under a method: the rows of task.Test.Run. Decimation drops tokens that come before the first question of
 // a batch.
 func (b *Bench) Ask(ctx context.Context, test task.Test, m Method) (*table.Table, error) {
 	all := task.Rows()
@@ -79,8 +79,8 @@ func (a *applied) readDecimated(ctx context.Context, _ *lm.Runner, ids [][]int32
 }
 
 // CompareTasks asks a model the questions of tasks under every mitigation. Parameters are chosen by the mean loss of an answer on
-// sequences of the selection range, factors of layers and limits are fitted on those of the calibration range, and the rows are
-// those of Test, whose Count, Seed and First say which sequences are reported.
+// sequences of the selection range, factors of layers and limits are fitted on those of the calibration range, and the rows
+// are those of Test, whose Count, Seed and First say which sequences are reported.
 type CompareTasks struct {
 	Test        task.Test
 	TrainLength int      // T, in tokens
@@ -186,7 +186,7 @@ func (c CompareTasks) choose(ctx context.Context, b *Bench, f Family, s Suite) (
 	return best, nil
 }
 
-// suite holds sequences of the tasks, on end, for what calibrates on them.
+// suite holds sequences of the tasks end to end, for methods that calibrate on them.
 func (c CompareTasks) suite(vocab int) (s Suite, err error) {
 	if c.TrainLength < 4 || len(c.Test.Tasks) == 0 {
 		return s, fmt.Errorf("mitigations on tasks: training length %d tokens and %d tasks, want 4 or more tokens and a task", c.TrainLength, len(c.Test.Tasks))

@@ -22,8 +22,8 @@ type Method struct {
 	Decimation *Decimation        `json:"decimation,omitempty"`
 }
 
-// Decimation drops tokens of a context (DeciMamba, arXiv 2406.14528): from layer First on, the tokens with the largest Δ go
-// on, Base·β^s of them in the s-th of these layers, at least Least. Contexts longer than Piece are cut, and every piece
+// Decimation drops tokens of a context (DeciMamba, arXiv 2406.14528): from layer First on, the tokens with the largest Δ are
+// kept, Base·β^s of them in the s-th of these layers, at least Least. Contexts longer than Piece are cut, and every piece
 // keeps its share. What follows the context is read whole.
 type Decimation struct {
 	First int     `json:"first"` // layer
@@ -45,7 +45,7 @@ func (d Decimation) validate(m lm.Model) error {
 	return nil
 }
 
-// keep is the number of tokens of a piece that go on from each layer, for a context of length tokens.
+// keep is the number of tokens of a piece that each layer passes on, for a context of length tokens.
 func (d Decimation) keep(m lm.Model, length, piece int) []int32 {
 	out := make([]int32, m.Layers())
 	want, all := float64(d.Base), float64(length)
@@ -166,7 +166,7 @@ func (b *Bench) apply(method Method) (*applied, error) {
 	return &applied{r, b.plain(), m, c, lengths, method.Decimation, limit}, err
 }
 
-// of is what acts in a context of so many tokens.
+// of is the plan for a context of so many tokens.
 func (a *applied) of(length int) Controls {
 	if len(a.lengths) == 0 {
 		return a.compiled

@@ -76,7 +76,7 @@ type set struct {
 	dose  float64
 }
 
-// Write appends the rows of one model to the table at path, those that are not there yet.
+// Write appends the rows of one model to the table at path, except those already in it.
 func (c Bounded) Write(ctx context.Context, m Named, texts Texts, path string, progress func(done, total int)) error {
 	if err := c.Validate(texts); err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)

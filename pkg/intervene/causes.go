@@ -58,7 +58,7 @@ func opposite(values [][]float64, heads []Head) (out []Head) {
 	return out
 }
 
-// WriteMethods scores the methods that of makes for each model: a table of Result. It goes on after an interruption.
+// WriteMethods scores the methods that of makes for each model: a table of Result. An interrupted run is resumed.
 func WriteMethods(ctx context.Context, models []Named, s Suite, of func(Named) ([]Method, error), results string, progress func(done, total int)) error {
 	out, err := resume[Result](results, "model", "method")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"stuffed/xla"
 )
 
-// Constructed is a model whose state is known in advance, to hold the instruments against. Δ is the same for every token;
+// Constructed is a model whose state is known in advance, to check the instruments against. Δ is the same for every token;
 // heads in Never keep everything (log α = 0 to the last bit of float32), the others forget with log α = −Δ·A; nothing is
 // read from the state, so that the loss cannot degrade. On a constant prompt, once the window of past inputs is full,
 // with u = Δ x Bᵀ the same for all tokens,
@@ -54,7 +54,7 @@ func (c Constructed) Weights() (*lm.Weights, error) {
 	return lm.NewWeights(m, 1, func(_ int, s lm.Spec) ([]float32, error) { return values[s.Name], nil })
 }
 
-// settled is the number of tokens after which what the state writes no longer depends on where the prompt began.
+// settled is the number of tokens after which what is written no longer depends on where the prompt began.
 func settled(m lm.Model) int {
 	n := 1
 	for _, s := range m.State(1) {
@@ -63,7 +63,7 @@ func settled(m lm.Model) int {
 	return 2 * n
 }
 
-// BuiltHead is a head of the constructed model: what is there beside what the instruments see.
+// BuiltHead is a head of the constructed model: its true values beside what the instruments measure.
 type BuiltHead struct {
 	Layer         int     `parquet:"layer" doc:"layer, from 0"`
 	Head          int     `parquet:"head" doc:"head, from 0"`

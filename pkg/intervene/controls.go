@@ -11,7 +11,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Controls are the inputs of a call as host values, by name. They become tensors anew for every device.
+// Controls are the inputs of a call as host values, by name. Every device gets tensors of its own.
 type Controls struct {
 	floats map[string]values[float64]
 	index  map[string]values[int32]
@@ -23,7 +23,7 @@ type values[T any] struct {
 }
 
 // Compile turns the plan into controls of the model. Plans of the same kinds, with positions or without, compile to the
-// same names and shapes, so that no graph is compiled anew for another dose or other heads.
+// same names and shapes, so that another dose or other heads reuse the compiled graph.
 func (p Plan) Compile(m lm.Model) (Controls, error) {
 	c := Controls{map[string]values[float64]{}, map[string]values[int32]{}}
 	if err := p.Validate(m); err != nil {

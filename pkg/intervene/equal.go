@@ -50,7 +50,7 @@ func (e Equal) Run(ctx context.Context, recurrent []Named, transformer Named) (*
 	return table.Of(rows), err
 }
 
-// Each is Run that hands out row by row those that are not done. Progress, if not nil, counts rows.
+// Each is like Run, but hands out the rows that are not done one by one. Progress, if not nil, counts rows.
 func (e Equal) Each(ctx context.Context, recurrent []Named, transformer Named, done []EqualRow, put func(EqualRow) error) error {
 	each := transformer.Model.Configuration().Sizes()
 	if each.Recurrent > 0 || each.Carried < 1 {

@@ -25,7 +25,7 @@ func (h Head) String() string { return fmt.Sprintf("%d.%d", h.Layer, h.Head) }
 // headNames writes heads as tables do: layer.head, separated by blanks.
 func headNames(heads []Head) string { return strings.Trim(fmt.Sprint(heads), "[]") }
 
-// Intervention is one change. Heads are those named, else all heads of the layers named, else all.
+// Intervention is one change. It acts on the named heads; without any, on all heads of the named layers; without those, on all heads.
 type Intervention struct {
 	Kind   string    `json:"kind"` // see Kinds
 	Heads  []Head    `json:"heads,omitempty"`
@@ -253,7 +253,7 @@ func (v Intervention) validateValues(m lm.Model, k kind, own []Head) error {
 	return nil
 }
 
-// contradiction is the first head that both change in a way that cannot be meant, at a position that both reach.
+// contradiction is the first head that both change in contradictory ways, at a position that both reach.
 func contradiction(m lm.Model, a, b Intervention) (Head, string) {
 	end := func(v Intervention) int {
 		if v.Until == 0 {

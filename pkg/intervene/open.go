@@ -9,7 +9,7 @@ import (
 )
 
 // Open loads model folders (see models.Open) on one device, for pieces of so many tokens, 0 for the runner's choice. They
-// are named as their folders, with those above where these are alike.
+// are named after their folders, with parent folders where names would be alike.
 func Open(dirs []string, backend string, piece int) (all []Named, err error) {
 	opened, err := models.OpenAll(dirs, backend, "")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // patched are the kinds that put a probe's values in the place of a head's own.
 var patched = map[string]string{lm.Values: "x_freeze", lm.Delta: "delta_freeze"}
 
-// PatchTokens is OnText, one row a token, of heads whose x and steps Δ are, token by token, those that they have at the same position
+// PatchTokens is OnText with one row per token for heads whose x and steps Δ are, token by token, those that they have at the same position
 // of other texts. Sequences are paired in order and cut to the shorter of the two. The text is read one token at a time, so it takes
 // as long as generating it.
 func PatchTokens(ctx context.Context, m *models.Opened, texts, from prompt.Texts, heads ...Head) (*table.Table, error) {
@@ -116,7 +116,7 @@ func (rec recording) at(m lm.Model, token int, heads []Head) (plan Plan, err err
 	return plan, nil
 }
 
-// into is the loss of every token but the last when the heads do at each what was recorded there.
+// into is the loss of every token but the last when, at each token, the heads do what was recorded there.
 func (rec recording) into(ctx context.Context, r *lm.Runner, ids []int32, heads []Head) (loss []float64, err error) {
 	var state lm.State
 	for t := range len(ids) - 1 {

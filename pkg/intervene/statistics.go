@@ -10,8 +10,8 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Statistics are means over the tokens of sequences no longer than the training length: what a quantity is held at when
-// its part in a collapse is to be told.
+// Statistics are means over the tokens of sequences no longer than the training length: the values at which a
+// quantity is held to find out its part in a collapse.
 type Statistics struct {
 	Tokens   int         `json:"tokens"`
 	Delta    [][]float64 `json:"delta"`     // [layer][head]

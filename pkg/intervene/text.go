@@ -18,7 +18,7 @@ func Clamp(high float64, heads ...Head) Plan {
 	return Plan{{Kind: "alpha_clamp", Heads: heads, High: &high}}
 }
 
-// OnText is what a plan does to the loss on texts: columns prompt, position (first token of the bucket), tokens, loss of the model as it
+// OnText measures what a plan does to the loss on texts: columns prompt, position (first token of the bucket), tokens, loss of the model as it
 // is, changed (the loss under the plan) and change (their difference), in nats. With buckets of one token, text is the token that the
 // loss is of, where the model has a tokenizer.
 func OnText(ctx context.Context, m *models.Opened, texts prompt.Texts, plan Plan, bucket int) (*table.Table, error) {

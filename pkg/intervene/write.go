@@ -55,7 +55,7 @@ func resume[R any](path string, keys ...string) (*resumed[R], error) {
 	return &resumed[R]{w, have, keys}, nil
 }
 
-// add appends rows unless they are there.
+// add appends rows that are not in the table yet.
 func (r *resumed[R]) add(rows []R, key ...string) error {
 	if r == nil || r.has(key...) || len(rows) == 0 {
 		return nil
@@ -73,8 +73,8 @@ func (r *resumed[R]) close() error {
 	return r.Close()
 }
 
-// Write compares methods on several models (seeds) and writes a table of Result and, where a path is given, one of Tried. It goes on after
-// the methods that an interrupted run finished.
+// Write compares methods on several models (seeds) and writes a table of Result and, where a path is given, one of Tried. It continues
+// after the methods that an interrupted run finished.
 func (c Compare) Write(ctx context.Context, models []Named, results, sweeps string, progress func(done, total int)) error {
 	out, err := resume[Result](results, "model", "method")
 	if err != nil {

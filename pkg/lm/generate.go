@@ -65,7 +65,7 @@ func (r *Runner) Generate(ctx context.Context, prompts [][]int32, n int, s Sampl
 	return r.Continue(ctx, state, token, length-1, n, s, controls, emit)
 }
 
-// Continue is Generate after the prompt: last holds the last token of each, at position at, and state is that before it.
+// Continue is Generate after the prompt: last holds the last token of each, at position at, and state is the state before that token.
 func (r *Runner) Continue(ctx context.Context, state State, last []int32, at, n int, s Sampling, controls map[string]*tensors.Tensor, emit func(rows [][]int32) error) ([][]int32, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err

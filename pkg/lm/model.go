@@ -20,7 +20,7 @@
 //   - probes: those of the standard names ([Sum], [Squares], [States], [LogAlpha], [Delta], [Values], [Keys], [Queries]) that
 //     make sense for it and any others. Log α may be per head, per head and key, per channel and key, or absent;
 //   - controls: inputs of the graph that change what it computes (delta_scale, log_alpha_shift, y_scale, …), under the names that
-//     the others give to the same; an architecture lists those that it has;
+//     other architectures use for the same change; an architecture lists those that it has;
 //   - an init function that calls [Register], and a line in package arch, which makes the program load it.
 //
 // Checkpoints need nothing: a model is saved under the names of its parameters. A published layout is added in package models.

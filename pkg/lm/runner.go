@@ -40,7 +40,7 @@ func (r *Runner) With(w *Weights) *Runner {
 	return &Runner{r.Device, w, r.Options, r.Piece, r.compiled, r.device, r.devices}
 }
 
-// Request says what a run returns beside the state.
+// Request says what a run returns besides the state.
 type Request struct {
 	Logits   bool
 	Last     bool      // logits of the last token of each piece
@@ -159,7 +159,7 @@ func (req Request) until(start, total, longest int) int {
 func (req Request) controls() []string { return slices.Sorted(maps.Keys(req.Controls)) }
 
 // args are parameters, tokens, state, [length], [labels], [offset, controls] of a piece. Each is a transfer to the device
-// that the call waits for, so that those which nobody reads are left out.
+// that the call waits for, so arguments that nothing reads are left out.
 func (r *Runner) args(rows [][]int32, state State, req Request, start, n, padded int) *Args {
 	args := (&Args{device: r.device}).Params(r.Weights).Put("tokens", padTo(padded, rows, start, n)).State(r.Weights.Model, state)
 	if padded != n {

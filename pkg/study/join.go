@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Joined tells what came of the rows of other stores. Its lists are sorted.
+// Joined tells what became of the rows of other stores. Its lists are sorted.
 type Joined struct {
 	Taken     []string // hashes of rows that were copied
 	Known     []string // the same row with the same files is there already

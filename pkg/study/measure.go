@@ -307,8 +307,8 @@ func (m *measure) probes() []string {
 	return m.decays()
 }
 
-// held is the recurrent state after a piece, [layers, batch, heads, entries] on the host: of a model whose state is a means to
-// something else, that.
+// held is the recurrent state after a piece, [layers, batch, heads, entries] on the host: for a model whose state is a means to
+// something else (lm.Summarised), the summary instead.
 func (m *measure) held(p lm.Piece) (v []float64, heads, entries int, err error) {
 	if summary := p.Probes[lm.Summary]; summary != nil { // [layers, batch, tokens, channels]
 		all, err := lm.Float64s(summary)

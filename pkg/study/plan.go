@@ -127,7 +127,7 @@ func (p *Plan) Rows() ([]Row, error) {
 	return rows, nil
 }
 
-// cell is a row to be: what it sets on top of its group.
+// cell is what a row sets on top of its group.
 type cell struct {
 	group       *Group
 	number      int // in the group, from 1
@@ -160,7 +160,7 @@ func (p *Plan) cells() (all []cell) {
 	return all
 }
 
-// Named are the rows with the given hashes, in the order of the plan; all without any.
+// Named are the rows with the given hashes, in the order of the plan; all rows if no hash is given.
 func Named(rows []Row, hashes []string) ([]Row, error) {
 	if len(hashes) == 0 {
 		return rows, nil

@@ -98,7 +98,7 @@ func again(kind string, enc tokenizer.Tokenizer, length int) (prompt.Probe, erro
 }
 
 // Prompts are sequences of one kind. documents: beginnings of held-out documents. shuffled: their tokens in random order.
-// repeated, newlines, constant:ID: a sentence or a token again and again; the first sequence is nothing else, the others
+// repeated, newlines, constant:ID: a sentence or a token again and again; the first sequence holds nothing else, the others
 // follow the first lead tokens of a held-out document each, so that a deterministic prompt has an interval. The tokenizer
 // is that of the documents.
 func (p *PromptConfig) Prompts(kind string, enc tokenizer.Tokenizer, documents [][]int32, length int) ([][]int32, error) {

@@ -18,7 +18,7 @@ import (
 	"stuffed/pkg/train"
 )
 
-// A row whose worker stops, or dies, goes on where its training was: the store's folder work/HASH.G holds snapshots of the G-th claim,
+// A row whose worker stops or dies resumes from its last snapshot: the store's folder work/HASH.G holds snapshots of the G-th claim,
 // each with what was measured until then. A claim writes to its own folder alone, so that one that was overtaken disturbs nobody.
 
 // kept says where the training of a row in work is saved.
@@ -29,13 +29,13 @@ type kept struct {
 	log     func(format string, args ...any)
 
 	began time.Time // the work of this claim
-	spent float64   // seconds of earlier claims up to the snapshot that this one goes on from
+	spent float64   // seconds of earlier claims up to the snapshot that this one resumes from
 }
 
 // seconds is the time that went into a row: of this claim, and of earlier ones what was not lost.
 func (k *kept) seconds() float64 { return k.spent + time.Since(k.began).Seconds() }
 
-// savedEvery is what a worker that is killed loses at most.
+// savedEvery is the most that a killed worker loses.
 const savedEvery = 10 * time.Minute
 
 // kept finds the folders of a claim's row.
@@ -97,13 +97,13 @@ func (k *kept) resume(t *train.Trainer, state *rowState) (*saving, error) {
 			return nil, fmt.Errorf("%s: %w; remove %s to train this row from its beginning", dir, err, root)
 		}
 		k.spent = state.Seconds
-		k.log("goes on after step %d of %d", t.Steps(), t.Config.Total())
+		k.log("resumes after step %d of %d", t.Steps(), t.Config.Total())
 		break
 	}
 	return s, nil
 }
 
-// due saves when the last time is long ago.
+// due saves if the last snapshot is old enough.
 func (s *saving) due() error {
 	if s.kept == nil || time.Since(s.last) < s.every {
 		return nil
@@ -111,7 +111,7 @@ func (s *saving) due() error {
 	return s.save()
 }
 
-// save writes a snapshot and removes older ones, also those of earlier claims.
+// save writes a snapshot and removes older ones, including those of earlier claims.
 func (s *saving) save() error {
 	if s.kept == nil || s.state.Step == 0 || s.state.Step != s.trainer.Steps() {
 		return nil

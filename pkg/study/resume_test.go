@@ -116,7 +116,7 @@ func TestStoppedRowGoesOn(t *testing.T) {
 			}
 			var said []string
 			sum, err = (&Worker{Store: s, Runner: &Trainer{Device: d}, Log: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}).Run(t.Context(), []Row{row})
-			if err != nil || sum.Done != 1 || !strings.Contains(strings.Join(said, "\n"), fmt.Sprintf("goes on after step %d of 8", step)) {
+			if err != nil || sum.Done != 1 || !strings.Contains(strings.Join(said, "\n"), fmt.Sprintf("resumes after step %d of 8", step)) {
 				t.Fatalf("%s, %s: %+v, %v, %q", name, moment, sum, err, said)
 			}
 			same(t, made(t, s, row), want)
@@ -161,7 +161,7 @@ func TestKilledRowGoesOn(t *testing.T) {
 	}
 	var said []string
 	sum, err := (&Worker{Store: s, Runner: &Trainer{Device: d}, Log: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}).Run(t.Context(), []Row{row})
-	if err != nil || sum.Done != 1 || !strings.Contains(strings.Join(said, "\n"), "goes on after step 5 of 8") {
+	if err != nil || sum.Done != 1 || !strings.Contains(strings.Join(said, "\n"), "resumes after step 5 of 8") {
 		t.Fatalf("%+v, %v, %q", sum, err, said)
 	}
 	same(t, made(t, s, row), made(t, one, row))

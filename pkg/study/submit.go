@@ -17,7 +17,7 @@ import (
 )
 
 // Job is an array job of Slurm whose tasks are workers on one store. A task works on one row after the other, however small they are;
-// when its time is nearly up it gives up the row in work, and Slurm starts it again.
+// when its time is nearly up it releases the row that it is working on, and Slurm restarts the task.
 type Job struct {
 	Name      string   `json:"name"`
 	Tasks     int      `json:"tasks"`   // of the array

@@ -129,7 +129,7 @@ type taskMember struct {
 	Tokens int64 `parquet:"tokens" doc:"tokens of training of each member"`
 }
 
-// errEnough ends a training whose score is high enough.
+// errEnough ends training once the score is high enough.
 var errEnough = errors.New("the score is high enough")
 
 // runTasks trains a row on tasks. Its tables: training as in Run; task: tokens (that the member has read), task, length, asked (the

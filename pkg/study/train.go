@@ -83,7 +83,7 @@ type rowState struct {
 	Tasks   *taskTables
 }
 
-// run trains to the end and measures after every share of the training, and saves what is long to come by.
+// run trains to the end and measures after every share of the training, and saves what would take long to compute again.
 func run(ctx context.Context, c Config, trainer *train.Trainer, state *rowState, saving *saving, measure func(context.Context) error, report func(Progress), total int64) error {
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -118,7 +118,7 @@ func run(ctx context.Context, c Config, trainer *train.Trainer, state *rowState,
 	return err
 }
 
-// stopped is the error of a row; where it is that the worker stops, what there is of the row is saved.
+// stopped handles the error that ends a row; if the worker was told to stop, it saves the progress of the row.
 func stopped(ctx context.Context, err error, s *saving) error {
 	if ctx.Err() == nil {
 		return err

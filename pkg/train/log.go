@@ -199,7 +199,7 @@ type journal struct {
 	last int64 // largest step of the lines that were kept
 }
 
-// openJournal keeps the whole lines of steps up to step and goes on after them; the others come again.
+// openJournal keeps the whole lines of steps up to step and appends to them; later steps are written again.
 func openJournal(path string, step int64) (*journal, error) {
 	var kept []byte
 	var last int64

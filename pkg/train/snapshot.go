@@ -41,7 +41,7 @@ func (t *Trainer) Save() error {
 	root := t.Config.snapshotRoot()
 	err := t.SaveTo(root, nil)
 	if err != nil {
-		return fmt.Errorf("%w; make room or choose another output, then go on with --resume", err)
+		return fmt.Errorf("%w; make room or choose another output, then continue with --resume", err)
 	}
 	if t.Config.Snapshots.Keep > 0 {
 		_, err = checkpoint.Prune(root, t.Config.Snapshots.Keep, t.Config.Snapshots.Ladder)
@@ -83,7 +83,7 @@ func (t *Trainer) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "training.json"), append(text, '\n'), 0o644)
 }
 
-// Resume goes on from the newest valid snapshot in the output folder; damaged ones are passed over and named. Without
+// Resume continues from the newest valid snapshot in the output folder; damaged ones are skipped and named. Without
 // any snapshot it returns checkpoint.ErrNoSnapshot and the trainer starts from the beginning.
 func (t *Trainer) Resume() error {
 	_, err := t.ResumeFrom(t.Config.snapshotRoot())

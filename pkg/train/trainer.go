@@ -159,7 +159,7 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 	return err
 }
 
-// compiled keeps the graphs of the last configurations, so that a run that goes on in the same process starts at once.
+// compiled keeps the graphs of the last configurations, so that a run that resumes in the same process starts at once.
 var compiled struct {
 	sync.Mutex
 	keys  []string
@@ -266,7 +266,7 @@ func (t *Trainer) call(b *block) (Results, error) {
 	p := t.program
 	outs, err := t.run(b)
 	if err != nil {
-		return Results{}, fmt.Errorf("step %d: %w; go on from the last snapshot (--resume)", b.step, err)
+		return Results{}, fmt.Errorf("step %d: %w; continue from the last snapshot with --resume", b.step, err)
 	}
 	r := Results{Step: b.step}
 	for i, to := range []*[][]float32{&r.Loss, &r.GradNorm, &r.Skipped, &r.GradLayer, &r.ParamLayer}[:p.results()] {
@@ -344,7 +344,7 @@ func (t *Trainer) checkSkips(r Results) error {
 	return nil
 }
 
-// Begin prepares the output folder: with resume training goes on from its newest whole snapshot, if there is one. A
+// Begin prepares the output folder: with resume, training continues from its newest whole snapshot, if there is one. A
 // folder that holds snapshots is refused otherwise, unless restart says to begin again: then
 // they are kept as snapshots.before.
 func (t *Trainer) Begin(resume, restart bool) error {
@@ -364,7 +364,7 @@ func (t *Trainer) Begin(resume, restart bool) error {
 		}
 		return os.Rename(t.Config.snapshotRoot(), before)
 	case !resume:
-		return fmt.Errorf("output: %s holds snapshots up to step %d: use --resume to go on, --restart to begin again, or another output folder",
+		return fmt.Errorf("output: %s holds snapshots up to step %d: use --resume to continue, --restart to begin again, or another output folder",
 			t.Config.Output, have[len(have)-1])
 	}
 	return t.Resume()
@@ -404,7 +404,7 @@ func (t *Trainer) Run(ctx context.Context) error {
 		if saveErr := t.Save(); saveErr != nil {
 			return log.keep(saveErr)
 		}
-		return log.keep(fmt.Errorf("stopped after step %d of %d, saved in %s; go on with --resume: %w", t.step, total, t.Config.Output, err))
+		return log.keep(fmt.Errorf("stopped after step %d of %d, saved in %s; continue with --resume: %w", t.step, total, t.Config.Output, err))
 	}
 	if t.Waited() >= 0.01 {
 		t.say("the device waited for data in %.2f %% of the time of its steps", 100*t.Waited())

@@ -39,7 +39,7 @@ func passkeyCommand() *cobra.Command {
 		Short: "Ask a model for passkeys by depth and length, or write the prompts",
 		Long: `Hides a key at chosen depths of texts that say nothing, and asks for it.
 
-With --model, the model answers: one row per prompt. An interrupted run goes on where it stopped, and a grid can be extended with more lengths, depths or trials.
+With --model, the model answers: one row per prompt. An interrupted run resumes where it stopped, and a grid can be extended with more lengths, depths or trials.
 T_recall, the longest length with 95 % exact, is printed at the end.
 
 With --prompts-only, the prompts of one --length are written as JSON lines and no model is run. A record has text, ids, answer,

@@ -28,8 +28,8 @@ const grace = 5 * time.Second
 // savesAtTheEnd marks commands that keep what they have when they are told to stop, which takes as long as it takes.
 const savesAtTheEnd = "saves at the end"
 
-// untilStopped runs a command. One that was told to stop is left where it stands after so long (0: never), since a computation on a
-// device cannot be broken off and some commands have no place to look up: files appear complete or not at all, as after a kill.
+// untilStopped runs a command. One that was told to stop is abandoned after so long (0: never), since a computation on a
+// device cannot be interrupted and some commands never check: files appear complete or not at all, as after a kill.
 func untilStopped(ctx context.Context, grace time.Duration, run func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- run() }()

@@ -100,7 +100,7 @@ func (t *taskFlags) add(c *cobra.Command) {
 	}
 }
 
-// open prepares the task; more settings may stand behind the flags.
+// open prepares the task; more settings may follow the flags.
 func (t *taskFlags) open(more []string, enc datasets.Encoder) (*task.Task, error) {
 	length, err := prompt.ParseLength(t.length)
 	if err != nil {
@@ -245,7 +245,7 @@ func taskAsk() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ask --model DIR --input FILE --format FORMAT --output R.parquet",
 		Short: "Ask a model the questions of a published benchmark of long texts",
-		Long: `Reads a file as its authors distribute it, lets the model go on after context and question, and scores what it wrote as their
+		Long: `Reads a file as its authors distribute it, lets the model continue after context and question, and scores what it wrote as their
 program does. Where a prompt is longer than --length tokens, its middle is left out. Models of the size that this program trains are
 at the floor of these tasks.
 

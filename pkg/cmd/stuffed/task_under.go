@@ -87,7 +87,7 @@ func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test, f
 	return nil
 }
 
-// write is run into a table with a manifest beside it, and returns the means. An interrupted run goes on, with --mitigate method by method.
+// write is run into a table with a manifest beside it, and returns the means. An interrupted run is resumed, with --mitigate method by method.
 func (u underFlags) write(ctx context.Context, m *models.Opened, test task.Test, output string) (shown *table.Table, err error) {
 	if u.plan != "" && len(u.methods) > 0 {
 		return nil, errors.New("task run: give --plan or --mitigate, not both")
