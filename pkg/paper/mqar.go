@@ -22,9 +22,13 @@ const (
 	mqarLongest = 1024
 )
 
+// decayOfAll is weight decay of norms, biases and gates too, which Zoology has; the other rows leave them out.
+const decayOfAll = "decay of all"
+
 // Associative is one model shape of the study at the rate that served it best.
 type Associative struct {
 	Architecture string
+	Recipe       string // decayOfAll, or empty
 	Width, State int
 	Bytes        float64 // of the recurrent state in float32, both layers; of attention the cache of 1,024 tokens
 	Bits         float64 // of all that is carried from token to token, convolutions with it: what the bounds are about
@@ -73,13 +77,18 @@ func Associations(root string) ([]Associative, error) {
 			last[model] = i
 		}
 	}
+	recipes, err := mqarRecipes()
+	if err != nil {
+		return nil, err
+	}
 	type shape struct {
 		architecture        string
+		recipe              string
 		width, state, heads int64
 	}
 	best, rates, least := map[shape]int{}, map[shape]int{}, map[shape]float64{}
 	for _, i := range last {
-		s := shape{c.architecture[i], c.width[i], c.state[i], c.heads[i]}
+		s := shape{c.architecture[i], recipes[c.row[i]], c.width[i], c.state[i], c.heads[i]}
 		if rates[s]++; rates[s] == 1 || c.accuracy[i] < least[s] {
 			least[s] = c.accuracy[i]
 		}
@@ -97,7 +106,7 @@ func Associations(root string) ([]Associative, error) {
 	}
 	var out []Associative
 	for s, i := range best {
-		a := Associative{Architecture: s.architecture, Width: int(s.width), State: int(s.state), Bytes: 4e6 * c.recurrent[i], Bits: stateBits * 1e6 * c.carried[i],
+		a := Associative{Architecture: s.architecture, Recipe: s.recipe, Width: int(s.width), State: int(s.state), Bytes: 4e6 * c.recurrent[i], Bits: stateBits * 1e6 * c.carried[i],
 			Rate: c.lr[i], Rates: rates[s], Least: least[s], Accuracy: c.accuracy[i], ByPairs: pairs[asked{c.row[i], c.replica[i], c.tokens[i]}], Published: math.NaN()}
 		if c.recurrent[i] == 0 { // a cache: what is carried grows with every token
 			a.Bytes, a.Bits = 4e6*c.carried[i]*mqarLongest, a.Bits*mqarLongest
@@ -111,8 +120,35 @@ func Associations(root string) ([]Associative, error) {
 		out = append(out, a)
 	}
 	slices.SortFunc(out, func(a, b Associative) int {
-		return cmp.Or(strings.Compare(a.Architecture, b.Architecture), cmp.Compare(a.Bytes, b.Bytes), cmp.Compare(a.Width, b.Width))
+		return cmp.Or(strings.Compare(a.Architecture, b.Architecture), cmp.Compare(a.Bytes, b.Bytes), cmp.Compare(a.Width, b.Width), strings.Compare(a.Recipe, b.Recipe))
 	})
+	return out, nil
+}
+
+// with puts the recipe behind a name.
+func (a Associative) with(name string) string {
+	if a.Recipe == "" {
+		return name
+	}
+	return name + ", " + a.Recipe
+}
+
+// mqarRecipes are the recipes of the plan's rows.
+func mqarRecipes() (map[string]string, error) {
+	plan, err := study.ReadPlan(MQARPlan)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := plan.Rows()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, r := range rows {
+		if r.Config.Train.DecayAll {
+			out[r.Hash] = decayOfAll
+		}
+	}
 	return out, nil
 }
 
@@ -219,11 +255,12 @@ func MQARReport(root string) (string, error) {
 	sizes, rates, full := map[string]int{}, 0, 0
 	var order []string
 	var far, others []string
-	worst, factor := 0.0, math.Inf(1)
-	for _, a := range all {
-		if sizes[a.Architecture]++; sizes[a.Architecture] == 1 {
-			order = append(order, a.Architecture)
+	worst, factor, best := 0.0, math.Inf(1), bestOfBytes(all)
+	for i, a := range all {
+		if name := a.with(a.Architecture); sizes[name] == 0 {
+			order = append(order, name)
 		}
+		sizes[a.with(a.Architecture)]++
 		rates += a.Rates
 		if a.Rates == mqarRates {
 			full++
@@ -240,12 +277,12 @@ func MQARReport(root string) (string, error) {
 			}
 			others = append(others, fmt.Sprintf("%s %d × %d, %.0f B: %.3f (%s%s)", architectureName(a.Architecture), a.Width, a.State, a.Bytes/mqarLayers, a.Accuracy, known, scatter))
 		}
-		if a.Architecture != "mamba2" || math.IsNaN(a.Published) {
+		if a.Architecture != "mamba2" || math.IsNaN(a.Published) || !best[i] {
 			continue
 		}
 		d := a.Accuracy - a.Published
 		worst = max(worst, math.Abs(d))
-		far = append(far, fmt.Sprintf("%d × %d: %.3f (published %.3f, %+.3f%s)", a.Width, a.State, a.Accuracy, a.Published, d, scatter))
+		far = append(far, fmt.Sprintf("%s: %.3f (published %.3f, %+.3f%s)", a.with(fmt.Sprintf("%d × %d", a.Width, a.State)), a.Accuracy, a.Published, d, scatter))
 	}
 	var b strings.Builder
 	for i, name := range order {
@@ -266,6 +303,20 @@ func MQARReport(root string) (string, error) {
 		return "", err
 	}
 	return text + missing + fmt.Sprintf("**Bounds**: what the models recall takes at least %.0f times fewer bits than 32 for each number that they carry.\n", math.Floor(factor)), nil
+}
+
+// bestOfBytes tells which models recall most among those of an architecture and recipe with as many bytes: a printed point is the best
+// over shapes, too.
+func bestOfBytes(all []Associative) []bool {
+	best := slices.Repeat([]bool{true}, len(all))
+	for i, a := range all {
+		for _, b := range all {
+			if a.Architecture == b.Architecture && a.Recipe == b.Recipe && a.Bytes == b.Bytes && a.Accuracy < b.Accuracy {
+				best[i] = false
+			}
+		}
+	}
+	return best
 }
 
 // besideConvolution are the architectures of which Zoology's models have one layer, after one of a long convolution.

@@ -77,13 +77,13 @@ func mqarFigure(root string) (report.Figure, error) {
 		if err != nil {
 			return report.Figure{}, err
 		}
-		if said, _, some := strings.Cut(strings.ReplaceAll(missing, "*", ""), ":"); some {
+		if said, _, some := strings.Cut(strings.NewReplacer("*", "", "`", "").Replace(missing), ":"); some {
 			note += " " + said + "."
 		}
 	}
 	var points []mqarPoint
 	for _, a := range all {
-		points = append(points, mqarPoint{architectureName(a.Architecture), "ours", a.Bytes, a.Accuracy})
+		points = append(points, mqarPoint{architectureName(a.Architecture), a.with("ours"), a.Bytes, a.Accuracy})
 	}
 	for _, p := range printed {
 		points = append(points, mqarPoint{architectureName(p.Architecture), "Zoology", p.Bytes, p.Accuracy})
@@ -117,7 +117,7 @@ func mqarPairsFigure(root string) (report.Figure, error) {
 				continue
 			}
 			most[p.Pairs] = p.Accuracy
-			points = append(points, mqarPairsPoint{architectureName(a.Architecture), fmt.Sprintf("%.0fK", a.Bytes/1024), p.Pairs, p.Accuracy})
+			points = append(points, mqarPairsPoint{architectureName(a.Architecture), a.with(fmt.Sprintf("%.0fK", a.Bytes/1024)), p.Pairs, p.Accuracy})
 		}
 	}
 	return report.Figure{Spec: figure.Curves{
@@ -178,7 +178,7 @@ func mqarHeldFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	for _, a := range all {
-		models = append(models, streamHeld{architectureName(a.Architecture), a.Bits, a.HeldBits()})
+		models = append(models, streamHeld{a.with(architectureName(a.Architecture)), a.Bits, a.HeldBits()})
 	}
 	models = slices.DeleteFunc(models, func(m streamHeld) bool { return m.bits <= 0 })
 	if len(models) == 0 {

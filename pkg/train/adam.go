@@ -68,7 +68,7 @@ func (c Config) adam(p, m, v, g *Node, s lm.Spec, ok, rate, scale, count *Node) 
 	correct := func(beta float64) *Node { return OneMinus(Pow(Scalar(p.Graph(), dtype, beta), of(count))) }
 	step := Div(Div(m1, correct(c.Beta1)), AddScalar(Sqrt(Div(v1, correct(c.Beta2))), c.Eps))
 	p1 = p
-	if s.Decay && c.WeightDecay > 0 {
+	if (s.Decay || c.DecayAll) && c.WeightDecay > 0 {
 		p1 = Mul(p, OneMinus(MulScalar(of(rate), c.WeightDecay)))
 	}
 	p1 = Sub(p1, Mul(step, of(rate)))

@@ -44,8 +44,9 @@ type Config struct {
 	Beta2       float64   `json:"beta2"`
 	Eps         float64   `json:"eps"`
 	WeightDecay float64   `json:"weight_decay"`
-	Clip        float64   `json:"clip"`       // global norm of each member, 0 for none
-	SkipLimit   int       `json:"skip_limit"` // steps in a row with NaN or infinite gradients before training stops
+	DecayAll    bool      `json:"decay_all,omitempty" hash:"unless-default"` // of norms, biases and gates too, as AdamW without groups of parameters
+	Clip        float64   `json:"clip"`                                      // global norm of each member, 0 for none
+	SkipLimit   int       `json:"skip_limit"`                                // steps in a row with NaN or infinite gradients before training stops
 
 	NormLimit NormLimit `json:"norm_limit,omitzero" hash:"unless-default"` // of the states while training
 
