@@ -22,13 +22,16 @@ const (
 	mqarLongest = 1024
 )
 
-// decayOfAll is weight decay of norms, biases and gates too, which Zoology has; the other rows leave them out.
-const decayOfAll = "decay of all"
+// What rows may share with Zoology's runs beyond the others: weight decay of norms, biases and gates too, and epochs task by task.
+const (
+	decayOfAll = "decay of all"
+	inOrder    = "in order"
+)
 
 // Associative is one model shape of the study at the rate that served it best.
 type Associative struct {
 	Architecture string
-	Recipe       string // decayOfAll, or empty
+	Recipe       string // decayOfAll and inOrder as far as they hold, or empty
 	Width, State int
 	Bytes        float64 // of the recurrent state in float32, both layers; of attention the cache of 1,024 tokens
 	Bits         float64 // of all that is carried from token to token, convolutions with it: what the bounds are about
@@ -145,8 +148,15 @@ func mqarRecipes() (map[string]string, error) {
 	}
 	out := map[string]string{}
 	for _, r := range rows {
+		var recipe []string
 		if r.Config.Train.DecayAll {
-			out[r.Hash] = decayOfAll
+			recipe = append(recipe, decayOfAll)
+		}
+		if r.Config.Train.Data.Order != "" {
+			recipe = append(recipe, inOrder)
+		}
+		if recipe != nil {
+			out[r.Hash] = strings.Join(recipe, ", ")
 		}
 	}
 	return out, nil

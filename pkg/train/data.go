@@ -22,7 +22,7 @@ type DataConfig struct {
 	Path           string   `json:"path"`      // corpus: empty for the one inside the program, else a file or folder
 	Domains        []string `json:"domains"`   // of the corpus, empty for all
 	Tokenizer      string   `json:"tokenizer"` // bytes, or the path of a tokenizer.json
-	Order          string   `json:"order"`     // windows, lanes, packed; empty: lanes when carried, else windows
+	Order          string   `json:"order"`     // windows, lanes, packed; empty: lanes when carried, else windows. task: given, or empty for a random one
 	Across         bool     `json:"across"`    // lanes: rows run from document to document
 	MinTokens      int      `json:"min_tokens"`
 	NearDuplicates float64  `json:"near_duplicates"` // similarity from which a document is left out, 0 for none

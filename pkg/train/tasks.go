@@ -54,6 +54,10 @@ func (d DataConfig) validateTasks() error {
 		return fmt.Errorf("config: data.kind = task needs data.name, one of %s, or data.tasks", strings.Join(task.Names(), ", "))
 	case d.Learn != "" && d.Learn != "answers" && d.Learn != "all":
 		return fmt.Errorf("config: data.learn = %q is unknown; choose answers or all", d.Learn)
+	case d.Order != "" && d.Order != given:
+		return fmt.Errorf("config: data.order = %q is none of tasks; choose %s, or leave it out for a random order", d.Order, given)
+	case d.Order == given && all[0].Examples == 0:
+		return fmt.Errorf("config: data.order = %s needs tasks with a number of examples", given)
 	}
 	for i, t := range all {
 		if t.Length < 0 || t.Examples < 0 || !(t.Weight >= 0) || math.IsInf(t.Weight, 1) {
@@ -65,6 +69,9 @@ func (d DataConfig) validateTasks() error {
 	}
 	return nil
 }
+
+// given is the order of the batches of an epoch task by task, the same in every epoch.
+const given = "given"
 
 // taskData trains on tasks. Under learn answers (the default) the loss is of the answers alone; under all it is of every
 // next token, and of the answers where they are not the next token.
@@ -104,7 +111,7 @@ func (d *taskData) Batcher(_ Config, stage, rows, length int, r Member) (dataset
 	if err != nil {
 		return nil, err
 	}
-	b := &taskBatches{tasks: tasks, configs: d.tasks(), all: d.Learn == "all", rows: rows, length: length, seed: stageSeed(r.Seed, stage), vocab: d.Vocab()}
+	b := &taskBatches{tasks: tasks, configs: d.tasks(), all: d.Learn == "all", given: d.Order == given, rows: rows, length: length, seed: stageSeed(r.Seed, stage), vocab: d.Vocab()}
 	for _, c := range b.configs {
 		b.batches = append(b.batches, c.Examples/int64(rows))
 		if c.Examples > 0 && b.batches[len(b.batches)-1] == 0 {
@@ -245,13 +252,13 @@ func (c Config) Shares() (read, head float64, err error) {
 }
 
 // taskBatches are batches of a mixture of tasks. With examples an epoch is every whole batch of every task once, in random
-// order; without, every row is a fresh sequence of a task drawn by weight.
+// order or in that given; without, every row is a fresh sequence of a task drawn by weight.
 type taskBatches struct {
 	tasks        []*task.Task
 	configs      []TaskConfig
 	weights      []float64
 	batches      []int64 // of an epoch, by task
-	all          bool
+	all, given   bool
 	rows, length int
 	seed         int64
 	vocab        int
@@ -338,7 +345,12 @@ func (b *taskBatches) choose(step int64, row int) (*task.Task, int64) {
 func (b *taskBatches) epoch(number int64, batches int) []int {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	if b.order == nil || b.number != number {
+	switch {
+	case b.given && b.order == nil:
+		for i := range batches {
+			b.order = append(b.order, i)
+		}
+	case b.order == nil || !b.given && b.number != number:
 		b.number, b.order = number, draw.Permutation(draw.Key(b.seed, "epoch of tasks", number), batches)
 	}
 	return b.order

@@ -91,6 +91,50 @@ func TestTaskBatches(t *testing.T) {
 	}
 }
 
+// In the order given an epoch goes through the first task, then through the second, and every epoch alike.
+func TestTasksInTheOrderGiven(t *testing.T) {
+	tasks := `data.tasks=[{"name":"mqar","length":16,"params":{"pairs":2,"vocab":20},"examples":24},{"name":"mqar","params":{"pairs":3,"vocab":20},"examples":17}]`
+	c := taskConfig(t, tasks, "data.order=given")
+	data, err := OpenData(c.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := data.Batcher(c, 0, 8, 32, Member{Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lengths []int
+	var first []int32
+	for step := range int64(10) {
+		batch, err := b.Batch(step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lengths = append(lengths, batch.T)
+		if step == 0 {
+			first = batch.Inputs
+		}
+		if step == 5 && !slices.Equal(first, batch.Inputs) {
+			t.Error("the second epoch begins with another batch")
+		}
+	}
+	if !slices.Equal(lengths, []int{16, 16, 16, 32, 32, 16, 16, 16, 32, 32}) {
+		t.Error(lengths)
+	}
+	for want, set := range map[string][]string{
+		`data.order = "lanes"`: {tasks, "data.order=lanes"},
+		"examples":             {`data.tasks=[{"name":"induction"}]`, "data.order=given"},
+	} {
+		c := tiny(t, append(set, "data.kind=task")...)
+		if err := c.Data.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", set, err, want)
+		}
+	}
+	if c.Hash() == taskConfig(t, tasks).Hash() {
+		t.Error("the order of batches is no part of what is computed")
+	}
+}
+
 func TestTaskMixtureByWeight(t *testing.T) {
 	c := taskConfig(t, `data.tasks=[{"name":"induction","weight":3},{"name":"selective-copying","params":{"data":4}}]`, "data.learn=all")
 	data, err := OpenData(c.Data)
