@@ -51,6 +51,25 @@ func (j *Job) ParseArray(text string) error {
 // timeForms are those of sbatch: minutes, minutes:seconds, hours:minutes:seconds, days-hours and so on.
 var timeForms = regexp.MustCompile(`^([0-9]+(:[0-9]{2}){0,2}|[0-9]+-[0-9]+(:[0-9]{2}){0,2})$`)
 
+// seconds is the time of a task, whose form is one of timeForms.
+func (j *Job) seconds() (total int) {
+	days, clock, whole := strings.Cut(j.Time, "-")
+	units := []int{60, 1} // minutes, seconds
+	if !whole {
+		clock, days = j.Time, "0"
+	}
+	parts := strings.Split(clock, ":")
+	if whole || len(parts) == 3 {
+		units = []int{3600, 60, 1}
+	}
+	for i, part := range parts {
+		n, _ := strconv.Atoi(part) // digits only
+		total += n * units[i]
+	}
+	n, _ := strconv.Atoi(days)
+	return total + n*86400
+}
+
 // Validate tells what Slurm would not accept, or would misread.
 func (j *Job) Validate() error {
 	switch {
@@ -62,6 +81,8 @@ func (j *Job) Validate() error {
 		return fmt.Errorf("a task has %d GPUs and %d CPUs; give 0 or more", j.GPUs, j.CPUs)
 	case j.Warn < 0 || j.Warn > 65535:
 		return fmt.Errorf("--warn is %d seconds, want 0 to 65535", j.Warn)
+	case j.Warn >= j.seconds():
+		return fmt.Errorf("--warn is %d seconds, but a task has only %d: it would stop before it works; lower --warn or raise --time", j.Warn, j.seconds())
 	case j.Restarts < 0:
 		return fmt.Errorf("--restarts is %d, want 0 or more", j.Restarts)
 	}

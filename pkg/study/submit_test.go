@@ -39,6 +39,11 @@ func TestJobScript(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, script)
 		}
 	}
+	for time, want := range map[string]int{"90": 5400, "2:30": 150, "2:00:00": 7200, "1-12": 129600, "1-00:30": 88200, "1-00:00:05": 86405} {
+		if got := (&Job{Time: time}).seconds(); got != want {
+			t.Errorf("time %s is %d seconds, want %d", time, got, want)
+		}
+	}
 	j.Partition, j.GPUs, j.AtOnce = "", 0, 0
 	if script = j.Script(); strings.Contains(script, "partition") || strings.Contains(script, "gres") || !strings.Contains(script, "--array=0-7\n") {
 		t.Errorf("options that were not given in\n%s", script)
@@ -56,7 +61,8 @@ func TestBadJobs(t *testing.T) {
 		t.Errorf("%+v, %v", j, err)
 	}
 	for want, change := range map[string]func(j *Job){
-		"--time":    func(j *Job) { j.Time = "2h" },
+		"--time": func(j *Job) { j.Time = "2h" },
+		"--warn is 120 seconds, but a task has only 60": func(j *Job) { j.Time = "1" },
 		"GPUs":      func(j *Job) { j.GPUs = -1 },
 		"--warn":    func(j *Job) { j.Warn = -1 },
 		"--sbatch":  func(j *Job) { j.Extra = []string{"account=mine"} },

@@ -193,7 +193,7 @@ func (c Config) Validate() error {
 		name          string
 		value, lo, hi float64
 	}{
-		{"accumulate", float64(c.Accumulate), 1, 1 << 16}, {"chain", float64(c.Chain), 0, 1 << 20}, {"init_std", c.InitStd, 0, 1e6},
+		{"accumulate", float64(c.Accumulate), 1, 1 << 16}, {"devices", float64(c.Devices), 0, 1 << 16}, {"chain", float64(c.Chain), 0, 1 << 20}, {"init_std", c.InitStd, 0, 1e6},
 		{"warmup", float64(c.Warmup), 0, 1e12}, {"decay", c.Decay, 0, 1}, {"floor", c.Floor, 0, 1}, {"beta1", c.Beta1, 0, 0.9999999},
 		{"beta2", c.Beta2, 0, 0.9999999}, {"eps", c.Eps, 1e-30, 1}, {"weight_decay", c.WeightDecay, 0, 10}, {"clip", c.Clip, 0, 1e9},
 		{"skip_limit", float64(c.SkipLimit), 0, 1e6}, {"loss_pieces", float64(c.LossPieces), 0, 1 << 20},

@@ -91,6 +91,9 @@ func TestSnapshotGoesToOtherDevices(t *testing.T) {
 }
 
 func TestBadDevices(t *testing.T) {
+	if err := tiny(t, "devices=-1", "model.vocab=16").Validate(); err == nil || !strings.Contains(err.Error(), "devices = -1") {
+		t.Error(err)
+	}
 	c := tiny(t, "batch_tokens=128", "devices=3")
 	if _, err := Open(open(t, "cpu"), c); err == nil || !strings.Contains(err.Error(), "devices = 3 does not divide the 8 sequences") {
 		t.Errorf("rows that cannot be shared: %v", err)
