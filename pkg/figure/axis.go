@@ -196,6 +196,9 @@ func (r *ruler) atLeastTwo(n int) {
 	}
 }
 
+// mostUnlabelled is how many powers may follow each other with one label; ticks at more would run into a bar.
+const mostUnlabelled = 10
+
 func (r *ruler) decades(n int) {
 	first, last := int(math.Floor(math.Log10(r.min))), int(math.Ceil(math.Log10(r.max)))
 	width := math.Log10(r.max) - math.Log10(r.min)
@@ -213,7 +216,7 @@ func (r *ruler) decades(n int) {
 				label = "10" + numeral.Superscript(e)
 			case width < 1.7 && (m == 1 || m == 2 || m == 5):
 				label = number(v, max(0, -e))
-			case m > 1 && step > 1:
+			case m > 1 && step > 1, step > mostUnlabelled:
 				continue
 			}
 			r.add(v, label)
@@ -233,6 +236,8 @@ func (r *ruler) octaves(n int) {
 		label := ""
 		if floorMod(e, step) == 0 {
 			label = Length(math.Exp2(float64(e)))
+		} else if step > mostUnlabelled {
+			continue
 		}
 		r.add(math.Exp2(float64(e)), label)
 	}
