@@ -3,8 +3,10 @@ package notebook
 import (
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +14,6 @@ import (
 
 // The cell with the tag parameters declares what a run may set; a run's own values stand in a cell with the tag injected-parameters
 // after it, as papermill does it, which replaces the declarations.
-
-var declared = regexp.MustCompile(`(?m)^\s*(?:var\s+)?([A-Za-z]\w*)\s*(?:[\w.\[\]]+\s*)?= `)
 
 // ParseParameters reads NAME=VALUE pairs.
 func ParseParameters(pairs []string) (map[string]string, error) {
@@ -63,9 +63,9 @@ func withParameters(data []byte, values map[string]string) ([]byte, error) {
 
 // settings are declarations of the values. A name that the cell does not declare is an error that lists those it does.
 func settings(source string, values map[string]string) (string, error) {
-	var known []string
-	for _, m := range declared.FindAllStringSubmatch(source, -1) {
-		known = append(known, m[1])
+	known, err := declared(source)
+	if err != nil {
+		return "", fmt.Errorf("the cell with the tag parameters: %w", err)
 	}
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -75,6 +75,26 @@ func settings(source string, values map[string]string) (string, error) {
 		lines = append(lines, fmt.Sprintf("var %s = %s", name, literal(values[name])))
 	}
 	return strings.Join(lines, "\n"), nil
+}
+
+// declared are the variables that a cell declares outside of its functions.
+func declared(source string) (names []string, err error) {
+	for _, text := range parts(source) {
+		f, err := parser.ParseFile(token.NewFileSet(), "", text, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range f.Decls {
+			if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.VAR {
+				for _, s := range g.Specs {
+					for _, name := range s.(*ast.ValueSpec).Names {
+						names = append(names, name.Name)
+					}
+				}
+			}
+		}
+	}
+	return names, nil
 }
 
 // literal is a value as Go writes it: numbers, true and false, lists in braces as they are, all else as text.

@@ -8,7 +8,7 @@ import (
 
 func TestParametersAreInjectedAfterTheirCell(t *testing.T) {
 	nb := `{"cells":[{"cell_type":"markdown","metadata":{},"source":"x"},{"cell_type":"code","metadata":{"tags":["parameters"]},
-"source":["import \"stuffed/pkg/notebook\"\n","\n","var (\n","\tfolder = \"\"\n","\tlength      = notebook.Choose(1, 2, 3) // tokens\n",")\n","\n","func f() string {\n","\tif a == 1 {}\n","}"]}],"metadata":{},"nbformat":4}`
+"source":["import \"stuffed/pkg/notebook\"\n","\n","var (\n","\tfolder = \"\"\n","\tlength      = notebook.Choose(1, 2, 3) // tokens\n",")\n","\n","func f() string {\n","\tif a == 1 {}\n","\tvar err error\n","\terr = nil\n","}"]}],"metadata":{},"nbformat":4}`
 	data, err := withParameters([]byte(nb), map[string]string{"folder": "state-spaces/mamba2-370m", "length": "65536"})
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestParametersAreInjectedAfterTheirCell(t *testing.T) {
 	if out.Metadata.Papermill.Parameters["length"] != "65536" {
 		t.Errorf("%+v", out.Metadata)
 	}
-	if _, err := withParameters([]byte(nb), map[string]string{"lenght": "1"}); err == nil || !strings.Contains(err.Error(), "folder, length") {
+	if _, err := withParameters([]byte(nb), map[string]string{"lenght": "1"}); err == nil || !strings.HasSuffix(err.Error(), "there are folder, length") {
 		t.Errorf("a name that is not there: %v", err)
 	}
 	if _, err := withParameters([]byte(`{"cells":[]}`), map[string]string{"a": "1"}); err == nil {

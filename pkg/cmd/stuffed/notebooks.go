@@ -72,7 +72,8 @@ func notebooksCommand() *cobra.Command {
 		&cobra.Command{
 			Use: "copies FOLDER", Short: "Copy the notebooks to FOLDER to run and change them there; copies that were changed are kept", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, names []string) error {
-				behind, err := notebook.Copies(r.Folder(), filepath.Join(r.Root, names[0]))
+				to := notebook.Runner{Root: r.Root, Dir: names[0]}.Folder()
+				behind, err := notebook.Copies(r.Folder(), to)
 				for _, name := range behind {
 					fmt.Fprintf(r.Out, "%s was changed by you and in the project: yours is kept, remove it to have the project's\n", filepath.Join(names[0], name))
 				}
