@@ -43,11 +43,16 @@ type evidence struct {
 	root      string
 	resamples int // of the bootstrap
 	all       []Model
+	left      []Model    // have not learned their task
+	twice     [][2]Model // first and second training from the same seeds; all has the first
 }
 
 // Claims holds every claim against the collected studies in root. Claims whose study is not there say so; a table that is
 // there and cannot be read is an error.
-func Claims(root string) ([]Claim, error) { return claims(root, 400) }
+func Claims(root string) ([]Claim, error) { return claims(root, judging) }
+
+// judging is how many resamples the intervals of fits have, in the list of claims and in every notebook.
+const judging = 400
 
 func claims(root string, resamples int) ([]Claim, error) {
 	e, err := evidenceOf(root, resamples)
@@ -78,11 +83,24 @@ var registry = []test{
 }
 
 func evidenceOf(root string, resamples int) (evidence, error) {
-	all, err := Models(root, AllPlans...)
+	all, twice, err := trained(root, AllPlans...)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return evidence{}, err
 	}
-	return evidence{root, resamples, of(all, Model.Learned)}, nil
+	left := of(all, func(m Model) bool { return !m.Learned() })
+	return evidence{root: root, resamples: resamples, all: of(all, Model.Learned), left: left, twice: twice}, nil
+}
+
+// leftOut names the models that count for nothing because they have not learned their task.
+func (e evidence) leftOut(which ...func(Model) bool) string {
+	var said []string
+	for _, m := range of(e.left, which...) {
+		said = append(said, fmt.Sprintf("%v (recalls %.0f %% within T)", m, 100*m.InsideRecall))
+	}
+	if len(said) == 0 {
+		return ""
+	}
+	return "; left out: " + strings.Join(said, ", ")
 }
 
 // judged judges claims. A missing study is a verdict of its own.

@@ -21,13 +21,13 @@ var conclusions = map[string]conclusion{
 	"03": {[]string{"growth means failure", "explosion"}, "One model. Whether a growing norm has anything to do with the loss is a question for many models (notebook 11)."},
 	"04": {[]string{"explosion"}, "One model at two or three moments. Outlier channels are shown where they are, not that they matter for what is predicted."},
 	"05": {[]string{"components", "convolution state", "retention", "retention and growth"}, "Which quantity drifts says nothing about which one matters; notebook 07 changes them. The models have two layers (four on text), not 48."},
-	"06": {[]string{"explosion", "explosion first", "the paper's rule"}, "Three models show what the words mean; how often each case occurs is counted over all studies above. The strict rule depends on its margin, see the maps."},
+	"06": {[]string{"explosion", "explosion first", "the paper's rule"}, "Five models show what the words mean; how often each case occurs is counted over all studies above. The strict rule depends on its margin, see the maps."},
 	"07": {[]string{"over-retention as cause"}, "Six models that fail and five that hold, two of them of another depth and trained on text; those fail on newlines, of which there is one sequence, and the number that decides pools nats of both kinds. α is changed, not how it depends on the input. Holding Δ, B or x at their means ruins the loss whatever it is, so that it cannot tell them apart."},
 	"08": {[]string{"mitigations", "trained limit"}, "Of the methods put on trained models: three models of one configuration, one stream. Methods whose chosen parameter is the neutral one are the model as it is. No text, no passkey: these models know neither. Training with a limit: models of width 32 and 0.4M tokens; what a state writes is normalised after it is read, so that a model may learn smaller writes instead of being limited; they stand in no other claim."},
 	"09": {[]string{"fails beyond T", "the paper's rule", "larger is worse", "forget threshold", "longer training", "price in short contexts", "carried states", "state passing", "text"},
 		"The studies `forget` and `capacity` are cut down to what answers a question, 20 and 11 rows; their plans say what was left out and why. Confounded are, in `forget`, the gap of 64 tokens with the shortest window, and T with the age of the oldest state, which carried states part at N 16 and 256 only; in `capacity`, the gap with T, and T with the budget; between the two, the gap with width, vocabulary and budget. The plan `gap`, which would vary the gap alone, has not been run. Models have at most 0.26M scalars of state."},
 	"10": {[]string{"over-training"}, "Two state sizes with 300M tokens, five with 150M, three seeds each, one training length. The last fifth of every run is the decay of the learning rate: what changes there may be annealing."},
-	"11": {[]string{"larger is worse", "forget threshold", "explosion", "growth means failure", "retention"}, "State size varies by N alone, and N changes the number of parameters too, from 1.86M to 2.11M; whether state that lies in heads acts like state that lies in N is asked on real text (notebook 22), not on this stream. The gap of 64 tokens is also the shortest window, so that a threshold of the data looks like one of the training length. 24 of 25 models that fail by the ratio have T 64: what goes with failing and what goes with T cannot be told apart across T, only within."},
+	"11": {[]string{"larger is worse", "forget threshold", "explosion", "growth means failure", "retention"}, "State size varies by N alone, and N changes the number of parameters too, from 1.86M to 2.11M; whether state that lies in heads acts like state that lies in N is asked on real text (notebook 22), not on this stream. The gap of 64 tokens is also the shortest window, so that a threshold of the data looks like one of the training length. What goes with failing and what goes with T cannot be told apart across T, only within."},
 	"12": {[]string{"recall law"}, "The reach is the age of a pair within the window at one budget, not the longest context from which a passkey is retrieved; 0.008M to 0.131M scalars are too narrow a range to tell an exponential from a line. Budget goes with T (60M, 80M and 120M tokens at 128, 256 and 512), and only N 16 has windows of 128, which for one of its three seeds are those that reach furthest: its reach is favoured beside that of larger states. Passkeys were asked of one state size only, three seeds trained on the task: whether T_recall grows with N_S the study `passkey` cannot say before its other two rows have run."},
 	"13": {[]string{"forget law", "recall law", "forget law, its R²", "recall law, its R²", "state sizes"}, "The published points were read off a figure. Our brackets are too few and lie too close together for a form of either law. Those of `forget` end at the gap of the stream in 12 cases of 15, so that their form would be that of the data, not of the state; behind those of `capacity` stand different budgets and training lengths (notebook 12)."},
 	"14": {[]string{"passkey 256K"}, "The model was trained on passkeys of 256 and 512 tokens in the paper's wording, together with the recall stream and lists of pairs: within those lengths nothing is zero-shot, and what it does beyond them says nothing about a model of text. One state size, N 64; here one seed of its three (notebook 12 has all). Four trials a cell leave wide intervals. Mitigations are compared on one model and on lists of pairs, not on passkeys."},
@@ -42,7 +42,25 @@ var conclusions = map[string]conclusion{
 }
 
 // unshown is what the tables themselves say that they do not show, by the number of the notebook.
-var unshown = map[string]func(root string) (string, error){"22": textUnshown}
+var unshown = map[string]func(root string) (string, error){"11": whereFailing, "22": textUnshown}
+
+// whereFailing says how many of the models that fail on the stream of the study forget have its shortest window.
+func whereFailing(root string) (string, error) {
+	e, err := evidenceOf(root, judging)
+	if err != nil {
+		return "", err
+	}
+	models, err := e.needs(ForgetPlan)
+	if err != nil {
+		return "", err
+	}
+	gap, shortest := models[0].Gap, models[0].T
+	for _, m := range models {
+		shortest = min(shortest, m.T)
+	}
+	failing := of(e.all, Model.failing, func(m Model) bool { return m.Plan != TextPlan && m.Plan != CapacityPlan && m.Gap == gap })
+	return fmt.Sprintf("Of %d models that fail on the stream with a gap of %d tokens, %d have T %d.", len(failing), 2*gap, len(of(failing, at(shortest))), shortest), nil
+}
 
 // Conclude is the end of a notebook as markdown: what was found, what it means for the paper's claims, and what was not
 // shown. Findings and verdicts are computed from the collected studies in root.
@@ -51,7 +69,7 @@ func Conclude(root, notebook string) (string, error) {
 	if !known {
 		return "", fmt.Errorf("notebook %q has no conclusion; list it in package paper", notebook)
 	}
-	e, err := evidenceOf(root, 100)
+	e, err := evidenceOf(root, judging)
 	if err != nil {
 		return "", err
 	}
@@ -87,7 +105,7 @@ func Conclude(root, notebook string) (string, error) {
 		if numbers.Len() > 0 {
 			fmt.Fprintf(&b, "**The numbers behind it**\n\n%s\n", numbers.String())
 		}
-		fmt.Fprintf(&b, "**How sure it is**\n\nIntervals are 95 %%, “[a … b]” is a range. Every verdict follows from a rule that is code (RESULTS.md)%s.\n\n", meanings(said))
+		fmt.Fprintf(&b, "**How sure it is**\n\nIntervals are 95 %%, “[a … b]” is a range. Every verdict follows from a rule that is code (RESULTS.md), each test at 5 %% by itself, without a correction for the number of claims%s.\n\n", meanings(said))
 	}
 	more, err := found(root, notebook)
 	if err != nil {

@@ -33,7 +33,7 @@ func (e evidence) failsBeyond() (Claim, error) {
 		sides = append(sides, decided(share >= 0.8, share <= 0.2))
 		said = append(said, fmt.Sprintf("%s: %d of %d fail, excess %s nat", name, failing, len(some), ranged(values(some, excess))))
 	}
-	c.Ours = strings.Join(said, "; ")
+	c.Ours = strings.Join(said, "; ") + e.trainedTwice()
 	c.Verdict = Verdict(sides...)
 	all, none := 0, 0
 	for _, s := range sides {
@@ -46,6 +46,20 @@ func (e evidence) failsBeyond() (Claim, error) {
 	}
 	c.Plain = fmt.Sprintf("%d of %d models lose at least %g nat: nearly all in %d of %d settings, hardly any in %d", count(models, Model.failing), len(models), limits.Excess, all, len(sides), none)
 	return c, nil
+}
+
+// trainedTwice says how many second trainings, which are not counted, fail or not as the first did.
+func (e evidence) trainedTwice() string {
+	if len(e.twice) == 0 {
+		return ""
+	}
+	same := 0
+	for _, pair := range e.twice {
+		if pair[0].failing() == pair[1].failing() {
+			same++
+		}
+	}
+	return fmt.Sprintf("; %d of these models were trained a second time from the same seeds (not counted): %d get the verdict of the first", len(e.twice), same)
 }
 
 // paperRule is the rule of the paper on the paper's quantity.
@@ -169,7 +183,7 @@ func direction(d fit.Direction) Side {
 
 func (e evidence) threshold() (Claim, error) {
 	c := Claim{ID: "forget threshold", Where: "v2 §5, Fig. 10–11", Claim: "forgets if and only if T exceeds a threshold that the state size sets", Paper: "6 sizes, 1 seed", Figure: "09_excess",
-		Rule: "two sides: pairs at equal N along T by the excess loss (exact two-sided p below 0.05); and at equal T 256 the share that fails with a gap of 64 tokens against that with a gap of 256: if the state size set the threshold they would agree (Fisher's exact p below 0.05 speaks against)"}
+		Rule: "two sides: pairs at equal N along T by the excess loss (exact two-sided p below 0.05); and at equal T 256 the share that fails with a gap of 64 tokens against that with a gap of 256: if the state size set the threshold they would agree (Fisher's exact two-sided p below 0.05 speaks against)"}
 	models, err := e.needs(ForgetPlan)
 	if err != nil {
 		return c, err
@@ -194,7 +208,7 @@ func (e evidence) threshold() (Claim, error) {
 		for _, m := range append(slices.Clone(short), long...) {
 			pairs = append(pairs, pair{"", m.Plan == CapacityPlan, m.failing()})
 		}
-		both, _, p := association(pairs)
+		both, _, p := coincide(pairs)
 		sides = append(sides, decided(p >= 0.05 && len(pairs) >= 20, p < 0.05))
 		said = append(said, fmt.Sprintf("at T 256, %d of %d fail with a gap of 64 tokens, %.0f of %d with one of 256 (p %.2g; other width and budget)", count(short, Model.failing), len(short), both, len(long), p))
 	}

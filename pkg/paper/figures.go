@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/figure"
+	"stuffed/pkg/intervene"
 	"stuffed/pkg/report"
 	"stuffed/pkg/table"
 )
@@ -253,6 +254,41 @@ func retentionFigure(root string) (report.Figure, error) {
 	zero, one := 0.0, 1.02
 	return report.Figure{Spec: figure.Dots{Size: figure.Size{Width: "double", Note: "Every model a point: what its most retentive head keeps over T tokens of the window."}, Category: "condition", Series: []string{"verdict"},
 		X: figure.Axis{Column: "kept", Label: "Retained over T", Unit: "share", Min: &zero, Max: &one}, Marks: []figure.Mark{limitMark("v1: 0.8", keptV1), limitMark("v2: 0.997", keptV2)}}, Table: table.Of(points)}, nil
+}
+
+// RecallByAge is that of package intervene, with methods in words.
+func RecallByAge(results *table.Table) (*table.Table, error) {
+	t, err := intervene.RecallByAge(results)
+	if err != nil {
+		return nil, err
+	}
+	names, err := t.Text("method")
+	if err != nil {
+		return nil, err
+	}
+	out := t.Without()
+	for i, c := range out.Columns {
+		if c.Name != "method" {
+			continue
+		}
+		titles := make([]string, len(names))
+		for k, name := range names {
+			titles[k] = methodTitle(name)
+		}
+		out.Columns[i].Texts = titles
+	}
+	return out, nil
+}
+
+// methodTitle is a method in words.
+func methodTitle(name string) string {
+	if name == "none" {
+		return "as it is"
+	}
+	if title, known := methodTitles[name]; known {
+		return title
+	}
+	return strings.ReplaceAll(name, "_", " ")
 }
 
 // methodTitles are methods in words.

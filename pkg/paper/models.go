@@ -95,8 +95,15 @@ func (m Model) setting() string {
 
 // Models are the models of the given plans, each configuration once: the studies share some rows, and recall-table trains
 // configurations of forget again. A study that is not there is an error if it is the only one asked for.
-func Models(root string, plans ...string) (all []Model, err error) {
-	seen := map[string]bool{}
+func Models(root string, plans ...string) ([]Model, error) {
+	once, _, err := trained(root, plans...)
+	return once, err
+}
+
+// trained are the models of the given plans, each configuration once, and the pairs of first and second training of a
+// configuration from the same seeds.
+func trained(root string, plans ...string) (once []Model, twice [][2]Model, err error) {
+	seen := map[string]int{}
 	found := 0
 	for _, plan := range plans {
 		list, err := modelsOf(root, plan)
@@ -104,19 +111,23 @@ func Models(root string, plans ...string) (all []Model, err error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("study %s: %w", plan, err)
+			return nil, nil, fmt.Errorf("study %s: %w", plan, err)
 		}
 		found++
 		for _, m := range list {
-			if s := m.setting(); !seen[s] {
-				seen[s], all = true, append(all, m)
+			first, known := seen[m.setting()]
+			switch {
+			case !known:
+				seen[m.setting()], once = len(once), append(once, m)
+			case once[first].Row != m.Row: // a row that two plans share is one training
+				twice = append(twice, [2]Model{once[first], m})
 			}
 		}
 	}
 	if found == 0 {
-		return nil, fmt.Errorf("none of the studies %v is there: %w", plans, fs.ErrNotExist)
+		return nil, nil, fmt.Errorf("none of the studies %v is there: %w", plans, fs.ErrNotExist)
 	}
-	return all, nil
+	return once, twice, nil
 }
 
 func modelsOf(root, plan string) ([]Model, error) {

@@ -58,7 +58,7 @@ func multikeyFigure(root string) (report.Figure, error) {
 	}
 	var points []multikeyPoint
 	for _, r := range rows {
-		points = append(points, multikeyPoint{strings.ReplaceAll(r.Method, "_", " "), r.asked(), r.Accuracy, band{r.Low, r.High}})
+		points = append(points, multikeyPoint{methodTitle(r.Method), r.asked(), r.Accuracy, band{r.Low, r.High}})
 	}
 	return report.Figure{Spec: figure.Dots{
 		Size:     figure.Size{Width: "double", Note: "One model, N 128, trained on 64 tokens; 32 lists each, 95 % intervals. Parameters chosen on other lists"},
@@ -94,7 +94,7 @@ func MultikeyReport(root string) (string, error) {
 				continue
 			}
 			tried++
-			said := fmt.Sprintf("%s %.3f", strings.ReplaceAll(r.Method, "_", " "), r.Accuracy)
+			said := fmt.Sprintf("%s %.3f", methodTitle(r.Method), r.Accuracy)
 			switch {
 			case r.Low > none.High:
 				helps = append(helps, said)
@@ -108,7 +108,7 @@ func MultikeyReport(root string) (string, error) {
 			}
 			return strings.Join(names, ", ")
 		}
-		fmt.Fprintf(&text, "**%s**: %.3f as it is; of %d mitigations help %s; harm %s.\n\n", asked, none.Accuracy, tried, words(helps), words(harms))
+		fmt.Fprintf(&text, "**%s**: %.3f as it is. Of %d mitigations, those that help: %s; those that harm: %s.\n\n", asked, none.Accuracy, tried, words(helps), words(harms))
 	}
 	return text.String(), nil
 }

@@ -73,7 +73,7 @@ func TestMultikeyReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err = MultikeyReport(root)
-	if want := "**pairs 16, 64 tokens**: 0.500 as it is; of 3 mitigations help norm clamp 0.700; harm window 0.300."; err != nil || !strings.Contains(text, want) {
+	if want := "**pairs 16, 64 tokens**: 0.500 as it is. Of 3 mitigations, those that help: norm clamp 0.700; those that harm: method 3: window 0.300."; err != nil || !strings.Contains(text, want) {
 		t.Errorf("%s\nwant %s (%v)", text, want, err)
 	}
 	if f, err := Draw("14_multikey", root); err != nil || f.Table.Rows() != 4 {

@@ -248,7 +248,7 @@ func (r retraining) swapped(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if value, low, high, amounts, seeds := tokenSlope(longer); amounts >= fewestAmounts && seeds >= fewestAmounts {
+	if value, low, high, amounts, each := tokenSlope(longer); amounts >= fewestAmounts && len(each) >= fewestAmounts {
 		said += fmt.Sprintf(", %.2f [%.2f, %.2f] nat per doubling of the tokens", value, low, high)
 	}
 	return said, nil

@@ -150,7 +150,7 @@ func (e evidence) textBoundsClaim() (Claim, error) {
 		name    string
 		effects []boundEffect
 	}{{"models that fail", failing}, {"models", at}} {
-		if n := len(some.effects); n > 0 {
+		if n := len(some.effects); n > 0 && !(len(said) > 0 && n == len(failing)) { // if all fail, they are said once
 			m := boundMean(some.effects)
 			var chosen, control []float64
 			for _, b := range some.effects {

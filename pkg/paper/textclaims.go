@@ -212,6 +212,9 @@ func (e evidence) textDocuments() (Claim, error) {
 	}
 	c.Ours = fmt.Sprintf("%d of %d fail [%.3f, %.3f] (%s), %d hold, %d are neither; beside %d of %d on newlines", n, len(models), low, high, byLength(models), holding, len(models)-n-holding, failingText(newlines), len(newlines))
 	c.Verdict = Verdict(decided(low > 0.05, high < 0.05))
+	if _, more, err := prompt.Wilson(n+1, len(models), 1.96); err == nil && high < 0.05 && more >= 0.05 {
+		c.Ours += fmt.Sprintf("; on the edge: with one failing model the interval would reach to %.3f and decide nothing", more)
+	}
 	return c, nil
 }
 

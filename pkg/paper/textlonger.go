@@ -53,7 +53,7 @@ func textLonger(root string, all []TextModel) (out []trainedText, err error) {
 }
 
 // tokenSlope is the slope of the excess against log2 tokens, mean over seeds, with its percentile interval over seeds.
-func tokenSlope(models []trainedText) (value, low, high float64, amounts, seeds int) {
+func tokenSlope(models []trainedText) (value, low, high float64, amounts int, each []float64) {
 	by, order, seen := map[int][][2]float64{}, []int(nil), map[float64]bool{}
 	for _, m := range models {
 		if by[m.Seed] == nil {
@@ -61,14 +61,13 @@ func tokenSlope(models []trainedText) (value, low, high float64, amounts, seeds 
 		}
 		by[m.Seed], seen[m.Tokens] = append(by[m.Seed], [2]float64{math.Log2(m.Tokens), m.Excess.Mean}), true
 	}
-	var each []float64
 	for _, seed := range order {
 		if s := slope(by[seed]); !math.IsNaN(s) {
 			each = append(each, s)
 		}
 	}
 	if len(each) == 0 {
-		return math.NaN(), math.NaN(), math.NaN(), len(seen), 0
+		return math.NaN(), math.NaN(), math.NaN(), len(seen), nil
 	}
 	random, drawn := rand.New(rand.NewPCG(7, 0x7e87)), make([]float64, resamples)
 	for i := range drawn {
@@ -80,7 +79,7 @@ func tokenSlope(models []trainedText) (value, low, high float64, amounts, seeds 
 		value += s / float64(len(each))
 	}
 	low, high = interval.Percentiles(drawn)
-	return value, low, high, len(seen), len(each)
+	return value, low, high, len(seen), each
 }
 
 // fewestAmounts of training, and seeds, by which question 7 is answered.
@@ -106,7 +105,8 @@ func (e evidence) textLongerClaim() (Claim, error) {
 		return c, err
 	}
 	newlines := slices.DeleteFunc(slices.Clone(models), func(m trainedText) bool { return m.Kind != "newlines" })
-	value, low, high, amounts, seeds := tokenSlope(newlines)
+	value, low, high, amounts, each := tokenSlope(newlines)
+	seeds := len(each)
 	var said []string
 	for i := 0; i < len(newlines); {
 		var excess []float64
@@ -125,5 +125,8 @@ func (e evidence) textLongerClaim() (Claim, error) {
 	}
 	c.Ours = fmt.Sprintf("%.2f [%.2f, %.2f] nat per doubling of the tokens, %d seeds (%s)%s", value, low, high, seeds, strings.Join(said, ", "), missing)
 	c.Verdict = Verdict(decided(low > 0, high < 0))
+	if student := meanOf(each); c.Verdict != Undecided && student.Low <= 0 && student.High >= 0 {
+		c.Ours += fmt.Sprintf("; a bootstrap over so few seeds is too narrow: the slopes are %s, and their Student interval, which decides nothing here, is [%.2f, %.2f]", listed(each), student.Low, student.High)
+	}
 	return c, nil
 }

@@ -263,7 +263,7 @@ func (e evidence) passing() (Claim, error) {
 	if len(sides) == 0 {
 		return c, orMissing(nil, "models with passed states beside ones from zeros")
 	}
-	c.Ours = strings.Join(said, "; ")
+	c.Ours = strings.Join(said, "; ") + e.leftOut(with("passed"), at(64))
 	c.Verdict = Verdict(sides...)
 	return c, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/gonum/stat/combin"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -124,6 +125,28 @@ func (m Mean) String() string {
 		return fmt.Sprintf("%.2g (1 model)", m.Value)
 	}
 	return fmt.Sprintf("%.2g [%.2g, %.2g]", m.Value, m.Low, m.High)
+}
+
+// p is the two-sided p-value of a mean of 0 (Student).
+func (m Mean) p() float64 {
+	if m.N < 2 {
+		return 1
+	}
+	student := distuv.StudentsT{Sigma: 1, Nu: float64(m.N - 1)}
+	half := (m.High - m.Low) / 2
+	if half == 0 {
+		return map[bool]float64{true: 1}[m.Value == 0]
+	}
+	return 2 * student.Survival(math.Abs(m.Value)/half*student.Quantile(0.975))
+}
+
+// listed are numbers in a sentence.
+func listed(v []float64) string {
+	said := make([]string, len(v))
+	for i, x := range v {
+		said[i] = fmt.Sprintf("%.2g", x)
+	}
+	return strings.Join(said, ", ")
 }
 
 // signTest is the two-sided p-value of so many of one kind against so many of another.

@@ -81,9 +81,9 @@ func Words(verdicts *table.Table) (string, error) {
 	}
 	var lines []string
 	for i, k := range kind {
-		state, loss := "no head explodes", "the loss does not degrade by the strict rule"
+		state, loss := "no state grows lastingly", "the loss does not degrade by the strict rule"
 		if column["explosion"][i] == 1 {
-			state = fmt.Sprintf("states explode from token %.0f on", column["explosion_onset"][i])
+			state = fmt.Sprintf("a state stays above twice its largest within the training length from token %.0f on", column["explosion_onset"][i])
 		}
 		if column["strict"][i] == 1 {
 			loss = fmt.Sprintf("the loss degrades by the strict rule from token %.0f on", column["degradation_onset"][i])

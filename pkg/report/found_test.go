@@ -31,8 +31,8 @@ func TestWords(t *testing.T) {
 	nan := math.NaN()
 	got, err := Words(table.New().AddText("kind", []string{"documents", "newlines"}).AddInt("explosion", []int64{0, 1}).AddFloat("explosion_onset", []float64{nan, 112}).
 		AddInt("strict", []int64{0, 1}).AddFloat("degradation_onset", []float64{nan, 96}).AddFloat("level", []float64{1.4, 2}).AddFloat("worst", []float64{1.5, 3}))
-	want := "- documents: no head explodes; the loss does not degrade by the strict rule (1.4 nat within the training length, 1.5 in the worst bucket beyond it)\n" +
-		"- newlines: states explode from token 112 on; the loss degrades by the strict rule from token 96 on (2 nat within the training length, 3 in the worst bucket beyond it)\n"
+	want := "- documents: no state grows lastingly; the loss does not degrade by the strict rule (1.4 nat within the training length, 1.5 in the worst bucket beyond it)\n" +
+		"- newlines: a state stays above twice its largest within the training length from token 112 on; the loss degrades by the strict rule from token 96 on (2 nat within the training length, 3 in the worst bucket beyond it)\n"
 	if err != nil || got != want {
 		t.Errorf("%v\n%s", err, got)
 	}

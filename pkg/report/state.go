@@ -45,7 +45,7 @@ var titles = map[string]string{
 	"mean": "Mean of the state", "variance": "Variance of the state", "rms": "Root mean square of the state", "norm": "State norm",
 	"absmax": "Largest magnitude", "top_share": "Share of the top channels", "delta": "Δ", "log_alpha": "log α", "retention": "Retention of the first token",
 	"log_retention": "Log retention of the first token", "effective_rank": "Effective rank of the state", "stable_rank": "Stable rank of the state",
-	"numerical_rank": "Singular values above 1 % of the largest", "x_norm": "Norm of x", "b_norm": "Norm of B", "c_norm": "Norm of C", "write_norm": "Norm of Δ x Bᵀ",
+	"numerical_rank": "Singular values above 1 %", "x_norm": "Norm of x", "b_norm": "Norm of B", "c_norm": "Norm of C", "write_norm": "Norm of Δ x Bᵀ",
 }
 
 func title(quantity string) string {

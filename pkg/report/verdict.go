@@ -44,7 +44,7 @@ func Together(states, losses *table.Table, v *collapse.Verdict) (Figure, error) 
 	if v.DegradationAt != nil {
 		marks = append(marks, figure.Mark{At: float64(*v.DegradationAt), Label: "loss degrades"})
 	}
-	return Figure{figure.Curves{Size: figure.Size{Width: "double", Note: Sentence(v)}, X: read, Y: figure.Axis{Column: "value", Label: "Value", Unit: "1"},
+	return Figure{figure.Curves{Size: figure.Size{Width: "double", Note: Sentence(v)}, X: read, Y: figure.Axis{Column: "value", Label: "Loss or growth", Unit: "1"},
 		Series: []string{"curve"}, Name: "%s", Panel: "panel", PanelName: "%s", Across: 2, FreeY: true, Marks: marks}, out}, nil
 }
 
@@ -102,8 +102,11 @@ func Sentence(v *collapse.Verdict) string {
 		}
 		return fmt.Sprintf("at token %d (95 %% %d … %d)", *onset, *low, *high)
 	}
-	return fmt.Sprintf("Explosion %s in %d of %d heads; degradation by the strict rule %s; first: %s.",
-		at(v.ExplosionAt, v.ExplosionLow, v.ExplosionHigh), len(v.Heads), v.Details.HeadsTotal, at(v.DegradationAt, v.DegradationLow, v.DegradationHigh), v.First)
+	grows := fmt.Sprintf("None of %d heads grows above twice its largest norm within T", v.Details.HeadsTotal)
+	if v.ExplosionAt != nil {
+		grows = fmt.Sprintf("%d of %d heads above twice their largest norm within T, the first %s", len(v.Heads), v.Details.HeadsTotal, at(v.ExplosionAt, v.ExplosionLow, v.ExplosionHigh))
+	}
+	return fmt.Sprintf("%s; degradation by the strict rule %s; first: %s.", grows, at(v.DegradationAt, v.DegradationLow, v.DegradationHigh), v.First)
 }
 
 // HeadRatio is the explosion ratio of a head with its retention.
