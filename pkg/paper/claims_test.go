@@ -1,6 +1,7 @@
 package paper
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -21,6 +22,7 @@ type plant struct {
 	strict           int
 	first            string
 	along            []float64 // far loss at earlier moments
+	base             float64   // loss of all tokens less that of repeated values; 4.5 unless set
 }
 
 func plantOf(n, T, seed int, policy string, far float64) plant {
@@ -43,7 +45,7 @@ func write(t *testing.T, root, plan string, budget int, models []plant) {
 				continue
 			}
 			for _, b := range [][3]float64{{0, float64(m.T) / 2, m.inside}, {float64(m.T) / 2, float64(m.T), m.inside}, {float64(m.T), 32 * float64(m.T), far}, {32 * float64(m.T), 64 * float64(m.T), far}} {
-				loss = append(loss, line(tokens, int(b[0]), int(b[1]), b[2], 0.99*b[2], 1.01*b[2], 0.95, 0.94, 0.96, 1000, 4.5+b[2]))
+				loss = append(loss, line(tokens, int(b[0]), int(b[1]), b[2], 0.99*b[2], 1.01*b[2], 0.95, 0.94, 0.96, 1000, cmp.Or(m.base, 4.5)+b[2]))
 			}
 		}
 		for h := range 4 {
