@@ -89,7 +89,7 @@ func (b *building) open() (done bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("token cache: %w", err)
 		}
-		locked, err := lockFile(f)
+		locked, err := atomic.Lock(f)
 		if err != nil {
 			return false, errors.Join(fmt.Errorf("token cache: %s: %w", b.part, err), f.Close())
 		}

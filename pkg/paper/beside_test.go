@@ -2,7 +2,9 @@ package paper
 
 import (
 	"math"
+	"os"
 	"strings"
+	"stuffed/pkg/table"
 	"testing"
 
 	"stuffed/pkg/study"
@@ -95,5 +97,41 @@ func TestStudentP(t *testing.T) {
 	}
 	if p := meanOf([]float64{1}).p(); p != 1 {
 		t.Errorf("one value: p %g", p)
+	}
+}
+
+// Every notebook that concludes from claims holds the numbers of the shipped list, digit for digit.
+func TestNotebooksHoldTheNumbersOfTheList(t *testing.T) {
+	list, err := table.Read("../../" + study.Shipped + "/claims.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := readOf(list, []string{"id", "ours"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string]string{}
+	for i, id := range c.text["id"] {
+		ours[id] = c.text["ours"][i]
+	}
+	names, err := os.ReadDir("../../notebooks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range names {
+		known, concludes := conclusions[f.Name()[:min(2, len(f.Name()))]]
+		if !concludes || !strings.HasSuffix(f.Name(), ".ipynb") {
+			continue
+		}
+		text, err := os.ReadFile("../../notebooks/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := strings.NewReplacer(`\"`, `"`, `\u003e`, ">", `\u003c`, "<", `\u0026`, "&").Replace(string(text))
+		for _, id := range known.claims {
+			if !strings.Contains(plain, ours[id]) {
+				t.Errorf("%s: the numbers of %q are not those of claims.csv; run it again (stuffed notebooks run %s --in-place)", f.Name(), id, f.Name()[:2])
+			}
+		}
 	}
 }

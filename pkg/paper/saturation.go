@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/figure"
+	"stuffed/pkg/interval"
 	"stuffed/pkg/report"
 	"stuffed/pkg/table"
 )
@@ -154,8 +155,7 @@ func (r Recalling) Growth() (g Growth, err error) {
 	g.Slope = slope(r.Scalars, r.Keys)
 	var all []float64
 	r.bootstrapSizes(1000, func(n, k []float64) { all = append(all, slope(n, k)) })
-	slices.Sort(all)
-	g.Low, g.High = all[24], all[974]
+	g.Low, g.High = interval.Percentiles(all)
 	count := 0.0
 	for i, n := range r.Scalars {
 		if n == sizes[len(sizes)-1] {

@@ -2,7 +2,11 @@ package report
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/collapse"
 	"stuffed/pkg/manifest"
 	"stuffed/pkg/models"
@@ -63,10 +67,7 @@ func Look(ctx context.Context, q Question, root string) (*Seen, error) {
 		return nil, err
 	}
 	if !done {
-		if m, err = q.opened(); err != nil {
-			return nil, err
-		}
-		if err := trace.File(ctx, m, q.Source, c, q.Histogram, q.Bins, output); err != nil {
+		if err := traceAlone(ctx, q, m, c, root, filepath.Dir(output)); err != nil {
 			return nil, err
 		}
 	}
@@ -96,6 +97,29 @@ func Look(ctx context.Context, q Question, root string) (*Seen, error) {
 	}
 	s.Verdict, err = collapse.Judge(s.States, s.Losses, rule)
 	return s, err
+}
+
+// traceAlone makes the trace in its folder, unless another process that looks at the same makes it meanwhile.
+func traceAlone(ctx context.Context, q Question, m *models.Opened, c trace.Config, root, folder string) error {
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return err
+	}
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := atomic.Lock(f); err != nil {
+		return fmt.Errorf("%s: %w", folder, err)
+	}
+	output, done, err := trace.Kept(m, q.Source, c, q.Histogram, q.Bins, root)
+	if err != nil || done {
+		return err
+	}
+	if m, err = q.opened(); err != nil {
+		return err
+	}
+	return trace.File(ctx, m, q.Source, c, q.Histogram, q.Bins, output)
 }
 
 // Worst is the layer and head whose norm grows most beyond the training length.

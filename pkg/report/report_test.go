@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"stuffed/datasets/prompt"
@@ -68,6 +69,35 @@ func TestLookKeepsTheTrace(t *testing.T) {
 	q.TrainLength = 128
 	if _, err := report.Look(context.Background(), q, root); err == nil || !strings.Contains(err.Error(), "not more than the training length 128") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Two who ask the same at the same time get one trace.
+func TestLooksAtTheSameTakeTurns(t *testing.T) {
+	m, w := untrained(t)
+	root := t.TempDir()
+	dir := filepath.Join(root, "model")
+	if err := models.Save(dir, m, w, 0, "huggingface", "F32"); err != nil {
+		t.Fatal(err)
+	}
+	var tokens atomic.Int64
+	errs := make(chan error, 4)
+	for range 4 {
+		var before int64
+		go func() {
+			_, err := report.Look(context.Background(), report.Question{Model: dir, Backend: "go", TrainLength: 32,
+				Source: trace.Source{Texts: prompt.Texts{Kind: "random", Vocab: 16, Length: 128, Count: 3}},
+				Trace:  trace.Config{Bucket: 8, Batch: 3, Progress: func(done, _ int64) { tokens.Add(done - before); before = done }}}, root)
+			errs <- err
+		}()
+	}
+	for range 4 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if tokens.Load() != 3*128 {
+		t.Errorf("%d tokens traced, want %d", tokens.Load(), 3*128)
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package datasets
+package atomic
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile waits until no other process has the file, and has it until it is closed; false: the file system knows no locks.
-func lockFile(f *os.File) (locked bool, err error) {
+// Lock waits until no other process has the file or folder, and has it until it is closed; false: the file system knows no locks.
+func Lock(f *os.File) (locked bool, err error) {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
 		switch {
