@@ -22,16 +22,17 @@ const (
 	mqarLongest = 1024
 )
 
-// What rows may share with Zoology's runs beyond the others: weight decay of norms, biases and gates too, and epochs task by task.
+// What rows may share with Zoology's runs beyond the others: weight decay of norms, biases and gates too, epochs task by task, or both.
 const (
-	decayOfAll = "decay of all"
-	inOrder    = "in order"
+	decayOfAll  = "decay of all"
+	inOrder     = "in order"
+	asPublished = "as published"
 )
 
 // Associative is one model shape of the study at the rate that served it best.
 type Associative struct {
 	Architecture string
-	Recipe       string // decayOfAll and inOrder as far as they hold, or empty
+	Recipe       string // decayOfAll, inOrder, asPublished for both, or empty for neither
 	Width, State int
 	Bytes        float64 // of the recurrent state in float32, both layers; of attention the cache of 1,024 tokens
 	Bits         float64 // of all that is carried from token to token, convolutions with it: what the bounds are about
@@ -148,15 +149,13 @@ func mqarRecipes() (map[string]string, error) {
 	}
 	out := map[string]string{}
 	for _, r := range rows {
-		var recipe []string
-		if r.Config.Train.DecayAll {
-			recipe = append(recipe, decayOfAll)
-		}
-		if r.Config.Train.Data.Order != "" {
-			recipe = append(recipe, inOrder)
-		}
-		if recipe != nil {
-			out[r.Hash] = strings.Join(recipe, ", ")
+		switch all, ordered := r.Config.Train.DecayAll, r.Config.Train.Data.Order != ""; {
+		case all && ordered:
+			out[r.Hash] = asPublished
+		case all:
+			out[r.Hash] = decayOfAll
+		case ordered:
+			out[r.Hash] = inOrder
 		}
 	}
 	return out, nil

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -110,6 +111,7 @@ func strict(data []byte, into any) error {
 // groups take turns among equals, so that a study that is stopped early has rows of every group.
 func (p *Plan) Rows() ([]Row, error) {
 	var rows []Row
+	var sets []map[string]any
 	at := map[string]int{}
 	for _, cell := range p.cells() {
 		c, err := p.config(cell.group.Set, cell.set)
@@ -122,9 +124,37 @@ func (p *Plan) Rows() ([]Row, error) {
 			continue
 		}
 		at[hash] = len(rows)
-		rows = append(rows, Row{Hash: hash, Groups: []string{cell.group.Name}, Label: c.label(), Config: c})
+		rows, sets = append(rows, Row{Hash: hash, Groups: []string{cell.group.Name}, Label: c.label(), Config: c}), append(sets, cell.set)
 	}
+	tellApart(rows, sets)
 	return rows, nil
+}
+
+// tellApart adds to labels that several rows share what differs: the group, and where that is one the fields that its axes set.
+func tellApart(rows []Row, sets []map[string]any) {
+	for _, add := range []func(i int, label string) string{
+		func(i int, label string) string { return rows[i].Groups[0] + ": " + label },
+		func(i int, label string) string {
+			for _, field := range slices.Sorted(maps.Keys(sets[i])) {
+				value, err := json.Marshal(sets[i][field])
+				if err != nil {
+					value = fmt.Append(nil, sets[i][field])
+				}
+				label += fmt.Sprintf(", %s %s", field, value)
+			}
+			return label
+		},
+	} {
+		same := map[string]int{}
+		for _, r := range rows {
+			same[r.Label]++
+		}
+		for i, r := range rows {
+			if same[r.Label] > 1 {
+				rows[i].Label = add(i, r.Label)
+			}
+		}
+	}
 }
 
 // cell is what a row sets on top of its group.
