@@ -45,7 +45,7 @@ func TestFetch(t *testing.T) {
 		t.Errorf("%s %v", out, err)
 	}
 	for want, args := range map[string][]string{
-		"no model named": {}, "no name on the hub": {"tiny"}, "--only": {"org/tiny", "--only", "weights"}, "no model of that name": {"org/none"}, "no tokenizer": {"org/tiny", "--only", "tokenizer"},
+		"no model named": {}, "not a name on the hub": {"tiny"}, "--only": {"org/tiny", "--only", "weights"}, "no model of that name": {"org/none"}, "no tokenizer": {"org/tiny", "--only", "tokenizer"},
 	} {
 		if _, err := fetchOutput(t, args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: error %v, want one that says %q", args, err, want)
