@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
 	"stuffed/pkg/interval"
 )
 

@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-
-	"stuffed/pkg/study"
 )
 
 // ErasePlan trains one architecture with and without erasing; datasets/study/erase/RULES.md says how it is judged.
@@ -22,11 +20,7 @@ func EraseArms(root string) (Without, error) {
 	if err != nil {
 		return w, err
 	}
-	plan, err := study.ReadPlan(ErasePlan)
-	if err != nil {
-		return w, err
-	}
-	rows, err := plan.Rows()
+	rows, err := planRows(ErasePlan)
 	if err != nil {
 		return w, err
 	}

@@ -139,11 +139,7 @@ func (a Associative) with(name string) string {
 
 // mqarRecipes are the recipes of the plan's rows.
 func mqarRecipes() (map[string]string, error) {
-	plan, err := study.ReadPlan(MQARPlan)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := plan.Rows()
+	rows, err := planRows(MQARPlan)
 	if err != nil {
 		return nil, err
 	}
@@ -266,10 +262,10 @@ func MQARReport(root string) (string, error) {
 	var far, others []string
 	worst, factor, best := 0.0, math.Inf(1), bestOfBytes(all)
 	for i, a := range all {
-		if name := a.with(a.Architecture); sizes[name] == 0 {
+		name := a.with(a.Architecture)
+		if sizes[name]++; sizes[name] == 1 {
 			order = append(order, name)
 		}
-		sizes[a.with(a.Architecture)]++
 		rates += a.Rates
 		if a.Rates == mqarRates {
 			full++
@@ -331,13 +327,18 @@ func bestOfBytes(all []Associative) []bool {
 // besideConvolution are the architectures of which Zoology's models have one layer, after one of a long convolution.
 var besideConvolution = map[string]bool{"deltanet": true, "gated-deltanet": true, "gla": true}
 
-// missingRows says which rows of a plan have not run, by group; nothing if all have.
-func missingRows(root, name string) (string, error) {
+// planRows are the rows of a shipped plan.
+func planRows(name string) ([]study.Row, error) {
 	plan, err := study.ReadPlan(name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	rows, err := plan.Rows()
+	return plan.Rows()
+}
+
+// missingRows says which rows of a plan have not run, by group; nothing if all have.
+func missingRows(root, name string) (string, error) {
+	rows, err := planRows(name)
 	if err != nil {
 		return "", err
 	}

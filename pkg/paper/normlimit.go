@@ -36,11 +36,7 @@ func normArms(root string) ([]arm, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := study.ReadPlan(NormLimitPlan)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := plan.Rows()
+	rows, err := planRows(NormLimitPlan)
 	if err != nil {
 		return nil, err
 	}
