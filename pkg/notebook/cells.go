@@ -2,9 +2,12 @@ package notebook
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"stuffed/pkg/atomic"
 )
 
 // Variables of .ci/cell/go, which keeps the programs of cells.
@@ -34,11 +37,14 @@ func Cells() (CellPrograms, error) {
 		c.Folder = filepath.Join(cache, "stuffed", "cells")
 	}
 	err := filepath.WalkDir(c.Folder, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+		var info fs.FileInfo
+		if err == nil && !d.IsDir() {
+			info, err = d.Info()
 		}
-		info, err := d.Info()
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) { // nothing kept yet, or removed by a kernel meanwhile
+			return nil
+		}
+		if err != nil || d.IsDir() {
 			return err
 		}
 		c.Bytes += info.Size()
@@ -47,20 +53,41 @@ func Cells() (CellPrograms, error) {
 		}
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) { // or removed by a kernel meanwhile
-		err = nil
-	}
 	return c, err
 }
 
-// Clear removes the kept programs; cells that run have copies.
+// Clear removes the kept programs; it waits for those that a kernel builds now, and cells that run have copies.
 func (c CellPrograms) Clear() error {
 	if c.Folder == "" {
 		return nil
 	}
-	kept, err := filepath.Glob(filepath.Join(c.Folder, "*", "cell"))
+	kept, err := filepath.Glob(filepath.Join(c.Folder, "*", "lock"))
 	for _, path := range kept {
-		err = errors.Join(err, os.RemoveAll(filepath.Dir(path)))
+		err = errors.Join(err, clearCell(path))
 	}
 	return err
+}
+
+// clearCell removes the folder of a lock as .ci/cell/go does: only who has the lock removes it.
+func clearCell(path string) error {
+	lock, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if _, err := atomic.Lock(lock); err != nil {
+		return err
+	}
+	held, err := lock.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := os.Stat(path); err != nil || !os.SameFile(held, now) { // a kernel has removed it meanwhile
+		return nil
+	}
+	dir := filepath.Dir(path)
+	gone := fmt.Sprintf("%s.%d", dir, os.Getpid())
+	return errors.Join(os.Rename(dir, gone), os.RemoveAll(gone))
 }

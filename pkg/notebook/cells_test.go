@@ -1,11 +1,13 @@
 package notebook
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -118,4 +120,42 @@ func TestCellsKeepTheirLimit(t *testing.T) {
 			t.Error(inside)
 		}
 	}
+}
+
+// Many kernels at a time build, fail and make room, and none of them meets a folder that another one removes.
+func TestCellsOfManyKernels(t *testing.T) {
+	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells")
+	t.Setenv(CellsVariable, store)
+	t.Setenv(CellsLimitVariable, "0")
+	write(t, filepath.Join(tmp, "bin/go"), `#!/bin/sh
+if grep -q Absent main.go; then echo undefined: Absent; exit 1; fi
+echo '#!/bin/sh' >cell
+grep -o 'word.' main.go | sed 's/^/echo /' >>cell
+`)
+	if err := os.Chmod(filepath.Join(tmp, "bin/go"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", filepath.Join(tmp, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	var wait sync.WaitGroup
+	for kernel := range 6 {
+		wait.Go(func() {
+			for i := range 9 {
+				body, want := fmt.Sprintf("word%d", i%2), fmt.Sprintf("word%d\n", i%2)
+				if i%3 == 2 {
+					body, want = "Absent", ""
+				}
+				built, ran := cellOf(t, kernelFolder(t, tmp, fmt.Sprintf("gonb_%04x%04x", kernel, i), body))
+				if ran != want || strings.Contains(built, "undefined: Absent\nexit") != (want == "") || want != "" && built != "" {
+					t.Errorf("kernel %d, cell %d: %q, built: %s", kernel, i, ran, built)
+				}
+				if kernel == 0 {
+					c, err := Cells()
+					if err := errors.Join(err, c.Clear()); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wait.Wait()
 }
