@@ -9,7 +9,7 @@ import (
 	"stuffed/pkg/interval"
 )
 
-// onStream are the summaries of the setting that decides, by architecture.
+// onStream returns the summaries of the setting on which the verdict rests, by architecture, and its models.
 func (e evidence) onStream() (map[string]Summary, []Compared, error) {
 	all, err := ComparedModels(e.root)
 	if err != nil {
@@ -26,7 +26,7 @@ func (e evidence) onStream() (map[string]Summary, []Compared, error) {
 	return by, models, nil
 }
 
-// said is an architecture's count and excess in words.
+// said puts an architecture's number of failures and its excess into words.
 func (s Summary) said() string {
 	name := ArchitectureNames[s.Architecture]
 	if s.Models == 0 {
@@ -38,14 +38,14 @@ func (s Summary) said() string {
 	return fmt.Sprintf("%s %d of %d, %v", name, s.Failing, s.Learned, s.Excess)
 }
 
-// summaryOf is that of an architecture, without models if it has none.
+// summaryOf returns the summary of the named architecture, or an empty one if it has no models.
 func summaryOf(by map[string]Summary, name string) Summary {
 	s := by[name]
 	s.Architecture = name
 	return s
 }
 
-// othersFail is the paper's claim about other architectures, question 1 of RULES.md.
+// othersFail judges the paper's claim about other architectures: question 1 of RULES.md.
 func (e evidence) othersFail() (Claim, error) {
 	c := Claim{ID: "RWKV-6 and others", Where: "v1 Fig. 1c, v2 Fig. 13–15", Claim: "RWKV-6, Mamba-1 and HGRN-2 fail too, more mildly", Paper: "curves only", Figure: "18_architectures",
 		Rule: fmt.Sprintf("fixed before the study ran (datasets/study/architectures/RULES.md), on the recall stream at T %d: an architecture speaks for the claim if most of its learned models fail and its mean excess lies below that of Mamba-2 with bootstrap intervals over seeds that do not meet, against it if all of its learned models hold or its excess lies above that of Mamba-2 with intervals that do not meet; not testable if most models of Mamba-2 do not fail", streamShort)}
@@ -69,10 +69,10 @@ func (e evidence) othersFail() (Claim, error) {
 	return c, nil
 }
 
-// least is by how many nats those that do not erase must be worse.
+// least is the smallest difference, in nats, by which architectures that do not erase must be worse.
 const least = 0.05
 
-// erasingHelps is question 2 of RULES.md.
+// erasingHelps judges question 2 of RULES.md.
 func (e evidence) erasingHelps() (Claim, error) {
 	c := Claim{ID: "erasing", Where: "v1 §4, v2 §3 (the mechanism)", Claim: "models whose writes erase what a key had stored do not fail beyond T; models that only add do", Paper: "argued, not tested", Figure: "18_architectures",
 		Rule: fmt.Sprintf("fixed before the study ran (datasets/study/architectures/RULES.md): on the recall stream at T %d, mean excess of each of seven architectures that only add against that of each of four with a delta rule, exact permutation test of the labels, two-sided: for the claim when those that add are worse by %g nat or more with p below 0.05, against it when those that erase are worse with p below 0.05 or two of them fail in most of their models; not testable when fewer than two that add fail in most of theirs, or fewer than three of a family have learned", streamShort, least)}
@@ -116,10 +116,10 @@ func (e evidence) erasingHelps() (Claim, error) {
 	return c, nil
 }
 
-// rulePairs differ by the delta rule: the first erases.
+// rulePairs are architectures that differ by the delta rule; the first of each pair erases.
 var rulePairs = [][2]string{{"gated-deltanet", "mamba2"}, {"kda", "gla"}, {"rwkv7", "rwkv6"}, {"deltanet", "retnet"}}
 
-// pairsOf says by how much the additive one of each pair is worse, with an interval over models of both.
+// pairsOf says how much worse the additive architecture of each pair is, with an interval over the models of both.
 func pairsOf(models []Compared) (said []string) {
 	random := rand.New(rand.NewPCG(5, 0x7e87))
 	for _, pair := range rulePairs {
@@ -154,7 +154,7 @@ func pairsOf(models []Compared) (said []string) {
 	return said
 }
 
-// growthBeside is question 5 of RULES.md: growth of states in models that fail and in models that hold.
+// growthBeside answers question 5 of RULES.md: how much states grow in models that fail and in models that hold.
 func growthBeside(models []Compared) string {
 	var failing, holding []float64
 	for _, m := range models {
@@ -174,14 +174,14 @@ func growthBeside(models []Compared) string {
 		median(failing), len(failing), median(holding), len(holding), p)
 }
 
-// rankSum is the two-sided p-value of the test of Mann and Whitney, by permutations.
+// rankSum returns the two-sided p-value of the Mann–Whitney test, computed by permutation.
 func rankSum(a, b []float64) (p float64) {
 	r := ranks(slices.Concat(a, b))
 	mean := 0.0
 	for _, v := range r {
 		mean += v / float64(len(r))
 	}
-	score := func() float64 { // the sum of the first ranks less what is expected
+	score := func() float64 { // the rank sum of the first group less its expectation
 		sum := -mean * float64(len(a))
 		for _, v := range r[:len(a)] {
 			sum += v

@@ -10,7 +10,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// FamilyOf is the family of an architecture in words.
+// FamilyOf names the family that an architecture belongs to.
 func FamilyOf(architecture string) string {
 	switch {
 	case slices.Contains(additive, architecture):
@@ -21,7 +21,7 @@ func FamilyOf(architecture string) string {
 	return "beside them"
 }
 
-// architecturePoint is an architecture on a stream or prompt.
+// architecturePoint is one architecture on one stream or prompt.
 type architecturePoint struct {
 	Architecture string  `parquet:"architecture" doc:"architecture and its family"`
 	Series       string  `parquet:"series" doc:"prompt, training length, or both"`
@@ -29,7 +29,7 @@ type architecturePoint struct {
 	band
 }
 
-// summaryDots draws summaries, one line for every architecture, with models that have not learned left out.
+// summaryDots draws the summaries, one line per architecture, leaving out models that have not learned.
 func summaryDots(all []Summary, series func(Summary) string, note string) report.Figure {
 	var points []architecturePoint
 	for _, s := range all {
@@ -44,7 +44,7 @@ func summaryDots(all []Summary, series func(Summary) string, note string) report
 		Table: table.Of(points)}
 }
 
-// architecturesFigure is the excess of every architecture on the recall stream.
+// architecturesFigure draws the excess of every architecture on the recall stream.
 func architecturesFigure(root string) (report.Figure, error) {
 	models, err := ComparedModels(root)
 	if err != nil {
@@ -58,7 +58,7 @@ func architecturesFigure(root string) (report.Figure, error) {
 		"Recall stream; mean over the models that have learned it, bootstrap intervals over seeds."), nil
 }
 
-// architecturesTextFigure is the same on prompts of text.
+// architecturesTextFigure draws the same on prompts of text.
 func architecturesTextFigure(root string) (report.Figure, error) {
 	models, err := ComparedModels(root)
 	if err != nil {
@@ -73,7 +73,7 @@ func architecturesTextFigure(root string) (report.Figure, error) {
 	}, "Models of text; mean over those that have learned it, bootstrap intervals over seeds where there are several."), nil
 }
 
-// architectureLossPoint is an architecture at a position.
+// architectureLossPoint is the loss of one architecture at one position.
 type architectureLossPoint struct {
 	Panel        string  `parquet:"panel" doc:"family of the architecture"`
 	Architecture string  `parquet:"architecture" doc:"architecture"`
@@ -82,7 +82,7 @@ type architectureLossPoint struct {
 	band
 }
 
-// architecturesLossFigure is the loss by position on the recall stream at the training length that decides.
+// architecturesLossFigure draws the loss by position on the recall stream, at the training length on which the verdict rests.
 func architecturesLossFigure(root string) (report.Figure, error) {
 	t, err := chosen(root, ArchitecturesPlan, "loss", "data", "recall", "train_length", streamShort)
 	if err != nil {
@@ -119,8 +119,8 @@ func architecturesLossFigure(root string) (report.Figure, error) {
 		Table: table.Of(points)}, nil
 }
 
-// ByFamily adds the columns family and name to a table that has a column of architectures, in the order of Architectures; an
-// architecture that is not among them is beside them under its own name.
+// ByFamily adds the columns family and name to a table with a column of architectures and sorts its rows in the order of
+// Architectures. An architecture that is not listed there gets the family "beside them" and keeps its own name.
 func ByFamily(t *table.Table, column string) (*table.Table, error) {
 	architecture, err := t.Text(column)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"stuffed/pkg/table"
 )
 
-// ArchitecturesPlan is the study of other architectures; datasets/study/architectures/RULES.md says how it is judged.
+// ArchitecturesPlan is the study of other architectures; datasets/study/architectures/RULES.md gives the rules of judgement.
 const ArchitecturesPlan = "architectures"
 
-// Architectures are those of the study in the order in which they are shown: those whose writes only add, those whose writes
-// erase what the key had stored, and the two that belong to neither.
+// The architectures of the study, in the order in which they are shown: those whose writes only add, those whose writes erase
+// what the key had stored, and two that belong to neither group.
 var (
 	additive = []string{"mamba2", "mamba1", "gla", "hgrn2", "retnet", "rwkv5", "rwkv6"}
 	erasing  = []string{"deltanet", "gated-deltanet", "kda", "rwkv7"}
@@ -26,30 +26,31 @@ var (
 	Architectures = slices.Concat(additive, erasing, besides)
 )
 
-// ArchitectureNames are the names in words.
+// ArchitectureNames maps an architecture to its name as papers write it.
 var ArchitectureNames = map[string]string{"mamba2": "Mamba-2", "mamba1": "Mamba-1", "gla": "GLA", "hgrn2": "HGRN-2", "retnet": "RetNet", "rwkv4": "RWKV-4",
 	"rwkv5": "RWKV-5", "rwkv6": "RWKV-6", "rwkv7": "RWKV-7", "deltanet": "DeltaNet", "gated-deltanet": "Gated DeltaNet", "kda": "KDA", "llama": "Llama"}
 
-// The stream on which question 2 of the rules is decided.
+// The stream that decides question 2 of the rules.
 const (
 	streamKind  = "recall stream"
 	streamShort = 64 // training length
 )
 
-// Compared is one model of the study on one kind of prompt, or on the stream that it was trained on.
+// Compared is one model of the study, either on one kind of prompt or on the stream that it was trained on.
 type Compared struct {
 	Architecture, Kind, Row string
 	Member, Seed, T         int
 	collapse.Failure
 	Learned bool
-	Growth  float64 // largest norm beyond T over the largest within, median over heads; NaN where states were not watched
+	Growth  float64 // largest norm beyond T over the largest within, median over heads; NaN where states were not traced
 }
 
-// Fails and Holds are the rules of the study.
+// Fails applies the study's rule: an excess of at least 0.1 nat whose interval lies above 0. Holds reports whether the interval
+// lies below 0.1 nat.
 func (m Compared) Fails() bool { return limits.ByExcess(m.Failure) == collapse.Yes }
 func (m Compared) Holds() bool { return m.Excess.High < limits.Excess }
 
-// ComparedModels are the models of the study; the small ones that only ship are left out.
+// ComparedModels returns the models of the study, without the small ones that are only there to be shipped.
 func ComparedModels(root string) ([]Compared, error) {
 	streams, err := comparedStreams(root)
 	if err != nil {
@@ -67,7 +68,7 @@ func ComparedModels(root string) ([]Compared, error) {
 	return all, nil
 }
 
-// ofGroup keeps the rows of a table that belong to a group of the plan; there may be none.
+// ofGroup keeps the rows of a table that belong to one group of the plan; the result may be empty.
 func ofGroup(t *table.Table, group string) (*table.Table, error) {
 	names, err := t.Text("group")
 	if err != nil {
@@ -132,7 +133,7 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// knownDocuments is the loss on documents within the window below which a model of text has learned.
+// knownDocuments is the loss on documents within the window, in nats, below which a model of text counts as having learned.
 const knownDocuments = 2
 
 func comparedTexts(root string) (out []Compared, err error) {
@@ -145,7 +146,7 @@ func comparedTexts(root string) (out []Compared, err error) {
 		return nil, err
 	}
 	length := slices.Max(append([]float64{0}, c.float["end"]...))
-	at, sums := map[textKey]*Compared{}, map[textKey][][4]float64{} // by sequence: inside, its tokens, far, its tokens
+	at, sums := map[textKey]*Compared{}, map[textKey][][4]float64{} // per sequence: loss inside and its tokens, loss far beyond and its tokens
 	var order []textKey
 	for i, row := range c.text["row"] {
 		f := func(column string) float64 { return c.float[column][i] }
@@ -181,19 +182,19 @@ func comparedTexts(root string) (out []Compared, err error) {
 	return out, nil
 }
 
-// Summary is an architecture on one kind of prompt at one training length.
+// Summary sums up the models of one architecture on one kind of prompt at one training length.
 type Summary struct {
 	Architecture, Kind                string
 	T, Models, Learned, Failing, Held int
 	Inside                            float64           // nats, mean over learned models
-	Excess                            collapse.Estimate // over learned models, with a bootstrap interval over them where there are two
+	Excess                            collapse.Estimate // over learned models; two or more give a bootstrap interval
 	Growth                            float64           // median over learned models
 }
 
-// mostFail: more than half of the learned models do.
+// mostFail reports whether more than half of the learned models fail.
 func (s Summary) mostFail() bool { return 2*s.Failing > s.Learned }
 
-// Summaries are the models by architecture, kind and training length; excesses are those of learned models.
+// Summaries groups the models by architecture, kind and training length; excess is averaged over learned models.
 func Summaries(models []Compared) (out []Summary) {
 	type key struct {
 		architecture, kind string
@@ -240,8 +241,8 @@ func Summaries(models []Compared) (out []Summary) {
 	return out
 }
 
-// labels is the difference of the means of two groups and its exact two-sided p-value over all ways to divide the values
-// into groups of these sizes.
+// labels returns the difference of two group means and its exact two-sided p-value, over all ways to split the values into groups
+// of these sizes.
 func labels(a, b []float64) (difference, p float64) {
 	all := slices.Concat(a, b)
 	total := 0.0

@@ -2,7 +2,7 @@ package paper
 
 import "fmt"
 
-// of keeps the models that all conditions hold for.
+// of returns the models that meet every condition.
 func of(models []Model, conditions ...func(Model) bool) (out []Model) {
 next:
 	for _, m := range models {
@@ -21,7 +21,7 @@ func in(plan string) func(Model) bool     { return func(m Model) bool { return m
 func at(T int) func(Model) bool           { return func(m Model) bool { return m.T == T } }
 func sized(N int) func(Model) bool        { return func(m Model) bool { return m.State == N } }
 
-// values of models.
+// values evaluates a quantity on every model.
 func values(models []Model, of func(Model) float64) []float64 {
 	out := make([]float64, len(models))
 	for i, m := range models {
@@ -36,7 +36,7 @@ func excess(m Model) float64 { return m.Excess.Mean }
 func far(m Model) float64    { return m.Far.Mean }
 func inside(m Model) float64 { return m.Inside.Mean }
 
-// groups of models by a name, in order of first appearance.
+// groups splits models by a name, in order of first appearance.
 func groups(models []Model, name func(Model) string) (names []string, by map[string][]Model) {
 	by = map[string][]Model{}
 	for _, m := range models {
@@ -49,7 +49,7 @@ func groups(models []Model, name func(Model) string) (names []string, by map[str
 	return names, by
 }
 
-// stream is what a model was trained on.
+// stream names the data that the model was trained on.
 func (m Model) stream() string {
 	switch {
 	case m.Plan == TextPlan:
@@ -60,5 +60,5 @@ func (m Model) stream() string {
 	return fmt.Sprintf("recall, gap %d", 2*m.Gap)
 }
 
-// condition is the stratum of comparisons: what a model was trained on and at which length.
+// condition is the stratum within which models are compared: training data and training length.
 func (m Model) condition() string { return fmt.Sprintf("%s, T %d", m.stream(), m.T) }

@@ -11,10 +11,10 @@ import (
 	"stuffed/pkg/table"
 )
 
-// errNothing tells that a study holds nothing of the kind asked for.
+// errNothing marks a study that holds nothing of the kind asked for.
 var errNothing = errors.New("the study does not show it")
 
-// Where keeps the rows whose column has one of the values, written as in a CSV file.
+// Where returns the rows whose column equals one of the values, as a CSV file would spell them. No matching row is an error.
 func Where(t *table.Table, column string, values ...any) (*table.Table, error) {
 	texts, err := t.Text(column)
 	if err != nil {
@@ -31,7 +31,7 @@ func Where(t *table.Table, column string, values ...any) (*table.Table, error) {
 	return out, nil
 }
 
-// Last keeps what was measured at the end of training.
+// Last returns the rows measured at the end of training.
 func Last(t *table.Table) (*table.Table, error) {
 	rows, err := t.Text("row")
 	if err != nil {
@@ -48,8 +48,8 @@ func Last(t *table.Table) (*table.Table, error) {
 	return t.Filter(func(i int) bool { return tokens[i] == most[rows[i]] }), nil
 }
 
-// OverSeeds averages the values of rows with equal keys. The result has the keys, and for each value V its mean V, the
-// smallest V_low and the largest V_high, and n, the number of rows. Missing values are left out.
+// OverSeeds averages rows with equal keys. The result has the keys; for each value V its mean V, its minimum V_low and its
+// maximum V_high; and n, the number of rows. Missing values are skipped.
 func OverSeeds(t *table.Table, keys []string, values ...string) (*table.Table, error) {
 	key, err := joinedKeys(t, keys)
 	if err != nil {
@@ -97,7 +97,7 @@ func OverSeeds(t *table.Table, keys []string, values ...string) (*table.Table, e
 	return out.AddInt("n", counts), nil
 }
 
-// spread is mean, smallest and largest; NaN of nothing.
+// spread returns mean, minimum and maximum; NaN for an empty slice.
 func spread(v []float64) (mean, low, high float64) {
 	if len(v) == 0 {
 		return math.NaN(), math.NaN(), math.NaN()
@@ -122,8 +122,8 @@ func joinedKeys(t *table.Table, keys []string) ([]string, error) {
 	return out, nil
 }
 
-// Times adds the column times: the geometric middle of position … end (a bucket that begins at 0: its end) in training
-// lengths, and at, the same in tokens.
+// Times adds two columns: times, the geometric middle of position … end in training lengths (for a bucket that begins at 0, its
+// end), and at, the same in tokens.
 func Times(t *table.Table) (*table.Table, error) {
 	columns := map[string][]float64{}
 	for _, name := range []string{"position", "end", "train_length"} {
@@ -145,7 +145,7 @@ func Times(t *table.Table) (*table.Table, error) {
 	return out.AddFloat("times", times).AddFloat("at", at), nil
 }
 
-// Sorted orders rows by columns, numbers by value.
+// Sorted sorts rows by columns; numbers sort by value.
 func Sorted(t *table.Table, by ...string) (*table.Table, error) {
 	order := make([]int, t.Rows())
 	for i := range order {
@@ -174,7 +174,7 @@ func Sorted(t *table.Table, by ...string) (*table.Table, error) {
 	return t.Take(order), nil
 }
 
-// Only keeps the named columns, in that order.
+// Only returns the named columns, in the order given.
 func Only(t *table.Table, names ...string) (*table.Table, error) {
 	if err := t.Require(names...); err != nil {
 		return nil, err

@@ -1,8 +1,8 @@
-// Package paper holds the claims of Stuffed Mamba (arXiv 2410.07145) against the tables that package study collects:
-// which models fail, what goes with the failure, the thresholds and their laws, and a verdict for each claim.
+// Package paper checks the claims of Stuffed Mamba (arXiv 2410.07145) against the tables that package study collects: which
+// models fail, what accompanies the failure, the thresholds and their scaling laws, and a verdict for each claim.
 //
-// Every verdict is computed: a claim's function turns tables into sides (see [Side]) and [Verdict] joins them, so that
-// changing a number in a table changes the verdict.
+// Every verdict is computed: a claim's function turns tables into sides (see [Side]) and [Verdict] combines them, so that a
+// changed number in a table can change the verdict.
 package paper
 
 import (
@@ -16,7 +16,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Claim is one claim of arXiv 2410.07145 beside what the studies found.
+// Claim is one claim of arXiv 2410.07145 next to what the studies found.
 type Claim struct {
 	ID      string `parquet:"id" doc:"short name"`
 	Where   string `parquet:"where" doc:"version and figure or section; v1 is the ICLR submission, v2 the COLM paper"`
@@ -29,7 +29,7 @@ type Claim struct {
 	Plain   string `parquet:"-" doc:"one sentence for the front page, whose list has ten rows at most; empty: not among them"`
 }
 
-// open is a claim whose rows have not run, which the error names; it has no figure yet. Another error stays one.
+// open turns missing rows, which err names, into an undecided claim without a figure. Any other error is returned.
 func (c Claim) open(err error) (Claim, error) {
 	if !errors.Is(err, errNothing) {
 		return c, err
@@ -38,20 +38,20 @@ func (c Claim) open(err error) (Claim, error) {
 	return c, nil
 }
 
-// evidence is what claims are judged by.
+// evidence is what claims are judged on.
 type evidence struct {
 	root      string
 	resamples int // of the bootstrap
 	all       []Model
-	left      []Model    // have not learned their task
-	twice     [][2]Model // first and second training from the same seeds; all has the first
+	left      []Model    // models that have not learned their task
+	twice     [][2]Model // first and second training from the same seeds; all holds the first
 }
 
-// Claims holds every claim against the collected studies in root. Claims whose study is not there say so; a table that is
-// there and cannot be read is an error.
+// Claims judges every claim on the collected studies in root. A claim whose study is missing says so; a table that exists but
+// cannot be read is an error.
 func Claims(root string) ([]Claim, error) { return claims(root, judging) }
 
-// judging is how many resamples the intervals of fits have, in the list of claims and in every notebook.
+// judging is the number of bootstrap resamples behind the intervals of fits, in the list of claims and in every notebook.
 const judging = 400
 
 func claims(root string, resamples int) ([]Claim, error) {
@@ -63,7 +63,7 @@ func claims(root string, resamples int) ([]Claim, error) {
 	return append(out, beyondReach...), err
 }
 
-// test is how a claim is judged.
+// test pairs a claim with the function that judges it.
 type test struct {
 	id    string
 	judge func(evidence) (Claim, error)
@@ -91,7 +91,7 @@ func evidenceOf(root string, resamples int) (evidence, error) {
 	return evidence{root: root, resamples: resamples, all: of(all, Model.Learned), left: left, twice: twice}, nil
 }
 
-// leftOut names the models that count for nothing because they have not learned their task.
+// leftOut names the models that are not counted because they have not learned their task.
 func (e evidence) leftOut(which ...func(Model) bool) string {
 	var said []string
 	for _, m := range of(e.left, which...) {
@@ -103,7 +103,7 @@ func (e evidence) leftOut(which ...func(Model) bool) string {
 	return "; left out: " + strings.Join(said, ", ")
 }
 
-// judged judges claims. A missing study is a verdict of its own.
+// judged runs the tests. A missing study gives the claim a verdict of its own, [NoResult].
 func judged(e evidence, tests []test) (out []Claim, err error) {
 	for _, t := range tests {
 		c, err := t.judge(e)
@@ -120,7 +120,7 @@ func judged(e evidence, tests []test) (out []Claim, err error) {
 	return out, nil
 }
 
-// beyondReach are the claims that these studies cannot speak to, said so that none is passed over.
+// beyondReach lists the claims that these studies cannot address, so that none is passed over in silence.
 var beyondReach = []Claim{
 	{ID: "passkey 256K", Where: "v1 abstract, v2 §6", Claim: "a 370M Mamba-2 trained long enough retrieves passkeys at 256K", Paper: "near 100 %",
 		Ours: "no model of that size was trained here; official checkpoints are opened by `stuffed passkey --model`", Verdict: NotTestable},
@@ -128,7 +128,7 @@ var beyondReach = []Claim{
 		Ours: "no model of that size was trained here", Verdict: NotTestable},
 }
 
-// needs are the learned models of plans; none of a plan that must be there is a missing study.
+// needs returns the learned models of the plans; a plan without any counts as a missing study.
 func (e evidence) needs(plans ...string) ([]Model, error) {
 	var out []Model
 	for _, p := range plans {
@@ -141,7 +141,7 @@ func (e evidence) needs(plans ...string) ([]Model, error) {
 	return out, nil
 }
 
-// fromZeros are the models of all studies that started their sequences from zeros.
+// fromZeros returns the models, of all studies, whose sequences started from zero states.
 func (e evidence) fromZeros() ([]Model, error) {
 	some := of(e.all, with("zero"))
 	if len(some) == 0 {
@@ -150,12 +150,12 @@ func (e evidence) fromZeros() ([]Model, error) {
 	return some, nil
 }
 
-// ClaimsTable is the list as a table.
+// ClaimsTable returns the claims as a table.
 func ClaimsTable(claims []Claim) *table.Table { return table.Of(claims) }
 
 var cell = strings.NewReplacer("|", "\\|", "\n", " ")
 
-// ClaimsMarkdown is the whole list: for each claim what the paper says, what was found, and how the verdict follows.
+// ClaimsMarkdown writes the full list: for each claim what the paper says, what was found, and how the verdict follows.
 func ClaimsMarkdown(claims []Claim) string {
 	var b strings.Builder
 	b.WriteString("| claim | paper | found here | verdict | figure |\n|---|---|---|---|---|\n")
@@ -178,7 +178,7 @@ func linked(figure string) string {
 	return fmt.Sprintf("[%s](figures/%s/%s.png)", figure, figure, figure)
 }
 
-// ShortMarkdown is the front page's list: at most ten claims in plain words.
+// ShortMarkdown writes the front page's list: at most ten claims in plain words.
 func ShortMarkdown(claims []Claim) string {
 	var b strings.Builder
 	b.WriteString("| the paper says | found here | verdict |\n|---|---|---|\n")
@@ -190,7 +190,7 @@ func ShortMarkdown(claims []Claim) string {
 	return b.String()
 }
 
-// ranged writes mean [smallest, largest] of n.
+// ranged formats a mean with its range and the number of values: mean [min, max] of n.
 func ranged(v []float64) string {
 	if len(v) == 0 {
 		return "–"
@@ -199,7 +199,7 @@ func ranged(v []float64) string {
 	return fmt.Sprintf("%.2g [%.2g … %.2g] (%d models)", mean, low, high, len(v))
 }
 
-// floats reads a column of the rows in which other columns have given values: pairs of name and value.
+// floats reads a column from the rows in which other columns have the given values, passed as name–value pairs.
 func floats(t *table.Table, column string, where ...any) ([]float64, error) {
 	v, err := t.Float(column)
 	if err != nil {

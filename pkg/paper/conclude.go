@@ -8,13 +8,13 @@ import (
 	"stuffed/pkg/study"
 )
 
-// conclusion of a notebook: the claims that it speaks to, and what it does not show.
+// conclusion lists the claims that a notebook addresses and what it does not show.
 type conclusion struct {
 	claims []string
 	not    string
 }
 
-// conclusions by the number of the notebook.
+// conclusions maps a notebook's number to its conclusion.
 var conclusions = map[string]conclusion{
 	"01": {[]string{"fails beyond T", "text"}, "One small model on one kind of text is a demonstration of the instruments, not evidence: no seeds, no other training lengths."},
 	"02": {[]string{"fails beyond T"}, "The run here is as long as two cores allow in a minute; the models of the studies saw 40M to 300M tokens."},
@@ -41,10 +41,10 @@ var conclusions = map[string]conclusion{
 	"17": {nil, "What one model shows is about that model. Seeds, sizes and training lengths are needed for a claim: `stuffed study`."},
 }
 
-// unshown is what the tables themselves say that they do not show, by the number of the notebook.
+// unshown maps a notebook's number to what its tables themselves say is missing.
 var unshown = map[string]func(root string) (string, error){"11": whereFailing, "22": textUnshown}
 
-// whereFailing says how many of the models that fail on the stream of the study forget have its shortest window.
+// whereFailing says how many of the models that fail on the stream of the study forget were trained on its shortest window.
 func whereFailing(root string) (string, error) {
 	e, err := evidenceOf(root, judging)
 	if err != nil {
@@ -62,7 +62,7 @@ func whereFailing(root string) (string, error) {
 	return fmt.Sprintf("Of %d models that fail on the stream with a gap of %d tokens, %d have T %d.", len(failing), 2*gap, len(of(failing, at(shortest))), shortest), nil
 }
 
-// Conclude is the end of a notebook as markdown: what was found, what it means for the paper's claims, and what was not
+// Conclude writes the end of a notebook as markdown: what was found, what it means for the paper's claims, and what was not
 // shown. Findings and verdicts are computed from the collected studies in root.
 func Conclude(root, notebook string) (string, error) {
 	c, known := conclusions[notebook]
@@ -126,7 +126,7 @@ func Conclude(root, notebook string) (string, error) {
 	return b.String(), nil
 }
 
-// meanings of the verdicts that were given.
+// meanings explains the verdicts that occur.
 func meanings(said map[string]bool) (text string) {
 	for _, v := range []struct{ verdict, means string }{
 		{Reproduced, "the settings that decide agree with the claim and are more than those left open"},
@@ -142,8 +142,8 @@ func meanings(said map[string]bool) (text string) {
 	return text
 }
 
-// Sources are the manifests of the studies that claims are judged by, for the manifests of figures; a study that is not
-// there is left out.
+// Sources returns the manifests of the studies behind the claims, for the manifests of figures. A study that is missing is left
+// out.
 func Sources(root string) any {
 	out := map[string]any{}
 	for _, plan := range AllPlans {

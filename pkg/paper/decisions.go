@@ -8,13 +8,14 @@ import (
 	"stuffed/pkg/table"
 )
 
-// tasks are what methods are chosen for: a column of the table of stuffed mitigate, and whether less is better.
+// tasks are the goals that a method may be chosen for: a column of the table written by stuffed mitigate, and whether less is
+// better.
 var tasks = []struct {
 	column, name string
 	less         bool
 }{{"loss", "loss", true}, {"recall", "recall", false}, {"recall_inside", "recall of pairs at most T old", false}, {"recall_outside", "recall of pairs older than T", false}}
 
-// Decision is a line of [Decisions].
+// Decision is one row of [Decisions].
 type Decision struct {
 	Length float64 `parquet:"length" doc:"position, in training lengths"`
 	Task   string  `parquet:"task" doc:"what the method is chosen for"`
@@ -24,9 +25,9 @@ type Decision struct {
 	Models int     `parquet:"models" doc:"models that were measured"`
 }
 
-// Decisions is which training-free method to take: for every length (in T) and task the one of the best mean among those
-// under which all models gain, with the change (factor of the loss, points of recall), and what it costs within T (nats).
-// Without such a method the row says none. Recall by age is measured beyond T once, not by length.
+// Decisions says which training-free method to choose: for every length (in T) and task, the method with the best mean among
+// those under which all models improve, with the change (factor of the loss, or points of recall) and its cost within T (nats).
+// Where no method qualifies, the row says none. Recall by age is measured once beyond T, not by length.
 func Decisions(root string) (*table.Table, error) {
 	t, err := methodsTable(root)
 	if err != nil {
@@ -86,7 +87,7 @@ func Decisions(root string) (*table.Table, error) {
 	return table.Of(rows), nil
 }
 
-// ThresholdRow is what a rule says of the models of a study.
+// ThresholdRow is what one rule says about the models of a study.
 type ThresholdRow struct {
 	Rule     string  `parquet:"rule" doc:"rule by which a model fails, see Rules"`
 	Limit    float64 `parquet:"limit" doc:"its threshold"`
@@ -101,7 +102,8 @@ type ThresholdRow struct {
 	NP       float64 `parquet:"n_p" doc:"two-sided p-value of these pairs"`
 }
 
-// ThresholdTable is [Thresholds] of a study's models of one initial state under [DefaultThresholds]: a table of [ThresholdRow].
+// ThresholdTable evaluates [Thresholds] under [DefaultThresholds] on a study's models of one initial-state policy: a table of
+// [ThresholdRow].
 func ThresholdTable(root, plan, policy string) (*table.Table, error) {
 	models, err := Models(root, plan)
 	if err != nil {

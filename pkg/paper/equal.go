@@ -15,7 +15,8 @@ import (
 
 func init() { Figures["21_equal"] = equalFigure }
 
-// equalModel is a recurrent model beside a transformer's window of as many bytes: losses far from the start, nats a token.
+// equalModel is a recurrent model beside a transformer whose window takes as many bytes: losses far from the start, nats per
+// token.
 type equalModel struct {
 	name             string
 	bytes, window    int64
@@ -23,7 +24,8 @@ type equalModel struct {
 	ownEnds, itsEnds band // 95 % intervals
 }
 
-// equalMemory reads the table of stuffed memory equal: recurrent models, the best first, and the transformer's loss with its whole cache.
+// equalMemory reads the table of stuffed memory equal: the recurrent models, best first, and the transformer's loss with its
+// whole cache.
 func equalMemory(root string) (all []equalModel, whole float64, err error) {
 	t, err := table.Read(filepath.Join(root, "memory", "equal.csv"))
 	if err != nil {
@@ -60,14 +62,14 @@ func equalMemory(root string) (all []equalModel, whole float64, err error) {
 	return all, whole, nil
 }
 
-// equalNames are those that architectureName leaves as they are.
+// equalNames spells the names that architectureName leaves unchanged.
 var equalNames = strings.NewReplacer("kda", "KDA", "hgrn2", "HGRN-2", "retnet", "RetNet", "rwkv", "RWKV-")
 
 func (m equalModel) title() string {
 	return equalNames.Replace(architectureName(strings.TrimPrefix(m.name, "bytes-")))
 }
 
-// equalPoint is a recurrent model, or the transformer with as many bytes of memory.
+// equalPoint is a recurrent model, or the transformer with the same number of bytes of memory.
 type equalPoint struct {
 	Model string  `parquet:"model" doc:"the recurrent model and its memory"`
 	Of    string  `parquet:"of" doc:"whose loss: the model's or the transformer's"`
@@ -75,7 +77,7 @@ type equalPoint struct {
 	band
 }
 
-// equalFigure is the loss of recurrent models and of a transformer with as much memory, on documents, far from their start.
+// equalFigure draws the loss of recurrent models and of a transformer with as much memory, on documents, far from their start.
 func equalFigure(root string) (report.Figure, error) {
 	all, whole, err := equalMemory(root)
 	if err != nil {
@@ -93,8 +95,8 @@ func equalFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(points)}, nil
 }
 
-// EqualReport says which recurrent models do better than the transformer with as many bytes, and whether the transformer uses its cache at all:
-// only then does the comparison weigh memories.
+// EqualReport says which recurrent models beat the transformer with as many bytes, and whether the transformer uses its cache at
+// all; only then does the comparison say anything about memory.
 func EqualReport(root string) (string, error) {
 	all, whole, err := equalMemory(root)
 	if err != nil {

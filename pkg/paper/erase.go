@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// ErasePlan trains one architecture with and without erasing; datasets/study/erase/RULES.md says how it is judged.
+// ErasePlan trains one architecture with and without erasing; datasets/study/erase/RULES.md gives the rules of judgement.
 const ErasePlan = "erase"
 
-// Without are the two arms of a study that takes one thing away, by seed.
+// Without holds the two arms of an ablation, by seed: the whole model and the one that lacks a part.
 type Without struct{ Whole, Lacking map[int]Model }
 
-// EraseArms are Gated DeltaNet as published and without erasing.
+// EraseArms returns Gated DeltaNet as published and without erasing. An arm that has not run is an error.
 func EraseArms(root string) (Without, error) {
 	w := Without{map[int]Model{}, map[int]Model{}}
 	models, err := modelsOf(root, ErasePlan)
@@ -38,10 +38,10 @@ func EraseArms(root string) (Without, error) {
 	return w, nil
 }
 
-// pairs are the models of seeds that both arms have learned, ascending by seed.
+// pairs returns the models of the seeds that both arms have learned, in ascending order of seed.
 func (w Without) pairs() (whole, lacking []Model) {
 	for _, seed := range slices.Sorted(maps.Keys(w.Whole)) {
-		a, b := w.Whole[seed], w.Lacking[seed] // a model that is not there has learned nothing
+		a, b := w.Whole[seed], w.Lacking[seed] // a missing model counts as one that has not learned
 		if a.Learned() && b.Learned() {
 			whole, lacking = append(whole, a), append(lacking, b)
 		}
@@ -49,13 +49,13 @@ func (w Without) pairs() (whole, lacking []Model) {
 	return whole, lacking
 }
 
-// Words for the verdicts of RULES.md.
+// Wording of the verdicts of RULES.md.
 const (
 	shown  = "shown"
 	inPart = "in part: erasing helps and is not enough"
 )
 
-// Verdict is the answer of RULES.md and the numbers it rests on.
+// Verdict applies RULES.md and says which numbers the answer rests on.
 func (w Without) Verdict() (verdict, said string) {
 	whole, lacking := w.pairs()
 	difference := func(of func(Model) float64) (mean, p float64) {

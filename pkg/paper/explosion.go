@@ -13,7 +13,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// exploding and growing states beside failures, over all studies.
+// explodes compares exploding and growing states with failures, over all studies.
 func (e evidence) explodes() (Claim, error) {
 	c := Claim{ID: "explosion", Where: "v1 Fig. 4, v2 Fig. 5", Claim: "state explosion and failure go together", Paper: "3 heads of 8 shown", Figure: "11_growth",
 		Rule: "a head explodes when its norm stays above twice its in-window maximum and above what filling up can explain (1 − r^L)/(1 − r), r what it retains over T within the window, L the length in T; two sides: whether most failing models explode (Wilson interval of the share against one half), and whether explosion and failure coincide beyond chance among models of one stream and T (exact one-sided test over strata, p below 0.05; above 0.5 speaks against)"}
@@ -70,12 +70,12 @@ func (e evidence) explodes() (Claim, error) {
 	return c, nil
 }
 
-// keeps is the share over T from which on a head counts as holding more than its last write: below, the cosine of its writes is not
-// defined.
+// keeps is the share retained over T above which a head counts as holding more than its last write; below it the cosine between
+// its writes is undefined.
 const keeps = 0.01
 
-// coherent says how far filling up at the coherence of writes that was measured explains growth, in the models whose weights
-// ship; empty where that was not measured.
+// coherent says how much of the growth is explained by filling up at the measured coherence of writes, in the models whose
+// weights are shipped; empty where coherence was not measured.
 func (e evidence) coherent() (string, error) {
 	t, err := table.Read(filepath.Join(e.root, "memory", "coherence.csv"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -150,7 +150,7 @@ func (e evidence) order() (Claim, error) {
 	return c, nil
 }
 
-// growth against excess loss.
+// growth compares the growth of states with the excess loss.
 func (e evidence) growth() (Claim, error) {
 	c := Claim{ID: "growth means failure", Where: "v1 §4, v2 §4", Claim: "the more a state grows beyond T, the more the loss does", Paper: "joint curves of one model", Figure: "11_growth",
 		Rule: "rank correlation of the largest growth of a head with the excess loss among models of one stream and T, from zeros; permutation test, two-sided, below 0.05"}
@@ -216,7 +216,7 @@ func (e evidence) retains() (Claim, error) {
 	return c, nil
 }
 
-// retentionGrows: the reading that over-retention is what makes states grow, head by head.
+// retentionGrows judges the reading that over-retention makes states grow, head by head.
 func (e evidence) retentionGrows() (Claim, error) {
 	c := Claim{ID: "retention and growth", Where: "v2 §4 (asked by reviewers)", Claim: "the heads that retain most are those whose states grow most", Paper: "heads 2, 4 and 7 of one layer", Figure: "11_growth",
 		Rule: "rank correlation over the heads of each model, its mean over the models of one stream and T, of at least five, with a 95 % interval over models; a condition decides for the claim when the interval lies above 0, against it when it lies below"}

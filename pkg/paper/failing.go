@@ -10,9 +10,9 @@ import (
 	"stuffed/pkg/study"
 )
 
-const fewest = 3 // models below which a setting decides nothing
+const fewest = 3 // with fewer models a setting decides nothing
 
-// failsBeyond looks at every condition, a stream and a training length, on its own.
+// failsBeyond judges every condition, a stream and a training length, separately.
 func (e evidence) failsBeyond() (Claim, error) {
 	c := Claim{ID: "fails beyond T", Where: "v2 Fig. 1, v1 Fig. 1", Claim: "loss rises far beyond the training length", Paper: "2.7 → > 5 nats by 3 T (780M)", Figure: "09_excess",
 		Rule: fmt.Sprintf("a model fails when its mean loss over the last half of the sequence lies %g nat above that over ½T … T and the 95 %% interval of the difference above 0; a condition (stream and T) decides for the claim when at least four fifths of its models fail, against it when at most one fifth do", limits.Excess)}
@@ -48,7 +48,7 @@ func (e evidence) failsBeyond() (Claim, error) {
 	return c, nil
 }
 
-// trainedTwice says how many second trainings, which are not counted, fail or not as the first did.
+// trainedTwice says how many repeated trainings, which are not counted, gave the same answer as the first.
 func (e evidence) trainedTwice() string {
 	if len(e.twice) == 0 {
 		return ""
@@ -62,7 +62,7 @@ func (e evidence) trainedTwice() string {
 	return fmt.Sprintf("; %d of these models were trained a second time from the same seeds (not counted): %d get the verdict of the first", len(e.twice), same)
 }
 
-// paperRule is the rule of the paper on the paper's quantity.
+// paperRule applies the paper's rule to the paper's quantity.
 func (e evidence) paperRule() (Claim, error) {
 	c := Claim{ID: "the paper's rule", Where: "v2 §3", Claim: "a model that has not learned to forget doubles its loss over all tokens somewhere beyond T", Paper: "factor 2 on the mean loss of 128 prompts", Figure: "09_all_tokens",
 		Rule: "mean loss of all tokens, largest bucket beyond T over the largest within, above 2, for the models that fail by excess loss: for the claim when all of them show it, against it when none does; not testable on a stream where even a model that knows nothing (all tokens equally likely) would not double its loss"}
@@ -99,7 +99,7 @@ func (e evidence) paperRule() (Claim, error) {
 	return c, nil
 }
 
-// vocabulary of the models of a shipped plan.
+// vocabulary returns the vocabulary size of the models of a shipped plan.
 func vocabulary(plan string) (int, error) {
 	p, err := study.ReadPlan(plan)
 	if err != nil {
@@ -166,14 +166,14 @@ func (e evidence) largerIsWorse() (Claim, error) {
 	return c, nil
 }
 
-// alike: the same number of heads and budget.
+// alike selects models with m's heads, training budget and initial-state policy.
 func alike(m Model) func(Model) bool {
 	return func(o Model) bool {
 		return o.Heads == m.Heads && o.Tokens/10e6 == m.Tokens/10e6 && o.Policy == m.Policy
 	}
 }
 
-// direction is what pairs say, both ways.
+// direction turns concordant and discordant pairs into a side.
 func direction(d fit.Direction) Side {
 	if d.TwoSided >= 0.05 {
 		return Open
@@ -230,7 +230,7 @@ func failures(outcomes []fit.Outcome) (n int) {
 	return n
 }
 
-// documents: the null case of ordinary text.
+// documents judges the null case: ordinary text.
 func (e evidence) documents() (Claim, error) {
 	c := Claim{ID: "text", Where: "v1 Fig. 1b, v2 Fig. 1", Claim: "models of ordinary text fail beyond T on documents", Paper: "from 130M parameters on", Figure: "09_text",
 		Rule: "a model fails by excess loss or by the paper's rule; not testable when none does and N_S lies below 0.864M, where the published law gives no threshold at all"}
@@ -251,8 +251,8 @@ func (e evidence) documents() (Claim, error) {
 	return c, nil
 }
 
-// Thresholds judges the direction of failures of a study under other limits: rule, limit, failing, models, and along both
-// axes the pairs for and against and the two-sided p-value.
+// Thresholds asks in which direction failures of a study run under other limits: per rule and limit the number of failing models
+// and of models, and along both axes the pairs for and against with the two-sided p-value.
 func Thresholds(models []Model, grid map[string][]float64) (rows []Threshold, err error) {
 	rules := make([]string, 0, len(grid))
 	for rule := range grid {
@@ -281,7 +281,7 @@ func Thresholds(models []Model, grid map[string][]float64) (rows []Threshold, er
 	return rows, nil
 }
 
-// Threshold is what a rule with a limit says of a grid.
+// Threshold is what a rule with one limit says about a grid of models.
 type Threshold struct {
 	Rule                      string
 	Limit                     float64
@@ -289,7 +289,7 @@ type Threshold struct {
 	fit.Monotonicity
 }
 
-// DefaultThresholds cover the values that reviewers asked for.
+// DefaultThresholds covers the limits that reviewers asked for.
 func DefaultThresholds() map[string][]float64 {
 	return map[string][]float64{"excess": {0.02, 0.05, 0.1, 0.2, 0.5}, "recall": {1, 2, 5, 10}, "ratio": {1.1, 1.25, 1.5, 2, 3, 4}, "paper": {1.05, 1.1, 1.5, 2}}
 }

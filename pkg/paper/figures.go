@@ -14,7 +14,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Figures are those that the claims point to, each drawn from the tables that its claim is judged by.
+// Figures maps an id to the figure that a claim points to, drawn from the tables that the claim is judged on.
 var Figures = map[string]func(root string) (report.Figure, error){
 	"03_states": statesFigure, "06_oracle": oracleFigure, "06_remembrance": remembranceFigure, "11_coherence": coherenceFigure,
 	"05_drift": driftFigure, "07_causes": causesFigure, "07_dose": doseFigure, "07_matched": matchedFigure, "07_own_growth": ownGrowthFigure, "08_loss": methodsFigure, "08_paired": pairedFigure, "08_norm_limit": normLimitFigure, "09_excess": excessFigure, "09_all_tokens": allTokensFigure,
@@ -22,7 +22,7 @@ var Figures = map[string]func(root string) (report.Figure, error){
 	"18_architectures": architecturesFigure, "18_loss": architecturesLossFigure,
 }
 
-// Draw makes one of Figures.
+// Draw draws one of [Figures] from the collected studies in root. An unknown id is an error that lists those there are.
 func Draw(id, root string) (report.Figure, error) {
 	f, known := Figures[id]
 	if !known {
@@ -47,7 +47,7 @@ var excessAxis = figure.Axis{Column: "excess", Label: "Excess loss far beyond T"
 
 func limitMark(label string, at float64) figure.Mark { return figure.Mark{At: at, Label: label} }
 
-// band is the interval or range of a point, as the note of its figure says.
+// band is the interval or range of a point; the figure's note says which.
 type band struct {
 	Low  float64 `parquet:"low" doc:"lower end of the interval or range; missing where a point has none"`
 	High float64 `parquet:"high" doc:"upper end"`
@@ -55,7 +55,7 @@ type band struct {
 
 var noBand = band{math.NaN(), math.NaN()}
 
-// excessCell is a cell of the grid.
+// excessCell is one cell of the grid.
 type excessCell struct {
 	Stream  string  `parquet:"stream" doc:"recall stream that the models were trained on"`
 	Setting string  `parquet:"setting" doc:"stream and training length"`
@@ -64,7 +64,7 @@ type excessCell struct {
 	Cell    string  `parquet:"cell" doc:"the mean, models that fail / models"`
 }
 
-// excessFigure is the grid of N and T of the two recall streams: mean excess and how many models fail.
+// excessFigure draws the N × T grid of the two recall streams: mean excess and the number of failing models.
 func excessFigure(root string) (report.Figure, error) {
 	models, err := Models(root, ForgetPlan, CapacityPlan)
 	if err != nil {
@@ -94,7 +94,7 @@ func excessFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(cells)}, nil
 }
 
-// cellNote explains the cells of a map of models, and those that a column and a row have none for.
+// cellNote explains the cells of a map of models and the combinations of row and column without a model.
 func cellNote[E any, R, C cmp.Ordered](cells []E, row func(E) R, column func(E) C) string {
 	note := fmt.Sprintf("In each cell: mean over seeds · models that fail / models (excess of %g nat or more, interval above 0).", limits.Excess)
 	if len(cells) < distinct(cells, row)*distinct(cells, column) {
@@ -111,7 +111,7 @@ func distinct[E any, V cmp.Ordered](all []E, of func(E) V) int {
 	return len(seen)
 }
 
-// allTokensPoint is a model.
+// allTokensPoint is one model.
 type allTokensPoint struct {
 	Condition string  `parquet:"condition" doc:"how the model was trained"`
 	Ratio     float64 `parquet:"ratio" doc:"mean loss of all tokens: largest bucket beyond T over the largest within"`
@@ -153,7 +153,7 @@ func priceFigure(root string) (report.Figure, error) {
 		X: figure.Axis{Column: "difference", Label: "Loss of the first 64 tokens, T 256 less T 64", Unit: "nat"}, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("no price", 0)}}, Table: table.Of(points)}, nil
 }
 
-// curePoint is a model.
+// curePoint is one model.
 type curePoint struct {
 	Size    string  `parquet:"size" doc:"state dimension N and tokens of training"`
 	Trained string  `parquet:"trained" doc:"initial states of the sequences and training length"`
@@ -162,7 +162,8 @@ type curePoint struct {
 	Excess  float64 `parquet:"excess" doc:"the former less the latter, nats"`
 }
 
-// cureFigure is the far loss of every model at T 64 beside the same sizes with longer windows, carried or passed states.
+// cureFigure draws the far loss of every model at T 64 beside models of the same sizes with longer windows, carried states or
+// passed states.
 func cureFigure(root string) (report.Figure, error) {
 	models, err := Models(root, AllPlans...)
 	if err != nil {
@@ -182,7 +183,7 @@ func cureFigure(root string) (report.Figure, error) {
 		Category: "size", Series: []string{"trained"}, X: figure.Axis{Column: "far", Label: "Far loss", Unit: "nat", Scale: figure.Log10}}, Table: table.Of(points)}, nil
 }
 
-// growthPoint is a model's head of the largest growth.
+// growthPoint is the fastest-growing head of one model.
 type growthPoint struct {
 	Panel    string  `parquet:"panel" doc:"growth of the norm as it is, or over what filling up explains"`
 	Stream   string  `parquet:"stream" doc:"recall stream that the model was trained on"`
@@ -191,7 +192,7 @@ type growthPoint struct {
 	Retained float64 `parquet:"retained" doc:"share of its state that the head keeps over T tokens"`
 }
 
-// growthFigure is the growth of the head that grows most, by what filling up explains, against the excess loss.
+// growthFigure draws the growth of the fastest-growing head, by what filling up explains, against the excess loss.
 func growthFigure(root string) (report.Figure, error) {
 	models, err := Models(root, AllPlans...)
 	if err != nil {
@@ -210,7 +211,7 @@ func growthFigure(root string) (report.Figure, error) {
 		Marks: []figure.Mark{{At: limits.Excess, Label: "fails", Horizontal: true}}}, Table: table.Of(points)}, nil
 }
 
-// orderPoint counts models.
+// orderPoint is a count of models.
 type orderPoint struct {
 	Order  string  `parquet:"order" doc:"what comes first, growth of the state or of the loss"`
 	Models float64 `parquet:"models" doc:"models of which that is so"`
@@ -232,7 +233,7 @@ func orderFigure(root string) (report.Figure, error) {
 		X: figure.Axis{Column: "models", Label: "Models", Unit: "1", Min: &zero}}, Table: table.Of(points)}, nil
 }
 
-// retentionPoint is a model.
+// retentionPoint is one model.
 type retentionPoint struct {
 	Condition string  `parquet:"condition" doc:"how the model was trained"`
 	Verdict   string  `parquet:"verdict" doc:"fails or holds"`
@@ -256,7 +257,7 @@ func retentionFigure(root string) (report.Figure, error) {
 		X: figure.Axis{Column: "kept", Label: "Retained over T", Unit: "share", Min: &zero, Max: &one}, Marks: []figure.Mark{limitMark("v1: 0.8", keptV1), limitMark("v2: 0.997", keptV2)}}, Table: table.Of(points)}, nil
 }
 
-// RecallByAge is that of package intervene, with methods in words.
+// RecallByAge is intervene.RecallByAge with the methods spelled out.
 func RecallByAge(results *table.Table) (*table.Table, error) {
 	t, err := intervene.RecallByAge(results)
 	if err != nil {
@@ -280,7 +281,7 @@ func RecallByAge(results *table.Table) (*table.Table, error) {
 	return out, nil
 }
 
-// methodTitle is a method in words.
+// methodTitle spells out the name of a method.
 func methodTitle(name string) string {
 	if name == "none" {
 		return "as it is"
@@ -291,11 +292,11 @@ func methodTitle(name string) string {
 	return strings.ReplaceAll(name, "_", " ")
 }
 
-// methodTitles are methods in words.
+// methodTitles maps the name of a method to its title.
 var methodTitles = map[string]string{"rri": "method 1: less retention and insertion", "rri_beyond": "method 1, beyond T only", "state_norm": "method 2: norm limit", "state_norm_chunked": "method 2, every 16 tokens",
 	"window": "method 3: window", "filter": "token filter", "delta_constant": "constant Δ", "layer_delta": "Δ scaled by layer", "layer_delta_zeroth": "Δ scaled by layer, zeroth order", "layer_a": "A scaled by layer", "decimation": "decimation"}
 
-// pairedPoint is a model under a method, or the mean over models.
+// pairedPoint is one model under a method, or the mean over models.
 type pairedPoint struct {
 	Method string  `parquet:"method" doc:"mitigation"`
 	What   string  `parquet:"what" doc:"one model or the mean"`
@@ -339,7 +340,7 @@ func pairedFigure(root string) (report.Figure, error) {
 		X: figure.Axis{Column: "factor", Label: "Far loss with / without", Unit: "1", Scale: figure.Log2, Min: &least, Max: &most}, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("as it is", 1)}}, Table: table.Of(points)}, nil
 }
 
-// matchedPoint is a set of heads of one model.
+// matchedPoint is one set of heads of one model.
 type matchedPoint struct {
 	Run    string  `parquet:"run" doc:"by how much α was lowered or raised, and the model"`
 	Set    string  `parquet:"set" doc:"the two most retentive heads or others"`
@@ -366,7 +367,7 @@ func matchedFigure(root string) (report.Figure, error) {
 		X: figure.Axis{Column: "change", Label: "Change of the excess loss", Unit: "nat"}, Marks: []figure.Mark{limitMark("no change", 0)}}, Table: table.Of(points)}, nil
 }
 
-// promptPoint is a model on a kind of prompt.
+// promptPoint is one model on one kind of prompt.
 type promptPoint struct {
 	Prompt string  `parquet:"prompt" doc:"kind of prompt"`
 	Model  string  `parquet:"model" doc:"model"`
@@ -389,7 +390,7 @@ func promptsFigure(root string) (report.Figure, error) {
 		X: excessAxis, Lo: "low", Hi: "high", Marks: []figure.Mark{limitMark("fails", limits.Excess)}}, Table: table.Of(points)}, nil
 }
 
-// driftPoint is a head, of the convolution state a layer.
+// driftPoint is one head, or one layer of the convolution state.
 type driftPoint struct {
 	Quantity string  `parquet:"quantity" doc:"what is written to the state, or a norm"`
 	Models   string  `parquet:"models" doc:"models of text or of the recall stream"`

@@ -10,15 +10,15 @@ import (
 	"stuffed/pkg/table"
 )
 
-// gapPoint is a model.
+// gapPoint is one model.
 type gapPoint struct {
 	Stream string  `parquet:"stream" doc:"recall stream that the model was trained on"`
 	Size   string  `parquet:"size" doc:"state dimension N"`
 	Excess float64 `parquet:"excess" doc:"loss far beyond the window minus that within, nats"`
 }
 
-// gapFigure shows every learned model of the two recall streams that was trained on 256 tokens from zeros: the windows are the same,
-// what differs is within how many tokens a pair comes back.
+// gapFigure draws every learned model of the two recall streams that was trained on 256 tokens from zero states. The windows are
+// the same; the streams differ in how many tokens may pass before a pair returns.
 func gapFigure(root string) (report.Figure, error) {
 	models, err := Models(root, ForgetPlan, CapacityPlan)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Bits of a number of the state at most: states are float32.
+// stateBits bounds the bits that one number of the state can hold: states are float32.
 const stateBits = 32
 
 // HeldRow is what one model holds at the end of a window.
@@ -30,10 +30,10 @@ type HeldRow struct {
 	RankKeys      int64   `parquet:"rank_keys" doc:"keys that the heads of one layer can tell apart exactly"`
 }
 
-// Held compares what the models of a study of the recall stream hold at the end of a window with what their states could: a HeldRow for
-// each model.
+// Held compares what the models of a study of the recall stream hold at the end of a window with what their states could hold: a
+// table with one [HeldRow] per model.
 //
-// The items of an age are right with the accuracy that was measured at repeats of that age, within positions ½T … T.
+// Items of an age are taken to be recalled with the accuracy measured at repeats of that age, within positions ½T … T.
 func Held(root, plan, policy string) (*table.Table, error) {
 	age, err := chosen(root, plan, "age", "policy", policy)
 	if err != nil {
@@ -80,18 +80,18 @@ func Held(root, plan, policy string) (*table.Table, error) {
 	return Sorted(table.Of(rows), "train_length", "state", "seed")
 }
 
-// heldModel sums up what is known of one model, by the first age of each bucket.
+// heldModel collects what is known about one model, by the first age of each bucket.
 type heldModel struct {
-	at           int // its first line
+	at           int // its first row
 	right, asked map[int64]float64
-	end          map[int64]int64 // age after each bucket, 0 for none
+	end          map[int64]int64 // age after each bucket, 0 if there is none
 }
 
-// hold is the number of items, how many come back, and their bits.
+// hold returns the number of items, how many of them are recalled, and their bits.
 func (m *heldModel) hold(c *ageTable, values int) (items, recalled, bits float64) {
 	gap := c.gap[m.at]
 	counts := keysByAge(datasets.RecallStream{Keys: 2 << 20, Values: values, Gap: int(gap), Seed: -1}, int(c.length[m.at]))
-	for _, age := range slices.Sorted(maps.Keys(m.asked)) { // in order: sums of floats depend on it
+	for _, age := range slices.Sorted(maps.Keys(m.asked)) { // in order, since sums of floats depend on it
 		asked, end := m.asked[age], m.end[age]
 		if end == 0 || end > gap {
 			end = gap + 1
@@ -107,8 +107,8 @@ func (m *heldModel) hold(c *ageTable, values int) (items, recalled, bits float64
 	return items, recalled, bits
 }
 
-// keysByAge is the mean number of keys, 0 or 1, that were met last so many pairs ago, at the end of a window. A key met again by
-// chance would only lower it, so that the stream may have more keys than the study's.
+// keysByAge returns, by age in pairs, the expected number of keys (0 to 1) last met that long before the end of a window. Keys
+// met again by chance would only lower it, so the stream may have more keys than the study's.
 func keysByAge(stream datasets.RecallStream, tokens int) []float64 {
 	const sequences = 32
 	counts := make([]float64, tokens/2+1)
@@ -125,7 +125,7 @@ func keysByAge(stream datasets.RecallStream, tokens int) []float64 {
 	return counts
 }
 
-// ageTable are the columns that Held reads.
+// ageTable holds the columns that Held reads.
 type ageTable struct {
 	row                                                         []string
 	member, state, seed, length, gap, heads, position, age, end []int64
@@ -152,7 +152,7 @@ func ageColumns(t *table.Table) (*ageTable, error) {
 	return c, nil
 }
 
-// valuesOf is the number of values of a plan's stream.
+// valuesOf returns the number of values in a plan's stream.
 func valuesOf(root, plan string) (int, error) {
 	p, err := study.ReadPlan(plan)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"stuffed/pkg/table"
 )
 
-// key of a mean over draws.
+// drawn is the key of a mean over draws of heads.
 type drawn struct {
 	model, set string
 	dose       float64
 }
 
-// dosePoint is a model under a bound.
+// dosePoint is one model under a bound.
 type dosePoint struct {
 	Model string  `parquet:"model" doc:"model"`
 	Set   string  `parquet:"set" doc:"whose α is bounded: the two most retentive heads or two others"`
@@ -26,7 +26,7 @@ type dosePoint struct {
 	Loss  float64 `parquet:"loss" doc:"loss at repeats at the farthest position, nats"`
 }
 
-// doseFigure is the far loss under upper bounds of α, chosen heads beside others in the same model.
+// doseFigure draws the far loss under upper bounds of α, in the chosen heads and in others of the same model.
 func doseFigure(root string) (report.Figure, error) {
 	t, err := table.Read(filepath.Join(root, "interventions", "dose.csv"))
 	if err != nil {
@@ -62,14 +62,14 @@ func doseFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(points)}, nil
 }
 
-// ownGrowthPoint is a set of heads of one model.
+// ownGrowthPoint is one set of heads of one model.
 type ownGrowthPoint struct {
 	Run    string  `parquet:"run" doc:"whether α was lowered or raised, and the model"`
 	Set    string  `parquet:"set" doc:"the heads: chosen as they are, chosen and changed, others changed as much"`
 	Growth float64 `parquet:"growth" doc:"largest state norm beyond T over the largest within, the larger of the set's two heads"`
 }
 
-// ownGrowthFigure is by how much the norms of the heads grow whose α is changed, at the strongest shift.
+// ownGrowthFigure draws how much the norms of the heads whose α is changed grow, at the largest shift.
 func ownGrowthFigure(root string) (report.Figure, error) {
 	t, err := table.Read(filepath.Join(root, "interventions", "matched.csv"))
 	if err != nil {
@@ -98,18 +98,18 @@ func ownGrowthFigure(root string) (report.Figure, error) {
 
 var directions = map[string]string{"lower": "lowered", "raise": "raised"}
 
-// causeTitles are the substitutions of intervene.Causes in words.
+// causeTitles spells out the substitutions of intervene.Causes.
 var causeTitles = map[string]string{"hold delta": "Δ held", "hold b": "B held", "hold x": "x held", "hold b norm": "norm of B held", "hold x norm": "norm of x held",
 	"a swap": "A exchanged", "dt bias swap": "bias of Δ exchanged", "ablate": "head ablated", "ablate random": "another head ablated"}
 
-// causePoint is a model under a substitution.
+// causePoint is one model under a substitution.
 type causePoint struct {
 	Change string  `parquet:"change" doc:"what is held, exchanged or ablated"`
 	Place  string  `parquet:"place" doc:"position, in training lengths"`
 	Factor float64 `parquet:"factor" doc:"loss at repeats with the change over that without"`
 }
 
-// causesFigure is what substitutions do to the loss within and far beyond T, paired by model.
+// causesFigure draws what substitutions do to the loss within and far beyond T, paired by model.
 func causesFigure(root string) (report.Figure, error) {
 	t, err := table.Read(filepath.Join(root, "interventions", "causes.csv"))
 	if err != nil {
@@ -156,7 +156,7 @@ type methodPoint struct {
 	band
 }
 
-// methodsFigure is the loss by position under every method beside that of the same models as they are.
+// methodsFigure draws the loss by position under every method beside that of the same models without one.
 func methodsFigure(root string) (report.Figure, error) {
 	t, err := methodsTable(root)
 	if err != nil {

@@ -64,7 +64,7 @@ func (e evidence) recallLaw() (Claim, error) {
 	return c, nil
 }
 
-// bendOf is how far the published recall law leaves the straight line between two sizes, as a share of its rise.
+// bendOf is how far the published recall law departs from a straight line between two sizes, as a share of its rise.
 func bendOf(low, high float64) float64 {
 	law := func(n float64) float64 { return math.Pow(1.365, n) }
 	most := 0.0
@@ -76,7 +76,7 @@ func bendOf(low, high float64) float64 {
 	return most / (law(high) - law(low))
 }
 
-// lawClaim compares the forms; thresholds that cannot be fitted are a finding, not an error.
+// lawClaim compares the fitted forms; thresholds that cannot be fitted are a finding, not an error.
 func (e evidence) lawClaim(c Claim, law string, points []fit.Point) Claim {
 	r, err := fit.Fit(points, fit.Options{Law: law, Resamples: e.resamples, Seed: 1})
 	if err != nil {
@@ -104,10 +104,10 @@ func (e evidence) lawClaim(c Claim, law string, points []fit.Point) Claim {
 	return c
 }
 
-// leads tells whether the best form is more than 2 in AIC ahead of every form that it is not a special case of.
+// leads reports whether the best form is more than 2 in AIC ahead of every form that it is not a special case of.
 func leads(r *fit.Result) bool {
 	general := map[string]bool{}
-	if r.Best == "linear" { // a line is a parabola, and an exponential of little bend
+	if r.Best == "linear" { // a line is a special case of a parabola, and of an exponential in the limit
 		general["quadratic"], general["exponential"] = true, true
 	}
 	for _, f := range r.Forms {
@@ -137,14 +137,14 @@ func (e evidence) published(law string, c Claim) (Claim, error) {
 	return c, nil
 }
 
-// printed are the state sizes of Table 2 in millions, by layers and width.
+// printed holds the state sizes of Table 2, in millions, by layers and width.
 var printed = []struct {
 	name          string
 	layers, width int
 	millions      float64
 }{{"36.4M", 6, 512, 0.8}, {"47.0M", 12, 512, 1.6}, {"84.6M", 12, 768, 2.4}, {"130M", 24, 768, 4.8}, {"370M", 48, 1024, 12.9}, {"780M", 48, 1536, 19.3}}
 
-// shape is the paper's architecture with some fields changed.
+// shape is the paper's architecture with some fields overridden.
 func shape(fields string) (lm.Config, error) {
 	a, err := lm.ArchitectureOf("")
 	if err != nil {

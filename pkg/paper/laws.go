@@ -14,15 +14,14 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Points are in millions of scalars and thousands (1,024) of tokens; figures show scalars and tokens.
+// Points are in millions of scalars and in K (1,024) tokens; figures show scalars and tokens.
 const (
 	million = 1e6
 	kilo    = 1024
 )
 
-// LawData is the table of a figure.Fit, in scalars and tokens: thresholds with their brackets, and the best form, the
-// expected one and the others asked for, between the smallest and the largest n_s. Points of equal n_s
-// stand side by side.
+// LawData returns the table of a figure.Fit, in scalars and tokens: thresholds with their brackets, and the best form, the
+// expected one and any others asked for, between the smallest and the largest n_s. Points of equal n_s are drawn side by side.
 func LawData(points []fit.Point, r *fit.Result, forms ...string) (*table.Table, error) {
 	var shown []figure.Point
 	from, to := math.Inf(1), math.Inf(-1)
@@ -41,7 +40,7 @@ func LawData(points []fit.Point, r *fit.Result, forms ...string) (*table.Table, 
 	return figure.FitData(shown, curves, from*million, to*million, figure.Log2)
 }
 
-// aside moves the points of one size apart, so that equal brackets are seen as many as they are.
+// aside shifts the points of one size apart, so that equal brackets do not hide each other.
 func aside(points []fit.Point, i int) float64 {
 	nth, n := 0, 0
 	for k, p := range points {
@@ -54,7 +53,7 @@ func aside(points []fit.Point, i int) float64 {
 	return math.Pow(1.05, float64(nth)-float64(n-1)/2)
 }
 
-// ComparedForm is a form of a law fitted to points; parameters stand with their intervals.
+// ComparedForm is one form of a law fitted to points; parameters are given with their intervals.
 type ComparedForm struct {
 	Source   string  `parquet:"source" doc:"law, and whose points"`
 	N        int     `parquet:"n" doc:"points"`
@@ -66,7 +65,7 @@ type ComparedForm struct {
 	C        string  `parquet:"c" doc:"parameter c"`
 }
 
-// Comparison lists the forms of fits side by side: a table of [ComparedForm].
+// Comparison lists fitted forms side by side: a table of [ComparedForm].
 func Comparison(sources []string, results []*fit.Result) *table.Table {
 	var rows []ComparedForm
 	for i, r := range results {
@@ -85,7 +84,7 @@ func Comparison(sources []string, results []*fit.Result) *table.Table {
 	return table.Of(rows)
 }
 
-// ForgetPoints are the thresholds of a study by N_S, one for each seed, with what is to be said about them.
+// ForgetPoints returns the thresholds of a study by N_S, one per seed, with notes for the reader.
 func ForgetPoints(root, plan, policy, rule string) ([]fit.Point, []fit.Outcome, []string, error) {
 	models, err := Models(root, plan)
 	if err != nil {
@@ -109,7 +108,7 @@ func ForgetPoints(root, plan, policy, rule string) ([]fit.Point, []fit.Outcome, 
 	return points, outcomes, warnings, nil
 }
 
-// RecallPoints are the recall capacities of a study by N_S, one for each seed.
+// RecallPoints returns the recall capacities of a study by N_S, one per seed.
 func RecallPoints(root, plan, policy string, level float64) ([]fit.Point, error) {
 	t, err := study.Read(root, plan, "age")
 	if err != nil {
@@ -118,8 +117,8 @@ func RecallPoints(root, plan, policy string, level float64) ([]fit.Point, error)
 	return Capacity(t, policy, level)
 }
 
-// FitOrPoints is LawData with the best and the expected form, or those asked for; where the thresholds cannot be fitted,
-// the points alone. The note says which form is best, or why there is none.
+// FitOrPoints returns LawData with the best and the expected form, or with those asked for; where the thresholds cannot be
+// fitted, the points alone. The note names the best form, or says why there is none.
 func FitOrPoints(law string, points []fit.Point, forms ...string) (t *table.Table, note string, err error) {
 	r, err := fit.Fit(points, fit.Options{Law: law, Resamples: 400, Seed: 1})
 	if err != nil {
@@ -133,7 +132,8 @@ func FitOrPoints(law string, points []fit.Point, forms ...string) (t *table.Tabl
 	return t, r.String(), err
 }
 
-// PublishedData is a published law with its points, a refit and the best form for the brackets, as table of a figure.Fit.
+// PublishedData returns a published law with its points, a refit and the best form for the brackets, as the table of a
+// figure.Fit.
 func PublishedData(law string) (*table.Table, *fit.Published, error) {
 	p, err := fit.Evaluate(law, fit.Options{Resamples: 400, Seed: 1})
 	if err != nil {
@@ -166,8 +166,8 @@ func PublishedData(law string) (*table.Table, *fit.Published, error) {
 	return t, p, err
 }
 
-// AllForms compares the forms on the published thresholds and on ours, for both laws (ForgetPlan and CapacityPlan); notes
-// say what cannot be fitted.
+// AllForms compares the forms of both laws on the published thresholds and on ours (ForgetPlan and CapacityPlan); the notes say
+// what cannot be fitted.
 func AllForms(root, policy, rule string, level float64) (t *table.Table, notes []string, err error) {
 	var sources []string
 	var results []*fit.Result

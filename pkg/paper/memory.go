@@ -14,38 +14,39 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Memory looks at what trained models make of tokens older than their training length T: the recall stream that they were
-// trained on, or documents of the shipped corpus.
+// Memory examines what trained models make of tokens older than their training length T, on the recall stream that they were
+// trained on or on documents of the shipped corpus.
 type Memory struct {
-	Times     int // length in training lengths
+	Times     int // length of a sequence, in training lengths
 	Sequences int
 }
 
-// MemoryTables are what Memory finds, each with the columns model and train_length: Oracle (see eval.Memory.Gaps), Slopes (slope,
-// slope_low, slope_high: change of the loss with each doubling of the position beyond T), Remembrance (see
-// eval.Memory.EffRem; times is the start and read the number of tokens from it on, both in training lengths), States (see eval.Coverage) and Coherence (see eval.Coherence).
+// MemoryTables holds what Memory finds. Each table has the columns model and train_length: Oracle (see eval.Memory.Gaps); Slopes
+// (slope, slope_low, slope_high: change of the loss per doubling of the position beyond T); Remembrance (see eval.Memory.EffRem;
+// times is the start and read the number of tokens from there on, both in training lengths); States (see eval.Coverage); and
+// Coherence (see eval.Coherence).
 type MemoryTables struct{ Oracle, Slopes, Remembrance, States, Coherence *table.Table }
 
-// modelColumns stand before those of what was found.
+// modelColumns precede the columns of what was found.
 type modelColumns struct {
 	Model       string `parquet:"model" doc:"model"`
 	TrainLength int    `parquet:"train_length" doc:"tokens"`
 }
 
-// slopeRow is the change of the loss with each doubling of the position beyond T.
+// slopeRow is the change of the loss per doubling of the position beyond T.
 type slopeRow struct {
 	Slope float64 `parquet:"slope" doc:"nats"`
 	Low   float64 `parquet:"slope_low" doc:"lower end of its interval"`
 	High  float64 `parquet:"slope_high" doc:"upper end"`
 }
 
-// ByName are the tables with the names of their files.
+// ByName maps each table to the name of its file.
 func (m MemoryTables) ByName() map[string]*table.Table {
 	return map[string]*table.Table{"oracle": m.Oracle, "slopes": m.Slopes, "remembrance": m.Remembrance, "states": m.States, "coherence": m.Coherence}
 }
 
-// ReadMemory are the tables of a folder, empty where there are none, and the models that all of them have; rows of others, left by a
-// run that was stopped, are dropped.
+// ReadMemory reads the tables of a folder, empty where there are none, and names the models that all of them have. Rows of other
+// models, left by a run that was stopped, are dropped.
 func ReadMemory(folder string) (out MemoryTables, have map[string]bool, err error) {
 	out = MemoryTables{table.New(), table.New(), table.New(), table.New(), table.New()}
 	seen := map[string]int{}
@@ -86,7 +87,7 @@ func ReadMemory(folder string) (out MemoryTables, have map[string]bool, err erro
 	return out, have, nil
 }
 
-// Add reads with a model and puts its rows into the tables.
+// Add runs a model and appends its rows to the tables.
 func (q Memory) Add(ctx context.Context, opened *models.Opened, dir string, out MemoryTables) error {
 	if q.Times < 4 || q.Sequences < 4 {
 		return fmt.Errorf("memory: times is %d and sequences %d, want 4 or more of each", q.Times, q.Sequences)
@@ -127,7 +128,8 @@ func (q Memory) Add(ctx context.Context, opened *models.Opened, dir string, out 
 	return nil
 }
 
-// starts double from an eighth of T to the middle of the sequence; from there on what is left is halved down to an eighth of T.
+// starts doubles from an eighth of T to the middle of the sequence; from there on the remainder is halved until an eighth of T is
+// left.
 func (q Memory) starts(T int) (starts []int, times, left []float64) {
 	length := q.Times * T
 	for at := T / 8; at < length/2; at *= 2 {
@@ -142,8 +144,8 @@ func (q Memory) starts(T int) (starts []int, times, left []float64) {
 	return starts, times, left
 }
 
-// read are sequences of the kind that the model was trained on, and which predictions count: of the recall stream those
-// of repeated values.
+// read returns sequences of the kind that the model was trained on and which predictions count; on the recall stream these are
+// the repeated values.
 func (q Memory) read(m *models.Opened, dir string, T int) (rows [][]int32, counts func(row, at int) bool, err error) {
 	length := q.Times * T
 	if stream, err := models.RecallStream(dir, 0); err == nil {

@@ -11,7 +11,8 @@ import (
 	"stuffed/pkg/table"
 )
 
-// memoryTable is a table of stuffed memory in root/memory, the models of the recall stream before those of text, in words.
+// memoryTable reads a table written by stuffed memory to root/memory, models of the recall stream before those of text, with
+// their names spelled out.
 func memoryTable(root, name string) (*table.Table, error) {
 	t, err := table.Read(filepath.Join(root, "memory", name+".csv"))
 	if err != nil {
@@ -45,10 +46,10 @@ func memoryTable(root, name string) (*table.Table, error) {
 	return t, nil
 }
 
-// memoryNames puts names of models, all of training length 64, into words.
+// memoryNames spells out the names of models, all of training length 64.
 var memoryNames = strings.NewReplacer("recall-n", "recall, N ", "-t64", "", "-seed", ", seed ", "-passed", ", passed", "-carried", ", carried")
 
-// oraclePoint is an octave of positions of a model.
+// oraclePoint is one octave of positions of one model.
 type oraclePoint struct {
 	Model string  `parquet:"model" doc:"model"`
 	Times float64 `parquet:"times" doc:"first position, in training lengths"`
@@ -56,7 +57,7 @@ type oraclePoint struct {
 	band
 }
 
-// oracleFigure is the loss beyond T beside that of the same model that has read the last ½T … T tokens alone.
+// oracleFigure draws the loss beyond T less that of the same model when it has read only the last ½T … T tokens.
 func oracleFigure(root string) (report.Figure, error) {
 	t, err := memoryTable(root, "oracle")
 	if err != nil {
@@ -79,7 +80,7 @@ func oracleFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(points)}, nil
 }
 
-// remembrancePoint is a model that has read its last tokens alone.
+// remembrancePoint is one model that has read only its last tokens.
 type remembrancePoint struct {
 	Model    string  `parquet:"model" doc:"model"`
 	Kind     string  `parquet:"kind" doc:"models of text or of the recall stream"`
@@ -88,7 +89,7 @@ type remembrancePoint struct {
 	band
 }
 
-// remembranceFigure is the effective remembrance of arXiv 2507.02782.
+// remembranceFigure draws effective remembrance (arXiv 2507.02782).
 func remembranceFigure(root string) (report.Figure, error) {
 	t, err := memoryTable(root, "remembrance")
 	if err != nil {
@@ -98,7 +99,7 @@ func remembranceFigure(root string) (report.Figure, error) {
 	if err != nil {
 		return report.Figure{}, err
 	}
-	least := 1e-6 // float32 rounds the predictions apart by as much
+	least := 1e-6 // rounding to float32 alone makes predictions differ by this much
 	var points []remembrancePoint
 	for i, m := range c.text["model"] {
 		points = append(points, remembrancePoint{m, streams[strings.HasPrefix(m, "text")], c.float["read"][i], max(c.float["distance"][i], least),
@@ -113,14 +114,14 @@ func remembranceFigure(root string) (report.Figure, error) {
 
 var streams = map[bool]string{true: "models of text", false: "models of the recall stream"}
 
-// statePoint is a head.
+// statePoint is one head.
 type statePoint struct {
 	Model    string  `parquet:"model" doc:"model"`
 	Place    string  `parquet:"place" doc:"where the states were taken"`
 	Distance float64 `parquet:"distance" doc:"energy coefficient between these states and those within the window"`
 }
 
-// statesFigure is how far the states beyond T lie from those within, every head a point.
+// statesFigure draws how far the states beyond T lie from those within, one point per head.
 func statesFigure(root string) (report.Figure, error) {
 	t, err := memoryTable(root, "states")
 	if err != nil {
@@ -148,7 +149,7 @@ func statesFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(points)}, nil
 }
 
-// coherencePoint is a head.
+// coherencePoint is one head.
 type coherencePoint struct {
 	What      string  `parquet:"what" doc:"how its growth was foretold"`
 	Models    string  `parquet:"models" doc:"models of text or of the recall stream"`
@@ -156,7 +157,7 @@ type coherencePoint struct {
 	Ratio     float64 `parquet:"ratio" doc:"growth measured over growth by filling up"`
 }
 
-// coherenceFigure is the growth of every head beside what filling up at its own retention and coherence gives.
+// coherenceFigure draws the growth of every head against the growth predicted by filling up at its own retention and coherence.
 func coherenceFigure(root string) (report.Figure, error) {
 	t, err := memoryTable(root, "coherence")
 	if err != nil {

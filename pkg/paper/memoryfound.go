@@ -11,10 +11,10 @@ import (
 	"stuffed/pkg/table"
 )
 
-// memoryFound are what a notebook's tables of stuffed memory say beyond the claims, by the number of the notebook.
+// memoryFound maps a notebook's number to what its tables of stuffed memory say beyond the claims.
 var memoryFound = map[string]func(root string) (string, error){"03": statesFound, "06": readersFound, "11": coherenceFound}
 
-// found of a notebook beside its claims, empty where the tables are not there.
+// found says what a notebook found beyond its claims; empty where the tables are missing.
 func found(root, notebook string) (string, error) {
 	of := memoryFound[notebook]
 	if of == nil {
@@ -27,7 +27,7 @@ func found(root, notebook string) (string, error) {
 	return text, err
 }
 
-// statesFound counts the heads whose later states lie farther from the window's than the window's do from each other.
+// statesFound counts the heads whose later states lie farther from those of the window than the window's lie from each other.
 func statesFound(root string) (string, error) {
 	t, err := memoryTable(root, "states")
 	if err != nil {
@@ -67,7 +67,7 @@ func statesFound(root string) (string, error) {
 		last/c.float["train_length"][0], own, strings.Join(said, "; "), 100*turned[len(turned)/2]), nil
 }
 
-// readersFound compares models with readers of the last tokens.
+// readersFound compares models with the same models reading only the last tokens.
 func readersFound(root string) (string, error) {
 	oracle, err := memoryTable(root, "oracle")
 	if err != nil {
@@ -107,13 +107,13 @@ func readersFound(root string) (string, error) {
 		joinMeans(gaps), above(gaps), len(gaps), joinMeans(slopes), slices.Min(atT), slices.Max(atT), slices.Min(at16), slices.Max(at16)), nil
 }
 
-// named is a number of a model with its interval.
+// named is one model's number with its interval.
 type named struct {
 	name string
 	Mean
 }
 
-// lastOf reads a number with its interval in the last position of each model (in every row without one).
+// lastOf reads a number with its interval at the last position of each model, or from every row where position is empty.
 func lastOf(t *table.Table, position, value, low, high string) (out []named, err error) {
 	columns := []string{value, low, high}
 	if position != "" {
@@ -140,7 +140,7 @@ func joinMeans(all []named) string {
 	return strings.Join(parts, "; ")
 }
 
-// above counts intervals above 0.
+// above counts the intervals that lie above 0.
 func above(all []named) (n int) {
 	for _, one := range all {
 		if one.Low > 0 {
@@ -150,7 +150,7 @@ func above(all []named) (n int) {
 	return n
 }
 
-// coherenceFound is what the claim on explosion says of it.
+// coherenceFound is the part of the claim on explosion that concerns coherence.
 func coherenceFound(root string) (string, error) {
 	text, err := evidence{root: root}.coherent()
 	if err != nil || text == "" {

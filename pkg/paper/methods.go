@@ -10,7 +10,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// paired are the values of one run beside those of the same models without it.
+// paired holds the values of one run and those of the same models without it.
 type paired struct{ with, without []float64 }
 
 func (p paired) factors() (out []float64) {
@@ -27,12 +27,12 @@ func (p paired) differences() (out []float64) {
 	return out
 }
 
-// methodsTable is the table of stuffed mitigate in root/mitigations.
+// methodsTable reads the table that stuffed mitigate writes to root/mitigations.
 func methodsTable(root string) (*table.Table, error) {
 	return table.Read(filepath.Join(root, "mitigations", "table.csv"))
 }
 
-// method reads a column of a method and of the models as they are, at a multiple of T, in the order of the models.
+// method reads a column under a method and without one, at a multiple of T, both in the order of the models.
 func method(t *table.Table, name, column string, multiple float64) (p paired, err error) {
 	if p.with, err = floats(t, column, "method", name, "multiple", multiple); err != nil {
 		return p, err
@@ -46,8 +46,8 @@ func method(t *table.Table, name, column string, multiple float64) (p paired, er
 	return p, nil
 }
 
-// suppressed asks of the paper's three training-free methods whether they lower the loss far beyond T, and what they cost
-// at T: the same models with and without.
+// suppressed asks whether the paper's three training-free methods lower the loss far beyond T, and what they cost at T, on the
+// same models with and without.
 func (e evidence) suppressed() (Claim, error) {
 	c := Claim{ID: "mitigations", Where: "v1 Fig. 9, v2 Fig. 4", Claim: "training-free methods suppress the failure at a cost in short contexts", Paper: "m_α 0.9999, m_B 0.75 best", Figure: "08_paired",
 		Rule: "loss at 64 T under a method over that of the same model as it is, mean logarithm with a 95 % interval over models; a method decides for the claim when the interval lies below 1, against it when it lies above; the cost, the difference at T, is one more side: for the claim when any method has its interval above 0, against it when all lie below 0.02 nat"}
@@ -98,8 +98,8 @@ func (e evidence) suppressed() (Claim, error) {
 	return c, nil
 }
 
-// causal asks of matched interventions whether the heads that retain most carry the failure: α lowered in models that
-// fail, raised in models that hold, against other heads whose log α is changed by as much.
+// causal asks, by matched interventions, whether the most retentive heads cause the failure: α is lowered in models that fail and
+// raised in models that hold, against other heads whose log α is changed by as much.
 func (e evidence) causal() (Claim, error) {
 	c := Claim{ID: "over-retention as cause", Where: "v2 §4 (asked by reviewers)", Claim: "the heads that retain most cause the failure", Paper: "not tested", Figure: "07_matched",
 		Rule: "change of the excess loss when log α of the two most retentive heads is changed, less the mean change under other pairs of heads of the same layers whose log α is changed by as much, paired by model, at the strongest dose that costs less than 0.05 nat within the window on average; each direction (lowered in models that fail, raised in models that hold) of at least three models decides by its 95 % interval over models"}
@@ -121,7 +121,7 @@ func (e evidence) causal() (Claim, error) {
 		d := meanOf(e.differences())
 		chosen, control := meanOf(e.chosen), meanOf(e.control)
 		switch {
-		case len(e.chosen) < fewest: // reported, but no side
+		case len(e.chosen) < fewest: // reported, but gives no side
 		case direction == "lower":
 			sides = append(sides, decided(d.High < 0, d.Low > 0))
 		default:
@@ -141,7 +141,7 @@ func (e evidence) causal() (Claim, error) {
 	return c, nil
 }
 
-// byKind are the differences of the models of the recall stream and of text apart, where there are both.
+// byKind gives the differences for models of the recall stream and of text separately, where there are both.
 func (e effect) byKind() string {
 	by := map[bool][]float64{}
 	for i, d := range e.differences() {
@@ -155,13 +155,14 @@ func (e effect) byKind() string {
 	return fmt.Sprintf(" (recall stream, %d models: %v; text, %s, %d: %v)", len(by[false]), meanOf(by[false]), what, len(by[true]), meanOf(by[true]))
 }
 
-// effect of one shift in one direction: changes of the excess loss by model, in the chosen heads and in the matched others.
+// effect is what one shift in one direction does: changes of the excess loss by model, in the chosen heads and in the matched
+// others.
 type effect struct {
 	direction       string
 	shift           float64 // of log α over T tokens, per head
 	models          []string
 	chosen, control []float64 // nats
-	cost            []float64 // change of the loss within the window, chosen heads
+	cost            []float64 // change of the loss within the window, in the chosen heads
 }
 
 func (e effect) differences() (out []float64) {
@@ -171,7 +172,7 @@ func (e effect) differences() (out []float64) {
 	return out
 }
 
-// matchedEffects pairs the rows of intervene.Matched by model, with the mean over control sets.
+// matchedEffects pairs the rows of intervene.Matched by model, averaging over control sets.
 func matchedEffects(t *table.Table) ([]effect, error) {
 	c, err := readOf(t, []string{"model", "direction", "set"}, []string{"shift", "inside", "excess"})
 	if err != nil {
@@ -230,7 +231,7 @@ func matchedEffects(t *table.Table) ([]effect, error) {
 
 const cheap = 0.05 // nats within the window
 
-// reference is the strongest shift of a direction that is cheap within the window.
+// reference returns the largest shift of a direction that is cheap within the window.
 func reference(effects []effect, direction string) (best effect, found bool) {
 	for _, e := range effects {
 		if e.direction == direction && len(e.chosen) > 0 && meanOf(e.cost).Value < cheap && math.Abs(e.shift) > math.Abs(best.shift) {

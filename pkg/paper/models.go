@@ -13,7 +13,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// The studies that claims draw on.
+// The studies on which claims draw.
 const (
 	ForgetPlan   = "forget"        // N × T at a fixed gap
 	CapacityPlan = "capacity"      // N × T at a gap as long as the window
@@ -22,52 +22,53 @@ const (
 	TextPlan     = "text"          // bytes of ordinary text
 )
 
-// AllPlans are the studies of trained models, in the order in which a configuration that several of them trained is taken.
+// AllPlans lists the studies of trained models. Where several of them trained the same configuration, the first in this order
+// counts.
 var AllPlans = []string{ForgetPlan, LongPlan, CapacityPlan, TextPlan, RecallPlan}
 
-// Model is one trained model of a study at the end of its training, judged.
+// Model is one trained model of a study at the end of its training, with its verdicts.
 type Model struct {
 	Plan, Row, Policy                 string
 	Seed, State, Heads, Width, T, Gap int
 	NS                                float64 // millions of scalars
-	Tokens                            int64   // of training
-	Times                             float64 // training lengths of a sequence
+	Tokens                            int64   // trained on
+	Times                             float64 // length of a sequence, in training lengths
 	collapse.Failure
 	InsideRecall float64 // share of values recalled within the window
 	AllRatio     float64 // the paper's quantity: largest mean loss of all tokens beyond T over the largest within it
 	AllWithin    float64 // nats, the largest mean loss of all tokens within T
-	Strict       bool    // of package collapse, on the traced sequences
-	First        string  // what came first there, explosion being growth by 2
-	LossOnset    float64 // tokens; NaN: none
+	Strict       bool    // the strict rule of package collapse, on the traced sequences
+	First        string  // what came first there; explosion is growth by a factor of 2
+	LossOnset    float64 // in tokens; NaN if there is none
 	All          []HeadGrowth
 }
 
-// HeadGrowth is what a head keeps and by how much its state grows.
+// HeadGrowth is what one head retains and how much its state grows.
 type HeadGrowth struct {
 	Layer, Head          int
-	Retained             float64 // share of a token left after T tokens, within the window
+	Retained             float64 // share of a token that is left after T tokens, within the window
 	Growth               float64 // largest norm beyond T over the largest within
-	Onset                float64 // of growth by 2, tokens; NaN: none
-	Incoherent, Coherent float64 // growth of a head that goes on as within the window, see collapse.Filling
+	Onset                float64 // of growth by a factor of 2, in tokens; NaN if there is none
+	Incoherent, Coherent float64 // growth of a head that goes on as it did within the window; see collapse.Filling
 }
 
-// Grows: the norm stays above twice its in-window maximum.
+// Grows reports whether the norm stays above twice its maximum within the window.
 func (h HeadGrowth) Grows() bool { return !math.IsNaN(h.Onset) }
 
-// Explodes: it grows, and beyond what filling up can explain.
+// Explodes reports whether the head grows by more than filling up can explain.
 func (h HeadGrowth) Explodes() bool { return h.Grows() && h.Growth > h.Coherent }
 
-// Top is the head that grows most.
+// Top returns the head that grows most.
 func (m Model) Top() HeadGrowth {
 	return slices.MaxFunc(m.All, func(a, b HeadGrowth) int { return cmp.Compare(a.Growth, b.Growth) })
 }
 
-// Keeper is the head that retains most within the window.
+// Keeper returns the head that retains most within the window.
 func (m Model) Keeper() HeadGrowth {
 	return slices.MaxFunc(m.All, func(a, b HeadGrowth) int { return cmp.Compare(a.Retained, b.Retained) })
 }
 
-// Count of heads that have a property.
+// Count returns the number of heads that have a property.
 func (m Model) Count(has func(HeadGrowth) bool) (n int) {
 	for _, h := range m.All {
 		if has(h) {
@@ -77,30 +78,31 @@ func (m Model) Count(has func(HeadGrowth) bool) (n int) {
 	return n
 }
 
-// Grows and Explodes: any head does.
+// Grows reports whether any head grows; Explodes, whether any explodes.
 func (m Model) Grows() bool    { return m.Count(HeadGrowth.Grows) > 0 }
 func (m Model) Explodes() bool { return m.Count(HeadGrowth.Explodes) > 0 }
 
-// Learned: see LearnedAccuracy. On text, where nothing is repeated by design, every model counts.
+// Learned reports whether the model has learned its task; see [LearnedAccuracy]. On text, where nothing is repeated by design,
+// every model counts.
 func (m Model) Learned() bool { return m.Plan == TextPlan || m.InsideRecall >= LearnedAccuracy }
 
 func (m Model) String() string {
 	return fmt.Sprintf("%s, N %d, T %d, %s, seed %d", m.Plan, m.State, m.T, m.Policy, m.Seed)
 }
 
-// setting is what tells configurations apart.
+// setting identifies a configuration.
 func (m Model) setting() string {
 	return fmt.Sprint(m.Plan == TextPlan, m.State, m.Heads, m.Width, m.T, m.Gap, m.Policy, m.Seed, m.Tokens)
 }
 
-// Models are the models of the given plans, each configuration once: the studies share some rows, and recall-table trains
-// configurations of forget again. A study that is not there is an error if it is the only one asked for.
+// Models returns the models of the given plans, each configuration once: the studies share some rows, and recall-table trains
+// configurations of forget again. A missing study is an error only if none of those asked for is there.
 func Models(root string, plans ...string) ([]Model, error) {
 	once, _, err := trained(root, plans...)
 	return once, err
 }
 
-// trained are the models of the given plans, each configuration once, and the pairs of first and second training of a
+// trained returns the models of the given plans, each configuration once, and the pairs of first and second training of a
 // configuration from the same seeds.
 func trained(root string, plans ...string) (once []Model, twice [][2]Model, err error) {
 	seen := map[string]int{}
@@ -119,7 +121,7 @@ func trained(root string, plans ...string) (once []Model, twice [][2]Model, err 
 			switch {
 			case !known:
 				seen[m.setting()], once = len(once), append(once, m)
-			case once[first].Row != m.Row: // a row that two plans share is one training
+			case once[first].Row != m.Row: // a row shared by two plans is one training
 				twice = append(twice, [2]Model{once[first], m})
 			}
 		}
@@ -188,7 +190,7 @@ type memberKey struct {
 	member int
 }
 
-// columnsOf are columns of a table by name.
+// columnsOf holds columns of a table by name.
 type columnsOf struct {
 	text  map[string][]string
 	float map[string][]float64
@@ -209,7 +211,7 @@ func readOf(t *table.Table, texts, floats []string) (c columnsOf, err error) {
 	return c, nil
 }
 
-// bucket is the mean loss of some positions.
+// bucket is the mean loss over some positions.
 type bucket struct {
 	from, end, values float64
 	loss, accuracy    collapse.Estimate
@@ -234,7 +236,7 @@ func curvesOf(t *table.Table) (map[memberKey]curve, error) {
 	return out, nil
 }
 
-// mean over the buckets whose middle lies in a range, weighted by their values.
+// mean averages over the buckets whose middle lies in a range, weighted by their number of values.
 func (c curve) mean(from, to float64, of func(bucket) collapse.Estimate) collapse.Estimate {
 	var sum, n, squares float64
 	known := true
@@ -281,7 +283,7 @@ func (c curve) allRatio(T float64) (ratio, inside float64) {
 	return beyond / within, within
 }
 
-// head is line i of a table with the columns of headColumns.
+// head returns row i of a table with the columns of headColumns.
 func (c columnsOf) head(i int) HeadGrowth {
 	return HeadGrowth{Layer: int(c.float["layer"][i]), Head: int(c.float["head"][i]), Retained: c.float["retention_window"][i],
 		Growth: c.float["ratio"][i], Onset: c.float["onset"][i]}

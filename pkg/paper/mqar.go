@@ -13,45 +13,46 @@ import (
 	"stuffed/pkg/table"
 )
 
-// MQARPlan is the study of associative recall by Zoology's recipe.
+// MQARPlan is the study of associative recall after Zoology's recipe.
 const MQARPlan = "mqar"
 
-// Of MQAR: values that there are, and the longest sequence asked, which decides the size of a cache.
+// The number of values in MQAR, and the longest sequence asked, which sets the size of a cache.
 const (
 	mqarValues  = 4096
 	mqarLongest = 1024
 )
 
-// What rows may share with Zoology's runs beyond the others: weight decay of norms, biases and gates too, epochs task by task, or both.
+// Parts of Zoology's recipe that only some rows share: weight decay also on norms, biases and gates; epochs that take one task
+// after the other; or both.
 const (
 	decayOfAll  = "decay of all"
 	inOrder     = "in order"
 	asPublished = "as published"
 )
 
-// Associative is one model shape of the study at the rate that served it best.
+// Associative is one model shape of the study at the learning rate that suited it best.
 type Associative struct {
 	Architecture string
 	Recipe       string // decayOfAll, inOrder, asPublished for both, or empty for neither
 	Width, State int
-	Bytes        float64 // of the recurrent state in float32, both layers; of attention the cache of 1,024 tokens
-	Bits         float64 // of all that is carried from token to token, convolutions with it: what the bounds are about
+	Bytes        float64 // of the recurrent state in float32, both layers; for attention, of the cache of 1,024 tokens
+	Bits         float64 // of everything carried from token to token, convolutions included: what the bounds apply to
 	Rate         float64
-	Rates        int     // that have run
+	Rates        int     // learning rates that have run
 	Least        float64 // accuracy of the worst of them
 	Accuracy     float64 // over all sequences, at the end of training
 	ByPairs      []AskedPairs
-	Published    float64 // accuracy printed for these bytes, NaN for none
-	OneLayer     float64 // that for the bytes of one layer, between the printed neighbours in log bytes, NaN outside
+	Published    float64 // accuracy published for these bytes; NaN if there is none
+	OneLayer     float64 // published accuracy for the bytes of one layer, interpolated in log bytes; NaN outside the published range
 }
 
-// AskedPairs is the accuracy on sequences of one number of pairs.
+// AskedPairs is the accuracy on sequences with one number of pairs.
 type AskedPairs struct {
 	Pairs, Length       int
 	Accuracy, Low, High float64
 }
 
-// HeldBits is the least memory that the accuracy takes, the most over the numbers of pairs.
+// HeldBits is the least memory, in bits, that the accuracy requires: the maximum over the numbers of pairs.
 func (a Associative) HeldBits() (bits float64) {
 	for _, p := range a.ByPairs {
 		bits = max(bits, bound.Distinct(p.Pairs, mqarValues, 1-p.Accuracy))
@@ -59,8 +60,8 @@ func (a Associative) HeldBits() (bits float64) {
 	return bits
 }
 
-// Associations are the models of the study in root, by architecture and bytes. Of the learning rates that have run for a shape
-// the one of the highest accuracy counts, as in the published figure.
+// Associations returns the models of the study in root, by architecture and bytes. For each shape the learning rate with the
+// highest accuracy counts, of those that have run, as in the published figure.
 func Associations(root string) ([]Associative, error) {
 	score, err := study.Read(root, MQARPlan, "score")
 	if err != nil {
@@ -74,7 +75,7 @@ func Associations(root string) ([]Associative, error) {
 	if err != nil {
 		return nil, err
 	}
-	last := map[asked]int{} // the last measurement of each model of a row
+	last := map[asked]int{} // last measurement of each model of a row
 	for i, row := range c.row {
 		model := asked{row, c.replica[i], 0}
 		if at, seen := last[model]; !seen || c.tokens[i] >= c.tokens[at] {
@@ -129,7 +130,7 @@ func Associations(root string) ([]Associative, error) {
 	return out, nil
 }
 
-// with puts the recipe behind a name.
+// with appends the recipe to a name.
 func (a Associative) with(name string) string {
 	if a.Recipe == "" {
 		return name
@@ -137,7 +138,7 @@ func (a Associative) with(name string) string {
 	return name + ", " + a.Recipe
 }
 
-// mqarRecipes are the recipes of the plan's rows.
+// mqarRecipes maps the rows of the plan to their recipes.
 func mqarRecipes() (map[string]string, error) {
 	rows, err := planRows(MQARPlan)
 	if err != nil {
@@ -157,8 +158,8 @@ func mqarRecipes() (map[string]string, error) {
 	return out, nil
 }
 
-// between is the accuracy that is printed for an architecture at so many bytes, within 5 %, or linear in their logarithm between
-// neighbours.
+// between returns the published accuracy of an architecture at the given number of bytes: the point within 5 % of it, or else the
+// value between its neighbours, linear in log bytes.
 func between(printed []published.Recall, architecture string, bytes float64) float64 {
 	low, high := -1, -1
 	for i, p := range printed {
@@ -211,13 +212,13 @@ func mqarColumns(t *table.Table) (c mqarTable, err error) {
 	return c, nil
 }
 
-// asked is a measurement of one model of a row.
+// asked identifies one measurement of one model of a row.
 type asked struct {
 	row             string
 	replica, tokens int64
 }
 
-// pairsAsked are the accuracies by number of pairs at every measurement.
+// pairsAsked returns the accuracies by number of pairs at every measurement.
 func pairsAsked(t *table.Table) (map[asked][]AskedPairs, error) {
 	row, err := t.Text("row")
 	if err != nil {
@@ -251,7 +252,7 @@ func pairsAsked(t *table.Table) (map[asked][]AskedPairs, error) {
 	return out, nil
 }
 
-// MQARReport says in words what the study has so far: sizes, rates, and Mamba-2's distance from the published curve.
+// MQARReport says how far the study has come: sizes, learning rates, and Mamba-2's distance from the published curve.
 func MQARReport(root string) (string, error) {
 	all, err := Associations(root)
 	if err != nil {
@@ -310,8 +311,8 @@ func MQARReport(root string) (string, error) {
 	return text + missing + fmt.Sprintf("**Bounds**: what the models recall takes at least %.0f times fewer bits than 32 for each number that they carry.\n", math.Floor(factor)), nil
 }
 
-// bestOfBytes tells which models recall most among those of an architecture and recipe with as many bytes: a printed point is the best
-// over shapes, too.
+// bestOfBytes marks the models that recall most among those of the same architecture, recipe and bytes: a published point is also
+// the best over shapes.
 func bestOfBytes(all []Associative) []bool {
 	best := slices.Repeat([]bool{true}, len(all))
 	for i, a := range all {
@@ -324,10 +325,10 @@ func bestOfBytes(all []Associative) []bool {
 	return best
 }
 
-// besideConvolution are the architectures of which Zoology's models have one layer, after one of a long convolution.
+// besideConvolution lists the architectures of which Zoology's models have only one layer, after a layer of long convolution.
 var besideConvolution = map[string]bool{"deltanet": true, "gated-deltanet": true, "gla": true}
 
-// planRows are the rows of a shipped plan.
+// planRows returns the rows of a shipped plan.
 func planRows(name string) ([]study.Row, error) {
 	plan, err := study.ReadPlan(name)
 	if err != nil {
@@ -336,7 +337,7 @@ func planRows(name string) ([]study.Row, error) {
 	return plan.Rows()
 }
 
-// missingRows says which rows of a plan have not run, by group; nothing if all have.
+// missingRows says, by group, which rows of a plan have not run; empty if all have.
 func missingRows(root, name string) (string, error) {
 	rows, err := planRows(name)
 	if err != nil {
@@ -374,8 +375,8 @@ func missingRows(root, name string) (string, error) {
 	return fmt.Sprintf("**Missing** are %d of the %d rows of `%s`: %s.\n\n", total, len(rows), name, strings.Join(words, ", ")), nil
 }
 
-// mqarLayers is the number of layers whose states are counted.
+// mqarLayers is the number of layers whose states count.
 const mqarLayers = 2
 
-// mqarRates is the number of learning rates of the published recipe.
+// mqarRates is the number of learning rates in the published recipe.
 const mqarRates = 4

@@ -18,7 +18,7 @@ func init() {
 	Figures["20_mqar"], Figures["20_pairs"], Figures["20_held"] = mqarFigure, mqarPairsFigure, mqarHeldFigure
 }
 
-// architectureNames as papers write them.
+// architectureNames maps an architecture to its name as papers write it.
 var architectureNames = map[string]string{"mamba2": "Mamba-2", "mamba1": "Mamba", "deltanet": "DeltaNet", "gated-deltanet": "Gated DeltaNet", "gla": "GLA", "llama": "attention"}
 
 func architectureName(name string) string {
@@ -28,7 +28,7 @@ func architectureName(name string) string {
 	return name
 }
 
-// sweep says how much of the sweep of rates there is.
+// sweep says how much of the sweep over learning rates has run.
 func sweep(all []Associative) string {
 	if len(all) == 0 {
 		return "All points are Zoology's, read off its picture; ours have not run (study mqar)."
@@ -45,7 +45,7 @@ func sweep(all []Associative) string {
 
 var bytesAxis = figure.Axis{Column: "bytes", Label: "State", Unit: "B", Scale: figure.Log2}
 
-// collectedAssociations are [Associations], none where the study has not run.
+// collectedAssociations returns [Associations], or none where the study has not run.
 func collectedAssociations(root string) ([]Associative, error) {
 	if !study.Collected(root, MQARPlan) {
 		return nil, nil
@@ -53,7 +53,7 @@ func collectedAssociations(root string) ([]Associative, error) {
 	return Associations(root)
 }
 
-// mqarPoint is a size of an architecture.
+// mqarPoint is one size of one architecture.
 type mqarPoint struct {
 	Architecture string  `parquet:"architecture" doc:"architecture"`
 	From         string  `parquet:"from" doc:"ours or Zoology's"`
@@ -61,7 +61,7 @@ type mqarPoint struct {
 	Accuracy     float64 `parquet:"accuracy" doc:"share of values recalled"`
 }
 
-// mqarFigure is accuracy against the bytes of the state, ours beside Zoology's; Zoology's alone where ours has not run.
+// mqarFigure draws accuracy against the bytes of the state, ours next to Zoology's, or Zoology's alone where ours has not run.
 func mqarFigure(root string) (report.Figure, error) {
 	all, err := collectedAssociations(root)
 	if err != nil {
@@ -95,7 +95,7 @@ func mqarFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(points)}, nil
 }
 
-// mqarPairsPoint is a size of an architecture, asked for a number of pairs.
+// mqarPairsPoint is one size of one architecture at one number of pairs.
 type mqarPairsPoint struct {
 	Architecture string  `parquet:"architecture" doc:"architecture"`
 	Size         string  `parquet:"size" doc:"size of the state, KiB"`
@@ -103,7 +103,7 @@ type mqarPairsPoint struct {
 	Accuracy     float64 `parquet:"accuracy" doc:"share of values recalled"`
 }
 
-// mqarPairsFigure is accuracy against the number of pairs, one curve for each size.
+// mqarPairsFigure draws accuracy against the number of pairs, one curve per size.
 func mqarPairsFigure(root string) (report.Figure, error) {
 	all, err := Associations(root)
 	if err != nil {
@@ -111,7 +111,7 @@ func mqarPairsFigure(root string) (report.Figure, error) {
 	}
 	var points []mqarPairsPoint
 	for _, a := range all {
-		most := map[int]float64{} // of several lengths with as many pairs the first
+		most := map[int]float64{} // of several lengths with the same number of pairs, the first
 		for _, p := range a.ByPairs {
 			if _, seen := most[p.Pairs]; seen {
 				continue
@@ -127,13 +127,13 @@ func mqarPairsFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(points)}, nil
 }
 
-// streamHeld is what a model of the recall stream holds at least and what its state could, in bits.
+// streamHeld is the least that a model of the recall stream must hold and the most that its state could, in bits.
 type streamHeld struct {
 	name        string
 	there, bits float64
 }
 
-// streamsHeld are the models of the studies of the recall stream.
+// streamsHeld returns the models of the studies of the recall stream.
 func streamsHeld(root string) (out []streamHeld, err error) {
 	for _, plan := range []string{"capacity", "forget"} {
 		if !study.Collected(root, plan) {
@@ -158,7 +158,7 @@ func streamsHeld(root string) (out []streamHeld, err error) {
 	return out, nil
 }
 
-// heldPoint is a mean over the models of a size, or a point of the bound.
+// heldPoint is a mean over the models of one size, or a point of the bound.
 type heldPoint struct {
 	Series string  `parquet:"series" doc:"stream or architecture of the models, or the bound"`
 	Have   float64 `parquet:"have" doc:"bits of the state"`
@@ -166,8 +166,8 @@ type heldPoint struct {
 	band
 }
 
-// mqarHeldFigure is the memory that the recall takes at least against the memory that there is: of models of the recall stream, and of
-// those of the study of association where it has run.
+// mqarHeldFigure draws the least memory that the recall requires against the memory available, for models of the recall stream
+// and, where it has run, of the study of associative recall.
 func mqarHeldFigure(root string) (report.Figure, error) {
 	models, err := streamsHeld(root)
 	if err != nil {
@@ -189,7 +189,7 @@ func mqarHeldFigure(root string) (report.Figure, error) {
 		there float64
 	}
 	bits := map[place][]float64{}
-	least, most := math.Inf(1), 0.0       // bits that there are
+	least, most := math.Inf(1), 0.0       // bits available
 	nearest, farthest := math.Inf(1), 0.0 // factors
 	var places []place
 	for _, m := range models {

@@ -14,11 +14,11 @@ import (
 
 func init() { Figures["14_multikey"] = multikeyFigure }
 
-// MultikeyCommand makes the table of multi-key recall under every mitigation.
+// MultikeyCommand writes the table of multi-key recall under every mitigation.
 const MultikeyCommand = "stuffed task run --model datasets/models/recall-n128-t64 --task recall-list --length 64,256 --set keys=3840 --set values=256 " +
 	"--set pairs=16,64 --count 32 --choosing 4 --mitigate all --output datasets/study/mitigations/multikey.csv"
 
-// multikeyRow is a line of that table.
+// multikeyRow is one row of that table.
 type multikeyRow struct {
 	Method   string  `parquet:"method" doc:"mitigation"`
 	Length   int     `parquet:"length" doc:"tokens"`
@@ -30,7 +30,7 @@ type multikeyRow struct {
 
 func (r multikeyRow) asked() string { return fmt.Sprintf("%s, %d tokens", r.Group, r.Length) }
 
-// multikey reads the table. Of one that is not there the error says which command makes it.
+// multikey reads the table; if it is missing, the error names the command that makes it.
 func multikey(root string) ([]multikeyRow, error) {
 	t, err := table.Read(filepath.Join(root, "mitigations", "multikey.csv"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,7 +42,7 @@ func multikey(root string) ([]multikeyRow, error) {
 	return table.Rows[multikeyRow](t)
 }
 
-// multikeyPoint is a kind of list under a mitigation.
+// multikeyPoint is one kind of list under one mitigation.
 type multikeyPoint struct {
 	Method   string  `parquet:"method" doc:"mitigation"`
 	Asked    string  `parquet:"asked" doc:"pairs and tokens of the lists"`
@@ -50,7 +50,7 @@ type multikeyPoint struct {
 	band
 }
 
-// multikeyFigure is what is recalled of lists of pairs under every mitigation.
+// multikeyFigure draws the recall of lists of pairs under every mitigation.
 func multikeyFigure(root string) (report.Figure, error) {
 	rows, err := multikey(root)
 	if err != nil {
@@ -67,8 +67,8 @@ func multikeyFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(points)}, nil
 }
 
-// MultikeyReport says which mitigations help or harm the recall of several keys, by intervals that lie apart from those of the model as it is;
-// of a table that is not there, which command makes it.
+// MultikeyReport says which mitigations help or harm the recall of several keys, judged by intervals that do not overlap that of
+// the unmodified model. If the table is missing, it names the command that makes it.
 func MultikeyReport(root string) (string, error) {
 	rows, err := multikey(root)
 	if errors.Is(err, errNothing) {

@@ -13,10 +13,10 @@ import (
 	"stuffed/pkg/table"
 )
 
-// NormLimitPlan trains models with a limited state norm.
+// NormLimitPlan trains models whose state norm is limited.
 const NormLimitPlan = "norm-limit"
 
-// arm are the models trained with one limit of the state's norm, by seed; 0: without.
+// arm holds the models trained under one limit on the norm of the state, by seed; a limit of 0 means none.
 type arm struct {
 	norm   float64
 	models map[int]Model
@@ -30,7 +30,7 @@ func (a arm) String() string {
 	return fmt.Sprintf("limit %g", a.norm)
 }
 
-// normArms are the arms of the plan that have run, that without a limit first, then by falling limits.
+// normArms returns the arms of the plan that have run: the one without a limit first, then by falling limit.
 func normArms(root string) ([]arm, error) {
 	models, err := modelsOf(root, NormLimitPlan)
 	if err != nil {
@@ -67,7 +67,7 @@ func normArms(root string) ([]arm, error) {
 	return arms, nil
 }
 
-// less is a quantity of an arm less that of another, paired by seed.
+// less returns a quantity of one arm less that of another, paired by seed.
 func (a arm) less(b arm, of func(Model) float64) (out []float64) {
 	for _, seed := range slices.Sorted(maps.Keys(a.models)) {
 		if y, both := b.models[seed]; both {
@@ -77,7 +77,7 @@ func (a arm) less(b arm, of func(Model) float64) (out []float64) {
 	return out
 }
 
-// normLimited is the claim of datasets/study/norm-limit/RULES.md.
+// normLimited judges the claim of datasets/study/norm-limit/RULES.md.
 func (e evidence) normLimited() (Claim, error) {
 	c := Claim{ID: "trained limit", Where: "v1 method 2 (asked by reviewers)", Claim: "a model trained with a limited state norm holds better beyond T and costs nothing within it", Paper: "not tested", Figure: "08_norm_limit",
 		Rule: "fixed before the study ran (datasets/study/norm-limit/RULES.md): models trained and read with a limit beside those of the same seed without, mean difference with a 95 % interval over seeds; two sides for each limit: the excess is for the claim below 0, against it above; the loss within the window is for the claim when the interval lies below 0.05 nat, against it when above"}
@@ -92,7 +92,7 @@ func (e evidence) normLimited() (Claim, error) {
 	return limitsJudged(c, arms, reached), nil
 }
 
-// limitsJudged gives the claim its verdict: two sides for each limit.
+// limitsJudged gives the claim its verdict, with two sides per limit.
 func limitsJudged(c Claim, arms []arm, reached map[string]string) Claim {
 	free := arms[0]
 	var sides []Side
@@ -112,14 +112,14 @@ func limitsJudged(c Claim, arms []arm, reached map[string]string) Claim {
 	return c
 }
 
-// values of the models, ascending.
+// values returns a quantity of the arm's models, sorted.
 func (a arm) values(of func(Model) float64) []float64 {
 	out := values(slices.Collect(maps.Values(a.models)), of)
 	slices.Sort(out)
 	return out
 }
 
-// limitsReached says for each row how many heads come within a hundredth of their limit, within the window and beyond it.
+// limitsReached says for each row how many heads come within 1 % of their limit, within the window and beyond it.
 func limitsReached(root string, arms []arm) (map[string]string, error) {
 	t, err := study.Read(root, NormLimitPlan, "state")
 	if err != nil {
@@ -154,14 +154,14 @@ func limitsReached(root string, arms []arm) (map[string]string, error) {
 	return out, nil
 }
 
-// normLimitPoint is a model.
+// normLimitPoint is one model.
 type normLimitPoint struct {
 	Trained string  `parquet:"trained" doc:"limit of the state's norm in training"`
 	Place   string  `parquet:"place" doc:"within the window or far beyond it"`
 	Loss    float64 `parquet:"loss" doc:"loss at repeats, nats"`
 }
 
-// normLimitFigure is the loss within the window and far beyond it, every model a point.
+// normLimitFigure draws the loss within the window and far beyond it, one point per model.
 func normLimitFigure(root string) (report.Figure, error) {
 	arms, err := normArms(root)
 	if err != nil {

@@ -5,10 +5,10 @@ import (
 	"stuffed/pkg/report"
 )
 
-// ByteModel is the small byte model of an architecture that ships; opening it is an error where it is missing.
+// ByteModel returns the path of the small shipped byte model of an architecture; opening it fails where it is missing.
 func ByteModel(architecture string) string { return "datasets/models/bytes-" + architecture }
 
-// untrainedModel is the preset of that size, with initial weights.
+// untrainedModel returns the preset of that size, with initial weights.
 func untrainedModel(architecture string) string {
 	if architecture == "mamba2" {
 		return "preset:byte"
@@ -16,8 +16,8 @@ func untrainedModel(architecture string) string {
 	return "preset:" + architecture + "/byte"
 }
 
-// ByteModels are small models of several architectures under their names: those that ship or, if asked for, untrained ones of
-// that size.
+// ByteModels returns small models of several architectures with their names: those that ship or, with initial, untrained ones of
+// the same size.
 func ByteModels(architectures []string, initial bool) (all []report.Named) {
 	for _, a := range architectures {
 		model := ByteModel(a)
@@ -29,18 +29,18 @@ func ByteModels(architectures []string, initial bool) (all []report.Named) {
 	return all
 }
 
-// Extents of OwnModels.
+// Which models [OwnModels] returns.
 const (
 	Untrained = iota // two presets that need no files
-	Shipped          // small models that ship in their place
+	Shipped          // small models that ship, in place of the published ones
 	Published        // those on the hub
 )
 
-// ownArchitectures are the architectures that the paper shows, as hub.Known names them.
+// ownArchitectures lists the architectures that the paper shows, as hub.Known names them.
 var ownArchitectures = map[string]bool{"Mamba-2": true, "Mamba-1": true, "RWKV-4": true, "RWKV-6": true, "HGRN-2": true}
 
-// OwnModels are the models that the paper shows or names, or what stands in their place. Published ones whose authors do not
-// state a training length are taken to have had 2,048 tokens.
+// OwnModels returns the models that the paper shows or names, or what stands in for them. Published models whose authors state no
+// training length are taken to have been trained on 2,048 tokens.
 func OwnModels(extent int) (all []report.Named) {
 	switch extent {
 	case Untrained:

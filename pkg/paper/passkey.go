@@ -11,14 +11,14 @@ import (
 	"stuffed/pkg/table"
 )
 
-// PasskeyPlan is the study of models that were trained on passkeys, the recall stream and lists of pairs in one mixture.
+// PasskeyPlan is the study of models trained on a mixture of passkeys, the recall stream and lists of pairs.
 const PasskeyPlan = "passkey"
 
 func init() {
 	Figures["12_passkey"], Figures["12_pairs"] = passkeyFigure, passkeyPairsFigure
 }
 
-// passkeyAsked is what the study asked of a task, by state, seed and length: the means of accuracy and exact over depths.
+// passkeyAsked returns the study's results on one task by state, seed and length: the means of accuracy and exact over depths.
 func passkeyAsked(root, name string) (*table.Table, error) {
 	t, err := chosen(root, PasskeyPlan, "task", "task", name)
 	if err != nil {
@@ -27,7 +27,7 @@ func passkeyAsked(root, name string) (*table.Table, error) {
 	return OverSeeds(t, []string{"state", "seed", "length"}, "accuracy", "exact")
 }
 
-// passkeyFigure is the share of passkeys that come back whole, against the length, mean and range over seeds.
+// passkeyFigure draws the share of passkeys recalled in full against the length, mean and range over seeds.
 func passkeyFigure(root string) (report.Figure, error) {
 	t, err := passkeyAsked(root, "passkey")
 	if err != nil {
@@ -44,7 +44,7 @@ func passkeyFigure(root string) (report.Figure, error) {
 	}, Table: t}, nil
 }
 
-// passkeyPairsFigure is the accuracy on lists by their number of pairs.
+// passkeyPairsFigure draws the accuracy on lists by their number of pairs.
 func passkeyPairsFigure(root string) (report.Figure, error) {
 	t, err := passkeyAsked(root, "recall-list")
 	if err != nil {
@@ -69,7 +69,7 @@ func passkeyPairsFigure(root string) (report.Figure, error) {
 	}, Table: t.Without("length").AddInt("pairs", pairs)}, nil
 }
 
-// PasskeyReport says how far passkeys and lists come back in each model of the study, and which of its rows are missing.
+// PasskeyReport says up to which length each model of the study recalls passkeys and lists, and which of its rows are missing.
 func PasskeyReport(root string) (string, error) {
 	type cell struct {
 		State    int     `parquet:"state" doc:"N"`

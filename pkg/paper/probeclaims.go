@@ -11,7 +11,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// seenPrompt is a model on one prompt.
+// seenPrompt is one model on one prompt.
 type seenPrompt struct {
 	model, prompt, first string
 	collapse.Failure

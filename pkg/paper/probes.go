@@ -16,21 +16,21 @@ import (
 	"stuffed/pkg/trace"
 )
 
-// Probes looks at trained models beyond their training length: what several prompts do to loss and states, and whether the
-// parts of the recurrence drift.
+// Probes examines trained models beyond their training length: what several prompts do to loss and states, and whether the
+// components of the recurrence drift.
 type Probes struct {
 	Models    []string // folders
 	Backend   string
-	Times     int    // length in training lengths
-	Sequences int    // of prompts that differ from sequence to sequence
-	Keep      string // folder of the traces
+	Times     int    // length of a sequence, in training lengths
+	Sequences int    // for prompts that differ from sequence to sequence
+	Keep      string // folder for the traces
 	Progress  func(label string) func(done, total int64)
 }
 
-// quantities of a trace that the paper plots as components, and the parts of the convolution state.
+// componentColumns are the columns of a trace that the paper plots as components.
 var componentColumns = []string{"delta", "b_norm", "x_norm", "write_norm"}
 
-// PromptRow is what one model does on one kind of prompt.
+// PromptRow is one model on one kind of prompt.
 type PromptRow struct {
 	Model            string  `parquet:"model" doc:"name of the model"`
 	TrainLength      int     `parquet:"train_length" doc:"training length T, tokens"`
@@ -66,7 +66,7 @@ type ComponentRow struct {
 	OnsetHigh  float64 `parquet:"onset_high" doc:"upper end"`
 }
 
-// Run makes a table of PromptRow and one of ComponentRow.
+// Run returns a table of [PromptRow] and one of [ComponentRow].
 func (p Probes) Run(ctx context.Context) (prompts, components *table.Table, err error) {
 	prompts, components = table.New(), table.New()
 	for _, dir := range p.Models {
@@ -97,7 +97,7 @@ func (p Probes) Run(ctx context.Context) (prompts, components *table.Table, err 
 				return nil, nil, err
 			}
 			if i > 0 {
-				continue // components on the kind of sequences that the model was trained on
+				continue // components only on sequences of the kind that the model was trained on
 			}
 			rows, err := componentRows(name, k.label, seen)
 			if err != nil {
@@ -140,8 +140,8 @@ func (p Probes) texts(dir string, T int) ([]labelled, error) {
 	}, nil
 }
 
-// bySequence are the means of a column within (the second half of the window) and far (the second half of the sequence),
-// of each prompt, over the rows that keep holds for.
+// bySequence averages a column within the window (its second half) and far beyond it (the second half of the sequence), per
+// prompt, over the rows that keep accepts.
 func bySequence(t *table.Table, column string, T int, keep func(row int) bool) (within, beyond []float64, err error) {
 	c, err := readOf(t, []string{"prompt"}, []string{"position", column})
 	if err != nil {
@@ -211,7 +211,7 @@ func promptRow(model, label string, s *report.Seen) (*table.Table, error) {
 		ExplosionOnset: onsetOf(v.ExplosionAt), DegradationOnset: onsetOf(v.DegradationAt), First: v.First}}), nil
 }
 
-// onsetOf is a position, NaN for none.
+// onsetOf returns a position, or NaN for nil.
 func onsetOf(at *int) float64 {
 	if at == nil {
 		return math.NaN()
@@ -219,7 +219,7 @@ func onsetOf(at *int) float64 {
 	return float64(*at)
 }
 
-// change fills in the mean far beyond T over the mean within, over sequences.
+// change fills in the ratio of the mean far beyond T to the mean within: its geometric mean over sequences, with the interval.
 func (c ComponentRow) change(within, beyond []float64) ComponentRow {
 	var logs []float64
 	for i := range within {
@@ -235,7 +235,7 @@ func (c ComponentRow) change(within, beyond []float64) ComponentRow {
 	return c
 }
 
-// drift is the excess over the in-window band that counts as the onset of a component's drift.
+// drift is the ratio to the top of the in-window band at which a component counts as drifting.
 const drift = 1.25
 
 func componentRows(model, label string, s *report.Seen) (*table.Table, error) {

@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// rank correlation of Spearman; NaN where one side is constant.
+// rank is Spearman's rank correlation; NaN where one side is constant.
 func rank(x, y []float64) float64 { return stat.Correlation(ranks(x), ranks(y), nil) }
 
 func ranks(v []float64) []float64 {
@@ -41,8 +41,8 @@ func ranks(v []float64) []float64 {
 
 const permutations = 4000
 
-// within is the rank correlation of two quantities of models within strata: that of the ranks less their means in each, so
-// that strata that differ as wholes say nothing. p is the two-sided permutation test within strata.
+// within is the rank correlation of two quantities of models within strata: ranks are centred in each stratum, so that
+// differences between strata do not count. p is the two-sided permutation test within strata.
 func within(models []Model, stratum func(Model) string, x, y func(Model) float64) (rho, p float64) {
 	names, by := groups(models, stratum)
 	var a, b [][]float64

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Unrevised says which shipped rows of studies do not record the revision of the program that made them; nothing where all do.
+// Unrevised says which shipped rows of studies do not record the revision of the program that made them; empty if all do.
 func Unrevised(root string) (string, error) {
 	paths, err := filepath.Glob(filepath.Join(root, "*", "rows", "*", "manifest.json"))
 	if err != nil {

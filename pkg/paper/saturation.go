@@ -16,16 +16,16 @@ import (
 
 func init() { Figures["21_saturation"] = saturationFigure }
 
-// Recalling is what is recalled at one training length, model by model.
+// Recalling is what models recall at one training length, model by model.
 type Recalling struct {
 	T       int
-	Items   float64   // keys met in the last window, on average
-	Scalars []float64 // of each model's state
-	Keys    []float64 // that come back
+	Items   float64   // keys that occur in the last window, on average
+	Scalars []float64 // size of each model's state
+	Keys    []float64 // keys recalled
 	Rank    map[float64]float64
 }
 
-// Recallings are the models of a study of the recall stream by training length, see [Held].
+// Recallings groups the models of a study of the recall stream by training length; see [Held].
 func Recallings(root, plan string) ([]Recalling, error) {
 	held, err := Held(root, plan, "zero")
 	if err != nil {
@@ -51,20 +51,20 @@ func Recallings(root, plan string) ([]Recalling, error) {
 	return out, nil
 }
 
-// sizes are the state sizes in ascending order.
+// sizes returns the state sizes in ascending order.
 func (r Recalling) sizes() []float64 { return slices.Compact(slices.Sorted(slices.Values(r.Scalars))) }
 
-// Bend compares two laws of the keys that come back, K, in the state's size N: K = a·N^p, which grows without end, and
-// K = c·N/(N + h), which stops at c. Errors are normal on ln K.
+// Bend compares two laws for the number K of keys recalled by a state of size N: K = a·N^p, which grows without bound, and K =
+// c·N/(N + h), which saturates at c. Errors are normal in ln K.
 type Bend struct {
 	Power     float64 // p
 	Scale     float64 // ln a
 	Half      float64 // h
 	Ceiling   float64 // c
-	Preferred float64 // AIC of the power law above that of the one that stops: positive where growth bends
+	Preferred float64 // AIC of the power law less that of the saturating one: positive where growth bends
 }
 
-// bend fits both laws by least squares, h on a grid of 64 steps a decade around the sizes measured.
+// bend fits both laws by least squares, with h on a grid of 64 steps per decade around the measured sizes.
 func bend(n, k []float64) Bend {
 	var b Bend
 	x, y := make([]float64, len(n)), make([]float64, len(n))
@@ -90,7 +90,7 @@ func bend(n, k []float64) Bend {
 	return b
 }
 
-// line is the least-squares line through points and what it leaves over.
+// line fits a least-squares line; rss is the residual sum of squares.
 func line(x, y []float64) (slope, intercept, rss float64) {
 	n := float64(len(x))
 	var sx, sy, sxx, sxy float64
@@ -106,7 +106,7 @@ func line(x, y []float64) (slope, intercept, rss float64) {
 	return slope, intercept, rss
 }
 
-// bootstrapSizes draws models anew within every size, so that no size is lost.
+// bootstrapSizes resamples models within each size, so that no size is lost.
 func (r Recalling) bootstrapSizes(n int, each func(n, k []float64)) {
 	random := rand.New(rand.NewPCG(uint64(r.T), 21))
 	by := map[float64][]float64{}
@@ -124,18 +124,19 @@ func (r Recalling) bootstrapSizes(n int, each func(n, k []float64)) {
 	}
 }
 
-// Growth is the test whether growth has stopped: the slope of log2 K in log2 N over the three largest sizes, with a 95 % bootstrap
-// interval over models. It has stopped when the interval lies below 0.1, goes on when it lies above 0.1, else nothing is decided.
-// Where more than nine tenths of the items come back at the largest size the stream, not the state, sets the end.
+// Growth tests whether growth has stopped: the slope of log2 K against log2 N over the three largest sizes, with a 95 % bootstrap
+// interval over models. It has stopped when the interval lies below 0.1 and goes on when it lies above 0.1; otherwise the test is
+// undecided. Where more than nine tenths of the items are recalled at the largest size, the stream, not the state, sets the
+// limit.
 type Growth struct {
 	Slope, Low, High float64
-	Full             float64 // share of the items that come back at the largest size
+	Full             float64 // share of the items recalled at the largest size
 	Verdict          string
 }
 
 const stopped = 0.1
 
-// Growth tests one training length.
+// Growth tests one training length; fewer than three sizes are an error.
 func (r Recalling) Growth() (g Growth, err error) {
 	sizes := r.sizes()
 	if len(sizes) < 3 {
@@ -176,7 +177,7 @@ func (r Recalling) Growth() (g Growth, err error) {
 	return g, nil
 }
 
-// SaturationReport says in words for each training length whether growth has stopped and which law bends.
+// SaturationReport says for each training length whether growth has stopped and which law fits better.
 func SaturationReport(root, plan string) (string, error) {
 	all, err := Recallings(root, plan)
 	if err != nil {
@@ -208,8 +209,8 @@ type saturationPoint struct {
 	band
 }
 
-// saturationFigure puts keys that come back, state size and training length into one frame with the bounds, and extrapolates the
-// power law to eight times the largest state.
+// saturationFigure draws keys recalled against state size, by training length, with the bounds, and extrapolates the power law to
+// eight times the largest state.
 func saturationFigure(root string) (report.Figure, error) {
 	all, err := Recallings(root, "capacity")
 	if err != nil {
@@ -257,7 +258,7 @@ func saturationFigure(root string) (report.Figure, error) {
 	}, Table: table.Of(points)}, nil
 }
 
-// powerLaw is the power law alone: p and ln a.
+// powerLaw fits the power law alone and returns p and ln a.
 func powerLaw(n, k []float64) [2]float64 {
 	x, y := make([]float64, len(n)), make([]float64, len(n))
 	for i := range n {

@@ -16,13 +16,14 @@ import (
 	"stuffed/pkg/study"
 )
 
-// TextLawPlan is the study of models of real text on several prompts; datasets/study/text-law/RULES.md says how it is judged.
+// TextLawPlan is the study of models of real text on several prompts; datasets/study/text-law/RULES.md gives the rules of
+// judgement.
 const TextLawPlan = "text-law"
 
-// TextPrompts are the kinds of prompt of the study in the order in which they are shown.
+// TextPrompts lists the study's kinds of prompt in the order in which they are shown.
 var TextPrompts = []string{"newlines", "constant:32", "constant:95", "constant:112", "constant:54", "repeated", "shuffled", "documents"}
 
-// farFrom is the first position that counts as far, of sequences of twice as many tokens.
+// farFrom is the first position that counts as far; sequences are twice as long.
 const farFrom = 32768
 
 // TextModel is one model of the study at the end of its training, on one kind of prompt.
@@ -33,22 +34,22 @@ type TextModel struct {
 	Seed, State, Heads, T int
 	NS                    float64 // millions of scalars
 	collapse.Failure              // Excess is paired by sequence, with a percentile bootstrap over sequences
-	Bare                  float64 // nats, excess of the first sequence, which has no beginning of another kind
+	Bare                  float64 // excess of the first sequence in nats, the only one that begins with no other text
 	Ratio                 float64 // the paper's quantity: largest bucket beyond T over the largest within
 	All                   []HeadGrowth
 }
 
-// Fails is the rule of the study: an excess of at least 0.1 nat whose interval lies above 0.
+// Fails applies the study's rule: an excess of at least 0.1 nat whose interval lies above 0.
 func (m TextModel) Fails() bool { return limits.ByExcess(m.Failure) == collapse.Yes }
 
-// Holds: the interval of the excess lies below 0.1 nat.
+// Holds reports whether the interval of the excess lies below 0.1 nat.
 func (m TextModel) Holds() bool { return m.Excess.High < limits.Excess }
 
 func (m TextModel) explodes() bool {
 	return slices.ContainsFunc(m.All, HeadGrowth.Explodes)
 }
 
-// growth is that of the head that grows most; NaN without heads.
+// growth is that of the fastest-growing head; NaN without heads.
 func (m TextModel) growth() float64 {
 	if len(m.All) == 0 {
 		return math.NaN()
@@ -56,16 +57,16 @@ func (m TextModel) growth() float64 {
 	return slices.MaxFunc(m.All, func(a, b HeadGrowth) int { return cmp.Compare(a.Growth, b.Growth) }).Growth
 }
 
-// TextModels are the models of the grid of text-law: zero states, equal heads, equal training.
+// TextModels returns the models of the grid of text-law: zero states, equal heads, equal training.
 func TextModels(root string) ([]TextModel, error) {
 	all, err := textModels(root)
 	return slices.DeleteFunc(all, func(m TextModel) bool { return !m.grid() }), err
 }
 
-// textModels are all models of text-law.
+// textModels returns all models of text-law.
 func textModels(root string) ([]TextModel, error) { return promptedModels(root, TextLawPlan) }
 
-// promptedModels are all models of a plan that is judged on prompts. A kind that was not traced has no heads.
+// promptedModels returns all models of a plan that is judged on prompts. A kind of prompt that was not traced has no heads.
 func promptedModels(root, plan string) ([]TextModel, error) {
 	t, err := study.Read(root, plan, "prompt_loss")
 	if err != nil {
@@ -136,14 +137,15 @@ func promptedModels(root, plan string) ([]TextModel, error) {
 	return models, nil
 }
 
-// grid tells the models of equal heads, budget and zero states from those of the sub-grids.
+// grid reports whether a model belongs to the grid, with equal heads, budget and zero states, not to a sub-grid.
 func (m TextModel) grid() bool {
 	return m.Policy == "zero" && slices.ContainsFunc(strings.Fields(m.Group), func(g string) bool { return g == "grid" || g == "pilot" || g == "pilot-fail" })
 }
 
 func (m TextModel) in(group string) bool { return slices.Contains(strings.Fields(m.Group), group) }
 
-// textMissing names the rows of text-law, of the given groups (none: of all), that have not run: "" when all have, else a clause.
+// textMissing names the rows of text-law in the given groups (all if there are none) that have not run: empty if all have,
+// otherwise a clause.
 func textMissing(models []TextModel, groups ...string) (string, error) {
 	return missingOf(TextLawPlan, models, groups...)
 }
@@ -170,7 +172,7 @@ func missingOf(plan string, models []TextModel, groups ...string) (string, error
 	return "; missing: " + strings.Join(names, ", "), nil
 }
 
-// notRun is the claim or figure of rows of which none has run.
+// notRun is the error for a claim or figure none of whose rows has run.
 func notRun(models []TextModel, groups ...string) error {
 	missing, err := textMissing(models, groups...)
 	if err != nil {
@@ -179,10 +181,10 @@ func notRun(models []TextModel, groups ...string) error {
 	return fmt.Errorf("%w: none of its rows has run%s", errNothing, strings.Replace(missing, "; missing", "", 1))
 }
 
-// Unseen tells whether an error is that a study does not hold, or not yet, what a figure shows.
+// Unseen reports whether an error means that a study does not show, or not yet, what was asked for.
 func Unseen(err error) bool { return errors.Is(err, errNothing) }
 
-// textRow names a row of the study by what sets it apart.
+// textRow names a row of the study by what distinguishes it.
 func textRow(r study.Row) string {
 	t := r.Config.Train
 	sizes := t.Model.Sizes()
@@ -224,7 +226,7 @@ func textHeads(root, plan string) (map[textKey][]HeadGrowth, error) {
 
 const resamples = 2000
 
-// bootstrapped is a mean with its percentile interval over the values.
+// bootstrapped returns a mean with its percentile interval over the values.
 func bootstrapped(v []float64) collapse.Estimate {
 	random := rand.New(rand.NewPCG(1, 0x7e87))
 	mean := func(pick func(i int) float64) (sum float64) {
@@ -241,7 +243,7 @@ func bootstrapped(v []float64) collapse.Estimate {
 	return collapse.Estimate{Mean: mean(func(i int) float64 { return v[i] }), Low: low, High: high, Values: int64(len(v))}
 }
 
-// ofKind keeps the models on one kind of prompt.
+// ofKind returns the models on one kind of prompt.
 func ofKind(models []TextModel, kind string) (out []TextModel) {
 	for _, m := range models {
 		if m.Kind == kind {
@@ -260,7 +262,7 @@ func failingText(models []TextModel) (n int) {
 	return n
 }
 
-// TextPoints brackets T_forget on a kind of prompt, one for each N and seed.
+// TextPoints brackets T_forget on one kind of prompt, one bracket per N and seed.
 func TextPoints(models []TextModel, kind string) (points []fit.Point, warnings []string) {
 	var outcomes []fit.Outcome
 	for _, m := range ofKind(models, kind) {

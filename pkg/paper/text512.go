@@ -10,14 +10,14 @@ import (
 	"stuffed/pkg/study"
 )
 
-// Text512Plan is the study that puts the question of text-law to models that know newlines;
-// datasets/study/text-law-512/RULES.md says how it is judged.
+// Text512Plan is the study that puts text-law's question to models that know newlines; datasets/study/text-law-512/RULES.md gives
+// the rules of judgement.
 const Text512Plan = "text-law-512"
 
-// fewestKnown is the share of models that must know newlines for the question to be answered.
+// fewestKnown is the share of models that must know newlines before the question is answered.
 const fewestKnown = 2.0 / 3
 
-// text512 is the question of RULES.md: thresholds of the models that know newlines within the window.
+// text512 answers the question of RULES.md: thresholds of the models that know newlines within the window.
 func (e evidence) text512() (Claim, error) {
 	c := Claim{ID: "text law, width 512", Where: "v2 §5, Fig. 11; v1 §5", Claim: "on real text, the length that a model must be trained on to forget grows with its state (models that know newlines, width 512)", Paper: "5.172·N_S − 4.469, 6 sizes, 1 seed",
 		Rule: "fixed before any of its rows ran (datasets/study/text-law-512/RULES.md): thresholds, forms and Kendall's τ as at width 256, over the models whose loss on newlines within T is at most 0.5 nat; not testable when fewer than two thirds of the models know newlines, an N has no threshold, or fewer than a tenth or more than nine tenths of those that know them fail"}
@@ -64,7 +64,8 @@ func (e evidence) text512() (Claim, error) {
 	return c, nil
 }
 
-// unbracketed names each N and seed of which no model knows newlines; bare tells whether an N of the plan has no seed left.
+// unbracketed names each N and seed without a model that knows newlines; bare reports whether some N of the plan has no seed
+// left.
 func unbracketed(models, known []TextModel) (names string, bare bool, err error) {
 	p, err := study.ReadPlan(Text512Plan)
 	if err != nil {

@@ -11,18 +11,18 @@ import (
 	"stuffed/pkg/collapse"
 )
 
-// Retrained is a model of text-law beside the one that was trained again from its row.
+// Retrained is a model of text-law next to the model trained again from the same row.
 type Retrained struct {
 	Row              string
 	N, T, Seed       int
-	Before, After    string     // on newlines: fails, holds or undecided
+	Before, After    string     // verdict on newlines: fails, holds or undecided
 	Excess           [2]float64 // nats, on newlines
-	Inside, Far      [2]float64 // nats, documents
-	Noise, NoiseFar  float64    // nats: largest difference of two seeds of the row as it was
-	Newlines, Within bool       // same verdict; both documents' losses within the noise
+	Inside, Far      [2]float64 // nats, on documents
+	Noise, NoiseFar  float64    // nats: largest difference between two seeds of the original row
+	Newlines, Within bool       // same verdict; losses on documents both within the noise
 }
 
-// judged is the verdict of the study on a model.
+// judged returns the study's verdict on a model.
 func (m TextModel) judged() string {
 	switch {
 	case m.Fails():
@@ -33,7 +33,7 @@ func (m TextModel) judged() string {
 	return undecidedText
 }
 
-// undecidedText is a model that neither fails nor holds.
+// undecidedText marks a model that neither fails nor holds.
 const undecidedText = "undecided"
 
 // Again compares the rows of text-law that both roots have, seed by seed.
@@ -78,7 +78,7 @@ func Again(root, with string) (out []Retrained, err error) {
 	return out, nil
 }
 
-// widest is the largest difference between two models.
+// widest returns the largest difference between two models.
 func widest(models []TextModel, of func(collapse.Failure) float64) float64 {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, m := range models {
@@ -87,7 +87,7 @@ func widest(models []TextModel, of func(collapse.Failure) float64) float64 {
 	return high - low
 }
 
-// AgainMarkdown is the comparison as a table with its outcome in a sentence.
+// AgainMarkdown writes the comparison as a table with its outcome in one sentence.
 func AgainMarkdown(all []Retrained) string {
 	var b strings.Builder
 	b.WriteString("| row | model | newlines: as shipped → again | excess, nat | documents within T, nat (seeds differ by) | documents far, nat (seeds differ by) | same |\n|---|---|---|---|---|---|---|\n")
@@ -106,14 +106,14 @@ func AgainMarkdown(all []Retrained) string {
 	return b.String()
 }
 
-// AgainFolder holds rows that were trained a second time, a folder of studies inside that of the studies.
+// AgainFolder holds the rows that were trained a second time: a folder of studies inside the folder of studies.
 const AgainFolder = "again"
 
-// retraining is what a second training of the same seeds changes, beside what another seed changes.
+// retraining is what training again from the same seed changes, next to what changing the seed does.
 type retraining struct {
 	models           []Retrained
-	one, seeds       float64 // nats, standard deviation of the excess on newlines: of one seed over trainings, of the grid over the seeds of a cell
-	losses, toSeeds  float64 // nats, largest difference of the training loss over the last tenth: of one seed over trainings, over seeds of the row
+	one, seeds       float64 // nats, standard deviation of the excess on newlines: over trainings of one seed; over the seeds of a cell of the grid
+	losses, toSeeds  float64 // nats, largest difference of the training loss over the last tenth: over trainings of one seed; over the seeds of the row
 	before, replaced []TextModel
 }
 
@@ -191,7 +191,7 @@ func lastLosses(root, with string) (again, seeds float64, err error) {
 	return again, seeds, nil
 }
 
-// textAgainClaim asks whether a training repeats itself.
+// textAgainClaim asks whether training again gives the same model.
 func (e evidence) textAgainClaim() (Claim, error) {
 	c := Claim{ID: "text again", Where: "v1, v2: one training each", Claim: "on real text, a model trained again from the same seeds gets the same verdict on newlines", Paper: "not asked", Figure: "22_again",
 		Rule: "set after these rows had been seen (datasets/study/text-law/RULES.md): for the claim when every model keeps its verdict on newlines and both its losses on documents lie within what two seeds of the row differ by; against it when a model turns from failing to holding or from holding to failing; otherwise undecided"}
@@ -222,7 +222,7 @@ func (e evidence) textAgainClaim() (Claim, error) {
 	return c, nil
 }
 
-// swapped says what the questions of the study would read with the second training in place of the first.
+// swapped says how the study's answers would change with the second training in place of the first.
 func (r retraining) swapped(root string) (string, error) {
 	grid := slices.DeleteFunc(slices.Clone(r.replaced), func(m TextModel) bool { return !m.grid() })
 	newlines := ofKind(grid, "newlines")

@@ -10,20 +10,20 @@ import (
 	"stuffed/pkg/table"
 )
 
-// boundEffect is what a bound of α did to one model: changes of the excess on newlines.
+// boundEffect is what bounding α does to one model: changes of the excess on newlines.
 type boundEffect struct {
 	Model           string
 	NS              float64 // millions of scalars
-	Fails           bool    // as it is
+	Fails           bool    // without a bound
 	Dose            float64
-	Chosen, Control float64 // nats: in the heads that grow most, and in other heads, mean over control sets
+	Chosen, Control float64 // nats: in the fastest-growing heads, and in other heads, mean over control sets
 	Controls        int
-	Cost            float64 // nats: change of the loss on documents within the window, chosen heads
+	Cost            float64 // nats: change of the loss on documents within the window, in the chosen heads
 }
 
 func (b boundEffect) paired() float64 { return b.Chosen - b.Control }
 
-// boundTables are those of intervene.Bounded, of one run or more, each with its own manifest.
+// boundTables joins the tables of intervene.Bounded from one or more runs, each with its own manifest.
 func boundTables(root string) (*table.Table, error) {
 	paths, err := filepath.Glob(filepath.Join(root, "interventions", "bounded*.csv"))
 	if err != nil {
@@ -77,7 +77,7 @@ func boundEffects(root string) ([]boundEffect, error) {
 		}
 		at := slices.IndexFunc(out, func(e boundEffect) bool { return e.Model == model && e.Dose == dose })
 		if at < 0 {
-			failure := collapse.Failure{Excess: collapse.Estimate{Mean: c.float["excess"][b], High: c.float["excess_high"][b], Low: c.float["excess_low"][b], Values: 2}} // two sequences or more: an interval is given
+			failure := collapse.Failure{Excess: collapse.Estimate{Mean: c.float["excess"][b], High: c.float["excess_high"][b], Low: c.float["excess_low"][b], Values: 2}} // 2: an interval is given only for two or more sequences
 			out, at = append(out, boundEffect{Model: model, NS: c.float["n_s"][b], Fails: limits.ByExcess(failure) == collapse.Yes, Dose: dose}), len(out)
 		}
 		e, change := &out[at], c.float["excess"][i]-c.float["excess"][b]
@@ -90,7 +90,8 @@ func boundEffects(root string) ([]boundEffect, error) {
 	return slices.DeleteFunc(out, func(e boundEffect) bool { return e.Controls == 0 }), nil
 }
 
-// referenceDose is the largest that costs less than 0.05 nat on documents, mean over models; if none does, the smallest.
+// referenceDose returns the largest dose that costs less than 0.05 nat on documents, mean over models, or the smallest dose if
+// none does.
 func referenceDose(effects []boundEffect) float64 {
 	costs, smallest, best := map[float64][]float64{}, 0.0, 0.0
 	for _, e := range effects {
@@ -110,7 +111,7 @@ func referenceDose(effects []boundEffect) float64 {
 	return best
 }
 
-// sizesOf counts different N_S.
+// sizesOf counts the distinct N_S.
 func sizesOf(effects []boundEffect) int {
 	seen := map[float64]bool{}
 	for _, e := range effects {
@@ -119,13 +120,13 @@ func sizesOf(effects []boundEffect) int {
 	return len(seen)
 }
 
-// Fewest models and sizes by which question 5 is answered.
+// The fewest models and sizes on which question 5 is answered.
 const (
 	fewestBounded = 5
 	fewestSizes   = 2
 )
 
-// boundMean is the mean of paired changes with its percentile interval over models.
+// boundMean averages paired changes, with a percentile interval over models.
 func boundMean(effects []boundEffect) collapse.Estimate {
 	var v []float64
 	for _, e := range effects {
@@ -134,7 +135,7 @@ func boundMean(effects []boundEffect) collapse.Estimate {
 	return bootstrapped(v)
 }
 
-// textBoundsClaim is the second half of question 5 of RULES.md.
+// textBoundsClaim judges the second half of question 5 of RULES.md.
 func (e evidence) textBoundsClaim() (Claim, error) {
 	c := Claim{ID: "text cause", Where: "v1 Fig. 4, v2 §4 (asked by reviewers)", Claim: "on real text, the heads whose states grow most carry the failure on newlines", Paper: "not tested", Figure: "22_bounds",
 		Rule: "fixed before it ran: α bounded in the two heads of largest growth, and by as much of Σ log α in other heads of the same layers; change of the excess in the chosen heads less the mean over control sets, at the largest dose (0.3, 1, 3) that costs less than 0.05 nat on documents; interval by bootstrap over models, those that fail if they are at least five of two sizes, otherwise all; for the claim below 0 throughout, against it above 0"}
@@ -150,7 +151,7 @@ func (e evidence) textBoundsClaim() (Claim, error) {
 		name    string
 		effects []boundEffect
 	}{{"models that fail", failing}, {"models", at}} {
-		if n := len(some.effects); n > 0 && !(len(said) > 0 && n == len(failing)) { // if all fail, they are said once
+		if n := len(some.effects); n > 0 && !(len(said) > 0 && n == len(failing)) { // if all models fail, they are reported once
 			m := boundMean(some.effects)
 			var chosen, control []float64
 			for _, b := range some.effects {

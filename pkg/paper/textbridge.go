@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// BridgePlan is the study of models of the paper's own sizes; datasets/study/scale-bridge/RULES.md says how it is judged.
+// BridgePlan is the study of models of the paper's own sizes; datasets/study/scale-bridge/RULES.md gives the rules of judgement.
 const BridgePlan = "scale-bridge"
 
 const (
-	bridgeShort = 512 // tokens, the training length of two of its models
+	bridgeShort = 512 // training length of two of its models, tokens
 	bridgeLong  = 8192
-	bridgeHeads = 16 // of the model of width 512, which is trained on both lengths
+	bridgeHeads = 16 // of the model of width 512, which is trained at both lengths
 )
 
-// bridge is what the study holds on newlines, each model in words, and the rows that are missing.
+// bridge returns the models of the study on newlines, a description of each, and the rows that are missing.
 func (e evidence) bridge() (models []TextModel, said string, err error) {
 	all, err := promptedModels(e.root, BridgePlan)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -12,10 +12,10 @@ import (
 	"stuffed/pkg/interval"
 )
 
-// knows is the loss within the window, in nats, up to which a model knows a prompt (RULES.md of text-law-512).
+// knows is the loss within the window, in nats, up to which a model counts as knowing a prompt (RULES.md of text-law-512).
 const knows = 0.5
 
-// textLaw is question 1 of RULES.md.
+// textLaw judges question 1 of RULES.md.
 func (e evidence) textLaw() (Claim, error) {
 	c := Claim{ID: "text law", Where: "v2 §5, Fig. 11; v1 §5", Claim: "on real text, the length that a model must be trained on to forget grows with its state (newlines)", Paper: "5.172·N_S − 4.469, 6 sizes, 1 seed", Figure: "22_matrix",
 		Rule: "fixed before the study ran (datasets/study/text-law/RULES.md): thresholds of each N and seed as brackets; for the claim when the best form that grows is 2 AIC or more ahead of a constant and Kendall's τ between N and T_forget is positive with a two-sided permutation p below 0.05, against it when τ is negative with p below 0.05; not testable when fewer than a tenth or more than nine tenths of the models fail"}
@@ -40,11 +40,11 @@ func (e evidence) textLaw() (Claim, error) {
 	return c, nil
 }
 
-// textGrowth is what the thresholds on newlines say of the state size.
+// textGrowth is what the thresholds on newlines say about the state size.
 type textGrowth struct {
 	points []fit.Point
-	tau, p float64 // Kendall's, of N and the threshold
-	lead   float64 // AIC by which the best form that grows is ahead of a constant
+	tau, p float64 // Kendall's, between N and the threshold
+	lead   float64 // AIC of a constant less that of the best growing form
 	forms  string  // in words
 }
 
@@ -66,7 +66,7 @@ func (e evidence) growthOf(models []TextModel) textGrowth {
 	return g
 }
 
-// verdict of so many failing models.
+// verdict combines this with the number of failing models.
 func (g textGrowth) verdict(failing, models int) string {
 	share := float64(failing) / float64(models)
 	switch {
@@ -80,18 +80,18 @@ func (g textGrowth) verdict(failing, models int) string {
 	return Undecided
 }
 
-// textTau is Kendall's τ between N and the threshold on newlines, and its p-value.
+// textTau is Kendall's τ between N and the threshold on newlines, with its p-value.
 func textTau(all []TextModel) (points []fit.Point, tau, p float64) {
 	points, _ = TextPoints(all, "newlines")
 	var n, low []float64
 	for _, q := range points {
-		n, low = append(n, q.N), append(low, max(q.Low, 0)) // −∞, fails nowhere, is the smallest
+		n, low = append(n, q.N), append(low, max(q.Low, 0)) // −∞, a model that fails nowhere, ranks as the smallest
 	}
 	tau, p = kendall(n, low)
 	return points, tau, p
 }
 
-// byLength counts failing models at each training length.
+// byLength lists the number of failing models at each training length.
 func byLength(models []TextModel) string {
 	var lengths []int
 	for _, m := range models {
@@ -108,7 +108,7 @@ func byLength(models []TextModel) string {
 	return strings.Join(parts, ", ")
 }
 
-// slopes of the excess against log2 N at each T, with bootstrap intervals over models.
+// slopes lists the slope of the excess against log2 N at each T, with bootstrap intervals over models.
 func slopes(models []TextModel) string {
 	by := map[int][][2]float64{}
 	var lengths []int
@@ -128,7 +128,7 @@ func slopes(models []TextModel) string {
 			continue
 		}
 		var drawn []float64
-		for range resamples { // a sample of a single N has no slope and is left out
+		for range resamples { // a resample with a single N has no slope and is skipped
 			some := make([][2]float64, len(v))
 			for i := range some {
 				some[i] = v[random.IntN(len(v))]
@@ -143,7 +143,7 @@ func slopes(models []TextModel) string {
 	return strings.Join(parts, ", ")
 }
 
-// slope of least squares; NaN for a single abscissa.
+// slope is the least-squares slope; NaN if all abscissae are equal.
 func slope(v [][2]float64) float64 {
 	var x, y, xx, xy float64
 	n := float64(len(v))
@@ -156,7 +156,7 @@ func slope(v [][2]float64) float64 {
 	return math.NaN()
 }
 
-// kendall is τ-a, concordant less discordant pairs over all pairs, and the two-sided p-value of permutations of y.
+// kendall returns τ-a, the share of concordant less that of discordant pairs, and its two-sided p-value under permutations of y.
 func kendall(x, y []float64) (tau, p float64) {
 	score := func(y []float64) (s int) {
 		for i := range x {
@@ -187,7 +187,7 @@ func sign(x float64) int {
 	return 0
 }
 
-// textDocuments is question 3.
+// textDocuments judges question 3.
 func (e evidence) textDocuments() (Claim, error) {
 	c := Claim{ID: "text documents", Where: "v1 Fig. 1b, v2 Fig. 1", Claim: "models of real text fail beyond T on real documents (465 MB)", Paper: "from 130M parameters on", Figure: "22_prompts",
 		Rule: "fixed before the study ran: share of the grid's models that fail on documents with its 95 % interval of Wilson; for the claim above 5 % throughout, against it below 5 % throughout"}
@@ -218,7 +218,7 @@ func (e evidence) textDocuments() (Claim, error) {
 	return c, nil
 }
 
-// textTokens is question 4.
+// textTokens judges question 4.
 func (e evidence) textTokens() (Claim, error) {
 	c := Claim{ID: "text tokens", Where: "v1 F.2", Claim: "on real text, other constant prompts behave as newlines do", Paper: "same behaviour claimed", Figure: "22_prompts",
 		Rule: "fixed before the study ran: Cochran's Q over the five constant tokens, each model a block, permutations within models; p below 0.05 contradicts the claim, otherwise it stays undecided, since a test of difference cannot show sameness"}
@@ -258,7 +258,7 @@ func (e evidence) textTokens() (Claim, error) {
 	return c, nil
 }
 
-// cochran is Q of yes and no, [block][treatment], with the p-value of permutations within blocks.
+// cochran returns Cochran's Q of yes–no answers [block][treatment] and its p-value under permutations within blocks.
 func cochran(rows [][]bool) (q, p float64) {
 	if len(rows) == 0 {
 		return math.NaN(), 1
@@ -302,13 +302,13 @@ func cochran(rows [][]bool) (q, p float64) {
 	return q, float64(reached) / (permutations + 1)
 }
 
-// textQuestions are those of RULES.md.
+// textQuestions is the number of questions in RULES.md.
 const textQuestions = 7
 
-// explosions are exploding heads, and heads that grow at all, beside failure on newlines, within each T.
+// explosions counts models with exploding heads, or with heads that grow at all, against failure on newlines, within each T.
 type explosions struct {
 	exploding, growing             []pair
-	failing, both, holding, others int // models that fail, those of them that explode, those that do not fail, those of them that explode
+	failing, both, holding, others int // models that fail, those of them that explode, models that do not fail, those of them that explode
 }
 
 func explosionsOf(models []TextModel) (e explosions) {
@@ -331,7 +331,7 @@ func explosionsOf(models []TextModel) (e explosions) {
 	return e
 }
 
-// withoutOne counts the models without which a coincidence would lose p < 0.05.
+// withoutOne counts the models without any one of which the coincidence would no longer reach p < 0.05.
 func withoutOne(pairs []pair) (n int) {
 	for i := range pairs {
 		if _, _, p := coincide(slices.Delete(slices.Clone(pairs), i, i+1)); p >= 0.05 {
@@ -341,7 +341,7 @@ func withoutOne(pairs []pair) (n int) {
 	return n
 }
 
-// textExplosion is the first half of question 5.
+// textExplosion judges the first half of question 5.
 func (e evidence) textExplosion() (Claim, error) {
 	c := Claim{ID: "text explosion", Where: "v1 Fig. 4, v2 Fig. 5", Claim: "on real text, exploding states and failure go together (newlines)", Paper: "3 heads of 8 shown", Figure: "22_growth",
 		Rule: "fixed before the study ran: a head explodes when its norm grows beyond what its retention over T and its writes within T allow; explosion against failure over the models of the grid, Fisher's exact test within each T, two-sided: for the claim when they coincide more often than expected with p below 0.05, against it when less often with p below 0.05; seven questions are asked of one study, and what Holm's correction would leave of this one stands beside it, deciding nothing"}

@@ -22,7 +22,7 @@ func init() {
 	Figures["22_bounds"], Figures["22_flat"], Figures["22_again"] = textBoundsFigure, textFlatFigure, textAgainFigure
 }
 
-// promptNames are the kinds in words; constant tokens are bytes.
+// promptNames spells out the kinds of prompt; constant tokens are bytes.
 var promptNames = map[string]string{"newlines": "newlines", "constant:32": "spaces", "constant:95": "“_”", "constant:112": "“p”", "constant:54": "“6”",
 	"repeated": "a sentence, repeated", "shuffled": "shuffled documents", "documents": "documents"}
 
@@ -31,13 +31,13 @@ func textNewlines(root string) ([]TextModel, error) {
 	return ofKind(all, "newlines"), err
 }
 
-// textMatrixFigure is the grid of N and T on newlines: mean excess and how many seeds fail.
+// textMatrixFigure draws the N × T grid on newlines: mean excess and the number of failing seeds.
 func textMatrixFigure(root string) (report.Figure, error) {
 	models, err := textNewlines(root)
 	return matrixFigure(models), err
 }
 
-// text512MatrixFigure is the same of the models of text-law-512 that know newlines; a cell in which none does stays empty.
+// text512MatrixFigure draws the same for the models of text-law-512 that know newlines; a cell in which none does is left empty.
 func text512MatrixFigure(root string) (report.Figure, error) {
 	all, err := promptedModels(root, Text512Plan)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,7 +47,7 @@ func text512MatrixFigure(root string) (report.Figure, error) {
 	return matrixFigure(known), err
 }
 
-// textCell is a cell of the grid.
+// textCell is one cell of the grid.
 type textCell struct {
 	State       int     `parquet:"state" doc:"state dimension N"`
 	TrainLength int     `parquet:"train_length" doc:"tokens"`
@@ -71,7 +71,7 @@ func matrixFigure(models []TextModel) report.Figure {
 		for _, m := range by[k] {
 			sum += m.Excess.Mean / float64(len(by[k]))
 		}
-		text := fmt.Sprintf("%.2f · %d/%d", math.Round(100*sum)/100+0, failingText(by[k]), len(by[k])) // + 0: no −0
+		text := fmt.Sprintf("%.2f · %d/%d", math.Round(100*sum)/100+0, failingText(by[k]), len(by[k])) // + 0 avoids −0
 		cells = append(cells, textCell{k.N, k.T, sum, text})
 	}
 	return report.Figure{Spec: figure.HeatMap{
@@ -81,7 +81,7 @@ func matrixFigure(models []TextModel) report.Figure {
 	}, Table: table.Of(cells)}
 }
 
-// textExcessPoint is a model.
+// textExcessPoint is one model.
 type textExcessPoint struct {
 	Panel  string  `parquet:"panel" doc:"training length"`
 	Seed   string  `parquet:"seed" doc:"seed of weights and data"`
@@ -90,7 +90,7 @@ type textExcessPoint struct {
 	band
 }
 
-// textExcessFigure shows every model on newlines with its interval over sequences.
+// textExcessFigure draws every model on newlines with its interval over sequences.
 func textExcessFigure(root string) (report.Figure, error) {
 	models, err := textNewlines(root)
 	if err != nil {
@@ -99,7 +99,7 @@ func textExcessFigure(root string) (report.Figure, error) {
 	slices.SortStableFunc(models, func(a, b TextModel) int { return a.T - b.T })
 	var points []textExcessPoint
 	for _, m := range models {
-		x := float64(m.State) * math.Pow(2, 0.12*float64(m.Seed-1)) // seeds side by side
+		x := float64(m.State) * math.Pow(2, 0.12*float64(m.Seed-1)) // sets seeds side by side
 		points = append(points, textExcessPoint{"T = " + figure.Length(float64(m.T)), fmt.Sprint("seed ", m.Seed), x, m.Excess.Mean, band{m.Excess.Low, m.Excess.High}})
 	}
 	return report.Figure{Spec: figure.Curves{Size: figure.Size{Width: "double", Note: "Every model a point, with the bootstrap interval over its eight sequences; seeds stand side by side."},
@@ -108,7 +108,7 @@ func textExcessFigure(root string) (report.Figure, error) {
 		Table: table.Of(points)}, nil
 }
 
-// textThresholdFigure shows one bracket for each N and seed, the best form and the published one.
+// textThresholdFigure draws one bracket per N and seed, the best form and the published one.
 func textThresholdFigure(root string) (report.Figure, error) {
 	models, err := textNewlines(root)
 	if err != nil {
@@ -123,14 +123,14 @@ func textThresholdFigure(root string) (report.Figure, error) {
 		Y: figure.Axis{Label: "Forget threshold on newlines", Unit: "tokens", Scale: figure.Log2}}, Table: t}, nil
 }
 
-// textPromptPoint is a kind of prompt.
+// textPromptPoint is one kind of prompt.
 type textPromptPoint struct {
 	Prompt string  `parquet:"prompt" doc:"kind of prompt"`
 	Share  float64 `parquet:"share" doc:"share of the models that fail"`
 	band
 }
 
-// textPromptsFigure is the share of models that fail, by kind of prompt.
+// textPromptsFigure draws the share of failing models by kind of prompt.
 func textPromptsFigure(root string) (report.Figure, error) {
 	all, err := TextModels(root)
 	if err != nil {
@@ -155,7 +155,7 @@ func textPromptsFigure(root string) (report.Figure, error) {
 		Table: table.Of(points)}, nil
 }
 
-// textLossFigure is the loss by position on newlines, mean over sequences, of every model.
+// textLossFigure draws the loss by position on newlines, mean over sequences, for every model.
 func textLossFigure(root string) (report.Figure, error) {
 	t, err := study.Read(root, TextLawPlan, "prompt_loss")
 	if err != nil {
@@ -201,14 +201,14 @@ func textLossFigure(root string) (report.Figure, error) {
 		Series: []string{"state", "seeds"}, Name: "N %s, %s", Panel: "panel", PanelName: "%s", Across: 3, Marks: []figure.Mark{{At: 1, Label: "T"}}}, Table: t}, nil
 }
 
-// textGrowthPoint is a model.
+// textGrowthPoint is one model.
 type textGrowthPoint struct {
 	TrainLength string  `parquet:"train_length" doc:"training length"`
 	Growth      float64 `parquet:"growth" doc:"largest growth of a head's state"`
 	Excess      float64 `parquet:"excess" doc:"loss far beyond T less that within, nats"`
 }
 
-// textGrowthFigure is growth of states against excess on newlines.
+// textGrowthFigure draws the growth of states against the excess on newlines.
 func textGrowthFigure(root string) (report.Figure, error) {
 	models, err := textNewlines(root)
 	if err != nil {

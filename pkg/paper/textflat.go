@@ -7,28 +7,29 @@ import (
 	"stuffed/pkg/study"
 )
 
-// Flatness of a training loss: RULES.md of text-law. Shares of the steps; the rate decays over the last fifth.
+// Flatness of a training loss, by RULES.md of text-law. Moments are shares of the steps; the learning rate decays over the last
+// fifth.
 const (
-	flatLimit  = 0.02 // of the mean
-	thirdFrom  = 0.55 // last third of the part at constant rate, after the warm-up of a twentieth
+	flatLimit  = 0.02 // of the mean loss
+	thirdFrom  = 0.55 // last third of the constant-rate part, after a warm-up of one twentieth
 	decayFrom  = 0.8
 	tenthOfAll = 0.1
 )
 
-// Flatness is how much a model's training loss still fell.
+// Flatness is by how much a model's training loss was still falling.
 type Flatness struct {
 	Row                 string
 	Policy, Group       string
 	Member              int
 	Seed, State, T      int
 	Tokens              float64
-	Fitted              float64 // change of the straight line over the last third at constant rate, as a part of the mean there
+	Fitted              float64 // change of the fitted line over the last third at constant rate, relative to the mean there
 	Halves              float64 // second half of that third against its first
 	Decay               float64 // last tenth of the steps against the tenth before the decay
-	Third, Before, Last float64 // nats: means over these parts
+	Third, Before, Last float64 // means over these parts, nats
 }
 
-// Flat is the rule: within 2 % over the decay, or before it.
+// Flat applies the rule: the loss fell by at most 2 %, either over the decay or before it.
 func (f Flatness) Flat() bool { return -f.Decay <= flatLimit || -f.Fitted <= flatLimit }
 
 // TextFlatness judges the training losses of all models of text-law.
@@ -64,7 +65,7 @@ func TextFlatness(root string) ([]Flatness, error) {
 	return out, nil
 }
 
-// flatness of a curve of tokens (at the end of each stretch) and loss.
+// flatness judges a curve of tokens (at the end of each stretch) and loss.
 func flatness(curve [][2]float64) Flatness {
 	f := Flatness{Tokens: curve[len(curve)-1][0]}
 	part := func(from, until float64) [][2]float64 {
@@ -96,7 +97,7 @@ func scaled(curve [][2]float64, by float64) [][2]float64 {
 	return out
 }
 
-// textFlat says in a sentence how many losses were flat.
+// textFlat says in one sentence how many losses were flat.
 func textFlat(all []Flatness) string {
 	n := 0
 	var fitted, halves, decay []float64

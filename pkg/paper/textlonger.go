@@ -12,7 +12,7 @@ import (
 	"stuffed/pkg/study"
 )
 
-// textAmounts is how many tokens each row's models have read.
+// textAmounts returns the number of tokens that the models of each row were trained on.
 func textAmounts(root string) (map[string]float64, error) {
 	t, err := study.Read(root, TextLawPlan, "training")
 	if err != nil {
@@ -29,13 +29,13 @@ func textAmounts(root string) (map[string]float64, error) {
 	return out, nil
 }
 
-// trainedText is a model on a kind of prompt with the tokens that it has read.
+// trainedText is a model on one kind of prompt with the number of tokens it was trained on.
 type trainedText struct {
 	TextModel
 	Tokens float64
 }
 
-// textLonger are the models of N 128, T 256 after different amounts of training, each with a decay of its own.
+// textLonger returns the models of N 128, T 256 after different amounts of training, each with its own learning-rate decay.
 func textLonger(root string, all []TextModel) (out []trainedText, err error) {
 	amounts, err := textAmounts(root)
 	if err != nil {
@@ -82,10 +82,10 @@ func tokenSlope(models []trainedText) (value, low, high float64, amounts int, ea
 	return value, low, high, len(seen), each
 }
 
-// fewestAmounts of training, and seeds, by which question 7 is answered.
+// fewestAmounts is the number of training amounts, and of seeds, needed to answer question 7.
 const fewestAmounts = 3
 
-// textLongerClaim is question 7 of RULES.md.
+// textLongerClaim judges question 7 of RULES.md.
 func (e evidence) textLongerClaim() (Claim, error) {
 	c := Claim{ID: "text over-training", Where: "v2 §4.2", Claim: "on real text, more training brings the failure on (newlines, N 128, T 256)", Paper: "no failure at 20B tokens, failure later", Figure: "22_longer",
 		Rule: "fixed before these rows ran: slope of the excess on newlines against log2 tokens of each seed, mean with an interval by bootstrap over seeds; for the claim above 0 throughout, against it below 0 throughout; not testable with fewer than three amounts or three seeds"}

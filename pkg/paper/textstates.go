@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// stateDifference is a model that was trained on other states less the one from zeros of the same N, T and seed.
+// stateDifference is a model trained from other initial states less the one trained from zero states at the same N, T and seed.
 type stateDifference struct {
 	Policy               string
 	N, T, Seed           int
-	Excess, Inside, Far  float64 // nats: excess on newlines, loss on documents within the window and far beyond it
+	Excess, Inside, Far  float64 // nats: excess on newlines; loss on documents within the window and far beyond it
 	FailsZero, FailsElse bool    // on newlines
 }
 
-// textStates pairs models of text-law by N, T and seed; those without a partner are named.
+// textStates pairs models of text-law by N, T and seed and names those without a partner.
 func textStates(models []TextModel) (out []stateDifference, alone []string) {
 	find := func(kind, policy string, m TextModel) *TextModel {
 		i := slices.IndexFunc(models, func(o TextModel) bool {
@@ -41,7 +41,8 @@ func textStates(models []TextModel) (out []stateDifference, alone []string) {
 	return out, alone
 }
 
-// signFlip is the mean of differences and the two-sided p-value of all ways to flip their signs; with more than 20, of random ones.
+// signFlip returns the mean of differences and the two-sided p-value over all ways to flip their signs, or over random ones if
+// there are more than 20 differences.
 func signFlip(v []float64) (mean, p float64) {
 	n := len(v)
 	if n == 0 {
@@ -72,7 +73,7 @@ func signFlip(v []float64) (mean, p float64) {
 	return seen / float64(n), float64(count) / float64(all)
 }
 
-// textStatesClaim is question 6 of RULES.md.
+// textStatesClaim judges question 6 of RULES.md.
 func (e evidence) textStatesClaim() (Claim, error) {
 	c := Claim{ID: "text states", Where: "v2 §4–5, 2507.02782", Claim: "on real text, training on carried or passed states keeps models from failing on newlines", Paper: "trains with carried states; 2K → 128K by passed ones (2507.02782)", Figure: "22_states",
 		Rule: "fixed before these rows ran: difference of excess on newlines against the model from zero states of the same N, T and seed; each policy is one side, for the claim when the mean is negative with an exact two-sided sign-flip p below 0.05, against it when positive; loss on documents is tested likewise and decides nothing"}

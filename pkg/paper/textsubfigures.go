@@ -13,7 +13,7 @@ import (
 
 var stateAxis = figure.Axis{Column: "n_s", Label: "State of the model", Unit: "scalars", Scale: figure.Log2}
 
-// textWaysPoint is a model.
+// textWaysPoint is one model.
 type textWaysPoint struct {
 	Panel  string  `parquet:"panel" doc:"training length"`
 	Way    string  `parquet:"way" doc:"how the state was made larger: by N or by heads"`
@@ -22,7 +22,7 @@ type textWaysPoint struct {
 	band
 }
 
-// textWaysFigure shows the excess on newlines over N_S for both ways to a state.
+// textWaysFigure draws the excess on newlines against N_S for both ways to enlarge a state.
 func textWaysFigure(root string) (report.Figure, error) {
 	all, err := textModels(root)
 	if err != nil {
@@ -54,7 +54,7 @@ func textWaysFigure(root string) (report.Figure, error) {
 		Table: table.Of(points)}, nil
 }
 
-// textStatesPoint is a pair of models, or the mean over pairs.
+// textStatesPoint is one pair of models, or the mean over pairs.
 type textStatesPoint struct {
 	Models     string  `parquet:"models" doc:"initial states in training, N and T"`
 	What       string  `parquet:"what" doc:"one seed or the mean"`
@@ -62,7 +62,7 @@ type textStatesPoint struct {
 	band
 }
 
-// textStatesFigure shows what carried and passed states change, seed by seed and over all pairs.
+// textStatesFigure draws what carried and passed states change, seed by seed and over all pairs.
 func textStatesFigure(root string) (report.Figure, error) {
 	all, err := textModels(root)
 	if err != nil {
@@ -96,7 +96,7 @@ func textStatesFigure(root string) (report.Figure, error) {
 		Table: table.Of(points)}, nil
 }
 
-// textLongerPoint is a model.
+// textLongerPoint is one model.
 type textLongerPoint struct {
 	Panel  string  `parquet:"panel" doc:"excess or level within, and the prompt"`
 	Seed   string  `parquet:"seed" doc:"seed of weights and data"`
@@ -105,7 +105,7 @@ type textLongerPoint struct {
 	band
 }
 
-// textLongerFigure shows excess and level over the amount of training.
+// textLongerFigure draws excess and level against the amount of training.
 func textLongerFigure(root string) (report.Figure, error) {
 	all, err := textModels(root)
 	if err != nil {
@@ -137,7 +137,7 @@ func textLongerFigure(root string) (report.Figure, error) {
 		Table: table.Of(points)}, nil
 }
 
-// textBoundsPoint is a model under a bound, or the mean over models.
+// textBoundsPoint is one model under a bound, or the mean over models.
 type textBoundsPoint struct {
 	Run    string  `parquet:"run" doc:"dose, and whether the models fail without a bound"`
 	What   string  `parquet:"what" doc:"one model or the mean"`
@@ -145,7 +145,7 @@ type textBoundsPoint struct {
 	band
 }
 
-// textBoundsFigure shows, dose by dose, the paired changes of the excess under bounds of α.
+// textBoundsFigure draws, dose by dose, the paired changes of the excess under bounds on α.
 func textBoundsFigure(root string) (report.Figure, error) {
 	all, err := boundEffects(root)
 	if err != nil {
@@ -182,14 +182,14 @@ func textBoundsFigure(root string) (report.Figure, error) {
 		Table: table.Of(points)}, nil
 }
 
-// textFlatPoint is a model.
+// textFlatPoint is one model.
 type textFlatPoint struct {
 	TrainLength string  `parquet:"train_length" doc:"training length"`
 	Before      float64 `parquet:"before" doc:"change of the training loss over the last third at constant rate, %"`
 	Decay       float64 `parquet:"decay" doc:"change over the decay, %"`
 }
 
-// textFlatFigure shows how much the training losses still fell.
+// textFlatFigure draws how much the training losses were still falling.
 func textFlatFigure(root string) (report.Figure, error) {
 	all, err := TextFlatness(root)
 	if err != nil {
@@ -206,7 +206,7 @@ func textFlatFigure(root string) (report.Figure, error) {
 		Table: table.Of(points)}, nil
 }
 
-// textAgainPoint is one training of a model.
+// textAgainPoint is one training of one model.
 type textAgainPoint struct {
 	Model    string  `parquet:"model" doc:"N, T and seed"`
 	Training string  `parquet:"training" doc:"first or second"`
@@ -214,7 +214,7 @@ type textAgainPoint struct {
 	band
 }
 
-// textAgainFigure shows the excess on newlines of models that were trained twice.
+// textAgainFigure draws the excess on newlines of the models that were trained twice.
 func textAgainFigure(root string) (report.Figure, error) {
 	r, err := retrainingOf(root)
 	if err != nil {

@@ -11,12 +11,14 @@ import (
 	"stuffed/pkg/interval"
 )
 
-// gridHeads are the heads of a layer in the grid of text-law; another number is a second way to a state of another size.
+// gridHeads is the number of heads per layer in the grid of text-law; other numbers are a second way to change the size of the
+// state.
 const gridHeads = 8
 
-// wayDifference is what models whose state lies in heads have more of excess than models of the same state in N, at one T.
+// wayDifference is by how much the excess of models whose state was enlarged by heads exceeds that of models with as large a
+// state in N, at one T.
 type wayDifference struct {
-	T, Heads, N int // heads of N 32, and the N of the grid with as large a state
+	T, Heads, N int // number of heads at N 32, and the N of the grid with as large a state
 	collapse.Estimate
 	Student Mean // the same with Welch's interval
 }
@@ -25,7 +27,8 @@ func (d wayDifference) String() string {
 	return fmt.Sprintf("T %d, %d heads less N %d: %.2f [%.2f, %.2f] nat", d.T, d.Heads, d.N, d.Mean, d.Low, d.High)
 }
 
-// textWays compares both ways to a state by mean excess, with a percentile interval over seeds, which are drawn on both sides.
+// textWays compares the mean excess of both ways to enlarge a state, with a percentile interval over seeds resampled on both
+// sides.
 func textWays(models []TextModel) (out []wayDifference) {
 	excess := func(is func(TextModel) bool) (v []float64) {
 		for _, m := range models {
@@ -52,7 +55,7 @@ func textWays(models []TextModel) (out []wayDifference) {
 	return out
 }
 
-// apart is the difference of two means with its percentile interval when both groups are drawn anew.
+// apart is the difference of two means, with its percentile interval when both groups are resampled.
 func apart(a, b []float64) collapse.Estimate {
 	random := rand.New(rand.NewPCG(5, 0x7e87))
 	mean := func(v []float64, pick func(i int) int) (sum float64) {
@@ -70,7 +73,7 @@ func apart(a, b []float64) collapse.Estimate {
 	return collapse.Estimate{Mean: mean(a, same) - mean(b, same), Low: low, High: high, Values: int64(len(a) + len(b))}
 }
 
-// textHeadsClaim is question 2 of RULES.md.
+// textHeadsClaim judges question 2 of RULES.md.
 func (e evidence) textHeadsClaim() (Claim, error) {
 	c := Claim{ID: "text heads", Where: "v2 §5: N_S", Claim: "on real text, models of equal state fail alike, whether the state lies in N or in heads (newlines)", Paper: "taken for granted", Figure: "22_ways",
 		Rule: "fixed before these rows ran: difference of mean excess between 4 or 16 heads of N 32 and 8 heads of N 16 or 64 at each T, bootstrap over seeds; they agree by the rule when every interval holds 0; for the claim when all intervals besides lie within ±0.1 nat and no row is missing, against it when an interval leaves 0 out"}

@@ -12,13 +12,13 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Rules by which a model fails beyond its training length: excess (nats over the level within the window), recall (points
-// lost), ratio (far above twice the level within, where that is large enough for a ratio; see collapse.Limits), paper (as in
-// arXiv 2410.07145: mean loss of all tokens, any position beyond T above twice the largest within) and strict (0.1 nats above
-// the level within, persistently, as package collapse judges the traced sequences).
+// Rules lists the rules by which a model fails beyond its training length: excess (nats above the level within the window),
+// recall (points lost), ratio (far above twice the level within, where that is large enough for a ratio; see collapse.Limits),
+// paper (as in arXiv 2410.07145: mean loss of all tokens, any position beyond T above twice the largest within) and strict (0.1
+// nat above the level within, persistently, as package collapse judges the traced sequences).
 var Rules = []string{"excess", "recall", "ratio", "paper", "strict"}
 
-// Fails is what a rule says about a model.
+// Fails applies a rule to a model. An unknown rule is an error that lists those there are.
 func (m Model) Fails(rule string, l collapse.Limits) (collapse.Answer, error) {
 	yes := map[bool]collapse.Answer{false: collapse.No, true: collapse.Yes}
 	switch rule {
@@ -36,18 +36,18 @@ func (m Model) Fails(rule string, l collapse.Limits) (collapse.Answer, error) {
 	return collapse.Unknown, fmt.Errorf("rule %q is unknown; use one of %s", rule, strings.Join(Rules, ", "))
 }
 
-// failing is the answer of the rule of the excess loss.
+// failing applies the rule of the excess loss.
 func (m Model) failing() bool { return limits.ByExcess(m.Failure) == collapse.Yes }
 
 var limits = collapse.DefaultLimits()
 
-// LearnedAccuracy is the share of values that a model must recall within its window to count as having learned the
-// stream. One that has not is bad everywhere alike, which no rule may take for robustness.
+// LearnedAccuracy is the share of values that a model must recall within its window to count as having learned the stream. A
+// model that has not is equally bad everywhere, which no rule may mistake for robustness.
 const LearnedAccuracy = 0.5
 
-// Outcomes are the verdicts of a rule on models. T is in K tokens. A run is a seed at a number of heads: equal N_S reached by
-// other heads is a threshold of its own. Models that have not learned the stream, and those that the rule cannot judge, are
-// left out and counted.
+// Outcomes applies a rule to models. T is in K tokens. A run is one seed at one number of heads: the same N_S reached with other
+// heads has a threshold of its own. Models that have not learned the stream, and those that the rule cannot judge, are left out
+// and counted.
 func Outcomes(models []Model, rule string, l collapse.Limits) (out []fit.Outcome, unlearned, unjudged int, err error) {
 	for _, m := range models {
 		if !m.Learned() {
@@ -67,10 +67,9 @@ func Outcomes(models []Model, rule string, l collapse.Limits) (out []fit.Outcome
 	return out, unlearned, unjudged, nil
 }
 
-// Capacity brackets how far back models recall: for every N and seed the largest age at which the values of repeated keys
-// are recalled with at least the given accuracy (low, K tokens) and the next age (high), over positions from half the
-// training length to its end, for the training length that reaches furthest. Ages beyond the gap of the stream are not
-// tested: high is then +Inf.
+// Capacity brackets how far back models recall: for every N and seed the largest age at which values of repeated keys are
+// recalled with at least the given accuracy (low, K tokens) and the next age (high), over positions from half the training length
+// to its end, at the training length that reaches furthest. Ages beyond the gap of the stream are not tested; high is then +Inf.
 func Capacity(age *table.Table, policy string, level float64) ([]fit.Point, error) {
 	t, err := Where(age, "policy", policy)
 	if err != nil {
@@ -126,14 +125,14 @@ func Capacity(age *table.Table, policy string, level float64) ([]fit.Point, erro
 	return points, nil
 }
 
-// BracketRow is a threshold as stuffed fit reads it.
+// BracketRow is one threshold in the format that stuffed fit reads.
 type BracketRow struct {
 	NS   float64 `parquet:"n_s" doc:"size of the state, million scalars"`
 	Low  float64 `parquet:"low" doc:"lower end of the bracket, K tokens; missing where not known"`
 	High float64 `parquet:"high" doc:"upper end"`
 }
 
-// Bracketed is a table of thresholds: rows of [BracketRow].
+// Bracketed returns the thresholds as a table of [BracketRow].
 func Bracketed(points []fit.Point) *table.Table {
 	rows := make([]BracketRow, len(points))
 	for i, p := range points {

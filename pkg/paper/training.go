@@ -12,7 +12,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Moments between which over-training is judged, as shares of the run: after the ability has been learned, and before the
+// The moments between which over-training is judged, as shares of the run: after the ability has been learned and before the
 // learning rate begins to decay, so that the amount of training is not confounded with annealing.
 const (
 	early = 0.2
@@ -35,7 +35,7 @@ func (e evidence) overTraining() (Claim, error) {
 	return c, nil
 }
 
-// overTrained adds what a study's runs at T 64 say.
+// overTrained adds what a study's runs at T 64 show.
 func (e evidence) overTrained(plan string, c *Claim, sides *[]Side, said *[]string) error {
 	t, err := study.Read(e.root, plan, "outcome")
 	if err != nil {
@@ -61,7 +61,7 @@ func (e evidence) overTrained(plan string, c *Claim, sides *[]Side, said *[]stri
 	slices.Sort(sizes)
 	for _, n := range sizes {
 		if len(by[n][0].tokens) < 4 {
-			continue // not measured along the run
+			continue // not measured during the run
 		}
 		var rise, anneal []float64
 		for _, r := range by[n] {
@@ -88,7 +88,7 @@ type farRun struct {
 	far    []float64
 }
 
-// at is the far loss at the measured moment nearest to a share of the run.
+// at returns the far loss at the measurement nearest to a share of the run.
 func (r farRun) at(share float64) float64 {
 	best, total := 0, slices.Max(r.tokens)
 	for i, t := range r.tokens {
@@ -120,8 +120,8 @@ func farAlong(t *table.Table) (out []farRun, err error) {
 	return out, nil
 }
 
-// against compares two groups of models of each state size: by the far loss, of each size, and by the excess loss over all.
-// A low excess alone is not a cure: a model that is bad everywhere has one, too.
+// against compares two groups of models, for each state size by far loss and over all sizes by excess loss. A low excess alone is
+// no cure: a model that is bad everywhere also has one.
 func against(with, without []Model, pooled bool) (sides []Side, said []string) {
 	var sizes []int
 	for _, m := range with {
@@ -172,7 +172,7 @@ func (e evidence) longerCures() (Claim, error) {
 	c.Ours = strings.Join(said, "; ")
 	c.Verdict = Verdict(sides...)
 	yes := 0
-	sizes := max(len(sides)-1, 1) // the last is over all of them
+	sizes := max(len(sides)-1, 1) // the last side is over all sizes
 	for _, s := range sides[:sizes] {
 		if s == For {
 			yes++
@@ -206,7 +206,7 @@ func (e evidence) shortPrice() (Claim, error) {
 
 type shortLoss struct {
 	sizes []int
-	at    map[int]map[int][]float64 // N → T → losses of models over the first 64 tokens
+	at    map[int]map[int][]float64 // N → T → losses of the models over the first 64 tokens
 }
 
 func shortLosses(root string) (s shortLoss, err error) {

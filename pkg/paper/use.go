@@ -7,7 +7,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Finite leaves out the rows in which a column has no value.
+// Finite returns the rows in which a column has a value.
 func Finite(t *table.Table, column string) (*table.Table, error) {
 	v, err := t.Float(column)
 	if err != nil {
@@ -22,14 +22,14 @@ func Finite(t *table.Table, column string) (*table.Table, error) {
 	return t.Take(keep), nil
 }
 
-// MeanRank is a rank at a position.
+// MeanRank is a rank at one position.
 type MeanRank struct {
 	Position int64   `parquet:"position" doc:"position in tokens"`
 	Of       string  `parquet:"of" doc:"what has the rank: the state or what the past can do"`
 	Rank     float64 `parquet:"rank" doc:"mean over layers and heads"`
 }
 
-// OverHeads averages columns of a table with one row for each position, layer and head, such as that of eval.Use, over layers and
+// OverHeads averages columns of a table with one row per position, layer and head, such as that of eval.Use, over layers and
 // heads: a table of [MeanRank].
 func OverHeads(t *table.Table, columns ...string) (*table.Table, error) {
 	position, err := t.Int("position")

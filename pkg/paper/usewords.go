@@ -9,13 +9,13 @@ import (
 	"stuffed/pkg/table"
 )
 
-// measured are two columns of one model's rows, in their order.
+// measured holds two columns of one model's rows, in order.
 type measured struct {
 	model string
 	x, y  []float64
 }
 
-// byModel takes the columns x and y of a table apart by its column model.
+// byModel splits the columns x and y of a table by its column model.
 func byModel(t *table.Table, x, y string) (out []*measured, err error) {
 	model, err := t.Text("model")
 	if err != nil {
@@ -39,7 +39,7 @@ func byModel(t *table.Table, x, y string) (out []*measured, err error) {
 	return out, nil
 }
 
-// sentences joins what is said of each model.
+// sentences joins what is said about each model.
 func sentences(all []*measured, say func(m *measured) string) string {
 	var said []string
 	for _, m := range all {
@@ -48,7 +48,7 @@ func sentences(all []*measured, say func(m *measured) string) string {
 	return strings.Join(said, "; ") + "."
 }
 
-// NoiseReport says of a table of eval.Noise (model, bits, accuracy) how many bits a number has where half of the recall is left.
+// NoiseReport says, from a table of eval.Noise (model, bits, accuracy), at how many bits per number half of the recall is left.
 func NoiseReport(t *table.Table) (string, error) {
 	all, err := byModel(t, "bits", "accuracy")
 	if err != nil {
@@ -56,7 +56,7 @@ func NoiseReport(t *table.Table) (string, error) {
 	}
 	return "**Bits of a number where half of the recall is left** (between the levels of noise on both sides) — " + sentences(all, func(m *measured) string {
 		most := slices.Max(m.y)
-		low, high := math.Inf(-1), math.Inf(1) // bits with less, and with as much or more
+		low, high := math.Inf(-1), math.Inf(1) // bits with less than half, and with half or more
 		for i, bits := range m.x {
 			if m.y[i] < most/2 {
 				low = max(low, bits)
@@ -74,10 +74,10 @@ func NoiseReport(t *table.Table) (string, error) {
 	}), nil
 }
 
-// channelRise is the rise of the loss that counts as hardly any, in nats.
+// channelRise is the rise of the loss, in nats, below which removing channels costs hardly anything.
 const channelRise = 0.05
 
-// ChannelsReport says of a table of eval.Channels (model, share, rise, rise_high) how many key channels can go.
+// ChannelsReport says, from a table of eval.Channels (model, share, rise, rise_high), how many key channels can be removed.
 func ChannelsReport(t *table.Table) (string, error) {
 	rises, err := byModel(t, "share", "rise_high")
 	if err != nil {
@@ -111,7 +111,7 @@ func ChannelsReport(t *table.Table) (string, error) {
 	}), nil
 }
 
-// RanksReport says of a table of [OverHeads] (model, of, position, rank) how far effective ranks go on to grow.
+// RanksReport says, from a table of [OverHeads] (model, of, position, rank), how far effective ranks keep growing.
 func RanksReport(t *table.Table) (string, error) {
 	of, err := t.Text("of")
 	if err != nil {
@@ -143,7 +143,8 @@ func RanksReport(t *table.Table) (string, error) {
 	return b.String(), nil
 }
 
-// HeldReport says by what factor the models of the recall stream stay below what their states could hold, at each training length.
+// HeldReport says by what factor the models of the recall stream stay below what their states could hold, at each training
+// length.
 func HeldReport(root, plan string) (string, error) {
 	all, err := Held(root, plan, "zero")
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// Verdicts on a claim.
+// The verdicts on a claim.
 const (
-	Reproduced   = "reproduced"        // settings that decide, decide for it, and are more than those left open
-	Contradicted = "contradicted"      // settings that decide, decide against it, and are more than those left open
-	Mixed        = "mixed"             // some settings decide for it, others against
+	Reproduced   = "reproduced"        // the settings that decide are for it and outnumber those left open
+	Contradicted = "contradicted"      // the settings that decide are against it and outnumber those left open
+	Mixed        = "mixed"             // some settings are for it, others against
 	Undecided    = "undecided"         // intervals or tests leave both open
 	NotTestable  = "not testable here" // the claim cannot come out either way with these models; the text says why
 	NoResult     = "no result yet"     // the study has not run
@@ -23,14 +23,14 @@ const (
 // Side is what one setting says about a claim.
 type Side int
 
-// Sides of a claim.
+// The sides that a setting can take.
 const (
 	Open Side = iota
 	For
 	Against
 )
 
-// Verdict joins the settings of a claim. Settings that are open do not count beside more that decide.
+// Verdict combines the settings of a claim. Open settings are ignored if more than as many decide.
 func Verdict(sides ...Side) string {
 	count := map[Side]int{}
 	for _, s := range sides {
@@ -49,7 +49,7 @@ func Verdict(sides ...Side) string {
 	return Undecided
 }
 
-// decided is For when a rule holds, Against when its opposite does.
+// decided is For when a rule holds and Against when its opposite does.
 func decided(yes, no bool) Side {
 	switch {
 	case yes && !no:
@@ -60,7 +60,7 @@ func decided(yes, no bool) Side {
 	return Open
 }
 
-// Mean of some models with a 95 % interval over them (Student); the interval of fewer than two is unbounded.
+// Mean is a mean over models with its 95 % interval (Student); the interval of fewer than two is unbounded.
 type Mean struct {
 	Value, Low, High float64
 	N                int
@@ -88,7 +88,7 @@ func meanOf(v []float64) Mean {
 	return m
 }
 
-// minus is the difference of two groups, with the interval of Welch.
+// minus is the difference of two groups, with Welch's interval.
 func minus(a, b []float64) Mean {
 	x, y := meanOf(a), meanOf(b)
 	d := Mean{x.Value - y.Value, math.Inf(-1), math.Inf(1), x.N + y.N}
@@ -127,7 +127,7 @@ func (m Mean) String() string {
 	return fmt.Sprintf("%.2g [%.2g, %.2g]", m.Value, m.Low, m.High)
 }
 
-// p is the two-sided p-value of a mean of 0 (Student).
+// p is the two-sided p-value of a mean of 0 (Student's t).
 func (m Mean) p() float64 {
 	if m.N < 2 {
 		return 1
@@ -140,7 +140,7 @@ func (m Mean) p() float64 {
 	return 2 * student.Survival(math.Abs(m.Value)/half*student.Quantile(0.975))
 }
 
-// listed are numbers in a sentence.
+// listed formats numbers for a sentence.
 func listed(v []float64) string {
 	said := make([]string, len(v))
 	for i, x := range v {
@@ -149,7 +149,7 @@ func listed(v []float64) string {
 	return strings.Join(said, ", ")
 }
 
-// signTest is the two-sided p-value of so many of one kind against so many of another.
+// signTest is the two-sided p-value of a of one kind against b of another.
 func signTest(a, b int) float64 {
 	n, k := a+b, min(a, b)
 	if n == 0 {
@@ -164,14 +164,14 @@ func signTest(a, b int) float64 {
 
 func logChoose(n, k int) float64 { return combin.LogGeneralizedBinomial(float64(n), float64(k)) }
 
-// pair is a yes or no beside another, within a stratum.
+// pair is two yes–no properties of one model, within a stratum.
 type pair struct {
 	stratum string
 	a, b    bool
 }
 
-// association is the one-sided exact p-value that a and b coincide at least as often as seen, were they independent within
-// each stratum (Fisher's test over strata).
+// association returns the one-sided exact p-value for a and b coinciding at least as often as observed, if they were independent
+// within each stratum (Fisher's test over strata).
 func association(pairs []pair) (both, expected, p float64) {
 	seen, expected, chance := coincidences(pairs)
 	for i := seen; i < len(chance); i++ {
@@ -180,7 +180,7 @@ func association(pairs []pair) (both, expected, p float64) {
 	return float64(seen), expected, min(p, 1)
 }
 
-// coincide is association with the two-sided p-value: of all numbers of coincidences that are no likelier than that seen.
+// coincide is [association] with the two-sided p-value: over all numbers of coincidences no likelier than the one observed.
 func coincide(pairs []pair) (both, expected, p float64) {
 	seen, expected, chance := coincidences(pairs)
 	for _, c := range chance {
@@ -191,7 +191,7 @@ func coincide(pairs []pair) (both, expected, p float64) {
 	return float64(seen), expected, min(p, 1)
 }
 
-// coincidences counts how often a and b are both true, and gives the chance of every such number under independence.
+// coincidences counts how often a and b are both true, and returns the probability of every such count under independence.
 func coincidences(pairs []pair) (seen int, expected float64, chance []float64) {
 	type margins struct{ n, a, b, both int }
 	strata, order := map[string]*margins{}, []string(nil)

@@ -8,8 +8,8 @@ import (
 	"stuffed/pkg/table"
 )
 
-// chosen reads a table of a collected study at the end of training and keeps the rows in which columns have given values:
-// pairs of name and value, or of name and a list of values ([]any).
+// chosen reads a table of a collected study at the end of training and returns the rows in which columns have the given values,
+// passed as pairs of name and value, or of name and list of values ([]any).
 func chosen(root, plan, name string, where ...any) (*table.Table, error) {
 	t, err := study.Read(root, plan, name)
 	if err != nil {
@@ -37,7 +37,7 @@ func narrowed(t *table.Table, where []any) (*table.Table, error) {
 	return t, nil
 }
 
-// ByPosition is the loss of repeated values by position at the end of training, mean and range over seeds: the keys,
+// ByPosition returns the loss at repeated values by position at the end of training, mean and range over seeds: the keys,
 // position, end, times (position in training lengths), at (tokens), loss, loss_low, loss_high, n.
 func ByPosition(root, plan string, keys []string, where ...any) (*table.Table, error) {
 	t, err := chosen(root, plan, "loss", where...)
@@ -54,9 +54,9 @@ func ByPosition(root, plan string, keys []string, where ...any) (*table.Table, e
 	return Sorted(t, append(slices.Clone(keys), "position")...)
 }
 
-// AlongTraining is loss within the window and far beyond it by the tokens trained on, mean and range over seeds: the keys,
-// millions (of tokens), place (inside or far), loss, loss_low, loss_high. Zero states come first, so that every figure gives
-// them the same colours.
+// AlongTraining returns the loss within the window and far beyond it against the tokens trained on, mean and range over seeds:
+// the keys, millions (of tokens), place (inside or far), loss, loss_low, loss_high. Zero states come first, so that every figure
+// gives them the same colours.
 func AlongTraining(root, plan string, keys []string, where ...any) (*table.Table, error) {
 	t, err := study.Read(root, plan, "outcome")
 	if err != nil {
@@ -100,8 +100,8 @@ func AlongTraining(root, plan string, keys []string, where ...any) (*table.Table
 	return first, first.Append(out.Filter(func(i int) bool { return policy[i] != "zero" }))
 }
 
-// Matrix is a column of a table (outcome, heads) at the end of training, averaged over seeds, by N and training length:
-// state, train_length, value. Of the table heads it is the largest over the heads of each model.
+// Matrix returns a column of a table (outcome or heads) at the end of training, averaged over seeds, by N and training length:
+// state, train_length, value. From the table heads it takes the maximum over the heads of each model.
 func Matrix(root, plan, name, column string, where ...any) (*table.Table, error) {
 	t, err := chosen(root, plan, name, where...)
 	if err != nil {
@@ -125,7 +125,7 @@ func Matrix(root, plan, name, column string, where ...any) (*table.Table, error)
 	return t.Rename(column, "value"), nil
 }
 
-// Crossed counts models at the end of training by what the detectors say: policy, explosion, strict, models.
+// Crossed counts models at the end of training by the detectors' answers: policy, explosion, strict, models.
 func Crossed(root, plan string) (*table.Table, error) {
 	t, err := chosen(root, plan, "outcome")
 	if err != nil {
@@ -137,8 +137,8 @@ func Crossed(root, plan string) (*table.Table, error) {
 	return Sorted(t, "policy", "explosion", "strict")
 }
 
-// Ratios are far / inside at the end of training, mean and range over seeds: the keys, ratio, ratio_low, ratio_high, far, far_low,
-// far_high, n.
+// Ratios returns far / inside at the end of training, mean and range over seeds: the keys, ratio, ratio_low, ratio_high, far,
+// far_low, far_high, n.
 func Ratios(root, plan string, keys []string, where ...any) (*table.Table, error) {
 	t, err := chosen(root, plan, "outcome", where...)
 	if err != nil {
@@ -150,8 +150,8 @@ func Ratios(root, plan string, keys []string, where ...any) (*table.Table, error
 	return Sorted(t, keys...)
 }
 
-// Recalled is the accuracy by age within the window, positions ½T … T, by N and training length, mean and range over
-// seeds: state, train_length, age (pairs), accuracy, accuracy_low, accuracy_high.
+// Recalled returns the accuracy by age within the window, positions ½T … T, by N and training length, mean and range over seeds:
+// state, train_length, age (pairs), accuracy, accuracy_low, accuracy_high.
 func Recalled(root, plan, policy string) (*table.Table, error) {
 	t, err := chosen(root, plan, "age", "policy", policy)
 	if err != nil {
