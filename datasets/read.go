@@ -48,7 +48,10 @@ func readable(path string) bool {
 // names, or in .cache/corpora.
 func Open(path string) (*Corpus, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Base(path) == path && filepath.Ext(path) == "" {
+	if errors.Is(err, fs.ErrNotExist) {
+		if filepath.Base(path) != path || filepath.Ext(path) != "" {
+			return nil, fmt.Errorf("corpus %s: %w; give a file (%s), a folder of such, or the bare name of a corpus in the folder that CORPORA names", path, fs.ErrNotExist, strings.Join(endings, ", "))
+		}
 		if path, err = named(path); err == nil {
 			info, err = os.Stat(path)
 		}

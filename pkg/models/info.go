@@ -117,15 +117,14 @@ func describe(name string) (m lm.Model, kind string, err error) {
 		}
 		return m, fmt.Sprintf("model folder, %d tensors", len(w.Specs)), nil
 	}
+	if c, err := lm.Preset(strings.TrimPrefix(name, untrained)); err == nil {
+		m, err = c.New()
+		return m, "preset", err
+	}
 	if n, ok := hub.ParseName(name); ok {
 		return describeNamed(n)
 	}
-	c, err := lm.Preset(strings.TrimPrefix(name, untrained))
-	if err != nil {
-		return m, "", fmt.Errorf("%s is not a folder; as a %w", name, err)
-	}
-	m, err = c.New()
-	return m, "preset", err
+	return m, "", noModel(name)
 }
 
 func describeNamed(n hub.Name) (m lm.Model, kind string, err error) {

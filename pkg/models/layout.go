@@ -147,6 +147,9 @@ func layoutOf(dir string) (Layout, error) {
 			return l, nil
 		}
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return Layout{}, fmt.Errorf("%w; a model is a folder with config.json and weights, or a file .pth of RWKV", err)
+	}
 	if err != nil {
 		return Layout{}, err
 	}

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/hub"
+	"stuffed/pkg/lm"
 	"stuffed/pkg/progress"
 )
 
@@ -26,14 +28,24 @@ func Folder(name string) (string, error) {
 		return name, nil
 	}
 	parsed, ok := hub.ParseName(name)
-	if !ok {
-		return name, nil // whoever opens it says what is wrong
+	if _, err := lm.Preset(name); err == nil || !ok {
+		return "", noModel(name)
 	}
 	path, err := fetch(parsed, hub.Whole)
 	if err != nil {
 		return "", fmt.Errorf("there is no folder %s here, and on the hub: %w", name, err)
 	}
 	return path, nil
+}
+
+// noModel is the error of a name that is neither a path nor a name on the hub.
+func noModel(name string) error {
+	preset := strings.TrimPrefix(name, untrained)
+	if _, err := lm.Preset(preset); err == nil {
+		return fmt.Errorf("model %s: there is no folder of that name; the preset, with initial weights, is %s", name, untrained+preset)
+	}
+	return fmt.Errorf("model %q: %w, and a name on the hub is OWNER/MODEL or OWNER/MODEL@REVISION; give one, a folder with config.json and weights, or %s and one of %s",
+		name, fs.ErrNotExist, untrained, strings.Join(lm.Presets(), ", "))
 }
 
 // Client is the hub of the environment (see hub.FromEnvironment) with progress and notes for people.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -60,7 +61,9 @@ func TestOpenByName(t *testing.T) {
 func TestOpenByNameFails(t *testing.T) {
 	hubtest.New(t)
 	for name, want := range map[string][]string{
-		"org/none": {"no folder org/none here", "401 Unauthorized", "check the name"}, "./org/none": {"org/none", "no such file"},
+		"org/none": {"no folder org/none here", "401 Unauthorized", "check the name"}, "./org/none": {"org/none", "does not exist", "OWNER/MODEL"},
+		"a/b/c": {`"a/b/c"`, "does not exist", "OWNER/MODEL", "preset:"}, "370m": {"preset:370m"}, "rwkv4/byte": {"preset:rwkv4/byte"},
+		t.TempDir(): {"no such file", "a model is a folder with config.json"},
 	} {
 		_, err := models.Open(name, "go", "")
 		for _, part := range want {
@@ -92,6 +95,26 @@ func TestTokenizerByName(t *testing.T) {
 		}
 	}
 	if _, err := models.OpenTokenizer("org/none"); err == nil || !strings.Contains(err.Error(), "no model of that name") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := models.OpenTokenizer("a/b/c"); err == nil || !strings.Contains(err.Error(), "does not exist") || !strings.Contains(err.Error(), "OWNER/MODEL") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestDescribePreset: no preset is taken for the name of a model on the hub.
+func TestDescribePreset(t *testing.T) {
+	s := hubtest.New(t)
+	for _, name := range []string{"rwkv4/byte", "preset:rwkv4/byte", "byte"} {
+		var out bytes.Buffer
+		if err := models.Describe(name, nil, &out); err != nil || !strings.HasPrefix(out.String(), "preset\n") {
+			t.Errorf("%s: %v %s", name, err, out.String())
+		}
+	}
+	if asked := s.Requests(); len(asked) > 0 {
+		t.Errorf("asked %v", asked)
+	}
+	if err := models.Describe("a/b/c", nil, io.Discard); err == nil || !strings.Contains(err.Error(), "OWNER/MODEL") {
 		t.Errorf("error %v", err)
 	}
 }

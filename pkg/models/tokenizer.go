@@ -58,14 +58,16 @@ var neox = hub.Name{Repo: "EleutherAI/gpt-neox-20b", Revision: "main"}
 
 // OpenTokenizer opens a tokenizer by the path of its file or folder, or by the name of a model on the hub.
 func OpenTokenizer(name string) (tokenizer.Tokenizer, error) {
-	if _, err := os.Stat(name); err != nil {
-		if parsed, ok := hub.ParseName(name); ok && errors.Is(err, fs.ErrNotExist) {
-			path, err := fetch(parsed, hub.Tokenizer)
-			if err != nil {
-				return nil, err
-			}
-			name = path
-		}
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		return tokenizer.Open(name)
 	}
-	return tokenizer.Open(name)
+	parsed, ok := hub.ParseName(name)
+	if !ok {
+		return nil, fmt.Errorf("tokenizer %q: %w, and a name on the hub is OWNER/MODEL or OWNER/MODEL@REVISION; give one, bytes, or the path of a tokenizer's file or folder", name, fs.ErrNotExist)
+	}
+	path, err := fetch(parsed, hub.Tokenizer)
+	if err != nil {
+		return nil, err
+	}
+	return tokenizer.Open(path)
 }

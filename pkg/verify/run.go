@@ -55,6 +55,9 @@ func Run(ctx context.Context, d *xla.Device, dirs []string, report func(Check)) 
 	sum, root := Summary{}, &verifier{ctx: ctx, device: d, shared: &shared{passes: map[string]*lm.Pass{}, runners: map[string]*lm.Runner{}}}
 	for _, dir := range dirs {
 		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return sum, fmt.Errorf("%s: there is no such folder; give that of a fixture, or one above it", dir)
+		}
 		if err != nil {
 			return sum, err
 		}

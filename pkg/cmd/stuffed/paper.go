@@ -23,8 +23,11 @@ func init() { commands = append(commands, matchedCommand, probesCommand) }
 
 // inputModel records a model's files under the name that it was asked for by.
 func inputModel(m *manifest.Manifest, dir string) error {
-	folder, err := checkpoint.Folder(dir)
+	folder, err := models.Folder(dir)
 	if err != nil {
+		return err
+	}
+	if folder, err = checkpoint.Folder(folder); err != nil {
 		return err
 	}
 	return m.InputAs(filepath.Base(dir), folder)
