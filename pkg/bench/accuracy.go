@@ -10,11 +10,12 @@ import (
 	"stuffed/xla"
 )
 
-// accuracy is what fast mode costs in digits, and whether lengths and sizes beyond those of the fixtures are right: official
-// shapes on a GPU, a byte model elsewhere. d is fast mode's device; exact mode has a client of its own beside it.
+// accuracy measures what fast mode costs in digits, and whether lengths and sizes beyond those of the fixtures are correct: on
+// official shapes on a GPU, on a byte model elsewhere. d is the device in fast mode; exact mode gets a client of its own beside
+// it.
 func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
 	if d.Kind != "cuda" {
-		return all(ctx, o, []job{loaded("sampled", "byte", func(w *lm.Weights) []Row { // 15 GB of memory
+		return all(ctx, o, []job{loaded("sampled", "byte", func(w *lm.Weights) []Row { // takes 15 GB of memory
 			return Walked(d, d, "byte d128 L2", w, 1<<20, [2]float64{1e-4, 0.02})
 		})}, emit)
 	}
@@ -38,7 +39,7 @@ func accuracy(ctx context.Context, d *xla.Device, o Options, emit func(Row) erro
 	sampled := func(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain bool, least float64) job {
 		return job{"sampled", func() []Row { return []Row{Sampled(d, dims, dtype, plain, 64, least)} }}
 	}
-	short, err := lm.Override(c, `{"layers": 4}`) // a token of the oracle is one turn of a loop
+	short, err := lm.Override(c, `{"layers": 4}`) // the oracle loops over tokens one at a time
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 	"stuffed/pkg/manifest"
 )
 
-// Comparison is what two builds of the program measured in turn on one device.
+// Comparison is what two builds of the program measured on one device, alternating.
 type Comparison struct {
 	manifest.Run
 	Backend string     `json:"backend"`
@@ -26,20 +26,20 @@ type Comparison struct {
 	Rows    []Compared `json:"rows"`
 }
 
-// Compared is one measurement by both, a median of each round.
+// Compared is one measurement by both builds, with one median per round.
 type Compared struct {
 	Work   string    `json:"work"`
 	Shape  string    `json:"shape"`
 	Unit   string    `json:"unit"`
 	Before []float64 `json:"before"`
 	After  []float64 `json:"after"`
-	Speed  float64   `json:"speed"` // how many times as fast the best round of after is as the best of before
+	Speed  float64   `json:"speed"` // ratio of the best round after to the best before
 	Error  string    `json:"error,omitempty"`
 }
 
-// Against runs stuffed bench with the given arguments by another build and by this one in turn, each in processes of its own, and
-// gives the comparison to emit after every round, also after one that was stopped or failed, with the rows that it has measured.
-// Compilations are left out.
+// Against runs stuffed bench with the given arguments by another build and by this one, alternating, each in its own process, and
+// passes the comparison to emit after every round, even one that was stopped or failed, with the rows measured so far.
+// Compilation times are left out.
 func Against(ctx context.Context, before, after string, rounds int, args []string, emit func(*Comparison) error) error {
 	c := &Comparison{Run: manifest.ThisRun()}
 	dir, err := os.MkdirTemp("", "against-")
@@ -72,7 +72,7 @@ func Against(ctx context.Context, before, after string, rounds int, args []strin
 	return nil
 }
 
-// benchBy runs stuffed bench by a program, and gives the report that it has written at path even if it ends early.
+// benchBy runs a program's stuffed bench and returns the report that it wrote to path, even if it ended early.
 func benchBy(ctx context.Context, program string, args []string, path string) (*Report, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -126,7 +126,7 @@ func (c *Comparison) add(rows []Row, after bool) {
 	}
 }
 
-// String is the comparison as a table.
+// String formats the comparison as a table.
 func (c *Comparison) String() string {
 	var b strings.Builder
 	for _, r := range c.Rows {

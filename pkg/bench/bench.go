@@ -1,4 +1,4 @@
-// Package bench times what the project does, for tables of measurements: medians of several runs of one process.
+// Package bench times the project's own code paths for tables of measurements: medians over several runs in one process.
 package bench
 
 import (
@@ -13,18 +13,18 @@ import (
 
 // Row is one measurement.
 type Row struct {
-	Work   string  `json:"work"`            // see Works; compile
+	Work   string  `json:"work"`            // one of Works, or compile
 	Shape  string  `json:"shape"`           // what was run
 	Unit   string  `json:"unit"`            // tok/s, ms, s, of the RMS
-	Median float64 `json:"median"`          // of the runs
+	Median float64 `json:"median"`          // over the runs
 	Min    float64 `json:"min"`             //
 	Max    float64 `json:"max"`             //
 	Runs   int     `json:"runs"`            //
 	Note   string  `json:"note,omitempty"`  //
-	Error  string  `json:"error,omitempty"` // why there is no number
+	Error  string  `json:"error,omitempty"` // why there is no number, if there is none
 }
 
-// Report is the file that stuffed bench writes.
+// Report is the file written by stuffed bench.
 type Report struct {
 	manifest.Run
 	Backend   string `json:"backend"`
@@ -39,7 +39,7 @@ func NewReport(d *xla.Device) *Report {
 	return &Report{Run: manifest.ThisRun(), Backend: d.Kind, Precision: d.Precision, Device: d.Hardware(), Cores: runtime.NumCPU()}
 }
 
-// rates runs f once to warm up and then runs times; it gives amount per second (or, with amount 0, milliseconds).
+// rates runs f once to warm up and then runs times. The row holds amount per second or, if amount is 0, milliseconds.
 func rates(row Row, runs int, amount float64, f func() error) Row {
 	times := make([]float64, 0, runs)
 	for i := range runs + 1 {
@@ -55,7 +55,7 @@ func rates(row Row, runs int, amount float64, f func() error) Row {
 	return ratesOf(row, times, amount)
 }
 
-// ratesOf is the row of the seconds of several runs, see rates.
+// ratesOf returns the row for the seconds of several runs; see rates.
 func ratesOf(row Row, seconds []float64, amount float64) Row {
 	values := make([]float64, len(seconds))
 	for i, s := range seconds {
@@ -74,7 +74,7 @@ func ratesOf(row Row, seconds []float64, amount float64) Row {
 	return row
 }
 
-// once is the row of a single measurement.
+// once returns the row of a single measurement.
 func (r Row) once(v float64) Row {
 	r.Median, r.Min, r.Max, r.Runs = v, v, v, 1
 	return r

@@ -9,7 +9,7 @@ import (
 	"stuffed/xla"
 )
 
-// Decode times greedy generation of n tokens of each of batch sequences, made inside graphs of chunk tokens.
+// Decode times greedy generation of n tokens for each of batch sequences, chunk tokens per graph call.
 func Decode(ctx context.Context, d *xla.Device, name string, w *lm.Weights, options lm.Options, batch, n, chunk, runs int) Row {
 	form := ""
 	if options.NoKernels {
@@ -28,7 +28,7 @@ func Decode(ctx context.Context, d *xla.Device, name string, w *lm.Weights, opti
 		for i := range rows {
 			rows[i] = last[i:][:1]
 		}
-		state, err := r.Run(ctx, rows, nil, lm.Request{}, nil) // made on the device, where it stays
+		state, err := r.Run(ctx, rows, nil, lm.Request{}, nil) // created on the device, where it stays
 		if err != nil {
 			row.Error = err.Error()
 			return row

@@ -15,20 +15,20 @@ import (
 	"stuffed/xla"
 )
 
-// compared is the most positions whose logits are compared.
+// compared is the largest number of positions whose logits are compared.
 const compared = 1024
 
 // Deviation is how far fast mode is from exact mode (float32, no TF32) in one call that reads tokens tokens: ‖fast − exact‖ /
-// ‖exact‖ of the logits at up to 1,024 evenly spaced positions, both with the same weights, rounded to bfloat16. What the rounding
-// of the weights changes by itself, products in TF32 and, with parts, bfloat16 without the fused kernels are rows of their
-// own. least is what fast mode should stay below.
+// ‖exact‖ of the logits at up to 1,024 evenly spaced positions, with the same weights, rounded to bfloat16. Further rows give
+// what rounding the weights changes by itself, products in TF32 and, with parts, bfloat16 without the fused kernels. least is the
+// bound that fast mode should stay below.
 func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, least float64, parts bool) []Row {
 	shape := fmt.Sprintf("%s B1 T%d", name, tokens)
 	row := func(what, note string) Row {
 		return Row{Work: "deviation", Shape: shape + " " + what, Unit: "of the RMS", Note: note}
 	}
 	target := row("bf16", fmt.Sprintf("below %g is asked for", least))
-	var reference []lastStates // of the rounded weights and of the given ones
+	var reference []lastStates // of the rounded weights and of the original ones
 	err := guarded(func() (err error) {
 		reference, err = statesOf(exact, w, tokens, compared, lm.Options{}, true, false)
 		return err
@@ -67,11 +67,12 @@ func Deviation(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, 
 	return append(rows, between(row("float32, weights not rounded", ""), reference[1]))
 }
 
-// lastStates are hidden states after the final norm and logits at the compared positions, and the recurrent states of all layers at
-// the end.
+// lastStates holds the hidden states after the final norm and the logits at the compared positions, and the recurrent states of
+// all layers at the end.
 type lastStates struct{ hidden, logits, state []float32 }
 
-// statesOf runs one graph with the weights, rounded or not, and compares at the last of every tokens/places positions, or at all.
+// statesOf runs one graph once per element of rounded, with the weights rounded or not, and returns the results at the last of
+// every tokens/places positions (at every position if places ≥ tokens).
 func statesOf(d *xla.Device, w *lm.Weights, tokens, places int, o lm.Options, rounded ...bool) ([]lastStates, error) {
 	o.Infer = true
 	every := max(1, tokens/places)
@@ -121,7 +122,7 @@ func statesOf(d *xla.Device, w *lm.Weights, tokens, places int, o lm.Options, ro
 	return all, nil
 }
 
-// prompt is [1, tokens] of ids without order.
+// prompt returns pseudorandom ids, [1, tokens].
 func prompt(tokens, vocab int) *tensors.Tensor {
 	ids := make([]int32, tokens)
 	for i := range ids {
@@ -130,7 +131,7 @@ func prompt(tokens, vocab int) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(ids, 1, tokens)
 }
 
-// copied is w by itself, rounded to bfloat16 if asked for.
+// copied returns a copy of w, rounded to bfloat16 if asked for.
 func copied[T float32 | float64](w *lm.Weights, round bool) (*lm.Weights, error) {
 	values, err := w.Member(0)
 	if err != nil {
@@ -148,7 +149,7 @@ func copied[T float32 | float64](w *lm.Weights, round bool) (*lm.Weights, error)
 	})
 }
 
-// ratio is ‖got − want‖ / ‖want‖.
+// ratio returns ‖got − want‖ / ‖want‖.
 func ratio(got, want []float32) float64 {
 	diff, norm := 0.0, 0.0
 	for i := range want {

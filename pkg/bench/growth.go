@@ -22,21 +22,21 @@ import (
 	"stuffed/xla"
 )
 
-// Growth measures how time and memory grow with one thing while the others stay, every point in a process of its own.
+// Growth measures how time and memory grow along one axis while everything else stays fixed, each point in a process of its own.
 type Growth struct {
-	Command []string      // of this program: its path and the words that make it a child, see [GrowthChild]
+	Command []string      // this program's path and the words that make it a child; see [GrowthChild]
 	Large   bool          // values for a GPU
 	Only    []string      // of Axes, none for all
-	Before  *GrowthReport // of the same device, or nil: axes measured to their end are not measured again
+	Before  *GrowthReport // an earlier report on the same device, or nil: axes that it measured to the end are not repeated
 }
 
-// GrowthReport is the file that stuffed bench growth writes.
+// GrowthReport is the file written by stuffed bench growth.
 type GrowthReport struct {
 	manifest.Run
 	Backend string        `json:"backend"`
 	Device  string        `json:"device"`
-	Memory  int64         `json:"memory"` // of the device in bytes, 0 if not known
-	Load    string        `json:"load"`   // of the machine before the first point: what else it was doing
+	Memory  int64         `json:"memory"` // of the device in bytes, 0 if unknown
+	Load    string        `json:"load"`   // load average of the machine before the first point
 	Points  []GrowthPoint `json:"points"`
 }
 
@@ -63,7 +63,7 @@ func ReadGrowth(path string) (*GrowthReport, error) {
 	return r, nil
 }
 
-// Write saves the report.
+// Write saves the report to a file.
 func (r *GrowthReport) Write(path string) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
@@ -72,14 +72,14 @@ func (r *GrowthReport) Write(path string) error {
 	return atomic.Bytes(path, append(data, '\n'))
 }
 
-// Axis is what grows.
+// Axis is a quantity that grows.
 type Axis struct {
 	Name, Unit, What string
 	Values, Large    []int
-	child            func(v int) (train *TrainSpec, read, piece int) // a training step, or a text that is read in pieces
+	child            func(v int) (train *TrainSpec, read, piece int) // a training step, or a text read in pieces
 }
 
-// growthModel is small: width 64, 2 layers, unless changed.
+// growthModel is the small model that axes start from: width 64, 2 layers.
 func growthModel(layers, width int) lm.Config {
 	return shaped(fmt.Sprintf(`{"width": %d, "layers": %d, "vocab": 256, "head_dim": 32, "state": 16}`, width, layers))
 }
@@ -92,7 +92,7 @@ func stepOf(spec func(v int) *TrainSpec) func(int) (*TrainSpec, int, int) {
 	return func(v int) (*TrainSpec, int, int) { return spec(v), 0, 0 }
 }
 
-// Axes are those of Growth; rows and workers have no device.
+// Axes lists the axes of Growth; rows and workers need no device.
 var Axes = []Axis{
 	{"T, one call", "tokens", "read a text at once", []int{512, 4096, 32768, 131072}, []int{512, 4096, 32768, 262144, 1 << 20},
 		func(v int) (*TrainSpec, int, int) { return nil, v, v }},
@@ -112,7 +112,7 @@ var Axes = []Axis{
 	{"workers", "workers", "a study of 100 rows without work by several workers of one machine", []int{1, 2, 4, 8}, []int{1, 2, 4, 8}, nil},
 }
 
-// AxisNames lists them.
+// AxisNames lists the names of [Axes].
 func AxisNames() (names []string) {
 	for _, a := range Axes {
 		names = append(names, a.Name)
@@ -122,7 +122,7 @@ func AxisNames() (names []string) {
 
 const growthRuns = 3
 
-// Report measures the axes and gives the report to emit after every point.
+// Report measures the axes and passes the report to emit after every point.
 func (g Growth) Report(ctx context.Context, emit func(*GrowthReport, GrowthPoint) error) error {
 	r := g.Before
 	if r == nil {
@@ -136,28 +136,28 @@ func (g Growth) Report(ctx context.Context, emit func(*GrowthReport, GrowthPoint
 		if len(g.Only) > 0 && !slices.Contains(g.Only, a.Name) || r.measured(a.Name, values) {
 			continue
 		}
-		r.Points = slices.DeleteFunc(r.Points, func(p GrowthPoint) bool { return p.Axis == a.Name }) // of a run that was interrupted
+		r.Points = slices.DeleteFunc(r.Points, func(p GrowthPoint) bool { return p.Axis == a.Name }) // left by a run that was interrupted
 		for _, v := range values {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			p := g.point(ctx, r, a, v)
 			if err := ctx.Err(); err != nil {
-				return err // the point was cut off, it did not fail
+				return err // the point was interrupted rather than failing
 			}
 			r.Points = append(r.Points, p)
 			if err := emit(r, p); err != nil {
 				return err
 			}
 			if p.Error != "" {
-				break // larger ones fail, too
+				break // larger values would fail too
 			}
 		}
 	}
 	return nil
 }
 
-// measured tells whether an axis was measured to its end.
+// measured reports whether an axis was measured to its end.
 func (r *GrowthReport) measured(axis string, values []int) bool {
 	return slices.ContainsFunc(r.Points, func(p GrowthPoint) bool {
 		return p.Axis == axis && (p.Error != "" || p.Value == values[len(values)-1])
@@ -165,7 +165,7 @@ func (r *GrowthReport) measured(axis string, values []int) bool {
 }
 
 func load() string {
-	data, _ := os.ReadFile("/proc/loadavg") // other systems do not tell
+	data, _ := os.ReadFile("/proc/loadavg") // other systems have no such file
 	text, _, _ := strings.Cut(string(data), " ")
 	return text
 }
@@ -204,7 +204,7 @@ func (g Growth) point(ctx context.Context, r *GrowthReport, a Axis, v int) Growt
 	return answer.GrowthPoint
 }
 
-// GrowthChild measures one point and prints it.
+// GrowthChild measures one point and prints it as JSON.
 func GrowthChild(ctx context.Context, d *xla.Device, name string, value int, out io.Writer) error {
 	at := slices.IndexFunc(Axes, func(a Axis) bool { return a.Name == name && a.child != nil })
 	if at < 0 {
@@ -217,7 +217,7 @@ func GrowthChild(ctx context.Context, d *xla.Device, name string, value int, out
 		return err
 	}
 	var seconds []float64
-	for i := range growthRuns + 1 { // the first compiles
+	for i := range growthRuns + 1 { // the first run compiles
 		start := time.Now()
 		if err := guarded(call); err != nil {
 			return err
@@ -260,7 +260,7 @@ func growthCall(ctx context.Context, d *xla.Device, a Axis, value int) (func() e
 	}, nil
 }
 
-// held is the memory that this process has used at most, of a GPU what is in use on it (XLA gives nothing back); 0 if not known.
+// held returns the peak memory of this process, or on a GPU the memory in use there (XLA returns none); 0 if unknown.
 func held(d *xla.Device) int64 {
 	if d.Kind != "cuda" {
 		return xla.Resident()
@@ -277,7 +277,8 @@ func held(d *xla.Device) int64 {
 	return mib << 20
 }
 
-// Slope is the exponent p of cost ∝ value^p by least squares in logarithms, over all points and between the last two; NaN with fewer than two.
+// Slope is the exponent p of cost ∝ value^p, fitted by least squares in logarithms, over all points and between the last two; NaN
+// with fewer than two.
 func Slope(values, costs []float64) (all, last float64) {
 	var x, y []float64
 	for i := range values {

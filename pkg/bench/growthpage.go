@@ -10,7 +10,8 @@ import (
 	"stuffed/pkg/table"
 )
 
-// GrowthFigure is time and memory by what grows, each relative to its smallest value, in logarithms: a slope is an exponent.
+// GrowthFigure draws time and memory along each axis, relative to its smallest value, on logarithmic scales: a slope is an
+// exponent.
 type GrowthFigure struct {
 	*figure.Figure
 	manifest map[string]any
@@ -19,7 +20,7 @@ type GrowthFigure struct {
 // Save writes the figure's folder.
 func (f GrowthFigure) Save(dir, id string) error { return figure.Save(dir, id, f.Figure, f.manifest) }
 
-// GrowthPage is the page of a report of stuffed bench growth and, with scaling, of reports of stuffed bench scaling.
+// GrowthPage writes the page of a report of stuffed bench growth and, if given, of reports of stuffed bench scaling.
 func GrowthPage(path string, scaling []string, id string) (text string, f GrowthFigure, err error) {
 	r, err := ReadGrowth(path)
 	if err != nil {
@@ -94,7 +95,7 @@ func (r *GrowthReport) of(a Axis) (values, times, memory []float64, failed *Grow
 	return
 }
 
-// summary is the line of an axis, "" where it was not measured.
+// summary returns the line of an axis, empty where it was not measured.
 func (r *GrowthReport) summary(a Axis) string {
 	values, times, memory, failed := r.of(a)
 	n := len(values)
@@ -107,10 +108,10 @@ func (r *GrowthReport) summary(a Axis) string {
 		seconds(times[0]), seconds(times[n-1]), exponent(all), exponent(last), exponent(memoryAll), exponent(memoryLast), r.wall(a, values, times, memory, failed))
 }
 
-// farthest is how many times beyond what was measured an exponent is believed.
+// farthest is how many times beyond the measured range an exponent is trusted.
 const farthest = 1000
 
-// wall is what ends the growth first: a measured failure, or where the steeper of the two exponents leads.
+// wall says what stops the growth first: a measured failure, or a limit to which the steeper of the two exponents leads.
 func (r *GrowthReport) wall(a Axis, values, times, memory []float64, failed *GrowthPoint) string {
 	if failed != nil {
 		return fmt.Sprintf("met: %s %s fail", count(failed.Value), a.Unit)
@@ -118,7 +119,7 @@ func (r *GrowthReport) wall(a Axis, values, times, memory []float64, failed *Gro
 	n := len(values) - 1
 	at := func(costs []float64, limit float64) float64 {
 		all, last := Slope(values, costs)
-		if slope := math.Max(all, last); slope > 0.3 && costs[n] > 0 { // false for NaN, too
+		if slope := math.Max(all, last); slope > 0.3 && costs[n] > 0 { // false for NaN as well
 			return values[n] * math.Pow(limit/costs[n], 1/slope)
 		}
 		return math.Inf(1)
@@ -133,13 +134,13 @@ func (r *GrowthReport) wall(a Axis, values, times, memory []float64, failed *Gro
 	return fmt.Sprintf("none within %s times what was measured", count(farthest))
 }
 
-// rounded has two digits that are not 0.
+// rounded formats a number with two significant digits.
 func rounded(v float64) int {
 	unit := math.Pow(10, math.Max(0, math.Floor(math.Log10(v))-1))
 	return int(math.Round(v/unit) * unit)
 }
 
-// paper says what 64 nodes would do by what was measured.
+// paper extrapolates the measurements to 64 nodes.
 func (r *GrowthReport) paper() string {
 	const nodes, gpus, rowSeconds = 64, 8, 300.0
 	var b strings.Builder
@@ -159,7 +160,7 @@ func (r *GrowthReport) paper() string {
 	return b.String()
 }
 
-// storeWall says at how many rows the store's cost of one, which grows with this power of their number, reaches a limit.
+// storeWall says at how many rows the store's cost per row, which grows with this power of their number, reaches a limit.
 func storeWall(rows, perRow, power, limit float64) string {
 	if at := rows * math.Pow(limit/perRow, 1/power); power > 0 && at <= farthest*rows {
 		return fmt.Sprintf("It would be a tenth of it at\nabout %s rows in one store: the first wall, and the reason to split a plan into several stores there.", count(rounded(at)))
@@ -167,7 +168,7 @@ func storeWall(rows, perRow, power, limit float64) string {
 	return fmt.Sprintf("It would not be a tenth of it\nwithin %s times as many rows.", count(farthest))
 }
 
-// growthPoint is a cost at a value of an axis.
+// growthPoint is the cost at one value of an axis.
 type growthPoint struct {
 	Panel string  `parquet:"panel" doc:"time or memory"`
 	Grows string  `parquet:"grows" doc:"what grows"`
@@ -227,7 +228,7 @@ func megabytes(n int64) string {
 	return fmt.Sprintf("%.3g GB", float64(n)/1e9)
 }
 
-// count is a whole number with thousands apart.
+// count formats a whole number with thousands separators.
 func count(n int) string {
 	text := fmt.Sprint(n)
 	for at := len(text) - 3; at > 0; at -= 3 {

@@ -12,8 +12,8 @@ import (
 	"stuffed/xla"
 )
 
-// Operator times the SSD operator in bfloat16 with its gradients, and the forward alone, in milliseconds.
-// Plain leaves the fused kernels out; chunk is then the length of a chunk.
+// Operator times the SSD operator in bfloat16 with its gradients, and the forward pass alone, in milliseconds. Plain avoids the
+// fused kernels; chunk is then the chunk length.
 func Operator(d *xla.Device, dims recurrence.Dims, plain bool, chunk, runs int) []Row {
 	form := "kernels"
 	if plain || !xla.HasKernels(d.Backend) {

@@ -19,19 +19,21 @@ import (
 	"stuffed/xla"
 )
 
-// OperatorDims are the sizes at which operators of several architectures are timed; operators over channels have Heads × Value of them.
+// OperatorDims are the sizes at which operators of several architectures are timed; operators over channels have Heads × Value
+// channels.
 type OperatorDims struct{ Batch, Tokens, Heads, Key, Value int }
 
-// operatorCase is an operator of an architecture on inputs that are drawn once.
+// operatorCase is one architecture's operator on inputs that are drawn once.
 type operatorCase struct {
 	name   string
 	chunk  int
 	inputs []drawn
-	build  func(in []*Node, chunk int) *Node // y; products are in the dtype that models use
+	build  func(in []*Node, chunk int) *Node // returns y; products are in the dtype that models use
 	note   string
 }
 
-// drawn is an input: normal numbers of a shape, made to what the operator asks for. Gradients are taken in it.
+// drawn is an input: normal numbers of a shape, transformed into what the operator expects. Gradients are taken with respect to
+// it.
 type drawn struct {
 	dims []int
 	made func(x *Node) *Node
@@ -40,13 +42,13 @@ type drawn struct {
 func bf16(x *Node) *Node { return ConvertDType(x, dtypes.BFloat16) }
 func f32(x *Node) *Node  { return ConvertDType(x, dtypes.Float32) }
 
-// unit has rows of norm 1.
+// unit normalises rows to norm 1.
 func unit(x *Node) *Node { return bf16(Div(x, Sqrt(ReduceAndKeep(Square(x), ReduceSum, -1)))) }
 
-// decay is log σ(x) / 16, as GLA's gate at initialisation.
+// decay is log σ(x) / 16, GLA's gate at initialisation.
 func decay(x *Node) *Node { return DivScalar(Neg(Softplus(Neg(x))), 16) }
 
-// operatorCases lists the operators. Those of package delta and attention compute in float32, the others multiply in bfloat16.
+// operatorCases lists the operators. Those of packages delta and attention compute in float32, the others multiply in bfloat16.
 func operatorCases(d OperatorDims) []operatorCase {
 	wide := func(last int, made func(*Node) *Node) drawn {
 		return drawn{[]int{d.Batch, d.Tokens, d.Heads, last}, made}
@@ -108,7 +110,7 @@ func operatorCases(d OperatorDims) []operatorCase {
 	}
 }
 
-// run times the forward pass and the forward and backward pass with gradients in all inputs, in milliseconds.
+// run times the forward pass, and forward and backward with gradients for all inputs, in milliseconds.
 func (c operatorCase) run(d *xla.Device, dims OperatorDims, runs int) []Row {
 	shape := fmt.Sprintf("%s B%d T%d H%d K%d V%d (graph, chunk %d)", c.name, dims.Batch, dims.Tokens, dims.Heads, dims.Key, dims.Value, c.chunk)
 	row := func(what string) Row { return Row{Work: "operator", Shape: shape + " " + what, Note: c.note} }
@@ -153,7 +155,7 @@ func (c operatorCase) run(d *xla.Device, dims OperatorDims, runs int) []Row {
 	return []Row{forward, both}
 }
 
-// draw makes the input on the device.
+// draw creates the input on the device.
 func (in drawn) draw(d *xla.Device, seed uint64) (*tensors.Tensor, error) {
 	r, n := rand.New(rand.NewPCG(seed, 7)), 1
 	for _, size := range in.dims {
@@ -173,7 +175,7 @@ func (in drawn) draw(d *xla.Device, seed uint64) (*tensors.Tensor, error) {
 }
 
 // operators times every operator at the sizes of flash-linear-attention's benchmarks, batch 16 and 2,048 tokens; with
-// Options.Explore at other chunk lengths too.
+// Options.Explore also at other chunk lengths.
 func operators(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
 	dims, runs := OperatorDims{Batch: 16, Tokens: 2048, Heads: 16, Key: 64, Value: 64}, 10
 	if d.Kind != "cuda" {

@@ -11,8 +11,8 @@ import (
 	"stuffed/xla"
 )
 
-// byteModels times a training step of the byte model of every architecture beside that of the first, in turn, so that a
-// machine that does other work too slows both down: the note of a row is the median ratio of neighbours.
+// byteModels times a training step of every architecture's byte model, alternating with the first, so that other load on the
+// machine slows both down: the note of a row is the median ratio of neighbouring runs.
 func byteModels(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
 	spec := func(name string) (TrainSpec, error) {
 		c, err := lm.Preset(name)
@@ -38,7 +38,7 @@ func byteModels(ctx context.Context, d *xla.Device, o Options, emit func(Row) er
 	return all(ctx, o, jobs, emit)
 }
 
-// trainBeside times steps of two models in turn: the rate of the first in each row, and its ratio to that of the second.
+// trainBeside times steps of two models, alternating: each row holds a rate of the first and its ratio to the second.
 func trainBeside(d *xla.Device, s, base TrainSpec, runs int) []Row {
 	s, shape, _ := s.described()
 	row := Row{Work: "train", Shape: shape}
@@ -64,7 +64,7 @@ func trainBeside(d *xla.Device, s, base TrainSpec, runs int) []Row {
 					row.Error = err.Error()
 					return row
 				}
-				if run > 0 { // the first warms up
+				if run > 0 { // the first run warms up
 					seconds[i] = append(seconds[i], time.Since(start).Seconds())
 				}
 			}

@@ -12,7 +12,7 @@ import (
 	"stuffed/xla"
 )
 
-// Prefill times one call that reads a prompt and gives the state and the last token's logits, and its compilation.
+// Prefill times one call that reads a prompt and returns the state and the last token's logits, and times its compilation.
 func Prefill(ctx context.Context, d *xla.Device, name string, w *lm.Weights, options lm.Options, batch, tokens, runs int) []Row {
 	options.Infer = true
 	shape := fmt.Sprintf("%s B%d T%d %s", name, batch, tokens, products(options))
@@ -42,7 +42,7 @@ func Prefill(ctx context.Context, d *xla.Device, name string, w *lm.Weights, opt
 	return []Row{compile, guard(row, func() Row { return rates(row, runs, float64(batch*tokens), call) })}
 }
 
-// products names the dtype of the products.
+// products names the dtype of matrix products.
 func products(o lm.Options) string {
 	if o.Compute == dtypes.BFloat16 {
 		return "bf16"

@@ -14,10 +14,10 @@ import (
 	"stuffed/xla"
 )
 
-// place is one token of one head of one sequence.
+// place is one token in one head of one sequence.
 type place struct{ batch, token, head int }
 
-// places are eight of them, the last token of the last head of the last sequence among them.
+// places returns eight places, among them the last token in the last head of the last sequence.
 func places(d recurrence.Dims) (all []place) {
 	for i := range 8 {
 		at := func(n, step int) int { return max(0, n-1-(7-i)*step) % n }
@@ -26,8 +26,8 @@ func places(d recurrence.Dims) (all []place) {
 	return all
 }
 
-// Inputs are a function of their place, which the device evaluates everywhere and the host where it looks: x, B and C are multiples
-// of 2⁻⁷ between −2 and 2, Δ of 2⁻¹¹ up to 2⁻³, exact in bfloat16 and float32, and A of head h is −2⁻ʰ, h modulo 16.
+// Inputs are a function of their place, which the device evaluates everywhere and the host only where it checks: x, B and C are
+// multiples of 2⁻⁷ between −2 and 2, Δ of 2⁻¹¹ up to 2⁻³, exact in bfloat16 and float32, and A of head h is −2⁻ʰ, h modulo 16.
 const (
 	batchFactor, tokenFactor, columnFactor = 0x9e3779b1, 0x85ebca77, 0xc2b2ae3d
 	gateSalt                               = 0x27d4eb2f
@@ -51,7 +51,7 @@ func gate(b, t, head int) float64 {
 }
 func decayOf(head int) float64 { return -math.Ldexp(1, -(head % 16)) }
 
-// bytesAt is the top byte of the hash of every place of the shape [batch, tokens, columns], as float32.
+// bytesAt returns the top byte of the hash of every place in the shape [batch, tokens, columns], as float32.
 func bytesAt(g *graph.Graph, salt uint32, dims ...int) *graph.Node {
 	word := func(v uint32) *graph.Node { return graph.Scalar(g, dtypes.Uint32, v) }
 	s := shapes.Make(dtypes.Uint32, dims...)
@@ -67,7 +67,7 @@ func bytesAt(g *graph.Graph, salt uint32, dims ...int) *graph.Node {
 }
 
 // Sampled runs the bare operator over whole arrays and compares y with the float64 loop at eight places: ‖got − want‖ / ‖want‖.
-// dtype is that of x, B and C. Plain leaves the fused kernels out.
+// dtype is that of x, B and C. Plain avoids the fused kernels.
 func Sampled(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain bool, chunk int, least float64) Row {
 	form := "kernels"
 	if plain || dtype != dtypes.BFloat16 || !xla.HasKernels(d.Backend) {
@@ -99,8 +99,8 @@ func Sampled(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain bool
 	})
 }
 
-// operatorAt is y at the places, [places, headDim]. The arrays are made by one graph, go whole through the operator's and come
-// out whole, so that every address of them is used.
+// operatorAt returns y at the places, [places, headDim]. One graph creates the arrays; they enter and leave the operator's graph
+// whole, so that every address in them is used.
 func operatorAt(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain bool, chunk int, at []place) ([]float32, error) {
 	inner, bc := dims.Heads*dims.HeadDim, dims.Groups*dims.State
 	factors := make([]float32, dims.Heads)
@@ -124,7 +124,7 @@ func operatorAt(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain b
 		}
 		y := recurrence.Chunk(op, chunk).Y
 		if !plain {
-			y = graph.ConvertDType(y, dtype) // as the kernel leaves it
+			y = graph.ConvertDType(y, dtype) // as the kernel returns it
 		}
 		return []*graph.Node{y}
 	})
@@ -159,7 +159,7 @@ func operatorAt(d *xla.Device, dims recurrence.Dims, dtype dtypes.DType, plain b
 	return tensors.CopyFlatData[float32](free[0])
 }
 
-// naiveAt is y at one place from the float64 loop over the head's tokens up to there.
+// naiveAt returns y at one place, from the float64 loop over the head's tokens up to it.
 func naiveAt(dims recurrence.Dims, p place) []float32 {
 	const piece = 8192
 	inner, bc := dims.Heads*dims.HeadDim, dims.Groups*dims.State

@@ -19,25 +19,25 @@ import (
 	"stuffed/xla"
 )
 
-// Scaling measures what several devices of one host are worth, each measurement in processes of its own:
+// Scaling measures the speed-up from several devices of one host, each measurement in processes of its own:
 //
 //	parallel     one model whose sequences are shared by 1, 2, … devices, each with as many tokens as one alone
-//	independent  1, 2, … processes that train models of their own, each on its GPU, between the same two moments
-//	grid         a plan of equal rows by 1, 2, … workers of stuffed study run, from its start to its end
+//	independent  1, 2, … processes that train models of their own, each on its GPU, over the same interval
+//	grid         a plan of equal rows worked on by 1, 2, … workers of stuffed study run, from start to end
 type Scaling struct {
-	Command          []string // of this program: its path and the words that make it a child, see [ScalingChild]
-	Study            []string // likewise those of study run, without plan, store and workers
-	GPUs             []string // names for CUDA_VISIBLE_DEVICES; none: children choose their device
+	Command          []string // this program's path and the words that make it a child; see [ScalingChild]
+	Study            []string // the same for study run, without plan, store and workers
+	GPUs             []string // values of CUDA_VISIBLE_DEVICES; if empty, children choose their device
 	Devices, Workers []int
-	Only             []string // of ScalingWorks, none for all
+	Only             []string // subset of ScalingWorks, empty for all
 	Steps            int      // timed calls
-	Tiny             bool     // shapes for a processor
+	Tiny             bool     // shapes for a CPU
 }
 
-// ScalingWorks are the measurements of Scaling.
+// ScalingWorks lists the measurements of Scaling.
 var ScalingWorks = []string{"parallel", "independent", "grid"}
 
-// scalingWarm calls come before those that are timed.
+// scalingWarm is the number of calls before the timed ones.
 const scalingWarm = 3
 
 // parallelSpec is the model whose sequences are shared.
@@ -49,7 +49,7 @@ func parallelSpec(tiny bool) (TrainSpec, error) {
 	return TrainSpec{Name: "130m", Model: model, Batch: 16, Tokens: 2048, Compute: "bf16", Save: "none"}, err
 }
 
-// independentSpec are the models of one process.
+// independentSpec is the set of models trained by one process.
 func independentSpec(tiny bool) TrainSpec {
 	if tiny {
 		return TrainSpec{Name: "tiny", Model: shaped(`{"width": 32, "layers": 1, "vocab": 64, "head_dim": 16, "state": 8}`), Batch: 4, Tokens: 32, Members: 2, Compute: "f32", Save: "all", StepsPerCall: 2, Unroll: true}
@@ -57,7 +57,8 @@ func independentSpec(tiny bool) TrainSpec {
 	return TrainSpec{Name: "small d256 L2 N128 V4096", Model: shaped(`{"width": 256, "layers": 2, "vocab": 4096}`), Batch: 256, Tokens: 256, Members: 6, Compute: "bf16", Save: "all", StepsPerCall: 4, Unroll: true}
 }
 
-// Report runs the measurements and gives the report to emit whenever it has grown; a measurement that fails is a row with its error.
+// Report runs the measurements and passes the report to emit whenever it has grown; a measurement that fails is a row with its
+// error.
 func (s Scaling) Report(ctx context.Context, emit func(*Report, Row) error) error {
 	r := &Report{Run: manifest.ThisRun()}
 	add := func(row Row) error {
@@ -79,7 +80,7 @@ func (s Scaling) Report(ctx context.Context, emit func(*Report, Row) error) erro
 	return nil
 }
 
-// times says of a row how many times the first it is, and of n how much that is.
+// times notes in a row the ratio to the first row, and what fraction of n that is.
 func times(row, first Row, n int) string {
 	if row.Error != "" || first.Error != "" || first.Median == 0 {
 		return ""
@@ -92,7 +93,7 @@ func joined(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
 
-// parallel has one child for each number of devices, so that each begins with an empty memory.
+// parallel starts one child for each number of devices, so that each begins with empty memory.
 func (s Scaling) parallel(ctx context.Context, r *Report, add func(Row) error) error {
 	var first Row
 	for i, n := range s.Devices {
@@ -128,7 +129,7 @@ func (s Scaling) parallel(ctx context.Context, r *Report, add func(Row) error) e
 	return nil
 }
 
-// independent lets the children begin together once all are warm; the rate of all is the sum of their medians.
+// independent lets the children start together once all are warm; the total rate is the sum of their medians.
 func (s Scaling) independent(ctx context.Context, r *Report, add func(Row) error) error {
 	var first Row
 	spec, shape, note := independentSpec(s.Tiny).described()
@@ -156,7 +157,7 @@ func (s Scaling) independent(ctx context.Context, r *Report, add func(Row) error
 	return nil
 }
 
-// devicesOf is the number of GPUs that n processes use, n where there is no GPU.
+// devicesOf returns the number of GPUs that n processes use, or n where there is no GPU.
 func (s Scaling) devicesOf(n int) int {
 	if len(s.GPUs) == 0 {
 		return n
@@ -218,7 +219,7 @@ type child struct {
 	err *tail
 }
 
-// tail keeps the last of what is written to it.
+// tail keeps the end of what is written to it.
 type tail struct{ last []byte }
 
 func (t *tail) Write(b []byte) (int, error) {
@@ -245,7 +246,7 @@ func (s Scaling) start(ctx context.Context, gpu string, args ...string) (*child,
 	return c, c.cmd.Start()
 }
 
-// result reads the last line of a child and waits for its end.
+// result reads a child's last line and waits for it to exit.
 func (c *child) result() (r ChildResult, err error) {
 	decodeErr := json.NewDecoder(c.out).Decode(&r)
 	if err = c.cmd.Wait(); err != nil {
@@ -264,7 +265,7 @@ func (c *child) end() {
 
 const childReady = "ready\n"
 
-// ChildResult is what a child prints: the device, seconds of its compilation and of each call.
+// ChildResult is what a child prints: the device and the seconds taken by its compilation and by each call.
 type ChildResult struct {
 	Backend, Precision, Device string
 	Cores                      int
@@ -276,8 +277,8 @@ func (c ChildResult) describe(r *Report) {
 	r.Backend, r.Precision, r.Device, r.Cores = c.Backend, c.Precision, c.Device, c.Cores
 }
 
-// ScalingChild is the process that Scaling starts: work is parallel, with a number of devices, or independent, which says when it is
-// ready and begins at a line of in.
+// ScalingChild is the process started by Scaling. work is parallel, with a number of devices, or independent, which announces
+// when it is ready and starts when it reads a line from in.
 func ScalingChild(d *xla.Device, work string, devices, steps int, tiny bool, in io.Reader, out io.Writer) error {
 	spec := independentSpec(tiny)
 	var err error
@@ -317,7 +318,7 @@ func ScalingChild(d *xla.Device, work string, devices, steps int, tiny bool, in 
 	return json.NewEncoder(out).Encode(r)
 }
 
-// grid runs equal rows, as many for each worker, after one that leaves the compiled programs on disk.
+// grid runs equal rows, the same number for each worker, after one row that leaves the compiled programs on disk.
 func (s Scaling) grid(ctx context.Context, r *Report, add func(Row) error) error {
 	dir, err := os.MkdirTemp("", "scaling-")
 	if err != nil {
@@ -360,10 +361,10 @@ func (s Scaling) grid(ctx context.Context, r *Report, add func(Row) error) error
 	return nil
 }
 
-// gridRows are the rows of each worker.
+// gridRows is the number of rows per worker.
 const gridRows = 2
 
-// gridPlan is a plan of equal rows that differ by their seeds alone, and the tokens that it trains on.
+// gridPlan returns a plan of equal rows that differ only in their seeds, and the number of tokens it trains on.
 func gridPlan(rows, firstSeed int, tiny bool) (plan []byte, tokens float64) {
 	model, members, batch, steps, length, pairs, compute := `{"width": 256, "layers": 2}`, 6, 65536, 300, 256, [2]int{3072, 1024}, "bf16"
 	if tiny {
@@ -390,7 +391,7 @@ func gridPlan(rows, firstSeed int, tiny bool) (plan []byte, tokens float64) {
 		"groups": []any{map[string]any{"name": "seeds", "axes": []any{map[string]any{"field": "train.seeds", "values": seeds}}}},
 	})
 	if err != nil {
-		panic(err) // plain values
+		panic(err) // cannot fail: plain values
 	}
 	return data, float64(rows * members * batch * steps)
 }

@@ -11,7 +11,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// idle is a study's runner that does nothing: a row costs what the store costs.
+// idle is a study runner that does nothing, so that a row costs what the store costs.
 type idle struct{}
 
 func (idle) About(study.Row) (any, error) { return nil, nil }
@@ -20,7 +20,7 @@ func (idle) Run(context.Context, study.Row, string, func(study.Progress)) (study
 	return study.Tables{"loss": table.New().AddFloat("loss", []float64{1})}, nil
 }
 
-// storeSeconds is how long workers take for rows without work.
+// storeSeconds is the time that workers take for rows without work.
 func storeSeconds(ctx context.Context, axis string, value int) (float64, error) {
 	n, workers := value, 1
 	if axis == "workers" {
@@ -35,7 +35,7 @@ func storeSeconds(ctx context.Context, axis string, value int) (float64, error) 
 	if err != nil {
 		return 0, err
 	}
-	s.Beat = 50 * time.Millisecond // a worker that finds nothing to do looks again after a fifth
+	s.Beat = 50 * time.Millisecond // an idle worker looks for work after a fifth of this
 	rows := make([]study.Row, n)
 	for i := range rows {
 		rows[i] = study.Row{Hash: fmt.Sprintf("%012d", i), Label: "no work"}

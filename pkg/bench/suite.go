@@ -14,21 +14,21 @@ import (
 	"stuffed/xla"
 )
 
-// Options of a suite.
+// Options selects what a suite measures.
 type Options struct {
-	Only    []string // kinds of work, none for all
-	Explore bool     // also variants that are not the default
+	Only    []string // kinds of work, empty for all
+	Explore bool     // also variants other than the default
 }
 
 func (o Options) has(work string) bool { return len(o.Only) == 0 || slices.Contains(o.Only, work) }
 
-// Works are the kinds of work that Options.Only may name.
+// Works lists the kinds of work that Options.Only may name.
 var Works = []string{"operator", "train", "small", "prefill", "decode", "trace", "deviation", "sampled"}
 
-// Suites by scale. emit gets every row as soon as it is measured.
+// Suites maps a scale to its suite. emit receives every row as soon as it is measured.
 var Suites = map[string]func(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error{"gpu": gpu, "cpu": cpu, "accuracy": accuracy, "operators": operators, "byte": byteModels}
 
-// Write saves the report.
+// Write saves the report to a file.
 func (r *Report) Write(path string) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
@@ -37,7 +37,7 @@ func (r *Report) Write(path string) error {
 	return atomic.Bytes(path, append(data, '\n'))
 }
 
-// job is a lazily run group of rows.
+// job is a group of rows that is measured when its turn comes.
 type job struct {
 	work string
 	run  func() []Row
@@ -139,7 +139,7 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 		}),
 		loaded("trace", "byte", func(w *lm.Weights) []Row { return Trace(ctx, d, "byte d128 L2", w, lm.Options{}, 512, 1<<20, 64) }),
 	}
-	if d.Kind != "go" { // minutes a call
+	if d.Kind != "go" { // the Go backend takes minutes per call
 		types := []lm.Options{{Compute: dtypes.Float32}, {Compute: dtypes.BFloat16}}
 		jobs = append(jobs, loaded("prefill", "130m", func(w *lm.Weights) (rows []Row) {
 			for _, o := range types {
@@ -156,7 +156,7 @@ func cpu(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) er
 	return all(ctx, o, jobs, emit)
 }
 
-// loaded is a job on the initial weights of a preset, which are made when its turn comes.
+// loaded is a job on a preset with initial weights, which are created when its turn comes.
 func loaded(work, preset string, run func(w *lm.Weights) []Row) job {
 	return job{work, func() []Row {
 		c, err := lm.Preset(preset)
@@ -171,7 +171,7 @@ func loaded(work, preset string, run func(w *lm.Weights) []Row) job {
 	}}
 }
 
-// shaped is the architecture that needs no name, with some fields changed.
+// shaped is the default architecture with some fields overridden.
 func shaped(fields string) lm.Config {
 	a, err := lm.ArchitectureOf("")
 	if err != nil {

@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// ours is the name of rows whose file does not name a program.
+// ours is the program's name in rows whose file names none.
 const ours = "stuffed"
 
-// measured is a row of a report, with the program and the device.
+// measured is a row of a report with its program and device.
 type measured struct {
 	Row
 	name, device, backend string
 }
 
-// read takes the rows of report files, those of other programs (bench/peers) among them, whose work and shape match; nil takes all. The
-// name in a file says whose rows they are.
+// read returns the rows of report files, including those of other programs (bench/peers), whose work and shape match; nil matches
+// all. A name in the file says whose rows they are.
 func read(match *regexp.Regexp, paths []string) (rows []measured, err error) {
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
@@ -49,7 +49,7 @@ func read(match *regexp.Regexp, paths []string) (rows []measured, err error) {
 	return rows, nil
 }
 
-// value is the median with its unit, and what else the row says of its shape.
+// value formats the median with its unit, and whatever else the row notes about its shape.
 func (m measured) value() (shape, value string) {
 	shape, value = m.Shape, "failed"
 	if m.Note != "" {
@@ -61,7 +61,7 @@ func (m measured) value() (shape, value string) {
 	return shape, value
 }
 
-// Markdown is one table of the rows of several report files.
+// Markdown writes the rows of several report files as one table.
 func Markdown(match *regexp.Regexp, paths ...string) (string, error) {
 	rows, err := read(match, paths)
 	if err != nil {
@@ -82,7 +82,7 @@ func Markdown(match *regexp.Regexp, paths ...string) (string, error) {
 	return b.String() + old, err
 }
 
-// unrevised names our own reports that do not record what made them.
+// unrevised names our own reports that do not record which revision made them.
 func unrevised(paths []string) (string, error) {
 	var old []string
 	for _, path := range paths {
@@ -104,16 +104,16 @@ func unrevised(paths []string) (string, error) {
 	return fmt.Sprintf("\nRevision, date and command are not recorded in %s: these reports are older than that record.\n", strings.Join(old, ", ")), nil
 }
 
-// variant is what a shape says of how, not of what: "(kernels) ", " × 6 models".
+// variant matches the part of a shape that says how, not what: "(kernels) ", " × 6 models".
 var variant = regexp.MustCompile(` \([^)]*\)| × \d+ models`)
 
-// pair is a row of ours and the fastest of other programs for the same work, shape and device, if there is one.
+// pair is one of our rows and the fastest of other programs for the same work, shape and device, if there is one.
 type pair struct {
 	ours, other measured
 	found       bool
 }
 
-// speed is more when it is better.
+// speed is larger when the row is faster.
 func (m measured) speed() float64 {
 	if m.Unit == "ms" || m.Unit == "s" {
 		return 1 / m.Median
@@ -121,7 +121,7 @@ func (m measured) speed() float64 {
 	return m.Median
 }
 
-// other is the other program's value and how it was run; times is how many times as fast ours is.
+// other returns the other program's value and how it was run; times is the ratio of our speed to its.
 func (p pair) columns() (other, times string) {
 	if !p.found || p.ours.Error != "" {
 		return "", ""
@@ -153,7 +153,8 @@ func pairs(rows []measured) (out []pair) {
 	return out
 }
 
-// Beside is a table of our rows with the fastest of other programs for the same work, shape and device, and how many times as fast ours are.
+// Beside writes a table of our rows next to the fastest of other programs for the same work, shape and device, with the ratio of
+// speeds.
 func Beside(match *regexp.Regexp, paths ...string) (string, error) {
 	rows, err := read(match, paths)
 	if err != nil {
@@ -170,7 +171,7 @@ func Beside(match *regexp.Regexp, paths ...string) (string, error) {
 	return b.String(), nil
 }
 
-// front are the rows of the first page: what they are in the reports, and in plain words. Where others are faster is among them.
+// front lists the rows of the front page: how reports name them, and in plain words. It includes those where others are faster.
 var front = []struct{ backend, work, shape, plain string }{
 	{"cuda", "train", "130m B16 T2048 bf16", "train 130M"},
 	{"cuda", "train", "small d256 L2 N128 V4096 B256 T256 bf16 × 6 models", "train 6 small models at once"},
@@ -181,7 +182,7 @@ var front = []struct{ backend, work, shape, plain string }{
 	{"cpu", "decode", "130m B1 bf16", "generate, 130M, bfloat16"},
 }
 
-// Front is the short table of the first page; a row that the reports lack is an error.
+// Front writes the front page's short table; a row missing from the reports is an error.
 func Front(_ *regexp.Regexp, paths ...string) (string, error) {
 	rows, err := read(nil, paths)
 	if err != nil {
@@ -205,7 +206,7 @@ func Front(_ *regexp.Regexp, paths ...string) (string, error) {
 	return b.String(), nil
 }
 
-// amount has three digits and K or M.
+// amount formats a number with three digits and K or M.
 func amount(v float64) string {
 	switch {
 	case v >= 1e6:

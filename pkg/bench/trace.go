@@ -9,8 +9,7 @@ import (
 	"stuffed/xla"
 )
 
-// Trace times a pass with all state statistics, written to files, against the same pass without them, for buckets of several
-// lengths.
+// Trace times a pass with all state statistics, written to files, against the same pass without them, for several bucket lengths.
 func Trace(ctx context.Context, d *xla.Device, name string, w *lm.Weights, options lm.Options, piece, tokens int, buckets ...int) (rows []Row) {
 	shape := fmt.Sprintf("%s B1 T%d %s in pieces of %d", name, tokens, products(options), piece)
 	r := lm.NewRunner(d, w)

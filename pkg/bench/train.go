@@ -11,7 +11,7 @@ import (
 	"stuffed/xla"
 )
 
-// random is text without content: uniform tokens.
+// random is training data without content: uniformly random tokens.
 type random struct{ vocab int }
 
 func (r random) Batcher(_ train.Config, _, rows, length int, _ train.Member) (datasets.Batcher, error) {
@@ -46,15 +46,15 @@ func (r randomRows) Vocab() int        { return r.vocab }
 type TrainSpec struct {
 	Name                   string
 	Model                  lm.Config
-	Batch, Tokens, Members int // sequences of each member (on each device), tokens of a sequence
-	Devices                int // that share the sequences of one model, 0 for one
+	Batch, Tokens, Members int // sequences per member (on each device), tokens per sequence
+	Devices                int // that share the sequences of one model; 0 means one
 	Compute, Save          string
 	StepsPerCall, Pieces   int
 	Unroll                 bool // no loop over layers
 }
 
-// Train times optimiser steps on random tokens, data and copies included, and the compilation. The rate counts the tokens
-// of all members.
+// Train times optimiser steps on random tokens, including data generation and copies, and the compilation. The rate counts the
+// tokens of all members.
 func Train(d *xla.Device, s TrainSpec, runs int) []Row {
 	s, shape, note := s.described()
 	compile, row := Row{Work: "compile", Shape: "train " + shape, Unit: "s", Runs: 1, Note: note}, Row{Work: "train", Shape: shape, Note: note}
@@ -73,7 +73,7 @@ func Train(d *xla.Device, s TrainSpec, runs int) []Row {
 	})}
 }
 
-// described fills in the defaults, and gives the shape and the note of its rows.
+// described fills in the defaults and returns the shape and note of its rows.
 func (s TrainSpec) described() (filled TrainSpec, shape, note string) {
 	s.Members, s.StepsPerCall, s.Devices = max(s.Members, 1), max(s.StepsPerCall, 1), max(s.Devices, 1)
 	shape = fmt.Sprintf("%s B%d T%d %s", s.Name, s.Batch, s.Tokens, s.Compute)
@@ -89,7 +89,7 @@ func (s TrainSpec) described() (filled TrainSpec, shape, note string) {
 	return s, shape, note
 }
 
-// tokens of one call, of all members and devices.
+// tokens returns the tokens of one call, over all members and devices.
 func (s TrainSpec) tokens() int { return s.Batch * s.Tokens * s.Members * s.StepsPerCall * s.Devices }
 
 func trainer(d *xla.Device, s TrainSpec) (*train.Trainer, error) {

@@ -11,12 +11,12 @@ import (
 	"stuffed/xla"
 )
 
-// walkedPlaces is how many positions Walked compares, evenly spaced, the last token among them.
+// walkedPlaces is the number of evenly spaced positions that Walked compares, the last token included.
 const walkedPlaces = 8
 
-// Walked runs a model over tokens tokens in one call, on exact and in bfloat16 on fast, and compares the logits at eight positions and
-// the last states with a float64 loop over the tokens, one at a time, on exact: ‖got − want‖ / ‖want‖. All have the same weights,
-// rounded to bfloat16. tokens is a multiple of eight. least is what is asked of exact and of fast mode.
+// Walked runs a model over tokens tokens in one call, on exact and, in bfloat16, on fast, and compares the logits at eight
+// positions and the last states with a float64 loop over the tokens, one at a time, on exact: ‖got − want‖ / ‖want‖. All use the
+// same weights, rounded to bfloat16. tokens must be a multiple of eight. least holds the bounds for exact and for fast mode.
 func Walked(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, least [2]float64) []Row {
 	row := func(what string, least float64) Row {
 		return Row{Work: "sampled", Shape: fmt.Sprintf("%s B1 T%d %s", name, tokens, what), Unit: "of the RMS", Note: fmt.Sprintf("below %g is asked for", least)}
@@ -50,7 +50,7 @@ func Walked(exact, fast *xla.Device, name string, w *lm.Weights, tokens int, lea
 	return rows
 }
 
-// stepByStep feeds one token after the other in float64, in a loop on the device that starts anew at each of the places.
+// stepByStep feeds one token at a time in float64, in a loop on the device that restarts at each of the places.
 func stepByStep(d *xla.Device, w *lm.Weights, tokens int) (want lastStates, err error) {
 	own, err := copied[float64](w, true)
 	if err != nil {
@@ -100,7 +100,7 @@ func stepByStep(d *xla.Device, w *lm.Weights, tokens int) (want lastStates, err 
 	return want, err
 }
 
-// recurrent is the model's recurrent state on the host.
+// recurrent returns the model's recurrent state on the host.
 func recurrent(m lm.Model, state lm.State) ([]float32, error) {
 	s, err := lm.StateOf(m, "")
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/janpfeifer/gonb/gonbui"
 )
 
-// Main runs the body of a cell, or a small program, in the project's folder: paths are relative to it, as on the
-// command line. An error or a panic ends it with one line on standard error and exit status 1, which stops a
-// headless run; no goroutine traces are printed.
+// Main runs the body of a cell, or of a small program, in the project's folder, so that paths are relative to it as on the
+// command line. An error or a panic ends the program with one line on standard error and exit status 1, which stops a headless
+// run; goroutine traces are not printed.
 func Main(body func() error) {
 	code := run(body, os.Stderr)
 	gonbui.Sync()
@@ -42,7 +42,7 @@ func run(body func() error, errout io.Writer) int {
 	return 1
 }
 
-// command is what repeats the notebook; it stands in the manifests of its results in place of the cell's program.
+// command returns the command that reproduces the notebook; manifests of results name it instead of the cell's program.
 func command() []string {
 	name := os.Getenv(nameVariable)
 	if name == "" {
@@ -54,7 +54,7 @@ func command() []string {
 	return []string{"make", "notebooks", "NB=" + name}
 }
 
-// guarded turns a panic into an error that names the line of the project it came from.
+// guarded turns a panic into an error that names the line of the project where it arose.
 func guarded(body func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -64,7 +64,7 @@ func guarded(body func() error) (err error) {
 	return body()
 }
 
-// origin is the innermost function of this project, or of the cell, on the stack of a panic.
+// origin returns the innermost function of this project, or of the cell, on the stack of a panic.
 func origin() string {
 	callers := make([]uintptr, 64)
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers)])
@@ -87,11 +87,11 @@ func oneLine(err error) string {
 	return strings.TrimSpace(text)
 }
 
-// ErrTimeout is the error of a cell that took longer than it may.
+// ErrTimeout is the error of a cell that exceeds its time limit.
 var ErrTimeout = errors.New("out of time")
 
-// Within runs body and returns its error, or ErrTimeout when it takes longer than limit: then the context that body
-// was given is cancelled, and Within returns without waiting. An interrupt cancels the context too.
+// Within runs body and returns its error, or ErrTimeout if it takes longer than limit: the context passed to body is then
+// cancelled, and Within returns without waiting. An interrupt also cancels the context.
 func Within(limit time.Duration, body func(ctx context.Context) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -10,20 +10,20 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// Variables of .ci/cell/go, which keeps the programs of cells.
+// Environment variables of .ci/cell/go, which caches the programs of cells.
 const (
-	CellsVariable      = "STUFFED_CELLS"       // its folder, or off
+	CellsVariable      = "STUFFED_CELLS"       // the cache folder, or off
 	CellsLimitVariable = "STUFFED_CELLS_LIMIT" // in MiB
 )
 
-// CellPrograms are the linked programs of cells that later kernels find again.
+// CellPrograms counts the linked programs of cells that later kernels will find.
 type CellPrograms struct {
 	Folder string
 	Number int
 	Bytes  int64
 }
 
-// Cells counts the kept programs of cells; a folder that does not exist holds none, and with STUFFED_CELLS=off there is no folder.
+// Cells counts the cached programs of cells. A folder that does not exist holds none; with STUFFED_CELLS=off there is no folder.
 func Cells() (CellPrograms, error) {
 	c := CellPrograms{Folder: os.Getenv(CellsVariable)}
 	if c.Folder == "off" {
@@ -41,7 +41,7 @@ func Cells() (CellPrograms, error) {
 		if err == nil && !d.IsDir() {
 			info, err = d.Info()
 		}
-		if errors.Is(err, fs.ErrNotExist) { // nothing kept yet, or removed by a kernel meanwhile
+		if errors.Is(err, fs.ErrNotExist) { // nothing cached yet, or removed by a kernel meanwhile
 			return nil
 		}
 		if err != nil || d.IsDir() {
@@ -56,7 +56,7 @@ func Cells() (CellPrograms, error) {
 	return c, err
 }
 
-// Clear removes the kept programs; it waits for those that a kernel builds now, and cells that run have copies.
+// Clear removes the cached programs. It waits for those that a kernel is building; running cells have copies.
 func (c CellPrograms) Clear() error {
 	if c.Folder == "" {
 		return nil
@@ -68,7 +68,7 @@ func (c CellPrograms) Clear() error {
 	return err
 }
 
-// clearCell removes the folder of a lock as .ci/cell/go does: only who has the lock removes it.
+// clearCell removes a lock's folder under the same rule as .ci/cell/go: a folder may be removed only while its lock is held.
 func clearCell(path string) error {
 	lock, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,12 +12,12 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// copied is the file in a folder of copies that says which text of each shipped file was copied last: SHA-256 by path.
+// copied is the file in a folder of copies that records the SHA-256 of each shipped file when it was last copied, by path.
 const copied = ".copied.json"
 
-// Copies brings the files of the folder from, subfolders included, to the folder to, where they are run, changed and saved while the
-// shipped ones stay as they are. A copy that nobody has changed follows its shipped file; one that was changed is kept. behind lists the
-// kept ones whose shipped file has changed since: removing such a copy fetches the shipped one again.
+// Copies brings the files of the folder from, including subfolders, to the folder to, where they can be run, changed and saved
+// while the shipped files stay untouched. A copy that has not been changed follows its shipped file; a changed one is kept.
+// behind lists the kept copies whose shipped file has changed since; removing such a copy brings the shipped file back.
 func Copies(from, to string) (behind []string, err error) {
 	record := filepath.Join(to, copied)
 	was := map[string]string{}
@@ -55,7 +55,7 @@ func Copies(from, to string) (behind []string, err error) {
 	return behind, errors.Join(err, atomic.Bytes(record, raw))
 }
 
-// follow copies a shipped file unless its copy was changed; kept says that it was and that the shipped file has changed too.
+// follow copies a shipped file unless its copy was changed; kept reports that it was and that the shipped file has changed too.
 func follow(shipped, own string, was map[string]string, name string) (kept bool, err error) {
 	now, _, err := atomic.Hash(shipped)
 	if err != nil {

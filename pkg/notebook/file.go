@@ -15,14 +15,14 @@ import (
 	"stuffed/pkg/figure"
 )
 
-// Limits that keep a notebook readable: it shows what the packages do.
+// Limits that keep a notebook readable: it shows what the packages can do.
 const (
 	MostCodeCells = 15
 	MostCellLines = 30
 	MostColumns   = 88 // a tab counts as four; wider cells scroll sideways in JupyterLab
 )
 
-// file is what is looked at in a notebook; everything else is kept as it is.
+// file holds the parts of a notebook that are looked at; everything else is preserved as it is.
 type file struct {
 	Cells []cell `json:"cells"`
 	Meta  struct {
@@ -44,7 +44,7 @@ type output struct {
 	Value string `json:"evalue"`
 }
 
-// text is a string, or lines of one.
+// text is a string or a list of lines.
 type text string
 
 func (t *text) UnmarshalJSON(data []byte) error {
@@ -56,7 +56,7 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(t))
 }
 
-// List names the notebooks of a folder: all, or those that begin with one of the prefixes ("01", "03_states").
+// List returns the notebooks of a folder: all, or those whose names begin with one of the prefixes ("01", "03_states").
 func List(dir string, prefixes ...string) ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.ipynb"))
 	if err != nil {
@@ -85,8 +85,8 @@ func List(dir string, prefixes ...string) ([]string, error) {
 	return chosen, nil
 }
 
-// Check tells what keeps a notebook from being published: too many, too long or too wide code cells, another kernel, a first
-// code cell that does not join the project's module, imports that no cell uses, error outputs, paths and names of a machine.
+// Check reports what keeps a notebook from being published: too many, too long or too wide code cells, another kernel, a first
+// code cell that does not join the project's module, unused imports, error outputs, and paths or names of a machine.
 func Check(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -138,11 +138,11 @@ func Check(path string) error {
 	return nil
 }
 
-// columns is the width of a line of a cell as JupyterLab shows it.
+// columns returns the width of a line of a cell as JupyterLab shows it.
 func columns(line string) int { return utf8.RuneCountInString(line) + 3*strings.Count(line, "\t") }
 
-// Clean rewrites a notebook without what changes from run to run or machine to machine: times, versions, front-end
-// settings and, with strip, outputs and numbers of cells.
+// Clean rewrites a notebook without anything that varies from run to run or machine to machine: times, versions, front-end
+// settings and, with strip, outputs and execution counts.
 func Clean(path string, strip bool) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -164,7 +164,7 @@ func cleaned(data []byte, strip bool) ([]byte, error) {
 	}
 	nb["metadata"] = map[string]any{
 		"kernelspec": map[string]any{"name": "gonb", "display_name": "Go (gonb)", "language": "go"},
-		// As the kernel says it, or JupyterLab changes the file when it is opened.
+		// as the kernel states it; otherwise JupyterLab changes the file on opening it
 		"language_info": map[string]any{"name": "go", "file_extension": ".go", "mimetype": "text/x-go", "version": runtime.Version(),
 			"codemirror_mode": "", "nbconvert_exporter": "", "pygments_lexer": ""},
 	}
@@ -195,7 +195,7 @@ func cleaned(data []byte, strip bool) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// joined makes one of texts of the same stream that follow each other: where they are split is a matter of timing.
+// joined merges consecutive texts of the same stream; where they are split depends on timing.
 func joined(outputs []any) []any {
 	out := []any{}
 	for _, o := range outputs {

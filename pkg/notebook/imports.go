@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// unused are the imports that no cell uses, the one of the import or a later one: GoNB leaves them out without a word. A cell that
-// does not parse tells nothing.
+// unused returns the imports that no cell uses, neither the importing one nor a later one; GoNB drops them silently. Cells that
+// do not parse are skipped.
 func unused(cells []cell) []string {
 	imports, used, err := uses(cells)
 	if err != nil {
@@ -22,7 +22,7 @@ func unused(cells []cell) []string {
 	return slices.Sorted(maps.Values(imports))
 }
 
-// uses are the imports of the cells, path by name, and what is selected of every name, a variable's fields among it.
+// uses returns the imports of the cells, path by name, and everything selected from each name, fields of variables included.
 func uses(cells []cell) (imports map[string]string, used map[string][]string, err error) {
 	imports, used = map[string]string{}, map[string][]string{}
 	for _, c := range cells {
@@ -58,7 +58,7 @@ func uses(cells []cell) (imports map[string]string, used map[string][]string, er
 	return imports, used, nil
 }
 
-// parts are the declarations of a cell and its statements, which stand after %%, as files; commands of the kernel are left out.
+// parts returns the declarations of a cell, and its statements after %%, as files; kernel commands are left out.
 func parts(source string) (files []string) {
 	var part strings.Builder
 	begin, end := "package cell\n", ""

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// indexed makes a PNG smaller by a palette of the 256 colours that it has most of; others become the nearest of these.
+// indexed shrinks a PNG by using a palette of its 256 most frequent colours; others become the nearest of these.
 func indexed(data []byte) ([]byte, error) {
 	from, err := png.Decode(bytes.NewReader(data))
 	if err != nil {

@@ -16,8 +16,8 @@ var (
 	anchors = regexp.MustCompile(`<[a-z0-9]+\s[^>]*?\bid="([^"]*)"`)
 )
 
-// CheckLinks reads all pages of a folder and names the links that lead to no file of the folder, or to no place of a page. Addresses of
-// other hosts are not asked.
+// CheckLinks reads all pages of a folder and lists the links that lead to no file of the folder or to no anchor of a page.
+// Addresses on other hosts are not requested.
 func CheckLinks(dir string) error {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.html"))
 	if err != nil {
@@ -50,7 +50,7 @@ func CheckLinks(dir string) error {
 	return nil
 }
 
-// leads tells whether a link of a page leads somewhere. A place may be written as it is or escaped, as browsers look for both.
+// leads reports whether a link of a page leads somewhere. Anchors may be written raw or escaped; browsers accept both.
 func leads(dir, page, link string, places map[string][]string) bool {
 	to, err := url.Parse(link)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/janpfeifer/gonb/gonbui/protocol"
 )
 
-// Markdown shows formatted text; a terminal gets it as it is.
+// Markdown shows formatted text; a terminal gets the source.
 func Markdown(text string) error {
 	d := frontEnd()
 	if !d.notebook {

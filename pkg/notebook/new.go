@@ -19,8 +19,8 @@ var template []byte
 
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_]{0,63}$`)
 
-// New writes a notebook with the cells that every notebook begins with to dir/name.ipynb and returns its path. A
-// notebook that is there stays as it is.
+// New writes a notebook with the cells that every notebook begins with to dir/name.ipynb and returns its path. An existing
+// notebook is left alone and gives an error.
 func New(dir, name, title string) (string, error) {
 	if !namePattern.MatchString(name) {
 		return "", fmt.Errorf("notebook name %q: use 1 to 64 of a–z, 0–9 and _, such as 18_my_model", name)

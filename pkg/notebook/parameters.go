@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// The cell with the tag parameters declares what a run may set; a run's own values stand in a cell with the tag injected-parameters
-// after it, as papermill does it, which replaces the declarations.
+// The cell tagged parameters declares what a run may set. The values of a run go into a cell tagged injected-parameters after it,
+// as papermill does, which replaces the declarations.
 
 // ParseParameters reads NAME=VALUE pairs.
 func ParseParameters(pairs []string) (map[string]string, error) {
@@ -28,7 +28,7 @@ func ParseParameters(pairs []string) (map[string]string, error) {
 	return out, nil
 }
 
-// withParameters is the notebook with a cell that sets the values.
+// withParameters returns the notebook with a cell that sets the values.
 func withParameters(data []byte, values map[string]string) ([]byte, error) {
 	if len(values) == 0 {
 		return data, nil
@@ -61,7 +61,7 @@ func withParameters(data []byte, values map[string]string) ([]byte, error) {
 	return nil, fmt.Errorf("no cell has the tag parameters")
 }
 
-// settings are declarations of the values. A name that the cell does not declare is an error that lists those it does.
+// settings writes declarations of the values. A name that the cell does not declare is an error that lists those it does.
 func settings(source string, values map[string]string) (string, error) {
 	known, err := declared(source)
 	if err != nil {
@@ -77,7 +77,7 @@ func settings(source string, values map[string]string) (string, error) {
 	return strings.Join(lines, "\n"), nil
 }
 
-// declared are the variables that a cell declares outside of its functions.
+// declared returns the variables that a cell declares outside its functions.
 func declared(source string) (names []string, err error) {
 	for _, text := range parts(source) {
 		f, err := parser.ParseFile(token.NewFileSet(), "", text, parser.SkipObjectResolution)
@@ -97,7 +97,7 @@ func declared(source string) (names []string, err error) {
 	return names, nil
 }
 
-// literal is a value as Go writes it: numbers, true and false, lists in braces as they are, all else as text.
+// literal writes a value as Go source: numbers, true, false and lists in braces unchanged, anything else as a string.
 func literal(value string) string {
 	if _, err := strconv.ParseFloat(value, 64); err == nil || value == "true" || value == "false" || strings.HasPrefix(value, "[]") || strings.HasPrefix(value, `"`) {
 		return value
@@ -111,7 +111,7 @@ func tagged(cell map[string]any, tag string) bool {
 	return slices.Contains(tags, any(tag))
 }
 
-// sourceText is a source that may be one text or a list of lines.
+// sourceText returns the source of a cell, which may be one string or a list of lines.
 func sourceText(source any) string {
 	if s, ok := source.(string); ok {
 		return s

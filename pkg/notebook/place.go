@@ -1,5 +1,5 @@
-// Package notebook is what cells of the Go notebooks call to show things: figures, tables and progress in a browser,
-// plain text anywhere else. It runs notebooks without a browser too, and checks that they can be published.
+// Package notebook is what cells of the Go notebooks call to show things: figures, tables and progress in a browser, plain text
+// anywhere else. It also runs notebooks without a browser and checks that they can be published.
 package notebook
 
 import (
@@ -16,26 +16,26 @@ import (
 // Environment variables that the runner sets and that users may set.
 const (
 	ScaleVariable    = "STUFFED_SCALE"           // smoke, small or full
-	HeadlessVariable = progress.HeadlessVariable // with publish, pictures are small
-	nameVariable     = "STUFFED_NOTEBOOK"        // name of the notebook that the runner executes
+	HeadlessVariable = progress.HeadlessVariable // if set to publish, pictures are small
+	nameVariable     = "STUFFED_NOTEBOOK"        // name of the notebook being executed by the runner
 	folderVariable   = "GONB_DIR"                // folder of the notebook, set by the kernel
 )
 
-// publish is the value of HeadlessVariable for results that are kept in the notebooks.
+// publish is the value of HeadlessVariable when results are kept in the notebooks.
 const publish = progress.Publish
 
-// Progress of a long step, see package progress.
+// Progress reports on a long step; see package progress.
 type Progress = progress.Progress
 
-// NewProgress starts a step of total units (tokens, rows …); a total of 0 means that the end is not known.
+// NewProgress starts a step of total units (tokens, rows …); 0 means that the total is unknown.
 func NewProgress(label string, total int64, unit string) *Progress {
 	return progress.New(label, total, unit)
 }
 
-// Scales of a run: smoke proves that cells work, small takes minutes on two cores, full needs a GPU.
+// The scales of a run: smoke checks that cells work, small takes minutes on two cores, full needs a GPU.
 var Scales = []string{"smoke", "small", "full"}
 
-// Scale is the scale of the run from STUFFED_SCALE, small when it is not set.
+// Scale returns the scale of the run from STUFFED_SCALE, small if it is not set.
 func Scale() (string, error) {
 	s := os.Getenv(ScaleVariable)
 	if s == "" {
@@ -44,8 +44,8 @@ func Scale() (string, error) {
 	return s, checkScale(s)
 }
 
-// Choose is the value for the scale of the run. It is what the parameters of a notebook are declared with; a scale that
-// is not known ends the cell.
+// Choose returns the value for the scale of the run; the parameters of a notebook are declared with it. An unknown scale ends the
+// cell.
 func Choose[T any](smoke, small, full T) T {
 	s, err := Scale()
 	if err != nil {
@@ -63,8 +63,8 @@ func checkScale(s string) error {
 		s, strings.Join(Scales, ", "), ScaleVariable)
 }
 
-// Root is the folder of the project, sought upwards from the notebook's folder or, outside a notebook, from the
-// working folder.
+// Root finds the project's folder, searching upwards from the notebook's folder or, outside a notebook, from the working
+// directory.
 func Root() (string, error) {
 	start := os.Getenv(folderVariable)
 	if start == "" {

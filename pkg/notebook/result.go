@@ -13,8 +13,8 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Figures is the folder of the figures of a run: out/SCALE/figures, so that using a notebook changes nothing that ships. Authors who run
-// notebooks in place at scale small draw figures, those that ship.
+// Figures returns the folder for the figures of a run, out/SCALE/figures, so that using a notebook changes nothing that ships.
+// When authors run notebooks in place at scale small, it is figures, the shipped folder.
 func Figures() (string, error) {
 	scale, err := Scale()
 	if err != nil || scale == "small" && os.Getenv(HeadlessVariable) == publish {
@@ -23,9 +23,9 @@ func Figures() (string, error) {
 	return filepath.Join("out", scale, "figures"), nil
 }
 
-// Figure draws the table as spec says, saves the figure under id (figure.Save) and shows it. about is its manifest, a
-// *manifest.Manifest or any value that is a JSON object: how the table came to be. Under the key drawn the manifest also says which program
-// drew the figure.
+// Figure draws the table according to spec, saves the figure under id (figure.Save) and shows it. about is its manifest, a
+// *manifest.Manifest or any value that encodes as a JSON object: how the table came to be. Under the key drawn the manifest also
+// records which program drew the figure.
 func Figure(id string, spec figure.Spec, t *table.Table, about any) error {
 	dir, err := Figures()
 	if err != nil {
@@ -60,14 +60,14 @@ func drawn(about any) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(raw, &out); err != nil {
 		return nil, fmt.Errorf("a JSON object is needed: %w", err)
 	}
-	if out == nil { // of nil
+	if out == nil { // about was nil
 		out = map[string]json.RawMessage{}
 	}
 	out["drawn"], err = json.Marshal(manifest.ThisRun())
 	return out, err
 }
 
-// Read reads a table of results. When it is not there, the error names the command that makes it.
+// Read reads a table of results. If it is missing, the error names the command that makes it.
 func Read(path, command string) (*table.Table, error) {
 	t, err := table.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,7 +76,7 @@ func Read(path, command string) (*table.Table, error) {
 	return t, err
 }
 
-// About is the manifest beside a table of results, or where there is none the program that is running.
+// About returns the manifest beside a table of results or, where there is none, that of the running program.
 func About(path string) any {
 	if m, err := manifest.Read(path); err == nil {
 		return m
@@ -84,7 +84,7 @@ func About(path string) any {
 	return manifest.ThisRun()
 }
 
-// Have tells whether a result is there, whole, and says so.
+// Have reports whether a result is there and complete, and prints a line that says so.
 func Have(path string) bool {
 	if _, err := table.Read(path); err != nil {
 		return false

@@ -21,18 +21,18 @@ import (
 // Runner executes notebooks without a browser, with the tools that make setup installs.
 type Runner struct {
 	Root    string            // the project's folder
-	Dir     string            // folder of the notebooks; a relative one lies in Root
-	Names   []string          // beginnings of names; none means all
+	Dir     string            // folder of the notebooks, relative to Root
+	Names   []string          // prefixes of names, empty for all
 	Scale   string            // smoke, small or full
-	Cell    time.Duration     // how long one cell may take
-	Values  map[string]string // of parameters, see ParseParameters
-	Output  string            // folder of the executed notebooks; empty: out/notebooks
-	Jobs    int               // notebooks at a time; 0: two, but one on a single core and at full, where a GPU is shared
-	InPlace bool              // keep the results in the notebooks themselves too, not in out/notebooks alone
-	Out     io.Writer         // one line for each notebook
+	Cell    time.Duration     // time limit for one cell
+	Values  map[string]string // of parameters; see ParseParameters
+	Output  string            // folder for the executed notebooks; empty means out/notebooks
+	Jobs    int               // notebooks run at the same time; 0 means two, or one on a single core and at full, where a GPU is shared
+	InPlace bool              // write the results into the notebooks themselves, not only to out/notebooks
+	Out     io.Writer         // receives one line per notebook
 }
 
-// Folder is where the notebooks lie.
+// Folder returns the folder of the notebooks.
 func (r Runner) Folder() string {
 	if filepath.IsAbs(r.Dir) {
 		return filepath.Clean(r.Dir)
@@ -42,7 +42,7 @@ func (r Runner) Folder() string {
 
 const executed = "out/notebooks"
 
-// jobs is how many notebooks run at a time.
+// jobs returns how many notebooks run at the same time.
 func (r Runner) jobs() int {
 	if r.Jobs > 0 {
 		return r.Jobs
@@ -53,8 +53,8 @@ func (r Runner) jobs() int {
 	return min(2, runtime.NumCPU())
 }
 
-// Run executes the notebooks, Jobs at a time, each from a fresh kernel and all of its cells, and writes the results.
-// A failing notebook does not stop the others. The last line counts; the error names the failures.
+// Run executes the notebooks, Jobs at a time, each in a fresh kernel and from its first cell, and writes the results. A failing
+// notebook does not stop the others. The last line gives the count; the error names the failures.
 func (r Runner) Run(ctx context.Context) error {
 	if err := checkScale(r.Scale); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (r Runner) Run(ctx context.Context) error {
 		return err
 	}
 	var wait sync.WaitGroup
-	var turn sync.Mutex // to write a result
+	var turn sync.Mutex // for writing results
 	failed, free := make([]string, len(paths)), make(chan struct{}, r.jobs())
 	for i, path := range paths {
 		free <- struct{}{}
@@ -105,7 +105,7 @@ func (r Runner) Run(ctx context.Context) error {
 
 func name(path string) string { return strings.TrimSuffix(filepath.Base(path), ".ipynb") }
 
-// report writes the line of a notebook, and says whether it passed.
+// report writes the line of a notebook and returns whether it passed.
 func (r Runner) report(path string, start time.Time, err error) bool {
 	word := "ok"
 	if err != nil {
@@ -118,8 +118,8 @@ func (r Runner) report(path string, start time.Time, err error) bool {
 	return err == nil
 }
 
-// goFlags are those of the environment and what links the programs of cells quickly, which make setup finds out: without symbols, and
-// without the C linker where Go can do without it.
+// goFlags returns the environment's flags and those that make linking of cells fast, as found out by make setup: without symbols
+// and, where Go can do without it, without the C linker.
 func (r Runner) goFlags() string {
 	link, err := os.ReadFile(filepath.Join(r.Root, ".tools/link"))
 	if err != nil {
@@ -128,7 +128,7 @@ func (r Runner) goFlags() string {
 	return strings.TrimSpace(os.Getenv("GOFLAGS") + " " + string(link))
 }
 
-// ready tells what is not installed.
+// ready returns an error naming what is not installed.
 func (r Runner) ready() error {
 	for _, tool := range []string{".venv/bin/jupyter", ".venv/share/jupyter/kernels/gonb-plain/kernel.json", ".tools/bin/goimports"} {
 		if _, err := os.Stat(filepath.Join(r.Root, tool)); err != nil {
@@ -149,7 +149,7 @@ func (r Runner) one(ctx context.Context, path string) error {
 	}
 	defer os.RemoveAll(tmp)
 	source := path
-	if len(r.Values) > 0 { // a copy of its own
+	if len(r.Values) > 0 { // on a copy
 		data, err := os.ReadFile(path)
 		if err == nil {
 			data, err = withParameters(data, r.Values)
@@ -194,7 +194,7 @@ func (r Runner) scratch() (string, error) {
 	return os.MkdirTemp(dir, "notebook-*")
 }
 
-// convert calls nbconvert and returns what it wrote.
+// convert calls nbconvert and returns its output.
 func (r Runner) convert(ctx context.Context, paths []string, args ...string) (string, error) {
 	headless := "1"
 	if r.InPlace {
@@ -218,7 +218,7 @@ func (r Runner) convert(ctx context.Context, paths []string, args ...string) (st
 	return log.String(), err
 }
 
-// failure cuts the log of a failed run down to the cell and its error.
+// failure reduces the log of a failed run to the cell and its error.
 func failure(log string) string {
 	_, cut, found := strings.Cut(log, "An error occurred while executing the following cell:")
 	if !found {

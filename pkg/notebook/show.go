@@ -11,12 +11,12 @@ import (
 	"stuffed/pkg/figure"
 )
 
-// front is where things are shown: the notebook, or a terminal that gets text.
+// front is where things are shown: the notebook, or a terminal, which gets text.
 type front struct {
 	notebook bool
 	send     func(*protocol.DisplayData)
 	text     io.Writer
-	svg      int // larger figures are shown as pixels, so that they do not fill the notebook
+	svg      int // larger figures are shown as pixels, to keep the notebook small
 	small    bool
 }
 
@@ -28,7 +28,7 @@ func frontEnd() front {
 	return f
 }
 
-// Show shows a figure in the notebook as SVG and PNG; in a terminal it says what the figure is.
+// Show shows a figure in the notebook as SVG and PNG; on a terminal it prints what the figure is.
 func Show(f *figure.Figure) error { return frontEnd().show(f) }
 
 func (d front) show(f *figure.Figure) error {

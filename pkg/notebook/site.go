@@ -22,18 +22,18 @@ import (
 //go:embed site.html
 var contents string
 
-// entry is a notebook in the table of contents.
+// entry is one notebook in the table of contents.
 type entry struct {
 	Name, Title, Summary, Text string
 	Headings, Figures          []string
 }
 
-// documents are the texts that become pages beside the notebooks, from the project's folder.
+// documents lists the texts, relative to the project's folder, that become pages beside the notebooks.
 var documents = []string{"RESULTS.md", "notebooks/README.md", "notebooks/LOG.md", "notebooks/GLOSSARY.md", "notebooks/RELATED.md"}
 
-// HTML makes a site of pages that need nothing from the network in out/html: the notebooks, as they were run last or as they ship, the
-// claims and other texts, the figures with their data, and a table of contents that can be searched. Any static host serves the folder.
-// A whole site has no link that leads nowhere.
+// HTML writes a static site to out/html that needs nothing from the network: the notebooks, as last run or as shipped, the claims
+// and other texts, the figures with their data, and a searchable table of contents. Any static host can serve the folder. In a
+// complete site every link resolves.
 func (r Runner) HTML(ctx context.Context) error {
 	paths, err := List(r.Folder(), r.Names...)
 	if err != nil {
@@ -55,12 +55,12 @@ func (r Runner) HTML(ctx context.Context) error {
 	}
 	fmt.Fprintln(r.Out, filepath.Join("out", "html", "index.html"))
 	if len(r.Names) > 0 {
-		return nil // pages of others may be missing
+		return nil // pages of other notebooks may be missing
 	}
 	return CheckLinks(to)
 }
 
-// contents writes the table of contents of the pages present.
+// contents writes the table of contents of the existing pages.
 func (r Runner) contents(drawn []string, to string) error {
 	whole, err := List(r.Folder())
 	if err != nil {
@@ -88,8 +88,8 @@ func (r Runner) contents(drawn []string, to string) error {
 	return atomic.Write(filepath.Join(to, "index.html"), func(w io.Writer) error { return page.Execute(w, all) })
 }
 
-// pages converts the notebooks, those that were run last before those that ship, and the documents, all in one call: most of the time
-// of a call is that of its start.
+// pages converts the notebooks, preferring those last run to those shipped, and the documents in one call, since most of a call
+// is start-up time.
 func (r Runner) pages(ctx context.Context, paths []string, to string) error {
 	tmp, err := r.scratch()
 	if err != nil {
@@ -99,7 +99,7 @@ func (r Runner) pages(ctx context.Context, paths []string, to string) error {
 	var sources []string
 	for _, path := range paths {
 		if filepath.Base(path) == "index.ipynb" {
-			continue // the table of contents stands for it
+			continue // replaced by the table of contents
 		}
 		if run := filepath.Join(r.Root, executed, filepath.Base(path)); exists(run) {
 			path = run
@@ -148,14 +148,14 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// asNotebook is a text as a notebook of one cell.
+// asNotebook wraps a text in a notebook of one cell.
 func asNotebook(text string) ([]byte, error) {
 	return json.Marshal(map[string]any{"nbformat": 4, "nbformat_minor": 5, "metadata": map[string]any{},
 		"cells": []any{map[string]any{"cell_type": "markdown", "id": "text", "metadata": map[string]any{}, "source": text}}})
 }
 
 var (
-	// empty are script tags that fetched what is left out.
+	// empty matches script tags that would fetch what was left out.
 	empty = regexp.MustCompile(`<script src=""></script>\n?`)
 	// linked matches a link from one notebook or document to another.
 	linked = regexp.MustCompile(`href="(?:\.\./|notebooks/)?(\w+)\.(?:ipynb|md)(#[^"]*)?"`)
@@ -163,7 +163,7 @@ var (
 	drawing = regexp.MustCompile(`href="(?:\.\./)?figures/(\w+)/\w+\.png"`)
 )
 
-// finished links pages to pages, drops what would fetch nothing, and makes the page fit a phone.
+// finished links pages to pages, drops script tags that fetch nothing, and makes the page fit a phone.
 func finished(page []byte) []byte {
 	page = linked.ReplaceAll(page, []byte(`href="$1.html$2"`))
 	page = drawing.ReplaceAll(page, []byte(`href="index.html#$1"`))
@@ -179,7 +179,7 @@ func finished(page []byte) []byte {
 	return []byte(strings.Replace(text, "<main>", links+"\n<main>", 1))
 }
 
-// entryOf reads title, first paragraph, headings and words of a notebook or document.
+// entryOf reads title, first paragraph, headings and words from a notebook or document.
 func entryOf(path string, drawn []string) (entry, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -217,7 +217,7 @@ func entryOf(path string, drawn []string) (entry, error) {
 	return e, nil
 }
 
-// marks are what a plain text leaves out of Markdown: emphasis, code and the addresses of links.
+// marks matches the Markdown that plain text leaves out: emphasis, code marks and link targets.
 var marks = regexp.MustCompile("\\*+|`|\\[([^]]*)\\]\\([^)]*\\)")
 
 // read takes title, summary, headings and words from Markdown.
@@ -247,7 +247,7 @@ func (e *entry) read(written []string) {
 	e.Text = strings.ToLower(all)
 }
 
-// copyFigures copies the figures of a folder with their data and returns their names; a folder that is not there has none.
+// copyFigures copies the figures of a folder with their data and returns their names; a missing folder has none.
 func copyFigures(from, to string) ([]string, error) {
 	ids, err := figure.List(from)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,11 +12,11 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Rows of a table that are shown; the rest is counted.
+// Rows of a table that are shown; the others are only counted.
 const mostRows = 40
 
-// Table shows a table with the units of its columns in the head: numbers to the right with three significant
-// digits, text to the left. Units of columns that are not in the table are an error.
+// Table shows a table with the units of its columns in the header: numbers to the right with three significant digits, text to
+// the left. Units for columns that the table lacks are an error.
 func Table(t *table.Table, units map[string]string) error { return frontEnd().table(t, units) }
 
 func (d front) table(t *table.Table, units map[string]string) error {
@@ -38,7 +38,7 @@ func (d front) table(t *table.Table, units map[string]string) error {
 	return nil
 }
 
-// cells is a table as text.
+// cells holds a table as text.
 type cells struct {
 	head    []string
 	numeric []bool
@@ -80,7 +80,7 @@ func (g *cells) more() string {
 	return fmt.Sprintf("… and %d more rows", g.left)
 }
 
-// Tables of more columns or rows than these scroll below their head and beside their first column.
+// Larger tables scroll below their header and beside their first column.
 const (
 	wideColumns = 8
 	longRows    = 16
