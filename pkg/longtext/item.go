@@ -26,8 +26,9 @@ type Item struct {
 	ID       string   `json:"id"`
 	Context  string   `json:"context"`
 	Question string   `json:"question"` // empty where the context ends with it
-	Answers  []string `json:"answers"`  // any of them, or all under RULER's rule
-	Options  []string `json:"options,omitempty"`
+	Answers  []string `json:"answers"`  // any of them, or all under RULER's rule and in LooGLE's cloze
+	// Options are the choices or classes; in LooGLE's cloze the names of the blanks that Answers fill, one each.
+	Options []string `json:"options,omitempty"`
 }
 
 // Prompt is the text that a model continues.
@@ -175,10 +176,12 @@ func looGLE(line []byte, task string, number int) ([]Item, error) {
 	}
 	pairs := l.Pairs
 	var text string
+	var err error
 	if json.Unmarshal(l.Pairs, &text) == nil {
 		pairs = nil
-		if text != "" && text != "none" {
-			var err error
+		if json.Valid([]byte(text)) {
+			pairs = json.RawMessage(text)
+		} else if text != "" && text != "none" {
 			if pairs, err = pythonJSON(text); err != nil {
 				return nil, fmt.Errorf("qa_pairs: %w", err)
 			}
@@ -199,55 +202,19 @@ func looGLE(line []byte, task string, number int) ([]Item, error) {
 	}
 	var items []Item
 	for k, q := range questions {
-		answer := string(q.A) // of the cloze an object
-		var plain string
+		i := Item{"loogle", task, fmt.Sprintf("%s %d", name(texts{l.Title}, number), k), l.Input, q.Q, nil, nil}
+		var plain texts
 		if json.Unmarshal(q.A, &plain) == nil {
-			answer = plain
+			i.Answers = plain
+		} else if i.Options, i.Answers, err = blanks(q.A); err != nil {
+			return nil, fmt.Errorf("qa_pairs, answer %d: %w", k+1, err)
 		}
-		items = append(items, Item{"loogle", task, fmt.Sprintf("%s %d", name(texts{l.Title}, number), k), l.Input, q.Q, []string{answer}, nil})
+		if len(i.Answers) == 0 {
+			return nil, fmt.Errorf("qa_pairs, question %d wants an answer A", k+1)
+		}
+		items = append(items, i)
 	}
 	return items, nil
-}
-
-// pythonJSON rewrites the literals of Python (quotes of either kind, True, False, None) as JSON.
-func pythonJSON(text string) (json.RawMessage, error) {
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case c == '\'' || c == '"':
-			end := i + 1
-			for end < len(text) && text[end] != c {
-				if text[end] == '\\' {
-					end++
-				}
-				end++
-			}
-			if end >= len(text) {
-				return nil, fmt.Errorf("a text that begins at byte %d has no end", i)
-			}
-			body := strings.NewReplacer(`\'`, `'`, `\"`, `\"`, `"`, `\"`, `\x`, `\u00`, "\n", `\n`, "\t", `\t`).Replace(text[i+1 : end])
-			b.WriteString(`"` + body + `"`)
-			i = end + 1
-		default:
-			literal := false
-			for python, js := range map[string]string{"True": "true", "False": "false", "None": "null"} {
-				if strings.HasPrefix(text[i:], python) {
-					b.WriteString(js)
-					i, literal = i+len(python), true
-					break
-				}
-			}
-			if !literal {
-				b.WriteByte(c)
-				i++
-			}
-		}
-	}
-	raw := json.RawMessage(b.String())
-	if !json.Valid(raw) {
-		return nil, fmt.Errorf("it is neither JSON nor a Python list of literals")
-	}
-	return raw, nil
 }
 
 func ruler(line []byte, task string, number int) ([]Item, error) {

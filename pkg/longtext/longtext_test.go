@@ -57,6 +57,8 @@ func TestSheets(t *testing.T) {
 		{"longbench", "trec", []string{"Distance or Human"}, []float64{0.5}},
 		{"loogle", "longdep_qa", []string{`Anna of Bern`, "late the pilot"}, []float64{0.5, 0.5}},
 		{"loogle", "longdep_summarization", []string{""}, []float64{0}},
+		{"loogle", "shortdep_cloze", []string{`{'<mask-1>': "St. Peter's", '<mask-0>': 'anna',}`, ` {"<mask-0>": "Ott\u00e9"}`}, []float64{0.5, 1}},
+		{"loogle", "shortdep_cloze", []string{`It is {'<mask-0>': 'Anna'}.`, `{"<mask-0>": "Ott\u00e9", "x": true}`}, []float64{0, 0}},
 		{"ruler", "niah_multivalue", []string{"They are 456 and 124."}, []float64{0.5}},
 		{"ruler", "qa_1", []string{"The denver broncos won."}, []float64{1}},
 	} {
@@ -74,6 +76,13 @@ func TestSheets(t *testing.T) {
 	items, err := Read(filepath.Join("testdata", "longdep_qa.jsonl"), "loogle", "")
 	if err != nil || items[0].Question != "What's the ferry's name?" || items[0].Answers[0] != `The "Anna" of Bern` || items[1].ID != "Ferry 1" {
 		t.Errorf("%+v (%v)", items, err)
+	}
+	cloze, err := Read(filepath.Join("testdata", "shortdep_cloze.jsonl"), "loogle", "")
+	if err != nil || cloze[1].Question != `Along the \xi axis stood <mask-0>.` || cloze[1].Answers[0] != "Otté" {
+		t.Errorf("%+v (%v)", cloze, err)
+	}
+	if got := Mean(cloze, []float64{0.5, 1}); math.Abs(got-2.0/3) > 1e-9 {
+		t.Errorf("two of three blanks make %g", got)
 	}
 	if items, err = Read(filepath.Join("testdata", "qa_1.jsonl"), "ruler", ""); err != nil || items[0].Prompt() != "Answer the question from the documents. Answer:" {
 		t.Errorf("%+v (%v)", items, err)
@@ -98,6 +107,18 @@ func TestCorners(t *testing.T) {
 		{"infinitebench", "code_run", `"answer": 1000`, "it returns 1_000", 1},
 		{"infinitebench", "code_run", `"answer": 1000`, "it returns 1__000", 0},
 		{"longbench", "triviaqa", `"answers": ["thé"]`, "é", 0},
+		{"longbench", "triviaqa", `"answers": ["old\u001fmill"]`, "mill", 2.0 / 3},
+		{"longbench", "triviaqa", `"answers": ["ΟΔΟΣ"]`, "οδος", 1},
+		{"longbench", "gov_report", `"answers": ["the\u001cmill"]`, "mill", 0.6666666622222223},
+		{"longbench", "passage_count", `"answers": [3]`, "3, not ٣", 0.5},
+		{"longbench", "passage_retrieval_zh", `"answers": ["段落12"]`, "段落12", 1},
+		{"infinitebench", "longdialogue_qa_eng", `"answer": ["STRASSE"]`, "Straße", 1},
+		{"infinitebench", "math_find", `"answer": 3`, "٣", 1},
+		{"infinitebench", "code_run", `"answer": 7`, "it is\u001f7", 1},
+		{"infinitebench", "longbook_qa_chn", `"answer": ["《红楼梦》"]`, "红 楼！", 2.0 / 3},
+		{"infinitebench", "code_debug", `"answer": "f", "options": ["f", "g", "h", "k"]`, "The answer is: A", 1},
+		{"infinitebench", "code_debug", `"answer": "f", "options": ["f", "g", "h", "k"]`, "A", 0},
+		{"ruler", "niah_multivalue", `"outputs": ["Σ"]`, "ΟΔΟΣ", 0},
 	} {
 		path := filepath.Join(t.TempDir(), "line.jsonl")
 		if err := os.WriteFile(path, []byte(`{"context": "c", "input": "q", `+c.line+"}\n"), 0o644); err != nil {

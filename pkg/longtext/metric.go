@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // metric scores one answer, 0 to 1.
@@ -18,15 +16,17 @@ var scorers = map[string]map[string]metric{
 	"infinitebench": {
 		"passkey": firstInteger, "number_string": firstInteger, "kv_retrieval": amongWords, "longdialogue_qa_eng": amongWordsUpper,
 		"longbook_qa_eng": best(f1), "longbook_sum_eng": best(rougeLsum), "longbook_choice_eng": choice, "math_find": firstNumber, "math_calc": leading,
-		"code_run": lastInteger,
+		"code_run": lastInteger, "code_debug": debug, "longbook_qa_chn": best(characters),
 	},
 	"longbench": {
 		"narrativeqa": best(f1), "qasper": best(f1), "multifieldqa_en": best(f1), "hotpotqa": best(f1), "2wikimqa": best(f1), "musique": best(f1),
 		"triviaqa": firstLine(best(f1)), "gov_report": best(RougeL), "qmsum": best(RougeL), "multi_news": best(RougeL), "samsum": firstLine(best(RougeL)),
-		"trec": firstLine(class), "passage_retrieval_en": paragraph, "passage_count": best(share),
+		"trec": firstLine(class), "lsht": firstLine(class), "passage_retrieval_en": paragraph, "passage_retrieval_zh": paragraph, "passage_count": best(share),
 	},
-	"loogle": {"": best(rougeRecall)},
-	"ruler":  {"": containsAll, "qa_1": containsAny, "qa_2": containsAny},
+	"loogle": {
+		"shortdep_qa": best(rougeRecall), "longdep_qa": best(rougeRecall), "longdep_summarization": best(rougeRecall), "shortdep_cloze": filled,
+	},
+	"ruler": {"": containsAll, "qa_1": containsAny, "qa_2": containsAny},
 }
 
 // Tasks are the tasks of a benchmark that can be scored.
@@ -40,8 +40,9 @@ func Tasks(format string) (names []string) {
 	return names
 }
 
-// Score is what an answer to an item is worth, 0 to 1, by the rule of its benchmark. Tasks in Chinese, which need a
-// word segmenter, and those scored by the distance of lines of code are refused.
+// Score is what an answer to an item is worth, 0 to 1, by the rule of its benchmark. Of LongBench, tasks in Chinese that need a
+// word segmenter and those scored by the distance of lines of code are refused. Of the values that LooGLE's program prints, this is
+// the recall of ROUGE-L and, of the cloze, the exact match. Where a program fails on an answer, the score is 0.
 func Score(i Item, said string) (float64, error) {
 	rules := scorers[i.Format]
 	if rules == nil {
@@ -78,10 +79,11 @@ func firstLine(rule metric) metric {
 var (
 	whole       = regexp.MustCompile(`[\p{L}\p{N}_]+`) // words as Python's \b bounds them
 	punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-	integer     = regexp.MustCompile(`^[+-]?[0-9]+(_[0-9]+)*$`) // as Python's int reads it
+	integer     = regexp.MustCompile(`^[+-]?\p{Nd}+(_\p{Nd}+)*$`) // as Python's int reads it
 	integers    = regexp.MustCompile(`[0-9]+`)
-	numbers     = regexp.MustCompile(`[0-9]+\.[0-9]+|[0-9]+`)
-	paragraphs  = regexp.MustCompile(`Paragraph (\d+)`)
+	numbers     = regexp.MustCompile(`\p{Nd}+\.\p{Nd}+|\p{Nd}+`)
+	digits      = regexp.MustCompile(`\p{Nd}+`)
+	paragraphs  = regexp.MustCompile(`(?:Paragraph |段落)(\p{Nd}+)`)
 )
 
 // normal is lower case without punctuation, articles and superfluous white space (SQuAD).
@@ -91,8 +93,8 @@ func normal(text string) []string {
 			return -1
 		}
 		return c
-	}, strings.ToLower(text))
-	return strings.Fields(whole.ReplaceAllStringFunc(text, func(w string) string {
+	}, lower(text))
+	return fields(whole.ReplaceAllStringFunc(text, func(w string) string {
 		if w == "a" || w == "an" || w == "the" {
 			return " "
 		}
@@ -102,7 +104,11 @@ func normal(text string) []string {
 
 // f1 is the harmonic mean of the shares of common words (SQuAD; arXiv 1606.05250).
 func f1(said, answer string) float64 {
-	a, b := normal(said), normal(answer)
+	return overlap(normal(said), normal(answer))
+}
+
+// overlap is the F measure of two bags of words.
+func overlap(a, b []string) float64 {
 	counts, same := map[string]int{}, 0
 	for _, w := range b {
 		counts[w]++
@@ -132,7 +138,7 @@ func firstInteger(said string, i Item) float64 { return yes(integers.FindString(
 
 // lastInteger: the last word is the answer as a number.
 func lastInteger(said string, i Item) float64 {
-	list := strings.Fields(strings.NewReplacer("\n", " ", ".", " ", "`", " ", "'", " ", `"`, " ", ":", " ").Replace(said))
+	list := fields(strings.NewReplacer("\n", " ", ".", " ", "`", " ", "'", " ", `"`, " ", ":", " ").Replace(said))
 	if len(list) == 0 {
 		return 0
 	}
@@ -140,7 +146,7 @@ func lastInteger(said string, i Item) float64 {
 	if !integer.MatchString(last) {
 		return 0
 	}
-	got, err := strconv.Atoi(strings.ReplaceAll(last, "_", ""))
+	got, err := strconv.Atoi(decimal(strings.ReplaceAll(last, "_", "")))
 	want, err2 := strconv.Atoi(i.Answers[0])
 	return yes(err == nil && err2 == nil && got == want)
 }
@@ -149,7 +155,7 @@ func lastInteger(said string, i Item) float64 {
 // program fails on others.
 func firstNumber(said string, i Item) float64 {
 	number := numbers.FindString(said)
-	got, err := strconv.ParseFloat(number, 64)
+	got, err := strconv.ParseFloat(decimal(number), 64)
 	want, err2 := strconv.ParseFloat(i.Answers[0], 64)
 	if strings.Contains(number, ".") && !strings.ContainsAny(i.Answers[0], ".eE") {
 		return 0
@@ -171,52 +177,13 @@ func leading(said string, i Item) float64 {
 
 // words splits at white space and the marks that InfiniteBench leaves out.
 func words(text string) []string {
-	return strings.FieldsFunc(text, func(c rune) bool { return unicode.IsSpace(c) || strings.ContainsRune(":\"'.,?!{}", c) })
+	return strings.FieldsFunc(text, func(c rune) bool { return space(c) || strings.ContainsRune(":\"'.,?!{}", c) })
 }
 
 func amongWords(said string, i Item) float64 { return yes(slices.Contains(words(said), i.Answers[0])) }
 
 func amongWordsUpper(said string, i Item) float64 {
-	return yes(slices.Contains(words(strings.ToUpper(said)), i.Answers[0]))
-}
-
-// choice is InfiniteBench's reading of a multiple choice: a letter at the beginning, after a phrase such as “answer is”, or
-// as the first word of one letter.
-func choice(said string, i Item) float64 {
-	right := func(letter string) float64 { return yes(slices.Contains(i.Answers, letter)) }
-	if said == "" {
-		return 0
-	}
-	if strings.ContainsRune("ABCD", rune(said[0])) {
-		return right(said[:1])
-	}
-	said = strings.NewReplacer("\n", " ", `"`, " ", "'", " ", ".", " ", ",", " ", "?", " ", "!", " ", "{", " ", "}", " ").Replace(said)
-	for strings.Contains(said, "  ") {
-		said = strings.ReplaceAll(said, "  ", " ")
-	}
-	for _, phrase := range []string{"answer is:", "answer:", "answer is", "option is"} {
-		at := strings.Index(said, phrase)
-		if at < 0 {
-			continue
-		}
-		rest := said[at+len(phrase):]
-		if len(rest) < 1 {
-			return 0
-		}
-		_, skipped := utf8.DecodeRuneInString(rest)
-		for _, a := range i.Answers {
-			if strings.HasPrefix(rest[skipped:], a) {
-				return 1
-			}
-		}
-		return 0
-	}
-	for _, w := range strings.Fields(said) {
-		if strings.Contains("ABCD", w) {
-			return right(w)
-		}
-	}
-	return 0
+	return yes(slices.Contains(words(upper(said)), i.Answers[0]))
 }
 
 // class is LongBench's classification: the share of the classes named that are right.
@@ -242,7 +209,7 @@ func class(said string, i Item) float64 {
 
 // share of the numbers said that are the answer.
 func share(said, answer string) float64 {
-	list, right := integers.FindAllString(said, -1), 0
+	list, right := digits.FindAllString(said, -1), 0
 	for _, n := range list {
 		if n == answer {
 			right++
@@ -251,7 +218,7 @@ func share(said, answer string) float64 {
 	return float64(right) / float64(max(len(list), 1))
 }
 
-// paragraph is share for answers of the form “Paragraph 7”.
+// paragraph is share for answers of the form “Paragraph 7” or “段落7”.
 func paragraph(said string, i Item) float64 {
 	return best(func(said, answer string) float64 {
 		if m := paragraphs.FindStringSubmatch(answer); m != nil {
@@ -265,7 +232,7 @@ func paragraph(said string, i Item) float64 {
 func containsAll(said string, i Item) float64 {
 	found := 0.0
 	for _, a := range i.Answers {
-		found += yes(strings.Contains(strings.ToLower(said), strings.ToLower(a)))
+		found += yes(strings.Contains(lower(said), lower(a)))
 	}
 	return found / float64(len(i.Answers))
 }
@@ -273,4 +240,43 @@ func containsAll(said string, i Item) float64 {
 // containsAny is RULER's string_match_part.
 func containsAny(said string, i Item) float64 {
 	return yes(containsAll(said, i) > 0)
+}
+
+// filled is the exact match of LooGLE's cloze: the share of the blanks that the answer, a dict of Python, fills as it should.
+func filled(said string, i Item) float64 {
+	raw, err := pythonJSON(strings.TrimFunc(said, space))
+	if err != nil {
+		return 0
+	}
+	keys, values, _ := blanks(raw) // of what is no object there are none
+	right := 0.0
+	for k, name := range i.Options {
+		at := slices.Index(keys, name)
+		right += yes(at >= 0 && values[at] == i.Answers[k])
+	}
+	return right / float64(len(i.Options))
+}
+
+// weight is what an item counts in the score of its file: LooGLE's program takes the share of all blanks, the others the mean.
+func weight(i Item) float64 {
+	if i.Format == "loogle" && i.Task == "shortdep_cloze" {
+		return float64(len(i.Answers))
+	}
+	return 1
+}
+
+// chinese is the punctuation that InfiniteBench leaves out of Chinese texts, besides that of ASCII.
+const chinese = "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏"
+
+// characters is f1 with characters for words, without white space and punctuation.
+func characters(said, answer string) float64 {
+	split := func(text string) (all []string) {
+		for _, c := range lower(text) {
+			if !space(c) && !strings.ContainsRune(punctuation, c) && !strings.ContainsRune(chinese, c) {
+				all = append(all, string(c))
+			}
+		}
+		return all
+	}
+	return overlap(split(said), split(answer))
 }

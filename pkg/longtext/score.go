@@ -6,6 +6,15 @@ import (
 	"path/filepath"
 )
 
+// Mean is the score of a file: the mean over its items, in LooGLE's cloze over its blanks.
+func Mean(items []Item, scores []float64) float64 {
+	sum, all := 0.0, 0.0
+	for k, i := range items {
+		sum, all = sum+weight(i)*scores[k], all+weight(i)
+	}
+	return sum / all
+}
+
 // Result is the mean score of a file.
 type Result struct {
 	Format string    `json:"format"`
@@ -36,13 +45,16 @@ func ScoreFiles(input, format, task, answers string) (Result, error) {
 				continue
 			}
 			s, err := Score(items[number-1], *said)
-			r.Scores, r.Score = append(r.Scores, s), r.Score+s/float64(len(items))
+			r.Scores = append(r.Scores, s)
 			return err
 		}
 		return fmt.Errorf("wants text, prediction or pred")
 	})
 	if err == nil && len(r.Scores) != len(items) {
 		err = fmt.Errorf("%s has %d answers to the %d items of %s", filepath.Base(answers), len(r.Scores), len(items), filepath.Base(input))
+	}
+	if err == nil {
+		r.Score = Mean(items, r.Scores)
 	}
 	return r, err
 }

@@ -272,11 +272,7 @@ Columns:
 			if err != nil {
 				return err
 			}
-			sum := 0.0
-			for _, s := range scores {
-				sum += s
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%d items, score %.4f\n", len(scores), sum/float64(len(scores)))
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%d items, score %.4f\n", len(scores), longtext.Mean(items, scores))
 			return err
 		},
 	}
