@@ -62,7 +62,7 @@ func TestDataCommand(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		"near_duplicates is 0.1": {"dedup", "--near", "0.1", "--corpus", corpus},
-		"no such file":           {"stats", "--corpus", "missing.jsonl"},
+		"does not exist":         {"stats", "--corpus", "missing.jsonl"},
 		"order is 9":             {"baseline", "--order", "9", "--corpus", corpus, "--domain", "x"},
 		"0 train and 0 valid":    {"baseline", "--corpus", corpus},
 		"empty after filtering":  {"build", "--split", "test", "--corpus", corpus, "--cache", cache},
