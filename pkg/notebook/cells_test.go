@@ -51,8 +51,14 @@ func TestCellsAreLinkedOnce(t *testing.T) {
 	for i, step := range []struct {
 		word string
 		link bool
-	}{{"one", true}, {"one", false}, {"two", true}, {"two", false}} { // each in another kernel
+		cut  int64 // bytes that a kernel which was killed has left of the program; 0: all
+	}{{"one", true, 0}, {"one", false, 0}, {"two", true, 0}, {"two", false, 0}, {"two", true, 200_000}, {"two", false, 0}} { // each in another kernel
 		write(t, lib, "package lib\n\nvar Word = \""+step.word+"\"\n")
+		if kept, _ := filepath.Glob(filepath.Join(store, "*", "cell")); step.cut > 0 {
+			if err := os.Truncate(kept[0], step.cut); err != nil {
+				t.Fatal(err)
+			}
+		}
 		built, ran := cellOf(t, kernelFolder(t, tmp, fmt.Sprintf("gonb_0000000%d", i), body))
 		if ran != step.word+"\n" || strings.Contains(built, "/link ") != step.link {
 			t.Errorf("%d: %+v: %s%s", i, step, built, ran)
