@@ -53,14 +53,19 @@ func (s *Store) claim(hash string) (*claim, error) {
 		}
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	return c, c.beat()
+	if err := c.beat(); errors.Is(err, fs.ErrNotExist) { // the row was published meanwhile, and its claims removed
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return c, nil
 }
 
-// holder is the highest claim of a row and whether it still counts.
-func (s *Store) holder(hash string) (number int, held bool, err error) {
+// highest is the number of a row's highest claim, 0 where it has none.
+func (s *Store) highest(hash string) (number int, err error) {
 	list, err := os.ReadDir(s.path("claims"))
 	if err != nil {
-		return 0, false, fmt.Errorf("store: %w", err)
+		return 0, fmt.Errorf("store: %w", err)
 	}
 	for _, e := range list {
 		if h, n, found := strings.Cut(e.Name(), "."); found && h == hash {
@@ -69,8 +74,13 @@ func (s *Store) holder(hash string) (number int, held bool, err error) {
 			}
 		}
 	}
-	if number == 0 {
-		return 0, false, nil
+	return number, nil
+}
+
+// holder is the highest claim of a row and whether it still counts.
+func (s *Store) holder(hash string) (number int, held bool, err error) {
+	if number, err = s.highest(hash); err != nil || number == 0 {
+		return 0, false, err
 	}
 	dir := s.claimDir(hash, number)
 	if _, err := os.Stat(dir + "/released"); err == nil {
@@ -138,7 +148,7 @@ func (c *claim) beat() error {
 
 // lost tells whether the claim was overtaken or its row published by another.
 func (c *claim) lost() bool {
-	number, _, err := c.store.holder(c.hash)
+	number, err := c.store.highest(c.hash)
 	return err == nil && number != c.number
 }
 
@@ -185,25 +195,27 @@ func (c *claim) release(done bool) {
 	}
 }
 
-// tidy removes claims of finished rows, which overtaken workers may have left.
+// tidy removes what overtaken and killed workers may have left of finished rows.
 func (s *Store) tidy() {
 	s.untry(time.Now().Add(-s.Expiry))
 	done, err := s.done()
 	if err != nil {
 		return
 	}
-	list, _ := os.ReadDir(s.path("claims"))
-	for _, e := range list {
-		if hash, _, found := strings.Cut(e.Name(), "."); found && done[hash] {
-			_ = os.RemoveAll(s.path("claims", e.Name()))
+	for _, folder := range []string{"claims", "work", "tmp"} {
+		list, _ := os.ReadDir(s.path(folder))
+		for _, e := range list {
+			if done[hashOf(e.Name())] {
+				_ = os.RemoveAll(s.path(folder, e.Name()))
+			}
 		}
 	}
-	list, _ = os.ReadDir(s.path("work"))
-	for _, e := range list {
-		if hash, _, found := strings.Cut(e.Name(), "."); found && done[hash] {
-			_ = os.RemoveAll(s.path("work", e.Name()))
-		}
-	}
+}
+
+// hashOf is the row of a folder in claims, work or tmp.
+func hashOf(name string) string {
+	hash, _, _ := strings.Cut(strings.TrimPrefix(name, readyPrefix), ".")
+	return hash
 }
 
 // untry removes what processes that were killed as they opened the store have left, from before a moment.

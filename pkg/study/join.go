@@ -134,13 +134,19 @@ func difference(a, b map[string]string) (names []string) {
 
 // adopt copies a finished row and checks the copy before it appears.
 func (s *Store) adopt(hash, from string) error {
-	dir := s.path("tmp", hash+"-"+token())
+	dir := s.path("tmp", readyPrefix+hash+".0-"+token())
 	defer os.RemoveAll(dir)
-	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
-		return s.unwritable(err)
+	err := os.CopyFS(dir, os.DirFS(from))
+	if err != nil {
+		err = s.unwritable(err)
+	} else if err = verify(dir, hash); err != nil {
+		err = fmt.Errorf("the copy of %s: %w", from, err)
 	}
-	if err := verify(dir, hash); err != nil {
-		return fmt.Errorf("the copy of %s: %w", from, err)
+	if err != nil {
+		if done, _ := s.done(); done[hash] { // a worker has made it meanwhile, and tidied up
+			return nil
+		}
+		return err
 	}
 	return s.settle(dir, hash)
 }

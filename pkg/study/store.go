@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +25,8 @@ import (
 //	claims/HASH.G/        the G-th claim of a row, with the holder's heartbeat
 //	failed/HASH.json      why a row failed
 //	work/HASH.G/          snapshots of the G-th claim's training, until the row is made
-//	tmp/HASH-TOKEN/       a row being made
+//	tmp/HASH.G-TOKEN/     a row that the G-th claim makes
+//	tmp/ready-…/          a row that is made, until it is in rows
 //	jobs/                 what was submitted to Slurm, and its logs
 //
 // Everything becomes visible by one rename or one mkdir, so a folder shared over a network will do.
@@ -290,11 +292,18 @@ func (s *Store) fail(row Row, cause error) error {
 	return atomic.Bytes(s.path("failed", row.Hash+".json"), append(data, '\n'))
 }
 
-// sweep removes what earlier claims of a row left in tmp.
-func (s *Store) sweep(hash, except string) {
-	left, _ := filepath.Glob(s.path("tmp", hash+"-*"))
-	for _, dir := range slices.DeleteFunc(left, func(d string) bool { return filepath.Base(d) == except }) {
-		_ = os.RemoveAll(dir)
+// readyPrefix begins the names of folders that hold all tables of a row. Nobody removes them while the row is not done: a removal
+// follows a folder that is renamed, into rows too.
+const readyPrefix = "ready-"
+
+// sweep removes what claims of a row before this one left in tmp.
+func (s *Store) sweep(hash string, claim int) {
+	left, _ := filepath.Glob(s.path("tmp", hash+".*-*"))
+	for _, dir := range left {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), hash+"."), "-")
+		if n, err := strconv.Atoi(number); err == nil && n < claim {
+			_ = os.RemoveAll(dir)
+		}
 	}
 }
 

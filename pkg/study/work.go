@@ -123,15 +123,19 @@ func (w *Worker) open(row Row, tried map[string]bool) (bool, error) {
 	return !failed[row.Hash], err
 }
 
-// make runs one row in a folder of its own and publishes it.
+// make runs one row in a folder of its own and publishes it. Whatever goes wrong once another worker has taken the row over is
+// [errLost], for that one removes this one's folder.
 func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
-	name := row.Hash + "-" + token()
+	name := fmt.Sprintf("%s.%d-%s", row.Hash, c.number, token())
 	dir := w.Store.path("tmp", name)
-	w.Store.sweep(row.Hash, name)
+	w.Store.sweep(row.Hash, c.number)
 	kept := c.keep(ctx)
 	defer func() {
 		if err != nil {
 			_ = os.RemoveAll(dir)
+			if errors.Is(context.Cause(kept), errLost) || ctx.Err() == nil && c.lost() {
+				err = errLost
+			}
 		}
 		c.release(err == nil)
 	}()
@@ -149,9 +153,6 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 		err = kept.Err()
 	}
 	if err != nil {
-		if errors.Is(context.Cause(kept), errLost) || ctx.Err() == nil && c.lost() {
-			return errLost
-		}
 		return err
 	}
 	for name, t := range tables {
@@ -159,7 +160,12 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 			return err
 		}
 	}
-	if c.lost() {
+	made := dir
+	dir = w.Store.path("tmp", readyPrefix+name)
+	if err := errors.Join(os.Rename(made, dir), os.RemoveAll(made)); err != nil {
+		return err
+	}
+	if c.lost() { // before it was out of the reach of sweep
 		return errLost
 	}
 	seconds := row.kept.seconds()
