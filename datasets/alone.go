@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// A text file that is a corpus by itself is one document. Where splits are asked for, it is cut by position: the first 80 % are train,
-// then 10 % valid and 10 % test, so that what is measured on was not trained on.
+// A text file that is a corpus by itself is one document. If splits are asked for, it is cut by position: the first 80 % become
+// train, then 10 % valid and 10 % test, so that nothing measured on was trained on.
 
-// forSplits is the corpus as a filter sees it: a text file alone is cut when the filter asks for splits.
+// forSplits returns the corpus as a filter sees it: a single text file is cut if the filter asks for splits.
 func (c *Corpus) forSplits(f Filter) *Corpus {
 	if !c.alone || len(f.Splits) == 0 {
 		return c
@@ -28,7 +28,7 @@ func (c *Corpus) forSplits(f Filter) *Corpus {
 	return &parts
 }
 
-// cutByPosition makes one document of each split. Cuts lie after a line end where one is near, else after a space or a character.
+// cutByPosition makes one document per split. Cuts follow a line end where one is near, otherwise a space or a character.
 func cutByPosition(d Document) (parts []Document) {
 	first, second := cutNear(d.Text, len(d.Text)*8/10), cutNear(d.Text, len(d.Text)*9/10)
 	second = max(first, second)
@@ -41,8 +41,8 @@ func cutByPosition(d Document) (parts []Document) {
 	return parts
 }
 
-// cutNear is the place after the last line end within 4 KiB before at, else after the last space within 64 bytes, else at itself or
-// the character's begin.
+// cutNear returns the position after the last line end within 4 KiB before at, otherwise after the last space within 64 bytes,
+// otherwise at or the start of its character.
 func cutNear(text string, at int) int {
 	if i := strings.LastIndexByte(text[max(0, at-4096):at], '\n'); i >= 0 && at > 4096 {
 		return max(0, at-4096) + i + 1

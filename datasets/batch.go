@@ -12,13 +12,13 @@ type Batch struct {
 	Inputs    []int32 // [B, T]
 	Targets   []int32 // [B, T]: the token after each input
 	B, T      int
-	Reset     []bool  // [B]: the row does not continue the same row of the step before, so its state starts anew
-	CuSeqlens []int32 // [pieces+1] offsets into the flattened rows where a document or a row begins; nil when no row holds two documents
-	Mask      []bool  // [B, T]: false where input and target are of two documents; nil when no row holds two documents
+	Reset     []bool  // [B]: the row does not continue the same row of the previous step, so its state starts anew
+	CuSeqlens []int32 // [pieces+1]: offsets into the flattened rows at which a document or a row begins; nil if no row holds two documents
+	Mask      []bool  // [B, T]: false where input and target belong to different documents; nil if no row holds two documents
 }
 
-// Starts is true at every token [B, T] before which the state has to start anew: CuSeqlens and Reset in a form whose shape is the same
-// for every step.
+// Starts returns [B, T], true at every token before which the state must be reset: CuSeqlens and Reset in a form whose shape is
+// the same at every step.
 func (b Batch) Starts() []bool {
 	starts := make([]bool, b.B*b.T)
 	for _, at := range b.CuSeqlens {
@@ -32,12 +32,12 @@ func (b Batch) Starts() []bool {
 	return starts
 }
 
-// Batcher gives the batch of any step. The result depends on the step and on how the Batcher was made, never on earlier calls, so the
-// step is all that a snapshot has to keep. Batchers may be used by several goroutines.
+// Batcher returns the batch of any step. The result depends only on the step and on how the Batcher was made, never on earlier
+// calls, so a snapshot need only keep the step. A Batcher may be used by several goroutines.
 type Batcher interface {
 	Batch(step int64) (Batch, error)
 	Shape() (b, t int)
-	Tokens() int64 // distinct tokens that an endless run draws from; 0 when the data is generated and has no end
+	Tokens() int64 // distinct tokens that an endless run draws from; 0 if the data is generated without end
 	Vocab() int
 }
 
@@ -70,13 +70,13 @@ func checkStep(step int64) error {
 	return nil
 }
 
-// tooShort is the error of a corpus in which no document holds one whole row.
+// tooShort is the error of a corpus without a document that fills a row.
 func tooShort(t *Tokens, length int) error {
 	return fmt.Errorf("documents shorter than T_train only: train_length is %d and the longest document is %d tokens; choose train_length ≤ %d",
 		length, t.Longest(), t.Longest()-1)
 }
 
-// epochs remembers the order of documents of the epochs asked for last.
+// epochs caches the order of documents in the epochs asked for last.
 type epochs struct {
 	seed    int64
 	purpose string
@@ -86,7 +86,7 @@ type epochs struct {
 	last    [2]*epoch
 }
 
-// epoch is one pass over the documents in random order: units before each place in that order.
+// epoch is one pass over the documents in random order, with the number of units before each place in that order.
 type epoch struct {
 	number int64
 	order  []int
@@ -109,7 +109,7 @@ func (e *epochs) get(number int64) *epoch {
 	return p
 }
 
-// find is the last place i with before[i] ≤ unit, so that before[i+1] > unit: places without units are never found.
+// find returns the last place i with before[i] ≤ unit, so that before[i+1] > unit; places without units are never found.
 func find(before []int64, unit int64) int {
 	low, high := 0, len(before)-1
 	for high-low > 1 {

@@ -19,7 +19,8 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// building writes a token cache: first KEY.part, with KEY.part.index from time to time, which says how far it goes; renamed at the end.
+// building writes a token cache: first KEY.part, with KEY.part.index written from time to time to say how far it goes; both are
+// renamed at the end.
 type building struct {
 	corpus   *Corpus
 	filter   Filter
@@ -37,11 +38,11 @@ type building struct {
 // partIndex is KEY.part.index.
 type partIndex struct {
 	cacheIndex
-	Place int    `json:"place"` // documents of the corpus that are done
+	Place int    `json:"place"` // documents of the corpus that are finished
 	Sum   []byte `json:"sum"`   // state of the hash
 }
 
-// saveEvery is what an interruption costs at most.
+// saveEvery is the most work that an interruption can cost.
 var saveEvery = 10 * time.Second
 
 func (b *building) run() error {
@@ -75,14 +76,14 @@ func (b *building) run() error {
 	}}
 	if err := k.run(); err != nil {
 		if _, statErr := os.Stat(b.part + ".index"); errors.Is(statErr, fs.ErrNotExist) {
-			_ = os.Remove(b.part) // nothing to go on with
+			_ = os.Remove(b.part) // nothing to resume
 		}
 		return err
 	}
 	return b.finish(t)
 }
 
-// open takes the right to build; done says that another process has built meanwhile.
+// open acquires the right to build; done reports that another process has finished meanwhile.
 func (b *building) open() (done bool, err error) {
 	for b.part = b.base + ".part"; ; {
 		f, err := os.OpenFile(b.part, os.O_RDWR|os.O_CREATE, 0o644)
@@ -93,7 +94,7 @@ func (b *building) open() (done bool, err error) {
 		if err != nil {
 			return false, errors.Join(fmt.Errorf("token cache: %s: %w", b.part, err), f.Close())
 		}
-		if !locked { // each process builds for itself then, and none goes on
+		if !locked { // without locks each process builds for itself, and none resumes
 			f.Close()
 			b.file, err = os.CreateTemp(filepath.Dir(b.base), filepath.Base(b.base)+".*.part")
 			if err == nil {
@@ -106,7 +107,7 @@ func (b *building) open() (done bool, err error) {
 		if err != nil {
 			return false, errors.Join(err, f.Close())
 		}
-		if there, err := os.Stat(b.part); err != nil || !os.SameFile(mine, there) { // renamed or removed by who had the right before
+		if there, err := os.Stat(b.part); err != nil || !os.SameFile(mine, there) { // renamed or removed by the previous holder of the lock
 			f.Close()
 			if t, err := openCache(b.base); err == nil {
 				return true, t.Close()
@@ -118,7 +119,7 @@ func (b *building) open() (done bool, err error) {
 	}
 }
 
-// restore reads how far an interrupted building came.
+// restore reads how far an interrupted build got.
 func (b *building) restore() (t *Tokens, place int, err error) {
 	t, b.sum = newTokens(b.enc), sha256.New()
 	var index partIndex
@@ -144,7 +145,7 @@ func (b *building) restore() (t *Tokens, place int, err error) {
 	return t, place, err
 }
 
-// save makes what there is durable.
+// save flushes the finished part to disk.
 func (b *building) save(t *Tokens, place int) error {
 	if err := errors.Join(b.to.Flush(), b.file.Sync()); err != nil {
 		return fmt.Errorf("token cache: %w", err)

@@ -14,13 +14,13 @@ import (
 	"stuffed/pkg/identity"
 )
 
-// cacheVersion changes whenever the same corpus, filter and tokenizer would give other tokens.
+// cacheVersion changes whenever the same corpus, filter and tokenizer would give different tokens.
 const cacheVersion = "tokens-3"
 
-// Prepare is Tokenize through a cache in folder: little-endian uint16 ids in KEY.tokens, mapped into memory, and offsets, origins,
-// counts and hashes in KEY.index. KEY is a hash of the corpus' content, the filter and the tokenizer's behaviour. A cache that is cut
-// or changed is built again and Rebuilt says why. Building goes on where a former one was interrupted, and of several processes one builds
-// while the others wait. progress, where it is given, sees the counts as they grow. Close the result to unmap it.
+// Prepare is Tokenize through a cache in folder: little-endian uint16 ids in KEY.tokens, mapped into memory, and offsets,
+// origins, counts and hashes in KEY.index. KEY is a hash of the corpus' content, the filter and the tokenizer's behaviour. A
+// truncated or altered cache is rebuilt, and Rebuilt says why. An interrupted build is resumed, and of several processes one
+// builds while the others wait. progress, if not nil, receives the counts as they grow. Close the result to unmap it.
 func Prepare(c *Corpus, f Filter, enc Encoder, folder string, progress ...func(Report)) (*Tokens, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func Prepare(c *Corpus, f Filter, enc Encoder, folder string, progress ...func(R
 	return t, nil
 }
 
-// probe is tokenised into the key, so that another vocabulary under the same name is another key.
+// The tokens of probe are part of the key, so that another vocabulary of the same name gives another key.
 const probe = "The quick brown fox, 12345 times:\n\n\tif x[i] != \"ä\" { return αβγ } // 你好 🙂"
 
 func cacheKey(c *Corpus, f Filter, enc Encoder) (string, error) {
@@ -73,7 +73,7 @@ func cacheKey(c *Corpus, f Filter, enc Encoder) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// cacheIndex is the sidecar: written after the tokens, so its presence says that they are whole.
+// cacheIndex is the sidecar. It is written after the tokens, so its presence means that they are complete.
 type cacheIndex struct {
 	SHA256    string   `json:"tokens_sha256"`
 	Tokenizer string   `json:"tokenizer"`

@@ -11,7 +11,7 @@ import (
 // Splits are the three parts of a corpus: fit on train, choose on valid, report on test.
 var Splits = []string{"train", "valid", "test"}
 
-// Document is one text and where it comes from.
+// Document is one text and its origin.
 type Document struct {
 	ID      string `json:"id"`
 	Domain  string `json:"domain"`
@@ -22,19 +22,19 @@ type Document struct {
 	Text    string `json:"text"`
 }
 
-// Corpus is a list of documents that is read anew on each pass, so that it may be larger than memory.
+// Corpus is a list of documents that is read again on each pass, so that it may be larger than memory.
 type Corpus struct {
 	Name string // for messages
 	Hash string // sha256 of what the documents are read from, in hexadecimal
 	each func(visit func(Document) error) error
 
-	alone bool // one text file, cut by position where splits are asked for
+	alone bool // one text file, cut by position if splits are asked for
 }
 
-// Each visits the documents in the order of the files; an error of visit ends the pass and is returned.
+// Each visits the documents in file order; an error from visit ends the pass and is returned.
 func (c *Corpus) Each(visit func(Document) error) error { return c.each(visit) }
 
-// Documents reads all documents that pass keep (nil keeps all) into memory.
+// Documents reads all documents that keep accepts (nil keeps all) into memory.
 func (c *Corpus) Documents(keep func(Document) bool) ([]Document, error) {
 	var all []Document
 	err := c.each(func(d Document) error {
@@ -70,7 +70,7 @@ func FromDocuments(name string, docs []Document) (*Corpus, error) {
 	}}, nil
 }
 
-// complete fills the fields that a reader may leave out and refuses an unknown split.
+// complete fills in the fields that a reader may omit and rejects an unknown split.
 func (d *Document) complete(place string) error {
 	if d.ID == "" {
 		d.ID = place
@@ -90,7 +90,7 @@ func (d *Document) complete(place string) error {
 	return nil
 }
 
-// splitOf puts 10 % of names into test, 10 % into valid and the rest into train, whatever other names there are.
+// splitOf assigns 10 % of names to test, 10 % to valid and the rest to train, whatever other names there are.
 func splitOf(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	switch u := int(sum[0])<<8 | int(sum[1]); {

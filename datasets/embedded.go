@@ -41,6 +41,7 @@ var embeddedCorpus = sync.OnceValues(func() (*Corpus, error) {
 	return c, nil
 })
 
-// Embedded is the corpus inside the program: 89 documents, 16.3 MB of public-domain and permissively licensed prose and code. Sources
-// and licences are in README.md and NOTICE.md beside this file. It is unpacked once and needs no file and no network.
+// Embedded returns the corpus inside the program: 89 documents, 16.3 MB of public-domain and permissively licensed prose and
+// code. Sources and licences are in README.md and NOTICE.md beside this file. It is unpacked once and needs neither files nor
+// network.
 func Embedded() (*Corpus, error) { return embeddedCorpus() }

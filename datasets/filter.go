@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Filter chooses documents. The zero value keeps all that are not exact copies.
+// Filter selects documents. The zero value keeps all but exact copies.
 type Filter struct {
 	Splits         []string // splits to keep; none means all
 	Domains        []string // domains to keep; none means all
-	MinTokens      int      // documents with fewer tokens (EOS not counted) are left out; at least 1 is always asked for
-	NearDuplicates float64  // Jaccard similarity of word 5-grams from which a document counts as a copy, 0.5 … 1; 0 switches it off
-	KeepCopies     bool     // keeps exact copies too
+	MinTokens      int      // documents with fewer tokens (EOS not counted) are dropped; at least 1 is always required
+	NearDuplicates float64  // Jaccard similarity of word 5-grams above which a document counts as a copy, 0.5 … 1; 0 switches it off
+	KeepCopies     bool     // keep exact copies as well
 
-	Shards int `hash:"unless-default"` // parts of the corpus, for as many nodes; 0 for the whole
-	Shard  int `hash:"unless-default"` // the part to keep, from 0: documents whose number modulo Shards it is
+	Shards int `hash:"unless-default"` // number of parts to split the corpus into, one per node; 0 means the whole
+	Shard  int `hash:"unless-default"` // the part to keep, from 0: documents whose number modulo Shards equals it
 }
 
 // Validate names the field that is out of range.
@@ -38,14 +38,14 @@ func (f Filter) Validate() error {
 	return nil
 }
 
-// mine tells whether the document of this number belongs to the shard.
+// mine reports whether the document of this number belongs to the shard.
 func (f Filter) mine(place int) bool { return f.Shards < 2 || place%f.Shards == f.Shard }
 
 func (f Filter) wants(d *Document) bool {
 	return (len(f.Splits) == 0 || slices.Contains(f.Splits, d.Split)) && (len(f.Domains) == 0 || slices.Contains(f.Domains, d.Domain))
 }
 
-// Copy is a document that was left out because another says the same.
+// Copy is a document that was dropped because another has the same text.
 type Copy struct {
 	ID         string  `json:"id"`
 	Split      string  `json:"split"`
@@ -73,8 +73,9 @@ func (r Report) String() string {
 		r.Read, r.OtherSplit, r.ExactCopies, r.NearCopies, r.Short, r.Kept, r.Bytes, r.Tokens)
 }
 
-// Copies finds exact copies and, with f.NearDuplicates, near ones, over all splits and domains of the corpus: a text of train that also
-// stands in test leaves train. Of each group the first of test, then of valid, then of train stays; within a split the one read first.
+// Copies finds exact copies and, with f.NearDuplicates, near ones, across all splits and domains of the corpus: a text of train
+// that also occurs in test is removed from train. Of each group the first in test, then valid, then train stays; within a split
+// the first one read.
 func Copies(c *Corpus, f Filter) ([]Copy, error) {
 	found, err := copies(c, f)
 	if err != nil {
@@ -103,7 +104,7 @@ type fingerprint struct {
 	shingles  *signature
 }
 
-// copies maps the place of a copy in the corpus to what it copies.
+// copies maps a copy's place in the corpus to what it copies.
 func copies(c *Corpus, f Filter) (map[int]Copy, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func copies(c *Corpus, f Filter) (map[int]Copy, error) {
 
 var evaluationFirst = []string{"test", "valid", "train"}
 
-// CheckSplits returns an error when two splits share a document, by ID or by text, or when an ID occurs twice.
+// CheckSplits returns an error if two splits share a document, by ID or by text, or if an ID occurs twice.
 func CheckSplits(docs []Document) error {
 	ids, texts := map[string]string{}, map[[32]byte]*Document{}
 	for i := range docs {

@@ -2,8 +2,8 @@ package datasets
 
 import "fmt"
 
-// Lanes are B texts read side by side for truncated back-propagation: row r of step s goes on where row r of step s-1 ended, unless
-// Reset says otherwise. An epoch is the documents in random order, cut into B equal lanes.
+// Lanes are B texts read side by side for truncated back-propagation: row r of step s continues where row r of step s-1 ended,
+// unless Reset says otherwise. An epoch is the documents in random order, cut into B equal lanes.
 type Lanes struct {
 	tokens *Tokens
 	b, t   int

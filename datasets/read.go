@@ -21,10 +21,10 @@ import (
 	"stuffed/pkg/plaintext"
 )
 
-// maxLine bounds the memory that one line of a file can claim, in bytes.
+// maxLine is the most memory, in bytes, that one line of a file can claim.
 const maxLine = 256 << 20
 
-// endings are the files that Open reads, by the end of their names.
+// endings lists the files that Open reads, by the ending of their names.
 var endings = []string{".jsonl", ".jsonl.zst", ".jsonl.xz", ".txt", ".md"}
 
 func readable(path string) bool {
@@ -75,7 +75,7 @@ func Open(path string) (*Corpus, error) {
 	}}, nil
 }
 
-// named is the file of a corpus that is known by its name.
+// named returns the file of a corpus known by its name.
 func named(name string) (string, error) {
 	folder := os.Getenv("CORPORA")
 	if folder == "" {
@@ -147,7 +147,7 @@ func textFiles(root string) (names []string, err error) {
 	})
 }
 
-// readFile visits the documents of one file; name is the ID of a text file and the prefix of those of lines without one.
+// readFile visits the documents of one file; name is the ID of a text file, and the prefix for lines that have none.
 func readFile(path, name, split string, visit func(Document) error) error {
 	f, _, err := atomic.Open(path)
 	if err != nil {
@@ -171,7 +171,7 @@ func readFile(path, name, split string, visit func(Document) error) error {
 	return visit(d)
 }
 
-// readPacked unpacks by the end of the name and visits one document per line.
+// readPacked decompresses according to the ending of the name and visits one document per line.
 func readPacked(r io.Reader, name string, visit func(Document) error) error {
 	r = bufio.NewReaderSize(r, 1<<20)
 	switch {
@@ -251,7 +251,7 @@ func parseLine(line []byte, place string) (Document, error) {
 	return d, d.complete(place)
 }
 
-// identifier is a text, or a number as it is written.
+// identifier is a string, or a number kept as it is written.
 type identifier string
 
 func (id *identifier) UnmarshalJSON(b []byte) error {
@@ -265,7 +265,7 @@ func (id *identifier) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// described names the field and what it holds in the words of JSON.
+// described names the field and what it holds, in JSON's terms.
 func described(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {

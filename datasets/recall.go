@@ -8,9 +8,10 @@ import (
 	"stuffed/datasets/draw"
 )
 
-// RecallStream is text made to be remembered: pairs of a key and a value. With probability one half a pair repeats the pair
-// ⌊exp(U·ln Gap)⌋ pairs back (U uniform on [0, 1), clamped to what exists), else key and value are fresh and uniform. Everything
-// useful is at most Gap pairs old. A key that is met again by chance is bound anew: a repeat always gives the latest value of its key.
+// RecallStream generates text made to be remembered: pairs of a key and a value. With probability one half a pair repeats the
+// pair ⌊exp(U·ln Gap)⌋ pairs back (U uniform on [0, 1), clamped to what exists); otherwise key and value are fresh and uniform.
+// Everything useful is at most Gap pairs old. A key drawn again by chance is rebound: a repeat always gives the latest value of
+// its key.
 //
 // Keys are the ids 0 … Keys-1, values Keys … Keys+Values-1.
 type RecallStream struct {
@@ -39,17 +40,17 @@ func (r RecallStream) Validate() error {
 // Vocab is the number of token ids.
 func (r RecallStream) Vocab() int { return r.Keys + r.Values }
 
-// Sequence is the first length tokens of sequence index, a pure function of the stream and the index: shorter sequences are the
-// beginnings of longer ones. repeat is true at the value positions of repeated pairs, the only tokens that can be known; age gives
-// there how many pairs ago the key was last seen, and 0 elsewhere.
+// Sequence returns the first length tokens of sequence index, a pure function of the stream and the index: shorter sequences are
+// prefixes of longer ones. repeat is true at the value positions of repeated pairs, the only tokens that can be known; there age
+// says how many pairs ago the key last occurred, and it is 0 elsewhere.
 func (r RecallStream) Sequence(index int64, length int) (tokens []int32, repeat []bool, age []int32) {
 	tokens, repeat, age = make([]int32, length), make([]bool, length), make([]int32, length)
 	r.Fill(index, tokens, repeat, age)
 	return tokens, repeat, age
 }
 
-// lastSeen keeps slices with the pair at which each key was last seen. They are never cleared: only keys of the sequence itself are
-// looked up.
+// lastSeen pools slices holding the pair at which each key last occurred. They are never cleared: only keys of the sequence
+// itself are looked up.
 var lastSeen = sync.Pool{New: func() any { return new([]int32) }}
 
 // Fill is Sequence into slices of the caller; repeat and age may be nil.
@@ -91,8 +92,8 @@ func (r RecallStream) Fill(index int64, tokens []int32, repeat []bool, age []int
 	}
 }
 
-// RecallBatches are sequences of a recall stream as batches. Sequence chain·B + r is read by row r in Chain steps, one segment of T
-// tokens each; Chain 1 gives every step fresh sequences.
+// RecallBatches serves sequences of a recall stream as batches. Sequence chain·B + r is read by row r in Chain steps, one segment
+// of T tokens each; with Chain 1 every step has fresh sequences.
 type RecallBatches struct {
 	Stream RecallStream
 	B      int
@@ -124,11 +125,11 @@ func (r RecallBatches) Batch(step int64) (Batch, error) {
 	return batch, nil
 }
 
-// Shape is rows and tokens per row.
+// Shape returns rows and tokens per row.
 func (r RecallBatches) Shape() (b, t int) { return r.B, r.T }
 
-// Vocab is the number of token ids.
+// Vocab returns the number of token ids.
 func (r RecallBatches) Vocab() int { return r.Stream.Vocab() }
 
-// Tokens is 0: the stream has no end.
+// Tokens returns 0: the stream has no end.
 func (r RecallBatches) Tokens() int64 { return 0 }

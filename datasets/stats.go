@@ -18,7 +18,8 @@ type Count struct {
 // lengths are the bounds of Count.AtLeast.
 var lengths = [3]int{4096, 16384, 65536}
 
-// Stats counts a corpus by domain and split, and in its last entry (split "all") as a whole. Without a tokenizer only bytes are counted.
+// Stats counts a corpus by domain and split and, in the last entry (split "all"), as a whole. Without a tokenizer only bytes are
+// counted. An empty corpus is an error.
 func Stats(c *Corpus, enc Encoder) ([]Count, error) {
 	type place struct{ domain, split string }
 	counts := map[place]*Count{}

@@ -27,22 +27,22 @@ func newTokens(enc Encoder) *Tokens {
 	return &Tokens{Tokenizer: enc.Name(), Vocab: enc.Vocab(), EOS: enc.EOS(), CuSeqlens: []int64{0}}
 }
 
-// tokenizing fills everything of tokens but IDs, whose runs it hands to put. Documents are encoded side by side and arrive in order; at
-// most inFlight bytes of text, or one document, are on their way, so memory does not grow with the corpus but by what is known of each document.
+// tokenizing fills everything of tokens but IDs, which it passes to put in runs. Documents are encoded in parallel and arrive in
+// order; at most inFlight bytes of text, or one document, are in flight, so memory grows only with what is recorded per document.
 type tokenizing struct {
 	corpus *Corpus
 	filter Filter
 	enc    Encoder
-	tokens *Tokens // what was done before, when it goes on
-	place  int     // documents read before
+	tokens *Tokens // result of earlier work when a build is resumed
+	place  int     // number of documents read before
 	put    func([]uint16) error
-	after  func(place int) error // of every document, may be nil
+	after  func(place int) error // called after every document, may be nil
 }
 
-// inFlight bounds the text that is being encoded, in bytes.
+// inFlight limits the text being encoded, in bytes.
 const inFlight = 4 << 20
 
-// passage is a document on its way.
+// passage is a document being encoded.
 type passage struct {
 	Document
 	place   int
@@ -71,7 +71,7 @@ func (k *tokenizing) run() error {
 	return nil
 }
 
-// stream reads in one goroutine, encodes in several, and takes in order in this one.
+// stream reads in one goroutine, encodes in several, and collects in order in this one.
 func (k *tokenizing) stream(drop map[int]Copy) error {
 	workers := runtime.GOMAXPROCS(0)
 	work, queue := make(chan *passage), make(chan *passage, 4*workers)
@@ -94,7 +94,7 @@ func (k *tokenizing) stream(drop map[int]Copy) error {
 	err := k.take(room, queue)
 	if err != nil {
 		room.end()
-		for range queue { // let the reader see it
+		for range queue { // lets the reader notice
 		}
 	}
 	all.Wait()
@@ -190,7 +190,7 @@ func (k *tokenizing) take(room *room, queue <-chan *passage) error {
 
 var errEnded = errors.New("tokenising has ended")
 
-// room is a number of bytes that passages share; one that is larger than all of it goes alone.
+// room is a number of bytes shared by passages; one larger than all of it goes alone.
 type room struct {
 	mutex      sync.Mutex
 	changed    *sync.Cond
@@ -204,7 +204,7 @@ func newRoom(most int) *room {
 	return r
 }
 
-// take waits for room; false: the end came first.
+// take waits for room; false means that the work was ended first.
 func (r *room) take(n int) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

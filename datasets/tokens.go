@@ -2,7 +2,7 @@ package datasets
 
 import "slices"
 
-// Encoder turns text into token ids and back; the tokenizers of this program are Encoders.
+// Encoder turns text into token ids and back; this program's tokenizers are Encoders.
 type Encoder interface {
 	Encode(text string) ([]int, error)
 	Decode(ids []int) (string, error)
@@ -11,7 +11,8 @@ type Encoder interface {
 	Name() string
 }
 
-// Part encodes what continues a text, or what others will continue: without the space that some tokenizers put before a whole one.
+// Part encodes text that continues another, or that others will continue: without the space that some tokenizers put before a
+// whole text.
 func Part(enc Encoder, text string) ([]int, error) {
 	if p, ok := enc.(interface {
 		Part(text string) ([]int, error)
@@ -21,7 +22,7 @@ func Part(enc Encoder, text string) ([]int, error) {
 	return enc.Encode(text)
 }
 
-// framed is the ids of a text with what its tokenizer puts before and after a whole text.
+// framed returns the ids of a text with what its tokenizer puts before and after a whole text.
 func framed(enc Encoder, ids []int) []int {
 	if f, ok := enc.(interface{ Frame() (before, after []int) }); ok {
 		before, after := f.Frame()
@@ -30,7 +31,7 @@ func framed(enc Encoder, ids []int) []int {
 	return ids
 }
 
-// document is framed, closed by one EOS.
+// document returns framed, closed by one EOS.
 func document(enc Encoder, ids []int) []int {
 	ids = framed(enc, ids)
 	if n := len(ids); n > 0 && ids[n-1] == enc.EOS() {
@@ -39,7 +40,7 @@ func document(enc Encoder, ids []int) []int {
 	return append(ids, enc.EOS())
 }
 
-// Origin says which document a run of tokens is.
+// Origin says which document a run of tokens comes from.
 type Origin struct {
 	ID      string `json:"id"`
 	Domain  string `json:"domain"`
@@ -52,7 +53,7 @@ type Origin struct {
 
 // Tokens are documents as token ids, one after the other, each closed by EOS.
 type Tokens struct {
-	IDs       []uint16 // all tokens; perhaps a view of a file: read only, valid until Close
+	IDs       []uint16 // all tokens, possibly a view of a file: read-only, valid until Close
 	CuSeqlens []int64  // [docs+1]: document i is IDs[CuSeqlens[i]:CuSeqlens[i+1]], its EOS included
 	Origins   []Origin // [docs]
 	Report    Report
@@ -60,11 +61,11 @@ type Tokens struct {
 	Vocab     int
 	EOS       int
 	Cached    bool   // read from the cache
-	Rebuilt   string // why a cache that was there could not be used; empty when it could
+	Rebuilt   string // why an existing cache could not be used; empty if it could
 	closer    func() error
 }
 
-// Close gives the file behind the tokens back.
+// Close releases the file behind the tokens.
 func (t *Tokens) Close() error {
 	if t.closer == nil {
 		return nil
@@ -74,13 +75,13 @@ func (t *Tokens) Close() error {
 	return c()
 }
 
-// Documents is the number of documents.
+// Documents returns the number of documents.
 func (t *Tokens) Documents() int { return len(t.Origins) }
 
-// Document is the tokens of document i with its EOS.
+// Document returns the tokens of document i with its EOS.
 func (t *Tokens) Document(i int) []uint16 { return t.IDs[t.CuSeqlens[i]:t.CuSeqlens[i+1]] }
 
-// Longest is the number of tokens of the longest document, EOS included.
+// Longest returns the number of tokens of the longest document, EOS included.
 func (t *Tokens) Longest() int64 {
 	n := int64(0)
 	for i := range t.Origins {

@@ -2,16 +2,16 @@ package datasets
 
 import "stuffed/datasets/draw"
 
-// Windows are random windows of T+1 tokens, each from one document, every possible place equally likely. Row r of step s is a pure
-// function of seed and s·B + r.
+// Windows are random windows of T+1 tokens, each from one document, every possible position equally likely. Row r of step s is a
+// pure function of seed and s·B + r.
 type Windows struct {
 	tokens *Tokens
 	b, t   int
 	key    uint64
-	before []int64 // [docs+1]: places for a window in the documents before
+	before []int64 // [docs+1]: window positions in the documents before each
 }
 
-// NewWindows wants at least one document of T+1 tokens, EOS included.
+// NewWindows needs at least one document of T+1 tokens, EOS included; otherwise the error names the longest.
 func NewWindows(t *Tokens, b, length int, seed int64) (*Windows, error) {
 	if err := checkShape(t, b, length); err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func NewWindows(t *Tokens, b, length int, seed int64) (*Windows, error) {
 	return w, nil
 }
 
-// Batch is the windows of a step.
+// Batch returns the windows of a step.
 func (w *Windows) Batch(step int64) (Batch, error) {
 	if err := checkStep(step); err != nil {
 		return Batch{}, err
@@ -40,17 +40,17 @@ func (w *Windows) Batch(step int64) (Batch, error) {
 	return batch, nil
 }
 
-// place is where window number i begins in the tokens.
+// place returns the position in the tokens at which window number i begins.
 func (w *Windows) place(i int64) int64 {
 	u := int64(draw.Below(draw.At(w.key, uint64(i)), uint64(w.before[len(w.before)-1])))
 	d := find(w.before, u)
 	return w.tokens.CuSeqlens[d] + u - w.before[d]
 }
 
-// Shape is rows and tokens per row.
+// Shape returns rows and tokens per row.
 func (w *Windows) Shape() (b, t int) { return w.b, w.t }
 
-// Vocab is the number of token ids.
+// Vocab returns the number of token ids.
 func (w *Windows) Vocab() int { return w.tokens.Vocab }
 
 // Tokens counts the tokens of the documents that are long enough for a window.

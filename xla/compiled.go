@@ -14,13 +14,13 @@ import (
 	"stuffed/xla/programs"
 )
 
-// logVariable makes every program that is found or compiled a line on standard error.
+// logVariable makes xla print a line on standard error for every program that is loaded or compiled.
 const logVariable = "STUFFED_PROGRAMS_LOG"
 
 var opening sync.Mutex
 
-// keepPrograms makes the plug-in find and keep its compiled programs on disk (see the package programs). Where that cannot be, they
-// are compiled in every process, as without it.
+// keepPrograms makes the plug-in load and save its compiled programs on disk (see package programs). Where that is impossible,
+// programs are compiled in every process, as without it.
 func keepPrograms(plugin string) {
 	log, _ := strconv.ParseBool(os.Getenv(logVariable))
 	store, err := programs.Open()

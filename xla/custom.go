@@ -16,8 +16,8 @@ import (
 	"stuffed/xla/internal/gomlx"
 )
 
-// TritonCall emits the kernel as a custom call of XLA's GPU compiler. The kernel gets the addresses of ins, then of the
-// results, all row-major. There is no gradient: wrap it in [CustomVJP].
+// TritonCall emits the kernel as a custom call of XLA's GPU compiler. The kernel receives the addresses of ins and then of the
+// results, all row-major. It has no gradient: wrap it in [CustomVJP].
 func TritonCall(k Kernel, outs []shapes.Shape, ins ...*Node) Nodes {
 	vals, results := make([]*stablehlo.Value, len(ins)), make([]xshapes.Shape, len(outs))
 	for i, n := range ins {
@@ -39,16 +39,16 @@ func TritonCall(k Kernel, outs []shapes.Shape, ins ...*Node) Nodes {
 	}
 	nodes := make(Nodes, len(outs))
 	for i, s := range outs {
-		nodes[i] = OptimizationBarrier(Zeros(ins[0].Graph(), s)) // a node of its own, re-pointed at the result
+		nodes[i] = OptimizationBarrier(Zeros(ins[0].Graph(), s)) // a node of its own, later pointed at the result
 		*gomlx.Value(nodes[i]) = res[i]
 	}
 	return nodes
 }
 
-// literal is an attribute as text.
+// literal is an attribute in text form.
 type literal string
 
-// ToStableHLO makes it one of go-xla's literals.
+// ToStableHLO returns it as one of go-xla's literals.
 func (l literal) ToStableHLO() string { return string(l) }
 
 func (k Kernel) aliases(results int) literal {

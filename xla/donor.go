@@ -8,8 +8,8 @@ import (
 	"stuffed/xla/internal/gomlx"
 )
 
-// MarkDonor lets XLA reuse a parameter's memory for an output of the same shape (jax.buffer_donor).
-// The caller must also donate the argument's buffer. On the Go backend it does nothing.
+// MarkDonor lets XLA reuse a parameter's memory for an output of the same shape (jax.buffer_donor). The caller must also donate
+// the argument's buffer. On the Go backend it does nothing.
 func MarkDonor(param *Node) {
 	v := gomlx.Value(param)
 	if v == nil {

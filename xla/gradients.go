@@ -10,7 +10,7 @@ import (
 
 // Gradients that GoMLX lacks: Rsqrt, Expm1, bf16 dots whose backward stays bf16, and functions with a hand-written one.
 
-// hookKey is where a graph keeps the hand-written backward of a barrier node.
+// hookKey is where a graph keeps the hand-written backward pass of a barrier node.
 type hookKey NodeId
 
 func init() {
@@ -45,8 +45,8 @@ func init() {
 	})
 }
 
-// productGradient is the gradient of a product by its side 0 or 1 where that side's summed axis comes before its free
-// one: GoMLX forms its transpose and turns it round, which a CPU copies. Other sides: nil.
+// productGradient is the gradient of a product with respect to its side 0 or 1, where that side's contracted axis comes before
+// its free one: GoMLX computes the transpose and transposes it back, which copies on a CPU. For other sides it returns nil.
 func productGradient(n, v *Node, side int) *Node {
 	axes := gomlx.ProductOf(n).Axes
 	batch, this, other := axes("BatchAxes", side), n.Inputs()[side], n.Inputs()[1-side]
@@ -64,8 +64,9 @@ func productGradient(n, v *Node, side int) *Node {
 	return DotGeneral(other, []int{free}, batch, v, []int{b + 1 - side}, batch)
 }
 
-// CustomVJP computes fwd(in); its gradient is bwd of the outputs' adjoints (nil: none), one node per input (nil: none).
-// bwd may use anything without a gradient of its own. The barrier that carries it stops fusion across.
+// CustomVJP computes fwd(in) with bwd as its gradient: bwd maps the outputs' adjoints (nil if there is none) to one node per
+// input (nil if there is none). bwd may use operations that have no gradient themselves. The barrier that carries it stops fusion
+// across it.
 func CustomVJP(fwd func(in Nodes) Nodes, bwd func(adjoints Nodes) Nodes, in ...*Node) Nodes {
 	stopped := make(Nodes, len(in))
 	for i, n := range in {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Hardware names what the device computes on as its driver or kernel does: "NVIDIA H200", or processor and threads. Where
-// Linux does not say, it is the plug-in or the architecture.
+// Hardware names what the device computes on, as its driver or kernel does: "NVIDIA H200", or CPU model and threads. Where Linux
+// does not say, it is the plug-in or the architecture.
 func (d *Device) Hardware() string {
 	if d.Kind == "cuda" {
 		paths, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
@@ -28,7 +28,7 @@ func (d *Device) Hardware() string {
 	return fmt.Sprintf("%s, %d threads", name, runtime.NumCPU())
 }
 
-// entry is the value of the first line "name : value" of a file, "" if there is none.
+// entry returns the value of the first line "name : value" of a file, empty if there is none.
 func entry(path, name string) string {
 	f, err := os.Open(path)
 	if err != nil {

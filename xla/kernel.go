@@ -19,7 +19,8 @@ type Kernel struct {
 	InPlace       map[int]int // results written over an operand: result → operand
 }
 
-// Bind turns integer arguments of the kernel's function into constants, in the order of their names: one text for equal values.
+// Bind turns integer arguments of the kernel's function into constants, in the order of their names, so that equal values give
+// equal texts.
 func (k Kernel) Bind(values map[string]int) Kernel {
 	head, body, ok := strings.Cut(k.Source, ") attributes {noinline = false} {\n")
 	if !ok {
@@ -38,13 +39,13 @@ func (k Kernel) Bind(values map[string]int) Kernel {
 	return k
 }
 
-// HasKernels tells whether graphs of the backend may use [TritonCall]: XLA on an NVIDIA GPU.
+// HasKernels reports whether graphs of the backend may use [TritonCall], that is, XLA on an NVIDIA GPU.
 func HasKernels(b compute.Backend) bool {
 	gpu, ok := b.(interface{ IsCUDA() bool })
 	return ok && gpu.IsCUDA()
 }
 
-// config is what the plug-in reads: an MLIR dictionary. Without debug the plug-in dies on a nil pointer.
+// config is what the plug-in reads: an MLIR dictionary. Without debug the plug-in dereferences a nil pointer.
 func (k Kernel) config() string {
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 	return fmt.Sprintf(`{debug = false, name = "%s", ir = "%s", grid_x = %d : i32, grid_y = %d : i32, grid_z = %d : i32, num_stages = %d : i32, num_warps = %d : i32}`,

@@ -12,13 +12,13 @@ import (
 // text depends on.
 type Kernels struct{ FS fs.FS }
 
-// Has tells whether there is the kernel of this name for these sizes.
+// Has reports whether there is a kernel of this name for these sizes.
 func (ks Kernels) Has(name string, sizes ...int) bool {
 	_, err := fs.Stat(ks.FS, kernelFile(name, sizes))
 	return err == nil
 }
 
-// Serves is Has for a device that runs kernels: where there is none, it says once that the graph is used instead.
+// Serves is Has for a device that runs kernels; where a kernel is missing, it reports once that the graph is used instead.
 func (ks Kernels) Serves(name string, sizes ...int) bool {
 	if ks.Has(name, sizes...) {
 		return true
@@ -32,10 +32,10 @@ func (ks Kernels) Serves(name string, sizes ...int) bool {
 
 var missing sync.Map
 
-// Notice is called with lines for the user that are not errors.
+// Notice receives lines for the user that are not errors.
 var Notice = func(line string) { fmt.Fprintln(os.Stderr, line) }
 
-// Kernel is the kernel of this name for these sizes, with neither grid nor warps nor stages; it panics where there is none.
+// Kernel returns the kernel of this name for these sizes, with neither grid nor warps nor stages set; it panics if there is none.
 func (ks Kernels) Kernel(name string, sizes ...int) Kernel {
 	file := kernelFile(name, sizes)
 	text, err := fs.ReadFile(ks.FS, file)

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Memory is how many bytes the device can hold: the graphics memory, or that of the machine within the limit of its
-// control group. 0 means unknown.
+// Memory returns how many bytes the device can hold: GPU memory, or the machine's within the limit of its control group. 0 means
+// unknown.
 func (d *Device) Memory() int64 {
 	memory.Lock()
 	defer memory.Unlock()
@@ -66,7 +66,7 @@ func machineMemory(info string, limits ...string) (bytes int64) {
 	return bytes
 }
 
-// Bytes writes a number of bytes for people, such as 1.5 GiB.
+// Bytes formats a number of bytes for people, such as 1.5 GiB.
 func Bytes(n int64) string {
 	if n < 1<<10 {
 		return fmt.Sprintf("%d B", n)

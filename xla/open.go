@@ -29,17 +29,17 @@ type Device struct {
 type Options struct {
 	Fast bool // TF32 for float32 products on CUDA; everywhere else fast equals exact
 
-	// Operations of all that will be run, about; 0 is unknown. Where XLA would run on the CPU, auto takes the Go backend for few: it
-	// answers before XLA has loaded its programs, and long before it has compiled them.
+	// Approximate number of operations to be run; 0 means unknown. Where XLA would run on the CPU, auto chooses the Go backend
+	// for few: it answers before XLA has loaded its programs, and long before it has compiled them.
 	Operations float64
 }
 
 const pluginEnv = "PJRT_PLUGIN_LIBRARY_PATH"
 
-// Open opens a backend: "auto" (a CUDA plug-in if there is one, else XLA on the CPU, else the pure-Go backend),
-// "cuda", "cpu", "go", or a full GoMLX string such as "xla:cuda,tf32=false" or "go:ops_sequential".
-// The environment variable BACKEND replaces "auto" and "". A missing or damaged plug-in is an error for a
-// backend asked for by name and a stated fall-back for "auto".
+// Open opens a backend: "auto" (a CUDA plug-in if there is one, otherwise XLA on the CPU, otherwise the pure-Go backend), "cuda",
+// "cpu", "go", or a full GoMLX string such as "xla:cuda,tf32=false" or "go:ops_sequential". The environment variable BACKEND
+// replaces "auto" and "". A missing or damaged plug-in is an error for a backend asked for by name, and a reported fallback for
+// "auto".
 func Open(name string, opts ...Options) (*Device, error) {
 	var o Options
 	if len(opts) > 0 {
@@ -72,7 +72,7 @@ func Open(name string, opts ...Options) (*Device, error) {
 	return nil, fmt.Errorf("backend %q: unknown; use auto, cuda, cpu, go or a GoMLX string such as xla:cuda,tf32=false", name)
 }
 
-// fewOperations the Go backend makes in about the second that XLA takes to open and to load a program from disk.
+// fewOperations is what the Go backend computes in about the second that XLA takes to open and to load a program from disk.
 const fewOperations = 2e8
 
 func openAuto(o Options) (*Device, error) {
@@ -164,8 +164,8 @@ func openPlugin(kind, path, config string, o Options, why string) (*Device, erro
 		Why: fmt.Sprintf("%s: %s (%s)", kind, why, filepath.Base(path))}, nil
 }
 
-// findPlugin looks for pjrt_c_api_KIND_plugin.so in $PJRT_PLUGIN_LIBRARY_PATH, then in the folders .plugin and .plugin/KIND/lib of
-// the working directory, of the program's folder, and of every folder above either.
+// findPlugin looks for pjrt_c_api_KIND_plugin.so in $PJRT_PLUGIN_LIBRARY_PATH, then in the folders .plugin and .plugin/KIND/lib
+// of the working directory, of the program's folder, and of every folder above either.
 func findPlugin(kind string) (string, error) {
 	if runtime.GOOS != "linux" {
 		return "", fmt.Errorf("no %s plug-in for %s; use the backend go", kind, runtime.GOOS)

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// checkPlugin refuses files that the dynamic loader or go-xla would die on: truncated, of another machine, or
-// without the PJRT entry point.
+// checkPlugin rejects files that would crash the dynamic loader or go-xla: truncated, for another machine, or without the PJRT
+// entry point.
 func checkPlugin(path string) error {
 	name := filepath.Base(path)
 	info, err := os.Stat(path)

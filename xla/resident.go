@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Resident is the largest resident memory of this process so far in bytes, 0 where the system does not tell.
+// Resident returns the peak resident memory of this process in bytes, 0 where the system does not report it.
 func Resident() int64 {
 	data, err := os.ReadFile("/proc/self/status")
 	if err != nil {

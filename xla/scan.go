@@ -15,7 +15,7 @@ import (
 // Nodes is a list of graph nodes.
 type Nodes = []*Node
 
-// Body is one step of a [Scan]. It uses its arguments only, is pure, and may be traced several times.
+// Body is one step of a [Scan]. It must be pure, use only its arguments, and may be traced several times.
 // next has the shapes of carry; every y is stacked over the steps.
 type Body func(it *Iter, carry, xs, consts Nodes) (next, ys Nodes)
 
@@ -29,14 +29,13 @@ type Scan struct {
 	Infer  bool // keep nothing for a backward: generation, statistics
 }
 
-// Iter tells a body which step it is in and keeps values for the backward.
+// Iter tells a body which step it is in and keeps values for the backward pass.
 type Iter struct {
 	I           *Node // step, int32 scalar
 	saved, load Nodes
 }
 
-// Save keeps n for the backward instead of recomputing it. Call it in the same order in every trace,
-// right after n was made.
+// Save keeps n for the backward pass instead of recomputing it. Call it right after n is made, in the same order in every trace.
 func (it *Iter) Save(n *Node) *Node {
 	it.saved = append(it.saved, n)
 	if it.load != nil { // backward: n keeps its inputs but takes the stored value
@@ -220,7 +219,7 @@ func At(stack, i *Node) *Node {
 	return Reshape(DynamicSlice(stack, firstIndex(stack, i), dims), dims[1:]...)
 }
 
-// Put returns the stack with row i replaced; inside a loop XLA does it in place.
+// Put returns the stack with row i replaced; inside a loop XLA does this in place.
 func Put(stack, row, i *Node) *Node {
 	if !slicesDynamically(stack.Graph()) {
 		g, n := stack.Graph(), stack.Shape().Dim(0)

@@ -8,7 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 )
 
-// ProductRate measures how many operations a second the device does in float32 products, an upper bound for a model.
+// ProductRate measures how many operations per second the device performs in float32 matrix products, an upper bound for a model.
 func (d *Device) ProductRate() (operations float64, err error) {
 	n, repeats := 512, 4
 	if d.Kind == "cuda" {

@@ -4,7 +4,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 )
 
-// RunningSum is the inclusive sum over the last axis in log2(n) shifted additions: exact in the dtype, differentiable.
+// RunningSum is the inclusive sum over the last axis by log2(n) shifted additions: exact in the dtype, differentiable.
 func RunningSum(x *Node) *Node {
 	for s := 1; s < x.Shape().Dim(-1); s *= 2 {
 		x = Add(x, ShiftWithScalar(x, -1, ShiftDirRight, s, 0))

@@ -1,5 +1,5 @@
-// Package baseline says how well simple models predict a text, in bits per byte, for comparison with trained ones: a bigram, an n-gram
-// with interpolated Kneser–Ney smoothing (Ney, Essen, Kneser, 1994), and LZMA2 compression.
+// Package baseline measures how well simple models predict a text, in bits per byte, for comparison with trained ones: a bigram,
+// an n-gram with interpolated Kneser–Ney smoothing (Ney, Essen, Kneser, 1994), and LZMA2 compression.
 package baseline
 
 import (
@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// symbols are the 256 bytes; start stands before a document and is never predicted.
+// symbols are the 256 bytes plus start, which precedes a document and is never predicted.
 const (
 	symbols = 256
 	start   = 256
@@ -21,7 +21,8 @@ type Model interface {
 	Name() string
 }
 
-// BitsPerByte is the mean of -log₂ Probability over all bytes of the documents, each read from its own beginning.
+// BitsPerByte returns the mean of -log₂ Probability over all bytes of the documents, each read from its own beginning. A
+// probability that is not in (0, 1], and an empty text, are errors.
 func BitsPerByte(m Model, documents []string) (float64, error) {
 	bits, n := 0.0, 0
 	for _, d := range documents {

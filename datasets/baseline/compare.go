@@ -14,8 +14,8 @@ type Line struct {
 	BitsPerByte float64 `json:"bits_per_byte"`
 }
 
-// Compare measures the valid documents of some domains (none means all): by bigram and n-gram learnt from the train documents of the
-// same domains, by compression alone, and by compression after train.
+// Compare measures the valid documents of some domains (none means all): by a bigram and an n-gram trained on the train documents
+// of the same domains, by compression alone, and by compression after train.
 func Compare(ctx context.Context, c *datasets.Corpus, domains []string, order int) ([]Line, error) {
 	var train, valid []string
 	err := c.Each(func(d datasets.Document) error {

@@ -10,15 +10,15 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// Compressed is what LZMA2 makes of a text, in bits per byte of the text that is measured.
+// Compressed is what LZMA2 achieves on a text, in bits per byte of the measured text.
 type Compressed struct {
-	Program    string  // what compressed
+	Program    string  // name of the compressor
 	Alone      float64 // the text alone
 	AfterTrain float64 // size of train and text together less the size of train
 }
 
-// XZ compresses with the program “xz -9” where it is installed, and else with LZMA. Both have a dictionary of 64 MiB: AfterTrain is
-// fair for texts up to that size. The program takes about 700 MB of memory.
+// XZ compresses with the program “xz -9” if it is installed, otherwise with LZMA. Both have a dictionary of 64 MiB, so AfterTrain
+// is fair for texts up to that size. The program takes about 700 MB of memory.
 func XZ(ctx context.Context, train, text []string) (Compressed, error) {
 	path, err := exec.LookPath("xz")
 	if err != nil {
@@ -36,8 +36,8 @@ func XZ(ctx context.Context, train, text []string) (Compressed, error) {
 	})
 }
 
-// LZMA compresses with github.com/ulikunitz/xz. Its parser takes the first good match where xz -9 searches for the best sequence, so
-// that English prose comes out a fifth to a third larger: a weak stand-in, to be named as such.
+// LZMA compresses with github.com/ulikunitz/xz. Its parser takes the first good match where xz -9 searches for the best sequence,
+// so English prose comes out 20 % to 33 % larger: a weak stand-in, to be labelled as such.
 func LZMA(train, text []string) (Compressed, error) {
 	return compressed("LZMA2 in Go, greedy parser (weaker than xz -9)", train, text, func(r io.Reader) (int64, error) {
 		var size counter

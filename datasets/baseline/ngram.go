@@ -27,7 +27,7 @@ type level struct {
 
 type followers struct{ total, distinct uint32 }
 
-// Bigram is an NGram of order 2: the byte before decides.
+// Bigram is an NGram of order 2: only the previous byte counts.
 func Bigram(train []string) (*NGram, error) { return NewNGram(2, train) }
 
 // NewNGram counts the n-grams of a text; order is 1 to 7. Every document begins with a context of its own.
@@ -57,7 +57,7 @@ type gram struct {
 
 func mask(n int) uint64 { return 1<<(9*n) - 1 }
 
-// sortedGrams counts by sorting, so many n-grams at a time, so that memory follows the number of different n-grams.
+// sortedGrams counts by sorting in batches, so that memory follows the number of distinct n-grams.
 func sortedGrams(order int, documents []string, piece int) []gram {
 	var all []gram
 	keys := make([]uint64, 0, piece)
@@ -105,7 +105,7 @@ func merge(old []gram, keys []uint64) []gram {
 	return append(merged, old[i:]...)
 }
 
-// shorter drops the first symbol of n-grams and counts how many there were for each rest.
+// shorter drops the first symbol of n-grams and counts how many distinct ones shared each rest.
 func shorter(grams []gram, n int) []gram {
 	if n == 1 {
 		return nil
@@ -145,7 +145,7 @@ func newLevel(grams []gram) level {
 	return l
 }
 
-// Probability of a byte after at most order-1 bytes of its document.
+// Probability of a byte after at most order-1 preceding bytes of its document.
 func (m *NGram) Probability(before []byte, next byte) float64 {
 	key, p := uint64(next), 1.0/symbols
 	for n := 1; n <= m.order; n++ {

@@ -1,5 +1,5 @@
-// Package draw gives random numbers that are pure functions of a key and a counter: SplitMix64 (Steele, Lea, Flood, 2014) read at any
-// place, so that the order of data depends on seed and step and on nothing that ran before.
+// Package draw provides random numbers that are pure functions of a key and a counter: SplitMix64 (Steele, Lea, Flood, 2014) read
+// at any position, so that the order of data depends on seed and step and on nothing that ran before.
 package draw
 
 import (
@@ -27,7 +27,7 @@ func Key(seed int64, purpose string, indices ...int64) uint64 {
 	return key
 }
 
-// At is draw number counter of a key.
+// At returns draw number counter of a key.
 func At(key, counter uint64) uint64 { return Mix(key + (counter+1)*golden) }
 
 // Below maps a draw to 0 … n-1 (multiply and shift; bias below n/2⁶⁴).
@@ -45,19 +45,19 @@ type Stream struct{ key, next uint64 }
 // New starts at the first draw of a key.
 func New(key uint64) *Stream { return &Stream{key: key} }
 
-// Uint64 is the next draw.
+// Uint64 returns the next draw.
 func (s *Stream) Uint64() uint64 {
 	s.next++
 	return At(s.key, s.next-1)
 }
 
-// Below is the next draw in 0 … n-1.
+// Below returns the next draw in 0 … n-1.
 func (s *Stream) Below(n int) int { return int(Below(s.Uint64(), uint64(n))) }
 
-// Unit is the next draw in [0, 1).
+// Unit returns the next draw in [0, 1).
 func (s *Stream) Unit() float64 { return Unit(s.Uint64()) }
 
-// Permutation is a uniform order of 0 … n-1 (Fisher and Yates).
+// Permutation returns a uniformly random order of 0 … n-1 (Fisher–Yates).
 func Permutation(key uint64, n int) []int {
 	order := make([]int, n)
 	s := New(key)

@@ -8,7 +8,7 @@ import (
 // ScoreVersion changes when any score would come out differently.
 const ScoreVersion = "score-1"
 
-// Exact is true when the output, without white space before it, begins with the answer and the answer is not the beginning of a longer
+// Exact reports whether the output, leading white space aside, begins with the answer and the answer is not the start of a longer
 // word or number there.
 func Exact(output, answer string) bool {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(output), answer)
@@ -19,7 +19,7 @@ func wordByte(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c >= 0x80
 }
 
-// Substring is true when the answer occurs in the output.
+// Substring reports whether the answer occurs in the output.
 func Substring(output, answer string) bool { return answer != "" && strings.Contains(output, answer) }
 
 var integer = regexp.MustCompile(`\d+`)
@@ -30,7 +30,7 @@ func FirstInteger(output, answer string) bool {
 	return found != "" && found == answer
 }
 
-// PerDigit compares the digits of the output with those of the answer, place by place.
+// PerDigit compares the digits of the output with those of the answer, position by position.
 func PerDigit(output, answer string) float64 {
 	want := strings.Join(integer.FindAllString(answer, -1), "")
 	got := strings.Join(integer.FindAllString(output, -1), "")
@@ -46,7 +46,7 @@ func PerDigit(output, answer string) float64 {
 	return float64(right) / float64(len(want))
 }
 
-// Contained is RULER's rule: the share of the parts that occur in the output, whatever their case.
+// Contained is RULER's rule: the share of the parts that occur in the output, ignoring case.
 func Contained(output string, parts []string) float64 {
 	if len(parts) == 0 {
 		return 0

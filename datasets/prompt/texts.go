@@ -38,20 +38,20 @@ type Texts struct {
 	Recall  datasets.RecallStream `json:"recall,omitzero"`
 }
 
-// Capitals is the text that repeated prompts use where none is given, after the paper's second synthetic prompt.
+// Capitals is the text of repeated prompts if none is given, after the paper's second synthetic prompt.
 const Capitals = "The capital of France is Paris. The capital of Japan is Tokyo. The capital of Kenya is Nairobi. "
 
 var kinds = []string{"documents", "shuffled", "stream", "newlines", "constant", "random", "repeated", "recall"}
 
-// Kinds are the names that Texts knows.
+// Kinds lists the names that Texts accepts.
 func Kinds() []string { return slices.Clone(kinds) }
 
-// Textual tells whether a kind needs a tokenizer.
+// Textual reports whether a kind needs a tokenizer.
 func (t Texts) Textual() bool {
 	return t.Kind != "constant" && t.Kind != "recall" && !(t.Kind == "random" && t.Vocab > 0)
 }
 
-// OwnCorpus tells whether the sequences come from a file or folder of the user.
+// OwnCorpus reports whether the sequences come from a file or folder of the user.
 func (t Texts) OwnCorpus() bool {
 	return slices.Contains([]string{"documents", "shuffled", "stream"}, t.Kind) && t.Corpus != "" && t.Corpus != "embedded"
 }
@@ -183,7 +183,7 @@ func (t Texts) documents(tokens *datasets.Tokens) (all []Probe, err error) {
 	return all, nil
 }
 
-// streams of every domain that was asked for, or of every domain there is.
+// streams returns sequences of every domain asked for, or of every domain there is.
 func (t Texts) streams(tokens *datasets.Tokens) (all []Probe, err error) {
 	domains := t.Domains
 	if len(domains) == 0 {
@@ -203,7 +203,7 @@ func (t Texts) streams(tokens *datasets.Tokens) (all []Probe, err error) {
 	return all, nil
 }
 
-// random is independent and uniform over the ids below vocab without eos.
+// random draws ids independently and uniformly below vocab, without eos.
 func random(vocab, eos, length int, seed, index int64) Probe {
 	s := draw.New(draw.Key(seed, "random", index))
 	p := Probe{Name: fmt.Sprintf("random %d", index), Kind: "random", Version: probeVersion, Seed: seed, IDs: make([]int32, length)}

@@ -1,6 +1,6 @@
-// Package published holds numbers printed or plotted by others, each with its source: of arXiv 2410.07145 thresholds in K tokens
-// (1,024) against state sizes in millions of scalars, and the laws fitted to them; of Zoology the accuracy of associative recall
-// against the bytes of the state.
+// Package published holds numbers printed or plotted by others, each with its source: from arXiv 2410.07145 thresholds in K
+// tokens (1,024) against state sizes in millions of scalars, and the laws fitted to them; from Zoology the accuracy of
+// associative recall against the bytes of the state.
 package published
 
 import (
@@ -23,9 +23,9 @@ var recall string
 // Recall is a point of Zoology's figure of multi-query associative recall.
 type Recall struct {
 	Architecture string  // as in lm
-	Bytes        float64 // of the state by its own count: 4 bytes a number, of the layers that the figure counts
+	Bytes        float64 // of the state as counted there: 4 bytes per number, over the layers that the figure counts
 	Accuracy     float64 // mean over the 7,000 test sequences
-	Least        bool    // training stopped early there: the accuracy is at least this
+	Least        bool    // training stopped early: the accuracy is at least this
 	Source       string
 }
 
@@ -64,10 +64,10 @@ type Law struct {
 	Source string
 }
 
-// Laws that were published: forget and recall.
+// Laws are the published laws: forget and recall.
 var Laws = []string{"forget", "recall"}
 
-// Thresholds are the points of a law as plotted.
+// Thresholds returns the points of a law as plotted. An unknown law is an error.
 func Thresholds(law string) ([]Threshold, error) {
 	rows, err := records(thresholds, law)
 	if err != nil {
@@ -86,7 +86,7 @@ func Thresholds(law string) ([]Threshold, error) {
 	return out, nil
 }
 
-// Of is the published form of a law.
+// Of returns the published form of a law. An unknown law is an error.
 func Of(law string) (Law, error) {
 	rows, err := records(laws, law)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// Identity is what machine code depends on beside program, options and device: the plug-in and the libraries it compiles with, the
-// driver, the processor with its features, and XLA's own environment variables.
+// Identity is everything that machine code depends on besides program, options and device: the plug-in and the libraries it
+// compiles with, the driver, the processor with its features, and XLA's own environment variables.
 func (s *Store) Identity(plugin string) ([]byte, error) {
 	hash, err := s.hash(plugin)
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Store) Identity(plugin string) ([]byte, error) {
 	return json.Marshal(parts)
 }
 
-// processor are the lines about the first processor that decide which instructions are chosen.
+// processor returns the lines about the first processor that decide which instructions are chosen.
 func processor(path string) (lines []string) {
 	text, _ := os.ReadFile(path)
 	first, _, _ := strings.Cut(string(text), "\n\n")
@@ -49,7 +49,7 @@ func processor(path string) (lines []string) {
 	return lines
 }
 
-// libraries are the names and sizes of NVIDIA's libraries beside a CUDA plug-in: its compiler and the kernels it chooses from.
+// libraries returns names and sizes of NVIDIA's libraries beside a CUDA plug-in: its compiler and the kernels it chooses from.
 func libraries(plugin string) (out []string) {
 	found, _ := filepath.Glob(filepath.Join(filepath.Dir(plugin), "..", "nvidia", "*", "lib", "*.so*"))
 	for _, path := range found {
@@ -60,7 +60,7 @@ func libraries(plugin string) (out []string) {
 	return out
 }
 
-// hash is the SHA-256 of a plug-in. Hashing takes a second: it is remembered for the file as it stands, by path, size and time.
+// hash returns the SHA-256 of a plug-in. Hashing takes a second, so the result is remembered for the file's path, size and time.
 func (s *Store) hash(plugin string) (string, error) {
 	plugin, err := filepath.EvalSymlinks(plugin)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// FolderVariable names the folder of compiled programs; "off" keeps none.
+	// FolderVariable names the folder of compiled programs; "off" disables it.
 	FolderVariable = "STUFFED_PROGRAMS"
 	// LimitVariable is the limit of that folder in MiB.
 	LimitVariable = "STUFFED_PROGRAMS_LIMIT"
@@ -17,11 +17,11 @@ const (
 	defaultLimit = 4 << 10 // MiB
 )
 
-// ErrOff says that the user wants no programs kept.
+// ErrOff reports that the user wants no programs saved.
 var ErrOff = errors.New("switched off by " + FolderVariable + "=off")
 
-// Open finds the folder: $STUFFED_PROGRAMS, else stuffed/programs in the user's cache ($XDG_CACHE_HOME, ~/.cache). It is made
-// when it is not there, and refused when others may write to it.
+// Open returns the store: $STUFFED_PROGRAMS, otherwise stuffed/programs in the user's cache ($XDG_CACHE_HOME, ~/.cache). The
+// folder is created if necessary, and refused if others may write to it.
 func Open() (*Store, error) {
 	folder := os.Getenv(FolderVariable)
 	switch {

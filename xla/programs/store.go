@@ -25,7 +25,7 @@ import (
 // Store is a folder of compiled programs.
 type Store struct {
 	Folder string
-	Limit  int64 // bytes; beyond it the programs that were not used for longest are removed
+	Limit  int64 // bytes; above it the least recently used programs are removed
 }
 
 // Entry describes a compiled program.
@@ -35,7 +35,7 @@ type Entry struct {
 	Device  string        `json:"device"` // kind of device
 	Compile time.Duration `json:"compile"`
 	Bytes   int64         `json:"-"` // of its file
-	Used    time.Time     `json:"-"` // last
+	Used    time.Time     `json:"-"` // last use
 }
 
 const (
@@ -43,7 +43,7 @@ const (
 	suffix = ".program"
 )
 
-// Key is the name of a program: a hash of all that its machine code depends on.
+// Key is the name of a program: a hash of everything that its machine code depends on.
 func Key(parts ...[]byte) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -53,7 +53,8 @@ func Key(parts ...[]byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Text is the text of a program without its module's name, in which GoMLX counts closures and graphs, and that name.
+// Text returns the text of a program without its module's name, in which GoMLX counts closures and graphs, and that name
+// separately.
 func Text(program []byte) (text []byte, name string) {
 	before, rest, found := bytes.Cut(program, []byte("module @"))
 	if end := bytes.IndexAny(rest, " {"); found && end >= 0 {
@@ -62,8 +63,8 @@ func Text(program []byte) (text []byte, name string) {
 	return program, ""
 }
 
-// Get returns the program of this key, marks it as used, and tells how it was made. A program that is not there, cut, changed or
-// another one's gives an error.
+// Get returns the program with this key and how it was made, and marks it as used. A program that is missing, truncated, altered
+// or filed under another key is an error.
 func (s *Store) Get(key string) ([]byte, Entry, error) {
 	path := s.path(key)
 	content, err := os.ReadFile(path)
@@ -78,12 +79,12 @@ func (s *Store) Get(key string) ([]byte, Entry, error) {
 		return nil, Entry{}, err
 	}
 	now := time.Now()
-	_ = os.Chtimes(path, now, now) // a folder that cannot be written to still serves
+	_ = os.Chtimes(path, now, now) // a read-only folder still serves
 	e.Bytes, e.Used = int64(len(content)), now
 	return program, e, nil
 }
 
-// Put keeps a program under e.Key, complete or not at all, and removes old ones beyond the limit.
+// Put saves a program under e.Key, completely or not at all, and removes old programs beyond the limit.
 func (s *Store) Put(e Entry, program []byte) error {
 	content, err := pack(e, program)
 	if err != nil {
@@ -98,7 +99,7 @@ func (s *Store) Put(e Entry, program []byte) error {
 	return s.evict()
 }
 
-// write makes a file that appears complete or not at all.
+// write creates a file that appears completely or not at all.
 func (s *Store) write(path string, content []byte) error {
 	f, err := os.CreateTemp(s.Folder, ".*.tmp")
 	if err != nil {
@@ -114,7 +115,7 @@ func (s *Store) write(path string, content []byte) error {
 	return err
 }
 
-// List returns the programs, the last used first. Files that hold none are left out.
+// List returns the programs, most recently used first. Files that hold no program are skipped.
 func (s *Store) List() ([]Entry, error) {
 	files, err := s.files()
 	var out []Entry
@@ -127,7 +128,7 @@ func (s *Store) List() ([]Entry, error) {
 	return out, err
 }
 
-// Clear removes all programs, and returns their number and bytes.
+// Clear removes all programs and returns their number and bytes.
 func (s *Store) Clear() (n int, size int64, err error) {
 	files, err := s.files()
 	for _, f := range files {
@@ -140,8 +141,8 @@ func (s *Store) Clear() (n int, size int64, err error) {
 	return n, size, err
 }
 
-// evict removes the programs that were not used for longest until nine tenths of the limit are left, and what writers that
-// died left behind.
+// evict removes the least recently used programs until nine tenths of the limit are left, and whatever writers that died left
+// behind.
 func (s *Store) evict() error {
 	files, err := s.files()
 	if err != nil {
@@ -172,7 +173,7 @@ func (s *Store) evict() error {
 	return nil
 }
 
-// files are the programs' files, the last used first. Another process may remove some meanwhile.
+// files returns the programs' files, most recently used first. Another process may be removing some.
 func (s *Store) files() ([]fs.FileInfo, error) {
 	names, err := os.ReadDir(s.Folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -196,7 +197,7 @@ func (s *Store) files() ([]fs.FileInfo, error) {
 
 func (s *Store) path(key string) string { return filepath.Join(s.Folder, key+suffix) }
 
-// pack writes magic, length of the entry, entry, program, and the SHA-256 of all of them.
+// pack concatenates magic, length of the entry, entry, program, and the SHA-256 of all of them.
 func pack(e Entry, program []byte) ([]byte, error) {
 	entry, err := json.Marshal(e)
 	if err != nil {
@@ -230,7 +231,7 @@ func head(path string) (Entry, error) {
 	return e, err
 }
 
-// readHead reads an entry and tells its length in bytes.
+// readHead reads an entry and returns its length in bytes.
 func readHead(r io.Reader) (e Entry, n int, err error) {
 	start := make([]byte, len(magic)+4)
 	if _, err := io.ReadFull(r, start); err != nil || string(start[:len(magic)]) != magic {

@@ -1,8 +1,8 @@
 //go:build !noxla
 
-// Package compile puts a function of ours in the place of a PJRT plug-in's compiler: it looks for each program on disk, and keeps
-// there what the plug-in compiles. PJRT is a table of functions; go-xla takes a table that was registered under a plug-in's path for
-// the plug-in itself, so that every graph of the process goes through it.
+// Package compile replaces a PJRT plug-in's compiler by a function that looks for each program on disk and saves what the plug-in
+// compiles. PJRT is a table of functions; go-xla takes a table registered under a plug-in's path for the plug-in itself, so that
+// every graph of the process goes through it.
 package compile
 
 /*
@@ -25,16 +25,16 @@ import (
 	"stuffed/xla/programs"
 )
 
-// Event is one program: found on disk or compiled.
+// Event is one program that was loaded from disk or compiled.
 type Event struct {
 	Key, Name string
 	Found     bool
-	Took      time.Duration // to load or to compile
-	Bytes     int           // of the compiled program, 0 when it was not kept
-	Why       string        // why it was not loaded or not kept, or empty
+	Took      time.Duration // to load or compile
+	Bytes     int           // of the compiled program, 0 if it was not saved
+	Why       string        // why it was not loaded or saved, or empty
 }
 
-// plugin is a plug-in with its own compiler, and where its programs are kept.
+// plugin is a plug-in with its own compiler and the store of its programs.
 type plugin struct {
 	slot     C.int
 	store    *programs.Store
@@ -48,8 +48,8 @@ var (
 	plugins []*plugin
 )
 
-// Keep makes go-xla use the plug-in at path (absolute) through the store, and calls tell, if there is one, for every program. It
-// must come before the plug-in's first use; a second call for the same plug-in does nothing.
+// Keep makes go-xla use the plug-in at path (absolute) through the store, and calls tell, if not nil, for every program. It must
+// be called before the plug-in is first used; a second call for the same plug-in does nothing.
 func Keep(path string, store *programs.Store, tell func(Event)) error {
 	mu.Lock()
 	defer mu.Unlock()
@@ -116,7 +116,7 @@ func (p *plugin) find(event *Event, a *C.compile_args) bool {
 	return true
 }
 
-// keep writes the program that was compiled to the store.
+// keep saves the compiled program in the store.
 func (p *plugin) keep(event *Event, a *C.compile_args, device string) {
 	var why text
 	var size C.size_t
@@ -140,7 +140,7 @@ func (p *plugin) report(e Event) {
 	}
 }
 
-// text is where C writes a line.
+// text is a buffer into which C writes a line.
 type text [512]byte
 
 func (t *text) c() *C.char { return (*C.char)(unsafe.Pointer(t)) }

@@ -7,7 +7,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 )
 
-// builder makes closures of closures: GoMLX always starts a closure from the main function.
+// builder lets closures contain closures: GoMLX always starts a closure from the main function.
 type builder struct {
 	compute.Builder
 	current compute.Function
@@ -19,7 +19,7 @@ func (b builder) Main() compute.Function { return b.current }
 var reductionCaches = []string{"cacheReductions", "cacheArgMinMax", "cacheSelections"}
 
 // Closure builds fn as a closure of the function under construction. GoMLX caches scalars per graph and the XLA builder caches
-// reductions; both caches are hidden meanwhile, or a closure would use a value of another scope.
+// reductions; both caches are hidden while fn is built, or the closure would use a value of another scope.
 func Closure(g *Graph, fn func() []*Node) *Function {
 	b := field(g, "builder")
 	old := b.Interface().(compute.Builder)

@@ -37,7 +37,7 @@ var checked struct {
 	kinds []string
 }
 
-// Check is called with every backend that is opened; kind is its "go", "cpu" or "cuda". The error says what to do.
+// Check must be called with every backend that is opened; kind is its "go", "cpu" or "cuda". The error says what to do.
 func Check(kind string, b compute.Backend) error {
 	checked.Lock()
 	defer checked.Unlock()
@@ -56,7 +56,7 @@ func Check(kind string, b compute.Backend) error {
 	return nil
 }
 
-// checkVersions passes over modules that the build information lacks, as that of tests does.
+// checkVersions skips modules missing from the build information, as in tests.
 func checkVersions(modules []*debug.Module) error {
 	for _, m := range modules {
 		if want, patched := Versions[m.Path]; patched && m.Replace == nil && m.Version != want {

@@ -9,17 +9,17 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 )
 
-// OnGradient makes rule the gradient of a kind of node in all graphs of the process. The rule is given that of GoMLX, nil where
-// there is none. It is called from init functions only.
+// OnGradient makes rule the gradient of one kind of node in all graphs of the process. The rule receives GoMLX's own, nil where
+// there is none. Call it only from init functions.
 func OnGradient(kind NodeType, rule func(n *Node, v []*Node, s shapes.Shape, gomlx VJP) []*Node) {
 	old := VJPRegistration[kind]
 	VJPRegistration[kind] = func(n *Node, v []*Node, s shapes.Shape) []*Node { return rule(n, v, s, old) }
 }
 
-// Product is what a DotGeneral node was made with.
+// Product holds the parameters that a DotGeneral node was made with.
 type Product struct{ inputs reflect.Value }
 
-// ProductOf panics when n is another kind of node.
+// ProductOf panics if n is another kind of node.
 func ProductOf(n *Node) Product { return Product{field(n, "inputs").Elem().Elem()} }
 
 func (p Product) field(name string) unsafe.Pointer {

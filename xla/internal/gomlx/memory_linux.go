@@ -20,6 +20,6 @@ static void keep_memory(void) {
 */
 import "C"
 
-// KeepMemory makes the C library keep what XLA frees. XLA on the CPU takes the temporaries of a graph anew at every
-// call; given back to the system, they cost a third of a small model's training step in page faults.
+// KeepMemory makes the C library keep what XLA frees. XLA on the CPU allocates the temporaries of a graph anew at every call;
+// returned to the system each time, they would cost a third of a small model's training step in page faults.
 func KeepMemory() { C.keep_memory() }

@@ -9,7 +9,7 @@ import (
 
 var stdout sync.Mutex
 
-// Quietly runs open with standard output closed off: the Go backend prints its options there.
+// Quietly runs open with standard output suppressed: the Go backend prints its options there.
 func Quietly(open func() (compute.Backend, error)) (compute.Backend, error) {
 	stdout.Lock()
 	defer stdout.Unlock()

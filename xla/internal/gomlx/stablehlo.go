@@ -11,7 +11,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 )
 
-// Value is the address of the StableHLO value behind a node, nil when the backend is not XLA.
+// Value returns the address of the StableHLO value behind a node, nil if the backend is not XLA.
 func Value(n *Node) **stablehlo.Value {
 	rv := reflect.ValueOf(InternalBackendOutputs(n)[0])
 	if rv.Kind() != reflect.Pointer || rv.Elem().Kind() != reflect.Struct {
@@ -24,7 +24,7 @@ func Value(n *Node) **stablehlo.Value {
 	return (**stablehlo.Value)(unsafe.Pointer(f.UnsafeAddr()))
 }
 
-// SetAttribute sets an attribute of the statement that a value is a result of.
+// SetAttribute sets an attribute of the statement that produces a value.
 func SetAttribute(v *stablehlo.Value, name string, value any) {
 	field(v, "stmt").Interface().(*stablehlo.Statement).Attributes[name] = value
 }
