@@ -56,7 +56,7 @@ func TestTexts(t *testing.T) {
 		"needs a tokenizer":        {Kind: "newlines", Length: 5},
 		"the longest of 2":         {Kind: "documents", Corpus: dir, Length: 81},
 		"has only 142 tokens":      {Kind: "stream", Corpus: dir, Length: 200},
-		"no such file":             {Kind: "documents", Corpus: dir + "/absent"},
+		"does not exist":           {Kind: "documents", Corpus: dir + "/absent"},
 		"recall stream: gap is -1": {Kind: "recall", Length: 5, Recall: datasets.NewRecallStream(-1, 1)},
 	} {
 		e := datasets.Encoder(enc)
