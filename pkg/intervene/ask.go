@@ -94,14 +94,38 @@ const (
 	calibrateFrom = 1 << 40
 )
 
+// Validate checks what can be told before anything runs.
+func (c CompareTasks) Validate() error {
+	for _, name := range c.Methods {
+		if _, err := FindFamily(name); err != nil {
+			return err
+		}
+	}
+	if c.Choosing < 1 {
+		return fmt.Errorf("choosing is %d sequences, want 1 or more", c.Choosing)
+	}
+	if c.TrainLength < 4 || len(c.Test.Tasks) == 0 {
+		return fmt.Errorf("mitigations on tasks: training length %d tokens and %d tasks, want 4 or more tokens and a task", c.TrainLength, len(c.Test.Tasks))
+	}
+	return nil
+}
+
 // Run hands out task.Summary of every method with the columns method and parameters in front, method by method, but for those that are
 // done, and returns the families that the architecture refuses, with the reason. Progress counts methods tried.
 func (c CompareTasks) Run(ctx context.Context, b *Bench, done []string, put func(*table.Table) error, progress func(done, total int)) (refused map[string]string, err error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
 	suite, err := c.suite(b.Model.Vocab())
 	if err != nil {
 		return nil, err
 	}
-	names := append([]string{"none"}, slices.DeleteFunc(slices.Clone(c.Methods), func(n string) bool { return n == "none" })...)
+	names := []string{"none"}
+	for _, n := range c.Methods {
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
 	refused = map[string]string{}
 	for i, name := range names {
 		if progress != nil {
@@ -155,7 +179,7 @@ func underMethod(name, parameters string, sum *table.Table) *table.Table {
 func (c CompareTasks) choose(ctx context.Context, b *Bench, f Family, s Suite) (best Method, err error) {
 	grid, least := f.Grid(c.TrainLength), math.Inf(1)
 	test := c.Test
-	test.Count, test.First, test.Generate, test.Progress = max(c.Choosing, 1), selectFrom, false, nil
+	test.Count, test.First, test.Generate, test.Progress = c.Choosing, selectFrom, false, nil
 	for i, p := range grid {
 		m, err := f.Method(ctx, b, s, p)
 		if err != nil {
@@ -188,9 +212,6 @@ func (c CompareTasks) choose(ctx context.Context, b *Bench, f Family, s Suite) (
 
 // suite holds sequences of the tasks end to end, for methods that calibrate on them.
 func (c CompareTasks) suite(vocab int) (s Suite, err error) {
-	if c.TrainLength < 4 || len(c.Test.Tasks) == 0 {
-		return s, fmt.Errorf("mitigations on tasks: training length %d tokens and %d tasks, want 4 or more tokens and a task", c.TrainLength, len(c.Test.Tasks))
-	}
 	s = Suite{TrainLength: c.TrainLength, Multiples: []int{1}, Sequences: 16, Split: "calibration", Text: &Text{Name: "tasks"}}
 	for _, one := range c.Test.Tasks {
 		s.Multiples = append(s.Multiples, (one.Length+c.TrainLength-1)/c.TrainLength)

@@ -126,7 +126,19 @@ func TestTaskUnderInterventions(t *testing.T) {
 	if mean := losses(rows, err); len(mean) != 2 || math.Abs(mean[0]-(plain[0]+plain[1])/2) > 1e-6 {
 		t.Errorf("means %v, losses as it is %v", mean, plain)
 	}
-	if _, err := ask("both.csv", "--plan", path("plan.json"), "--mitigate", "window"); err == nil || !strings.Contains(err.Error(), "not both") {
-		t.Error(err)
+	for want, more := range map[string][]string{
+		"not both":                  {"--plan", path("plan.json"), "--mitigate", "window"},
+		`method "windw": unknown`:   {"--mitigate", "none,windw", "--train-length", "16"},
+		`method "every": unknown`:   {"--mitigate", "every", "--train-length", "16"},
+		"choosing is 0 sequences":   {"--mitigate", "window", "--train-length", "16", "--choosing", "0"},
+		"training length 2 tokens":  {"--mitigate", "window", "--train-length", "2"},
+		"no such file or directory": {"--plan", path("none.json")},
+	} {
+		if _, err := ask("bad.csv", more...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if left, err := filepath.Glob(path("bad.csv*")); err != nil || len(left) > 0 { // or the command with its flags put right is refused
+			t.Fatalf("%q leaves %v (%v)", want, left, err)
+		}
 	}
 }

@@ -62,14 +62,9 @@ func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test, f
 		}
 		return nil
 	}
-	c := intervene.CompareTasks{Test: test, TrainLength: u.trainLength, Methods: u.methods, Choosing: u.choosing}
-	if len(u.methods) == 1 && u.methods[0] == "all" {
-		c.Methods = intervene.FamilyNames()
-	}
-	if c.TrainLength == 0 {
-		if c.TrainLength, err = models.TrainLength(m.Dir, 0); err != nil {
-			return err
-		}
+	c, err := u.compare(m, test)
+	if err != nil {
+		return err
 	}
 	done, err := former.Text("method")
 	if err != nil {
@@ -87,10 +82,37 @@ func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test, f
 	return nil
 }
 
+// compare is what --mitigate asks for, checked.
+func (u underFlags) compare(m *models.Opened, test task.Test) (c intervene.CompareTasks, err error) {
+	c = intervene.CompareTasks{Test: test, TrainLength: u.trainLength, Methods: u.methods, Choosing: u.choosing}
+	if slices.Contains(u.methods, "all") {
+		c.Methods = intervene.FamilyNames()
+	}
+	if c.TrainLength == 0 {
+		if c.TrainLength, err = models.TrainLength(m.Dir, 0); err != nil {
+			return c, err
+		}
+	}
+	return c, c.Validate()
+}
+
+// check finds what is wrong with the flags before a table is begun: one that is begun stands in the way of other options.
+func (u underFlags) check(m *models.Opened, test task.Test) (err error) {
+	switch {
+	case u.plan != "" && len(u.methods) > 0:
+		return errors.New("task run: give --plan or --mitigate, not both")
+	case u.plan != "":
+		_, err = intervene.ReadPlan(u.plan)
+	default:
+		_, err = u.compare(m, test)
+	}
+	return err
+}
+
 // write is run into a table with a manifest beside it, and returns the means. An interrupted run is resumed, with --mitigate method by method.
 func (u underFlags) write(ctx context.Context, m *models.Opened, test task.Test, output string) (shown *table.Table, err error) {
-	if u.plan != "" && len(u.methods) > 0 {
-		return nil, errors.New("task run: give --plan or --mitigate, not both")
+	if err := u.check(m, test); err != nil {
+		return nil, err
 	}
 	var asked []any
 	for _, one := range test.Tasks {
