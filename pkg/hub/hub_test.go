@@ -28,6 +28,11 @@ func noise(n int) []byte {
 
 var weightBytes = noise(300_000)
 
+// stored returns the requests for weights that the hub's store has seen since the last call.
+func stored(s *hubtest.Server) []string {
+	return slices.DeleteFunc(s.Requests(), func(r string) bool { return !strings.HasPrefix(r, "store GET") })
+}
+
 // tiny starts a hub with a model org/tiny and a client of it that does not wait.
 func tiny(t *testing.T) (*hubtest.Server, *Client, Name) {
 	s := hubtest.New(t)
@@ -150,11 +155,9 @@ func TestBrokenOffGoesOn(t *testing.T) {
 	s.BreakAfter, s.Breaks = 100_000, 2
 	same(t, filepath.Join(fetch(t, c, name), "model.safetensors"), weightBytes)
 	var ranges []string
-	for _, r := range s.Requests() {
-		if strings.HasPrefix(r, "store GET") {
-			_, after, _ := strings.Cut(r, "bytes")
-			ranges = append(ranges, after)
-		}
+	for _, r := range stored(s) {
+		_, after, _ := strings.Cut(r, "bytes")
+		ranges = append(ranges, after)
 	}
 	if len(ranges) != 3 || ranges[0] != "" || ranges[1] == "" || ranges[2] <= ranges[1] {
 		t.Errorf("asked for %q", ranges)
@@ -374,13 +377,7 @@ func TestTwoAtOnce(t *testing.T) {
 	<-waiting
 	close(s.Hold)
 	group.Wait()
-	n := 0
-	for _, r := range s.Requests() {
-		if strings.HasPrefix(r, "store GET") {
-			n++
-		}
-	}
-	if n != 1 {
+	if n := len(stored(s)); n != 1 {
 		t.Errorf("the weights were asked for %d times", n)
 	}
 }
@@ -405,13 +402,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	time.AfterFunc(500*time.Millisecond, func() { close(s.Hold) })
 	group.Wait()
-	n := 0
-	for _, r := range s.Requests() {
-		if strings.HasPrefix(r, "store GET") {
-			n++
-		}
-	}
-	if n != 1 {
+	if n := len(stored(s)); n != 1 {
 		t.Errorf("the weights were asked for %d times", n)
 	}
 }

@@ -36,10 +36,8 @@ func TestPythonSharesTheCache(t *testing.T) {
 	if got := run(`h.snapshot_download("org/tiny", allow_patterns=["*.json", "*.safetensors"])`); got != dir {
 		t.Errorf("Python's snapshot is %s, want %s", got, dir)
 	}
-	for _, r := range s.Requests() {
-		if strings.HasPrefix(r, "store GET") {
-			t.Errorf("Python fetched again: %s", r)
-		}
+	for _, r := range stored(s) {
+		t.Errorf("Python fetched again: %s", r)
 	}
 	t.Setenv("HF_HOME", t.TempDir())
 	want := run(`h.snapshot_download("org/tiny")`)

@@ -87,7 +87,7 @@ type Score struct {
 	Retention                   float64 // largest over heads: exp(T · mean log α)
 	RecallInside, RecallOutside float64 // beyond T_train, of pairs at most and more than T tokens old; NaN without Wide
 	TokensPerSecond             float64 // of reading, without the first piece, which compiles
-	losses, hits                tally
+	losses, correct             tally
 }
 
 // tally is a sum and count per sequence.
@@ -138,7 +138,7 @@ func (s Suite) Run(ctx context.Context, b *Bench, method Method) ([]Score, error
 	for i, k := range s.Multiples {
 		nan := math.NaN()
 		scores[i] = Score{Multiple: k, Norm: nan, Retention: nan, RecallInside: nan, RecallOutside: nan,
-			losses: newTally(s.Sequences), hits: newTally(s.Sequences)}
+			losses: newTally(s.Sequences), correct: newTally(s.Sequences)}
 	}
 	a, err := b.apply(method)
 	if err == nil && method.Decimation != nil {
@@ -162,7 +162,7 @@ func (s Suite) Run(ctx context.Context, b *Bench, method Method) ([]Score, error
 	}
 	for i := range scores {
 		c := &scores[i]
-		c.Loss, c.Recall = c.losses.mean(), c.hits.mean()
+		c.Loss, c.Recall = c.losses.mean(), c.correct.mean()
 		c.LossLow, c.LossHigh = c.losses.interval()
 	}
 	return scores, nil
@@ -216,7 +216,7 @@ func (s Suite) read(ctx context.Context, a *applied, rows [][]int32, repeat [][]
 			for b := range rows {
 				if at+1 < len(rows[b]) && repeat[b][at+1] {
 					scores[which].losses.add(b, float64(p.Loss[b*p.Tokens+t]))
-					scores[which].hits.add(b, float64(p.Correct[b*p.Tokens+t]))
+					scores[which].correct.add(b, float64(p.Correct[b*p.Tokens+t]))
 				}
 			}
 		}
@@ -320,7 +320,7 @@ func (s Suite) decimated(ctx context.Context, a *applied, scores []Score) error 
 				for t := range p.Tokens {
 					if at := length + p.Start + t; at < k*s.TrainLength && repeat[b][at+1] {
 						scores[i].losses.add(b, float64(p.Loss[b*p.Tokens+t]))
-						scores[i].hits.add(b, float64(p.Correct[b*p.Tokens+t]))
+						scores[i].correct.add(b, float64(p.Correct[b*p.Tokens+t]))
 					}
 				}
 			}

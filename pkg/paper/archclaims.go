@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"stuffed/pkg/interval"
 )
 
 // onStream returns the summaries of the setting on which the verdict rests, by architecture, and its models.
@@ -121,7 +120,7 @@ var rulePairs = [][2]string{{"gated-deltanet", "mamba2"}, {"kda", "gla"}, {"rwkv
 
 // pairsOf says how much worse the additive architecture of each pair is, with an interval over the models of both.
 func pairsOf(models []Compared) (said []string) {
-	random := rand.New(rand.NewPCG(5, 0x7e87))
+	random := apartSource()
 	for _, pair := range rulePairs {
 		var excess [2][]float64
 		for _, m := range models {
@@ -136,20 +135,8 @@ func pairsOf(models []Compared) (said []string) {
 			said = append(said, name+" –")
 			continue
 		}
-		mean := func(v []float64, pick func(i int) int) (sum float64) {
-			for i := range v {
-				sum += v[pick(i)] / float64(len(v))
-			}
-			return sum
-		}
-		same := func(i int) int { return i }
-		drawn := make([]float64, resamples)
-		for i := range drawn {
-			again := func(v []float64) float64 { return mean(v, func(int) int { return random.IntN(len(v)) }) }
-			drawn[i] = again(excess[1]) - again(excess[0])
-		}
-		low, high := interval.Percentiles(drawn)
-		said = append(said, fmt.Sprintf("%s %.2g [%.2g, %.2g]", name, mean(excess[1], same)-mean(excess[0], same), low, high))
+		d := apart(excess[1], excess[0], random)
+		said = append(said, fmt.Sprintf("%s %.2g [%.2g, %.2g]", name, d.Mean, d.Low, d.High))
 	}
 	return said
 }

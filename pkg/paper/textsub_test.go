@@ -138,7 +138,7 @@ func TestApart(t *testing.T) {
 		}
 	}
 	slices.Sort(all)
-	got := apart(a, b)
+	got := apart(a, b, apartSource())
 	if math.Abs(got.Mean-(9.0-8)/3) > 1e-12 || math.Abs(got.Low-all[len(all)/40]) > 0.34 || math.Abs(got.High-all[len(all)-1-len(all)/40]) > 0.34 {
 		t.Errorf("%+v, want %g [%g, %g]", got, 1.0/3, all[len(all)/40], all[len(all)-1-len(all)/40])
 	}

@@ -48,16 +48,18 @@ func textWays(models []TextModel) (out []wayDifference) {
 		if len(grid) == 0 {
 			continue
 		}
-		d.Estimate, d.Student = apart(heads, grid), minus(heads, grid)
+		d.Estimate, d.Student = apart(heads, grid, apartSource()), minus(heads, grid)
 		out = append(out, d)
 	}
 	slices.SortFunc(out, func(a, b wayDifference) int { return cmp.Or(a.T-b.T, a.Heads-b.Heads) })
 	return out
 }
 
+// apartSource returns the random source that [apart] draws from, the same in every run.
+func apartSource() *rand.Rand { return rand.New(rand.NewPCG(5, 0x7e87)) }
+
 // apart is the difference of two means, with its percentile interval when both groups are resampled.
-func apart(a, b []float64) collapse.Estimate {
-	random := rand.New(rand.NewPCG(5, 0x7e87))
+func apart(a, b []float64, random *rand.Rand) collapse.Estimate {
 	mean := func(v []float64, pick func(i int) int) (sum float64) {
 		for i := range v {
 			sum += v[pick(i)] / float64(len(v))
