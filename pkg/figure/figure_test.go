@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"flag"
 	"image"
 	"image/png"
@@ -12,7 +13,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"stuffed/pkg/table"
@@ -291,5 +294,29 @@ func TestFailedSaveKeepsTheFormerFigure(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// Processes that draw the same figure for the first time at once take turns; what stays is whole.
+func TestManyWriteOneFolder(t *testing.T) {
+	for range 40 {
+		parent := t.TempDir()
+		path := filepath.Join(parent, "x")
+		var wait sync.WaitGroup
+		for i := range 6 {
+			wait.Go(func() {
+				text := []byte(strconv.Itoa(i))
+				if err := writeFolder(path, map[string][]byte{"a": text, "b": text}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		a, errA := os.ReadFile(filepath.Join(path, "a"))
+		b, errB := os.ReadFile(filepath.Join(path, "b"))
+		left, errLeft := os.ReadDir(parent)
+		if err := errors.Join(errA, errB, errLeft); err != nil || !bytes.Equal(a, b) || len(left) != 1 {
+			t.Fatalf("%v: %q and %q, beside %d others", err, a, b, len(left)-1)
+		}
 	}
 }

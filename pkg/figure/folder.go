@@ -1,8 +1,6 @@
 package figure
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -29,8 +27,12 @@ func writeFolder(path string, files map[string][]byte) error {
 			return err
 		}
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return os.Rename(tmp, path)
+	err = os.Rename(tmp, path)
+	if err == nil { // the first one
+		return nil
+	}
+	if _, absent := os.Lstat(path); absent != nil {
+		return err
 	}
 	return exchange(tmp, path)
 }

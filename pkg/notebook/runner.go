@@ -141,6 +141,10 @@ func (r Runner) ready() error {
 	return nil
 }
 
+// stillborn is what nbconvert says of a kernel that ended before its first cell. It chooses the ports, which another program may take
+// before the kernel does; then another kernel is tried once.
+const stillborn = "Kernel died before replying to kernel_info"
+
 func (r Runner) one(ctx context.Context, path string) error {
 	name := filepath.Base(path)
 	tmp, err := r.scratch()
@@ -162,9 +166,15 @@ func (r Runner) one(ctx context.Context, path string) error {
 			return err
 		}
 	}
-	log, err := r.convert(ctx, []string{source}, "--to", "notebook", "--execute", "--output-dir", tmp, "--output", name,
-		"--ExecutePreprocessor.kernel_name=gonb-plain", "--ExecutePreprocessor.startup_timeout=300",
-		fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(r.Cell.Seconds())))
+	execute := func() (string, error) {
+		return r.convert(ctx, []string{source}, "--to", "notebook", "--execute", "--output-dir", tmp, "--output", name,
+			"--ExecutePreprocessor.kernel_name=gonb-plain", "--ExecutePreprocessor.startup_timeout=300",
+			fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(r.Cell.Seconds())))
+	}
+	log, err := execute()
+	if err != nil && ctx.Err() == nil && strings.Contains(log, stillborn) {
+		log, err = execute()
+	}
 	if err != nil {
 		return fmt.Errorf("%s\n(%w)", failure(log), err)
 	}

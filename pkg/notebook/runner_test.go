@@ -3,6 +3,7 @@ package notebook
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -119,6 +120,24 @@ func TestRunnerStopsWhenInterrupted(t *testing.T) {
 	err := Runner{Root: root, Dir: "notebooks", Scale: "smoke", Cell: time.Minute, Out: &out}.Run(ctx)
 	if err == nil || strings.Contains(out.String(), "ok") {
 		t.Error(err, out.String())
+	}
+}
+
+// A kernel that finds its ports taken is tried once more, one that never starts fails.
+func TestRunnerTriesAnotherKernel(t *testing.T) {
+	for dies, want := range map[int]string{1: "1 passed, 0 failed", 2: stillborn} {
+		root := installed(t)
+		write(t, filepath.Join(root, "notebooks/01_x.ipynb"), `{"cells": []}`)
+		t.Setenv("DEATHS", filepath.Join(root, "deaths"))
+		write(t, filepath.Join(root, ".venv/bin/jupyter"), strings.Replace(jupyter, "#!/bin/sh\n", fmt.Sprintf(`#!/bin/sh
+echo died >>$DEATHS
+[ $(wc -l <$DEATHS) -gt %d ] || { echo "RuntimeError: %s"; exit 1; }
+`, dies, stillborn), 1))
+		var out bytes.Buffer
+		err := Runner{Root: root, Dir: "notebooks", Scale: "smoke", Cell: time.Minute, Out: &out}.Run(t.Context())
+		if (err == nil) != (dies == 1) || !strings.Contains(out.String(), want) {
+			t.Errorf("%d deaths: %v, %s", dies, err, out.String())
+		}
 	}
 }
 

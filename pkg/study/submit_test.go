@@ -132,7 +132,7 @@ func TestScriptStopsAndRequeues(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for range 200 {
+		for range 6000 { // until it is at work, on a busy machine too
 			if _, err := os.Stat(filepath.Join(dir, "began")); err == nil {
 				break
 			}

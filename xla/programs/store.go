@@ -132,11 +132,12 @@ func (s *Store) List() ([]Entry, error) {
 func (s *Store) Clear() (n int, size int64, err error) {
 	files, err := s.files()
 	for _, f := range files {
-		if gone := os.Remove(filepath.Join(s.Folder, f.Name())); gone != nil {
-			err = errors.Join(err, gone)
-			continue
+		switch failed := os.Remove(filepath.Join(s.Folder, f.Name())); {
+		case failed == nil:
+			n, size = n+1, size+f.Size()
+		case !errors.Is(failed, fs.ErrNotExist): // another process may remove it too
+			err = errors.Join(err, failed)
 		}
-		n, size = n+1, size+f.Size()
 	}
 	return n, size, err
 }

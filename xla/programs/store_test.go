@@ -134,6 +134,11 @@ func TestManyWritersAndReaders(t *testing.T) {
 					t.Error(err)
 				}
 				unlock()
+				if w < 2 && i%8 == 0 {
+					if _, _, err := s.Clear(); err != nil {
+						t.Error(err)
+					}
+				}
 			}
 		})
 	}

@@ -119,7 +119,7 @@ func TestSignalsEndCommandsInOrder(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for range 200 { // until it is at work
+		for range 6000 { // until it is at work, on a busy machine too
 			if _, err := os.Stat(output + ".manifest.json"); err == nil {
 				break
 			}
