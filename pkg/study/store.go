@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"stuffed/pkg/atomic"
@@ -44,7 +45,7 @@ func OpenStore(dir string) (*Store, error) {
 			return nil, s.unwritable(err)
 		}
 	}
-	return s, s.try(os.Mkdir, os.Rename)
+	return s, s.try(os.Mkdir, syscall.Rename) // os.Rename refuses folders that are there by a look of its own, whatever the file system does
 }
 
 // tryPrefix begins the names of folders with which a store tries its file system.
