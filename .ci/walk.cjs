@@ -1,5 +1,5 @@
-// Called by .ci/browser walk: CHROMIUM ADDRESS TOKEN SERVER-PID. Does in JupyterLab what an analyst does on a first day, keeps a picture of
-// each step in out/browser, and fails at the first thing that is not there.
+// Called by .ci/browser walk: CHROMIUM ADDRESS TOKEN PID, the process of make lab. Does in JupyterLab what an analyst does on a first day,
+// keeps a picture of each step in out/browser, and fails at the first thing that is not there.
 const { chromium } = require(require('path').resolve('out/browser/node_modules/playwright-core'));
 const { execSync } = require('child_process');
 const fs = require('fs');
@@ -8,10 +8,7 @@ const minutes = 60 * 1000;
 
 let step = 0;
 const done = [];
-async function picture(page, name) {
-  await page.waitForTimeout(700);
-  await page.screenshot({ path: `out/browser/walk-${++step}-${name}.png` });
-}
+const picture = (page, name) => page.screenshot({ path: `out/browser/walk-${++step}-${name}.png`, animations: 'disabled' });
 function say(text) { done.push(text); console.log('walk:', text); }
 function check(good, text) { if (!good) throw new Error(text); say(text); }
 
@@ -133,19 +130,30 @@ notebook.Main(func() error {
 
 async function walk(context) {
   const page = await context.newPage();
+  page.setDefaultTimeout(5 * minutes); // others may use the machine
   const trouble = [];
   page.on('pageerror', e => trouble.push(e.message));
-  await page.goto(`${address}/lab/tree/notebooks/index.ipynb?token=${token}&reset`, { timeout: 3 * minutes });
-  await page.waitForSelector('.jp-NotebookPanel', { timeout: 3 * minutes });
-  await page.click('.lm-MenuBar-itemLabel:text-is("File")');
-  await page.click('.lm-Menu-itemLabel:text-is("New Launcher")');
+  const bare = processes().pids.length;
+  await page.goto(`${address}/lab/tree/lab/index.ipynb?token=${token}&reset`);
+  await page.waitForSelector('.jp-NotebookPanel');
+  // An item of a menu, by the beginning of its words; a dialog that it opens is accepted, its field filled in first where there is one.
+  const choose = async (menu, item, dialog, text) => {
+    await page.click(`.lm-MenuBar-itemLabel:text-is("${menu}")`);
+    await page.click(`.lm-Menu-itemLabel:text-matches("^${item}…?$")`);
+    if (!dialog) return;
+    const box = page.locator('.jp-Dialog', { hasText: dialog });
+    if (text) await box.locator('input').fill(text);
+    await box.locator('.jp-mod-accept').click();
+    await box.waitFor({ state: 'detached' });
+  };
+  await choose('File', 'New Launcher');
   const card = '.jp-LauncherCard[data-category="Notebook"]:has-text("Go (gonb)")';
-  await page.waitForSelector(card, { timeout: minutes });
+  await page.waitForSelector(card);
   await picture(page, 'launcher');
   await page.locator(card).first().click();
   const idle = () => page.evaluate(() => /\| Idle/.test((document.querySelector('#jp-bottom-panel') || document.body).textContent));
-  await page.waitForSelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .cm-content', { timeout: minutes });
-  await until(page, 120, idle, 'the kernel of a new notebook is not ready');
+  await page.waitForSelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .cm-content');
+  await until(page, 300, idle, 'the kernel of a new notebook is not ready');
   say('a new notebook from the launcher');
 
   const cells = () => page.locator('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell');
@@ -155,18 +163,23 @@ async function walk(context) {
     await page.keyboard.press('Control+a');
     await page.keyboard.insertText(code);
   };
-  const run = async (code, name, seconds = 300) => {
-    await put(code);
-    const n = await cells().count();
+  // The cell that has the cursor.
+  const go = async (cell, name) => {
     const began = Date.now();
     await page.keyboard.press('Shift+Enter');
-    await until(page, seconds, async () => await cells().count() > n && /\[\d+\]/.test(await cells().nth(n - 1).locator('.jp-InputArea-prompt').textContent()), `cell ${name} still runs`);
-    await until(page, 60, idle, `cell ${name}: the kernel does not come to rest`); // all of its output has arrived
+    await until(page, 600, async () => /\[\d+\]/.test(await cell.locator('.jp-InputArea-prompt').textContent()), `cell ${name} still runs`);
+    await until(page, 300, idle, `cell ${name}: the kernel does not come to rest`); // all of its output has arrived
     const waited = (Date.now() - began) / 1000;
-    const cell = cells().nth(n - 1);
     const errors = await cell.locator('[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]').allTextContents();
     if (errors.length) throw new Error(`cell ${name}: ${errors.join('\n').slice(0, 1500)}`);
     say(`${name}: ${waited.toFixed(1)} s`);
+    return cell;
+  };
+  const run = async (code, name) => {
+    await put(code);
+    const n = await cells().count();
+    const cell = await go(cells().nth(n - 1), name);
+    await until(page, 60, async () => await cells().count() > n, `no cell after ${name}`);
     return cell;
   };
 
@@ -192,10 +205,16 @@ async function walk(context) {
   await page.keyboard.press('Escape');
   await put('%%\nm, _ := mine()\nfmt.Println(m.Weights.Count())');
   for (let i = 0; i < 6; i++) await page.keyboard.press('ArrowLeft');
-  await page.keyboard.press('Shift+Tab');
-  await page.waitForSelector('.jp-Tooltip', { timeout: minutes });
+  const tooltip = page.locator('.jp-Tooltip');
+  await until(page, 300, async () => { // gopls may need longer than the kernel waits for it
+    await page.keyboard.press('Shift+Tab');
+    await tooltip.waitFor();
+    if (/Count/.test(await tooltip.textContent())) return true;
+    await page.keyboard.press('Escape');
+    return false;
+  }, 'no explanation of a function');
   await picture(page, 'hover');
-  check(/Count/.test(await page.locator('.jp-Tooltip').textContent()), 'explanation of a function shown');
+  say('explanation of a function shown');
   await page.keyboard.press('Escape');
 
   cell = await run(ABLATE, 'a head ablated on own text');
@@ -206,7 +225,7 @@ async function walk(context) {
 
   cell = await run(MAP, 'map of layers and heads');
   await cell.scrollIntoViewIfNeeded();
-  await cell.locator('.vega-embed svg.marks').first().waitFor({ timeout: minutes });
+  await cell.locator('.vega-embed svg.marks').first().waitFor();
   // The chart is drawn anew while it settles and after every click: its marks are looked up again each time.
   const marks = () => cell.locator('.vega-embed').evaluate(chart => [...chart.querySelectorAll('.mark-rect.role-mark path')].map(p => {
     const b = p.getBoundingClientRect();
@@ -245,17 +264,30 @@ async function walk(context) {
   const width = Number(/\/MediaBox \[0 0 ([\d.]+) /.exec(pdf)[1]) / 72 * 25.4;
   check(Math.abs(width - 88) < 0.01 && pdf.includes('liberationserif'), `PDF ${width.toFixed(2)} mm wide in Liberation Serif`);
 
+  await choose('File', 'Save Notebook As', 'Save File As', 'lab/walk.ipynb');
+  await until(page, 60, () => fs.existsSync('lab/walk.ipynb'), 'Save As writes no lab/walk.ipynb');
+  const saved = JSON.parse(fs.readFileSync('lab/walk.ipynb', 'utf8')).cells.flatMap(c => c.outputs || []);
+  check(saved.length >= 4 && !saved.some(o => o.output_type === 'error'), `saved as lab/walk.ipynb with ${saved.length} outputs`);
+  await page.waitForSelector('.lm-TabBar-tabLabel:text-is("walk.ipynb")');
+  await picture(page, 'saved');
+  await choose('Kernel', 'Restart Kernel and Clear Outputs of All Cells', 'Restart');
+  await until(page, 60, async () => !/\[\d+\]/.test(await cells().first().locator('.jp-InputArea-prompt').textContent()), 'a restart clears no outputs');
+  await until(page, 300, idle, 'the kernel is not ready after a restart');
+  await cells().first().locator('.cm-content').click();
+  cell = await go(cells().first(), 'own model opened after a restart');
+  check(/2 layers, \d+ parameters/.test(await cell.textContent()), 'the same model');
+  await choose('File', 'Save Notebook');
+  await picture(page, 'restarted');
+
   const running = processes();
   say(`${running.pids.length} processes, ${running.mib} MiB: ${[...new Set(running.names)].join(', ')}`);
-  await page.evaluate(async () => {
-    const headers = { 'X-XSRFToken': (document.cookie.match(/_xsrf=([^;]*)/) || [])[1] || '' };
-    for (const s of await (await fetch('/api/sessions')).json()) await fetch(`/api/sessions/${s.id}`, { method: 'DELETE', headers });
-  });
-  await until(page, 60, () => processes().pids.length === 1, 'processes are left after the kernels were shut down');
+  await choose('Kernel', 'Shut Down All Kernels', 'Shut Down All');
+  await until(page, 60, () => processes().pids.length <= bare, 'processes are left after the kernels were shut down');
   const rest = processes();
-  say(`kernels shut down: ${rest.pids.length} process, ${rest.mib} MiB`);
-  await page.evaluate(() => fetch('/api/shutdown', { method: 'POST', headers: { 'X-XSRFToken': (document.cookie.match(/_xsrf=([^;]*)/) || [])[1] || '' } }));
-  await until(page, 60, () => running.pids.every(pid => !fs.existsSync(`/proc/${pid}`) || /\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))), 'the server still runs');
+  say(`kernels shut down: ${rest.pids.length} processes, ${rest.mib} MiB`);
+  await choose('File', 'Shut Down', 'Shut Down');
+  const gone = pid => !fs.existsSync(`/proc/${pid}`) || /\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  await until(page, 60, () => running.pids.every(gone), 'the server still runs');
   say('server shut down, none of its processes is left');
   const asking = fs.readFileSync('out/browser/asked.log', 'utf8').trim();
   check(asking === '', asking === '' ? 'neither cells nor completion asked the network for anything' : `asked of the network: ${asking.slice(0, 500)}`);
@@ -277,7 +309,10 @@ async function walk(context) {
     await walk(context);
   } catch (e) {
     failed = e.message;
-    for (const p of context.pages()) await p.screenshot({ path: 'out/browser/walk-failed.png' }).catch(() => {});
+    for (const p of context.pages()) {
+      for (const dialog of await p.locator('.jp-Dialog').allTextContents().catch(() => [])) failed += `; open dialog: ${dialog}`;
+      await p.screenshot({ path: 'out/browser/walk-failed.png' }).catch(() => {});
+    }
   } finally {
     await context.close();
     fs.rmSync(data, { recursive: true, force: true });
