@@ -162,12 +162,18 @@ func cleaned(data []byte, strip bool) ([]byte, error) {
 	if err := d.Decode(&nb); err != nil {
 		return nil, fmt.Errorf("not a notebook: %w", err)
 	}
-	nb["metadata"] = map[string]any{
+	meta, _ := nb["metadata"].(map[string]any)
+	run := meta["papermill"] // what a run with parameters notes
+	meta = map[string]any{
 		"kernelspec": map[string]any{"name": "gonb", "display_name": "Go (gonb)", "language": "go"},
 		// as the kernel states it; otherwise JupyterLab changes the file on opening it
 		"language_info": map[string]any{"name": "go", "file_extension": ".go", "mimetype": "text/x-go", "version": runtime.Version(),
 			"codemirror_mode": "", "nbconvert_exporter": "", "pygments_lexer": ""},
 	}
+	if run != nil && !strip {
+		meta["papermill"] = run
+	}
+	nb["metadata"] = meta
 	cells, _ := nb["cells"].([]any)
 	for i, c := range cells {
 		cell, ok := c.(map[string]any)

@@ -3,13 +3,9 @@ package notebook
 import (
 	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 )
 
 // The cell tagged parameters declares what a run may set. The values of a run go into a cell tagged injected-parameters after it,
@@ -28,7 +24,7 @@ func ParseParameters(pairs []string) (map[string]string, error) {
 	return out, nil
 }
 
-// withParameters returns the notebook with a cell that sets the values.
+// withParameters is the notebook with a cell that sets the values.
 func withParameters(data []byte, values map[string]string) ([]byte, error) {
 	if len(values) == 0 {
 		return data, nil
@@ -43,7 +39,7 @@ func withParameters(data []byte, values map[string]string) ([]byte, error) {
 		if !tagged(cell, "parameters") {
 			continue
 		}
-		code, err := settings(sourceText(cell["source"]), values)
+		code, given, err := settings(sourceText(cell["source"]), values)
 		if err != nil {
 			return nil, err
 		}
@@ -55,54 +51,26 @@ func withParameters(data []byte, values map[string]string) ([]byte, error) {
 			meta = map[string]any{}
 			nb["metadata"] = meta
 		}
-		meta["papermill"] = map[string]any{"parameters": values}
+		meta["papermill"] = map[string]any{"parameters": given}
 		return json.Marshal(nb)
 	}
 	return nil, fmt.Errorf("no cell has the tag parameters")
 }
 
-// settings writes declarations of the values. A name that the cell does not declare is an error that lists those it does.
-func settings(source string, values map[string]string) (string, error) {
-	known, err := declared(source)
-	if err != nil {
-		return "", fmt.Errorf("the cell with the tag parameters: %w", err)
+// ran records in a notebook run with parameters, as papermill does, its input and output paths, start, end and duration.
+func ran(data []byte, input, output string, start, end time.Time) ([]byte, error) {
+	var nb map[string]any
+	if err := json.Unmarshal(data, &nb); err != nil {
+		return nil, err
 	}
-	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if !slices.Contains(known, name) {
-			return "", fmt.Errorf("no parameter %q; there are %s", name, strings.Join(known, ", "))
-		}
-		lines = append(lines, fmt.Sprintf("var %s = %s", name, literal(values[name])))
+	meta, _ := nb["metadata"].(map[string]any)
+	run, ok := meta["papermill"].(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("the executed notebook has lost its parameters")
 	}
-	return strings.Join(lines, "\n"), nil
-}
-
-// declared returns the variables that a cell declares outside its functions.
-func declared(source string) (names []string, err error) {
-	for _, text := range parts(source) {
-		f, err := parser.ParseFile(token.NewFileSet(), "", text, parser.SkipObjectResolution)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range f.Decls {
-			if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.VAR {
-				for _, s := range g.Specs {
-					for _, name := range s.(*ast.ValueSpec).Names {
-						names = append(names, name.Name)
-					}
-				}
-			}
-		}
-	}
-	return names, nil
-}
-
-// literal writes a value as Go source: numbers, true, false and lists in braces unchanged, anything else as a string.
-func literal(value string) string {
-	if _, err := strconv.ParseFloat(value, 64); err == nil || value == "true" || value == "false" || strings.HasPrefix(value, "[]") || strings.HasPrefix(value, `"`) {
-		return value
-	}
-	return strconv.Quote(value)
+	run["input_path"], run["output_path"], run["exception"] = input, output, nil
+	run["start_time"], run["end_time"], run["duration"] = start.UTC().Format(time.RFC3339Nano), end.UTC().Format(time.RFC3339Nano), end.Sub(start).Seconds()
+	return json.Marshal(nb)
 }
 
 func tagged(cell map[string]any, tag string) bool {
@@ -111,7 +79,7 @@ func tagged(cell map[string]any, tag string) bool {
 	return slices.Contains(tags, any(tag))
 }
 
-// sourceText returns the source of a cell, which may be one string or a list of lines.
+// sourceText is a source that may be one text or a list of lines.
 func sourceText(source any) string {
 	if s, ok := source.(string); ok {
 		return s

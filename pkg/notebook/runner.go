@@ -146,7 +146,11 @@ func (r Runner) ready() error {
 const stillborn = "Kernel died before replying to kernel_info"
 
 func (r Runner) one(ctx context.Context, path string) error {
-	name := filepath.Base(path)
+	name, start := filepath.Base(path), time.Now()
+	output := filepath.Join(r.Root, executed, name)
+	if r.Output != "" {
+		output = filepath.Join(r.Output, name)
+	}
 	tmp, err := r.scratch()
 	if err != nil {
 		return err
@@ -182,6 +186,11 @@ func (r Runner) one(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	if len(r.Values) > 0 {
+		if data, err = ran(data, path, output, start, time.Now()); err != nil {
+			return err
+		}
+	}
 	if data, err = cleaned(data, false); err != nil {
 		return err
 	}
@@ -190,10 +199,7 @@ func (r Runner) one(ctx context.Context, path string) error {
 			return err
 		}
 	}
-	if r.Output != "" {
-		return atomic.Bytes(filepath.Join(r.Output, name), data)
-	}
-	return atomic.Bytes(filepath.Join(r.Root, executed, name), data)
+	return atomic.Bytes(output, data)
 }
 
 func (r Runner) scratch() (string, error) {
