@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -52,6 +53,7 @@ func (f *Figure) With(c Changes) (*Figure, error) {
 	if c.Height != 0 {
 		file.Spec["height"] = c.Height
 	}
+	c.Font = near(c.Font)
 	file.Spec["style"] = c.Style
 	for _, s := range c.Set {
 		if err := set(file.Spec, s); err != nil {
@@ -66,6 +68,22 @@ func (f *Figure) With(c Changes) (*Figure, error) {
 		return nil, err
 	}
 	return New(spec, f.Points)
+}
+
+// near is the file of a font as seen from the working directory: a spec holds no absolute path.
+func near(font string) string {
+	if !filepath.IsAbs(font) {
+		return font
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return font
+	}
+	path, err := filepath.Rel(here, font)
+	if err != nil {
+		return font
+	}
+	return path
 }
 
 // set changes one value of a spec: path=value, the value JSON or else text.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"codeberg.org/go-fonts/dejavu/dejavuserif"
+
 	"stuffed/pkg/table"
 )
 
@@ -174,6 +176,25 @@ func TestExportWritesVegaLiteWithItsData(t *testing.T) {
 	}
 	if len(seen) != len(kinds) {
 		t.Errorf("kinds among the shipped figures: %v", seen)
+	}
+}
+
+// A font of one's own lies anywhere, mostly under an absolute path; the figure can be saved all the same, and drawn again.
+func TestFontMayBeAnyFile(t *testing.T) {
+	dir := t.TempDir()
+	font := filepath.Join(dir, "Own.ttf")
+	if err := os.WriteFile(font, dejavuserif.TTF, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := plainCurves(t).With(Changes{Style: Style{Font: font}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Save(dir, "own", f, map[string]any{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(dir, "own"); err != nil {
+		t.Error(err)
 	}
 }
 
