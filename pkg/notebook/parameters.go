@@ -24,7 +24,7 @@ func ParseParameters(pairs []string) (map[string]string, error) {
 	return out, nil
 }
 
-// withParameters is the notebook with a cell that sets the values.
+// withParameters returns the notebook with a cell that sets the values.
 func withParameters(data []byte, values map[string]string) ([]byte, error) {
 	if len(values) == 0 {
 		return data, nil
