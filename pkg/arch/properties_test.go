@@ -242,3 +242,22 @@ func (s subject) reachesEnds(t *testing.T, m lm.Model, pass *lm.Pass, in lm.Pass
 		}
 	}
 }
+
+// Every architecture shows the inputs that a short convolution or a token shift holds: trace --window reads them.
+func TestPastInputsAreShown(t *testing.T) {
+	for _, a := range lm.Architectures() {
+		c, err := lm.Override(a.Default(), subjects[a.Name].fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range m.State(1) {
+			if probe := lm.Of(lm.Inputs, m, s.Name); (s.Role == lm.Convolution || s.Role == lm.Shift) && !lm.HasProbe(m, probe) {
+				t.Errorf("%s holds %s and has no probe %s", a.Name, s.Name, probe)
+			}
+		}
+	}
+}

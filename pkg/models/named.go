@@ -18,7 +18,7 @@ import (
 // Folder is where a model lies: a path that is there, and a preset, as they are; a name on the hub (see hub.ParseName) as its folder
 // in the cache that Python shares, once what was missing there is fetched. Progress goes to standard error, or into the notebook.
 func Folder(name string) (string, error) {
-	if strings.HasPrefix(name, untrained) || name == "" {
+	if IsPreset(name) || name == "" {
 		return name, nil
 	}
 	if local, err := checkpoint.Folder(name); err != nil || local != name {

@@ -24,6 +24,9 @@ import (
 // untrained is the beginning of a model name that stands for a preset with initial weights.
 const untrained = "preset:"
 
+// IsPreset tells whether a model's name stands for a preset with initial weights, preset:NAME, which has no files.
+func IsPreset(name string) bool { return strings.HasPrefix(name, untrained) }
+
 // Opened is a model on a device, ready to run.
 type Opened struct {
 	*lm.Runner
@@ -105,7 +108,7 @@ func load(dir string) (*lm.Weights, error) {
 
 // Float64 reads the weights again and has the model computed in float64.
 func (o *Opened) Float64() error {
-	if strings.HasPrefix(o.Dir, untrained) {
+	if IsPreset(o.Dir) {
 		return fmt.Errorf("float64: %s has no file; train or export the model and give its folder", o.Dir)
 	}
 	_, w, err := Load(o.Dir, dtypes.Float64)
@@ -131,7 +134,7 @@ func (o *Opened) Manifest(options any, seeds []int64, inputs ...string) (*manife
 	}
 	m.Model = o.Weights.Model.Name() + " " + o.Weights.Model.Hash()
 	m.Device(o.Device)
-	if strings.HasPrefix(o.Dir, untrained) {
+	if IsPreset(o.Dir) {
 		m.Model += " untrained"
 	} else {
 		folder, err := checkpoint.Folder(o.Dir)

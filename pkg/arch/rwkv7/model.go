@@ -132,7 +132,8 @@ func (m Model) Probes() []lm.Probe {
 	list = append(list, lm.Probe{Name: "kk", Axes: key, Does: "κ, the direction that is erased"}, lm.Probe{Name: "g", Axes: wide, Does: "output gate"},
 		lm.Probe{Name: "ffn_out", Axes: wide, Does: "what the channel mix adds to the residual stream"})
 	for _, s := range m.State(1)[1:] {
-		list = append(list, lm.Probe{Name: lm.States + "/" + s.Name, Axes: []lm.Axis{lm.Position, lm.Batch, lm.Channel}, Does: "input of a mix at some tokens"})
+		list = append(list, lm.Probe{Name: lm.States + "/" + s.Name, Axes: []lm.Axis{lm.Position, lm.Batch, lm.Channel}, Does: "input of a mix at some tokens"},
+			lm.Probe{Name: lm.Inputs + "/" + s.Name, Axes: wide, Does: "inputs of a mix, the carried one first"})
 	}
 	return list
 }

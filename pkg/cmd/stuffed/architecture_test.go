@@ -10,6 +10,7 @@ import (
 	"stuffed/pkg/arch/toy"
 	"stuffed/pkg/checkpoint"
 	"stuffed/pkg/lm"
+	"stuffed/pkg/manifest"
 	"stuffed/pkg/models"
 	"stuffed/pkg/study"
 	"stuffed/pkg/table"
@@ -271,5 +272,19 @@ func (p proof) verifies() {
 	}
 	if out, err := execute(verifyCommand(), p.path("fixture"), "--backend", "go"); err == nil {
 		p.Error(fmt.Sprint("a flipped bit passed: ", out))
+	}
+}
+
+// A preset has no files to record; a name that is none says so.
+func TestInputModel(t *testing.T) {
+	m, err := manifest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inputModel(m, "preset:rwkv6/byte"); err != nil || len(m.Inputs) > 0 {
+		t.Errorf("%v %v", m.Inputs, err)
+	}
+	if err := inputModel(m, "a/b/c"); err == nil || !strings.Contains(err.Error(), "OWNER/MODEL") {
+		t.Errorf("error %v", err)
 	}
 }

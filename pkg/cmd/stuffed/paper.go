@@ -21,8 +21,11 @@ import (
 
 func init() { commands = append(commands, matchedCommand, probesCommand) }
 
-// inputModel records a model's files under the name that it was asked for by.
+// inputModel records a model's files under the name that it was asked for by; a preset has none.
 func inputModel(m *manifest.Manifest, dir string) error {
+	if models.IsPreset(dir) {
+		return nil
+	}
 	folder, err := models.Folder(dir)
 	if err != nil {
 		return err
