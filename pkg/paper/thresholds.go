@@ -84,7 +84,7 @@ func Capacity(age *table.Table, policy string, level float64) ([]fit.Point, erro
 	type model struct{ n, length, seed float64 }
 	hits := map[model]map[float64][2]float64{}
 	for i, n := range c["n_s"] {
-		if c["position"][i] < c["train_length"][i]/2 || c["end"][i] > 1.5*c["train_length"][i] {
+		if c["position"][i] < c["train_length"][i]/2 || c["end"][i] > c["train_length"][i] {
 			continue
 		}
 		m := model{n, c["train_length"][i], c["seed"][i]}
