@@ -112,7 +112,7 @@ const AgainFolder = "again"
 // retraining is what training again from the same seed changes, next to what changing the seed does.
 type retraining struct {
 	models           []Retrained
-	one, seeds       float64 // nats, standard deviation of the excess on newlines: over trainings of one seed; over the seeds of a cell of the grid
+	one, row, seeds  float64 // nats, standard deviation of the excess on newlines: over trainings of one seed; over the seeds of the rows trained again; over the seeds of a cell of the grid
 	losses, toSeeds  float64 // nats, largest difference of the training loss over the last tenth: over trainings of one seed; over the seeds of the row
 	before, replaced []TextModel
 }
@@ -142,16 +142,19 @@ func retrainingOf(root string) (r retraining, err error) {
 		d := m.Excess[1] - m.Excess[0]
 		square += d * d / float64(2*len(r.models)) // the difference of two draws has twice their variance
 	}
-	r.one, r.seeds = math.Sqrt(square), overSeeds(r.before)
+	again := func(m TextModel) bool {
+		return slices.ContainsFunc(r.models, func(o Retrained) bool { return o.Row == m.Row })
+	}
+	r.one, r.row, r.seeds = math.Sqrt(square), overSeeds(r.before, again), overSeeds(r.before, TextModel.grid)
 	r.losses, r.toSeeds, err = lastLosses(root, with)
 	return r, err
 }
 
-// overSeeds is the standard deviation of the excess on newlines over the seeds of a row, pooled over the grid.
-func overSeeds(all []TextModel) float64 {
+// overSeeds is the standard deviation of the excess on newlines over the seeds of a row, pooled over the chosen rows.
+func overSeeds(all []TextModel, chosen func(TextModel) bool) float64 {
 	by := map[string][]float64{}
 	for _, m := range all {
-		if m.Kind == "newlines" && m.grid() {
+		if m.Kind == "newlines" && chosen(m) {
 			by[m.Row] = append(by[m.Row], m.Excess.Mean)
 		}
 	}
@@ -211,8 +214,8 @@ func (e evidence) textAgainClaim() (Claim, error) {
 		}
 		said = append(said, fmt.Sprintf("N %d T %d seed %d %s → %s, excess %.2f → %.2f nat", m.N, m.T, m.Seed, m.Before, m.After, m.Excess[0], m.Excess[1]))
 	}
-	c.Ours = fmt.Sprintf("%d of %d keep their verdict (%s); losses on documents of %d within what seeds differ by; the training loss over the last tenth differs by at most %.2g nat, seeds by %.2g; standard deviation of the excess %.2f nat over trainings of one seed, %.2f over the seeds of a cell",
-		kept, len(r.models), strings.Join(said, ", "), within, r.losses, r.toSeeds, r.one, r.seeds)
+	c.Ours = fmt.Sprintf("%d of %d keep their verdict (%s); losses on documents of %d within what seeds differ by; the training loss over the last tenth differs by at most %.2g nat, seeds by %.2g; standard deviation of the excess %.2f nat over trainings of one seed, %.2f over the seeds of the same row, %.2f over those of a cell of the grid (pooled)",
+		kept, len(r.models), strings.Join(said, ", "), within, r.losses, r.toSeeds, r.one, r.row, r.seeds)
 	swapped, err := r.swapped(e.root)
 	if err != nil {
 		return c, err
