@@ -40,7 +40,7 @@ func cellOf(t *testing.T, dir string) (built, ran string) {
 }
 
 func TestCellsAreLinkedOnce(t *testing.T) {
-	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells")
+	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells of an analyst")
 	t.Setenv(CellsVariable, store)
 	t.Setenv("GOFLAGS", "-buildvcs=false -x") // -x shows each link
 	write(t, filepath.Join(tmp, "lib/go.mod"), "module lib\n\ngo 1.26\n")
@@ -85,7 +85,7 @@ func TestCellsAreLinkedOnce(t *testing.T) {
 }
 
 func TestCellsKeepTheirLimit(t *testing.T) {
-	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells")
+	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells of an analyst")
 	t.Setenv(CellsVariable, store)
 	t.Setenv(CellsLimitVariable, "3") // MiB: two of these programs
 	t.Setenv("GOFLAGS", "-buildvcs=false -ldflags=-s")
@@ -130,7 +130,7 @@ func TestCellsKeepTheirLimit(t *testing.T) {
 
 // Many kernels at a time build, fail and make room, and none of them meets a folder that another one removes.
 func TestCellsOfManyKernels(t *testing.T) {
-	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells")
+	tmp, store := t.TempDir(), filepath.Join(t.TempDir(), "cells of an analyst")
 	t.Setenv(CellsVariable, store)
 	t.Setenv(CellsLimitVariable, "0")
 	write(t, filepath.Join(tmp, "bin/go"), `#!/bin/sh
