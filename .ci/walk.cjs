@@ -260,7 +260,7 @@ async function walk(context) {
   const width = Number(/\/MediaBox \[0 0 ([\d.]+) /.exec(pdf)[1]) / 72 * 25.4;
   check(Math.abs(width - 88) < 0.01 && pdf.includes('liberationserif'), `PDF ${width.toFixed(2)} mm wide in Liberation Serif`);
 
-  await choose('File', 'Save Notebook'); // what is not saved yet is asked about when another name is given
+  await choose('File', 'Save Notebook', 'Rename file'); // what is not saved yet is asked about when another name is given
   await page.locator('#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current:not(.jp-mod-dirty)').first().waitFor();
   await choose('File', 'Save Notebook As', 'Save File As', 'lab/walk.ipynb');
   await until(page, 60, () => fs.existsSync('lab/walk.ipynb'), 'Save As writes no lab/walk.ipynb');
