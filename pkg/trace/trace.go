@@ -106,6 +106,9 @@ func (c Config) Validate(m lm.Model) error {
 	if c.Batch < 1 {
 		return fmt.Errorf("trace: batch is %d, want at least 1", c.Batch)
 	}
+	if _, err := lm.StateOf(m, c.State); err != nil { // before the columns, which are made of it
+		return fmt.Errorf("trace: %w", err)
+	}
 	seen := map[string]bool{}
 	for _, name := range c.Columns {
 		if !slices.Contains(Columns, name) {

@@ -179,6 +179,8 @@ func (p every) watches(model string) {
 	out, err := execute(traceCommand(), "--model", model, "--backend", "go", "--length", "64", "--bucket", "8", "--piece", "16", "--train-length", "16", "--output", p.path("T.csv"))
 	if p.stateless {
 		p.proof.refused("has no recurrent state; its state is kv.key", err)
+		_, err = execute(traceCommand(), "--model", model, "--backend", "go", "--length", "64", "--columns", "norm", "--output", p.path("N.csv"))
+		p.proof.refused("has no recurrent state; its state is kv.key", err)
 		return
 	}
 	p.ok(out, err)
