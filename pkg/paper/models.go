@@ -208,7 +208,32 @@ func readOf(t *table.Table, texts, floats []string) (c columnsOf, err error) {
 			return c, err
 		}
 	}
-	return c, nil
+	return c, c.measured(floats)
+}
+
+// judgedBy are the columns whose values decide whether a model fails.
+var judgedBy = []string{"loss", "excess", "inside", "far", "documents", "accuracy", "inside_accuracy"}
+
+// measured refuses losses and accuracies that are no numbers, which every comparison would silently count as "does not fail".
+// Where no value was repeated there is none.
+func (c columnsOf) measured(names []string) error {
+	repeats := c.float["repeats"]
+	for _, name := range names {
+		if !slices.Contains(judgedBy, name) {
+			continue
+		}
+		for i, v := range c.float[name] {
+			if !math.IsNaN(v) && !math.IsInf(v, 0) || repeats != nil && repeats[i] == 0 {
+				continue
+			}
+			which := ""
+			if rows := c.text["row"]; rows != nil {
+				which = ", of row " + rows[i]
+			}
+			return fmt.Errorf("line %d%s: %s is %v; no claim can be judged on that: train the row again and collect the study, or take it out of the plan", i+1, which, name, v)
+		}
+	}
+	return nil
 }
 
 // bucket is the mean loss over some positions.

@@ -72,7 +72,7 @@ func Again(root, with string) (out []Retrained, err error) {
 		out = append(out, r)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("no row of %s is in both %s and %s; run one again with: stuffed study run %s --row HASH --store %s/%s, then stuffed study collect", TextLawPlan, root, with, TextLawPlan, with, TextLawPlan)
+		return nil, fmt.Errorf("%w: no row of %s is in both %s and %s; run one again with: stuffed study run %s --row HASH --store %s/%s, then stuffed study collect", errNothing, TextLawPlan, root, with, TextLawPlan, with, TextLawPlan)
 	}
 	slices.SortStableFunc(out, func(a, b Retrained) int { return cmp.Or(strings.Compare(a.Row, b.Row), a.Seed-b.Seed) })
 	return out, nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"stuffed/pkg/study"
@@ -268,4 +269,54 @@ func againWorld(t *testing.T, root string) {
 		return !(isIn("pilot-fail")(r) && r.Config.Train.Model.Sizes().State == 128)
 	}
 	placed(func(t *testing.T) evidence { return plantStudy(t, once, model) })(t, filepath.Join(root, AgainFolder))
+}
+
+// A model whose loss is no number is not counted as one that does not fail.
+func TestLossThatIsNoNumberIsRefused(t *testing.T) {
+	for id, c := range map[string]struct {
+		claim  turning
+		column string
+	}{"text law": {turnings()["text law"], "loss"}, "fails beyond T": {turnings()["fails beyond T"], "loss"}, "erasing": {turnings()["erasing"], "loss"}, "over-retention as cause": {turnings()["over-retention as cause"], "excess"}} {
+		for _, v := range []float64{math.NaN(), math.Inf(1)} {
+			root := t.TempDir()
+			c.claim.world(t, root)
+			changeOne(t, filepath.Join(root, c.claim.file), c.column, c.claim.row, v)
+			e, err := evidenceOf(root, 40)
+			if err == nil {
+				_, err = judged(e, slices.DeleteFunc(slices.Clone(registry), func(r test) bool { return r.id != id }))
+			}
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s is %v", c.column, v)) || !strings.Contains(err.Error(), "line ") {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+	}
+}
+
+// The list stands when the rows that were trained a second time are no longer in the grid.
+func TestAgainWithoutItsRow(t *testing.T) {
+	root := t.TempDir()
+	againWorld(t, root)
+	path := filepath.Join(root, TextLawPlan, "tables", "prompt_loss.parquet")
+	tab, err := table.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := study.Read(filepath.Join(root, AgainFolder), TextLawPlan, "prompt_loss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice, err := after.Text("row")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := tab.Text("row")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tab.Filter(func(i int) bool { return !slices.Contains(twice, rows[i]) }).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if c := verdictOf(t, root, "text again"); c.Verdict != NoResult || !strings.Contains(c.Ours, "no row of text-law is in both") {
+		t.Errorf("%q: %s", c.Verdict, c.Ours)
+	}
 }
