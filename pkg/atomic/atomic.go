@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Write fills a temporary file in the folder of path, made where it is missing, flushes it to the disk and renames it to path. On
-// an error, which names path, the former file stays and nothing else is left behind.
+// Write calls fill with a temporary file in the folder of path (created if missing), syncs it and renames it to path. On error the previous
+// file is kept and the temporary file removed; the error names path.
 func Write(path string, fill func(io.Writer) error) (err error) {
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -45,13 +45,13 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	return Sync(folder)
 }
 
-// Bytes is Write for content already in memory.
+// Bytes is Write for content that is already in memory.
 func Bytes(path string, content []byte) error {
 	return Write(path, func(w io.Writer) error { _, err := w.Write(content); return err })
 }
 
-// Sync flushes a file, or the names in a folder, to the disk. Folders of some network file systems cannot be flushed: there the
-// names are as safe as the system makes them.
+// Sync flushes a file, or the entries of a folder, to disk. Some network file systems cannot sync folders; durability of the entries is
+// then up to the file system.
 func Sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// A write that fails leaves what was there.
+// A failed write leaves the previous content in place.
 func ExampleWrite() {
 	dir, err := os.MkdirTemp("", "atomic")
 	if err != nil {

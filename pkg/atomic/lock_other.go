@@ -4,5 +4,5 @@ package atomic
 
 import "os"
 
-// Lock knows no locks here.
+// Lock does nothing and returns false: this platform has no flock.
 func Lock(*os.File) (locked bool, err error) { return false, nil }

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock waits until no other process has the file or folder, and has it until it is closed; false: the file system knows no locks.
+// Lock takes an exclusive lock on a file or folder, waiting for other processes; closing f releases it. It returns false if the file system
+// does not support locks.
 func Lock(f *os.File) (locked bool, err error) {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// Open opens a regular file for reading and tells its size in bytes, which stays: [Write] replaces a file, it does not change one.
+// Open opens a regular file for reading and returns its size in bytes, which cannot change: [Write] replaces files, it never modifies them.
 func Open(path string) (f *os.File, size int64, err error) {
 	if f, err = os.Open(path); err != nil {
 		return nil, 0, err
@@ -27,7 +27,7 @@ func Open(path string) (f *os.File, size int64, err error) {
 	return f, info.Size(), nil
 }
 
-// pointer tells whether a file is what Git leaves in the place of a large one.
+// pointer reports whether a file is the Git LFS pointer of a large file that was not fetched.
 func pointer(f *os.File, size int64) bool {
 	const start = "version https://git-lfs.github.com/spec/"
 	if size < int64(len(start)) || size > 1024 {
@@ -38,7 +38,7 @@ func pointer(f *os.File, size int64) bool {
 	return string(b[:n]) == start
 }
 
-// Read reads a regular file of at most limit bytes.
+// Read returns the content of a regular file of at most limit bytes.
 func Read(path string, limit int64) ([]byte, error) {
 	f, size, err := Open(path)
 	if err != nil {
@@ -51,7 +51,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// Hash is the SHA-256 of a file in hexadecimal, and its size in bytes.
+// Hash returns the SHA-256 of a file in hexadecimal, and its size in bytes.
 func Hash(path string) (sum string, size int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package bound says what any memory of a given size can hold, so that measured recall has something to be compared
-// with. M items are values out of V, each right with probability 1 − ε; b is the size of the memory in bits:
+// Package bound gives upper bounds on what a memory of a given size can hold, as a reference for measured recall. M items are values
+// out of V, each recalled correctly with probability 1 − ε; b is the size of the memory in bits:
 //
 //	information   b ≥ M·[log₂V − h₂(ε) − ε·log₂(V−1)]   Fano's inequality (Cover and Thomas, Elements of Information Theory, 2.10)
 //	dictionary    b ≥ log₂C(K, M) + M·log₂V              counting: the memory also tells which of K keys are bound
@@ -8,8 +8,7 @@
 //	interference  accuracy of M random keys, S ← α·S + v·kᵀ, read by S·k
 //	cache         M ≤ bytes / bytes of a cached token     attention over a window
 //
-// The first four hold for every model, interference describes one way of writing, and cache is what attention does with
-// the same memory.
+// The first four hold for every model; interference is specific to one write rule, and cache to attention with the same memory.
 package bound
 
 import (
@@ -17,23 +16,23 @@ import (
 	"math"
 )
 
-// Query names the quantities that the bounds are about.
+// Query holds the parameters of the bounds.
 type Query struct {
-	Items   int     `json:"items"`   // M: associations, or the length of a string to copy
-	Keys    int     `json:"keys"`    // K: keys that there are
-	Values  int     `json:"values"`  // V: values that there are
-	Error   float64 `json:"error"`   // ε: share of items that may be wrong, below 1 − 1/V
+	Items   int     `json:"items"`   // M: number of associations, or length of the string to copy
+	Keys    int     `json:"keys"`    // K: number of possible keys
+	Values  int     `json:"values"`  // V: number of possible values
+	Error   float64 `json:"error"`   // ε: tolerated share of wrong items, below 1 − 1/V
 	Scalars int     `json:"scalars"` // N_S: numbers in the state
-	Bits    float64 `json:"bits"`    // usable bits of each
+	Bits    float64 `json:"bits"`    // usable bits per scalar
 
-	Heads   int     `json:"heads"`    // over all layers; each holds Scalars/Heads numbers
+	Heads   int     `json:"heads"`    // number of heads over all layers; each holds Scalars/Heads numbers
 	HeadDim int     `json:"head_dim"` // P: channels that one key of a head writes to
-	Decay   float64 `json:"decay"`    // α between one item and the next, above 0 to 1
+	Decay   float64 `json:"decay"`    // α from one item to the next, in (0, 1]
 	Width   int     `json:"width"`    // d: a cached token is a key and a value of this width in every layer
 	Layers  int     `json:"layers"`   // of the cache
 }
 
-// Validate names the field that is out of range.
+// Validate returns an error that names the field that is out of range.
 func (q Query) Validate() error {
 	for _, f := range []struct {
 		name       string
@@ -59,21 +58,21 @@ func (q Query) Validate() error {
 	return nil
 }
 
-// Bound is one bound in numbers. A field that a bound does not speak of is left out.
+// Bound is one evaluated bound. Fields that do not apply to it are nil.
 type Bound struct {
 	Name      string   `json:"name"`
 	Formula   string   `json:"formula"`
 	Source    string   `json:"source"`
-	NeedBits  *float64 `json:"need_bits,omitempty"` // bits that the items take at this error
+	NeedBits  *float64 `json:"need_bits,omitempty"` // bits required for the items at this error
 	HaveBits  *float64 `json:"have_bits,omitempty"` // scalars × bits
-	MaxItems  *float64 `json:"max_items,omitempty"` // most items at this error
-	MinError  *float64 `json:"min_error,omitempty"` // least error at this number of items
-	Accuracy  *float64 `json:"accuracy,omitempty"`  // expected, of this way of writing
-	Possible  *bool    `json:"possible,omitempty"`  // whether the items at this error are within the bound
-	Condition string   `json:"condition,omitempty"` // what the bound takes for granted
+	MaxItems  *float64 `json:"max_items,omitempty"` // maximum number of items at this error
+	MinError  *float64 `json:"min_error,omitempty"` // minimum error at this number of items
+	Accuracy  *float64 `json:"accuracy,omitempty"`  // expected accuracy under this write rule
+	Possible  *bool    `json:"possible,omitempty"`  // whether the bound permits the items at this error
+	Condition string   `json:"condition,omitempty"` // assumption of the bound
 }
 
-// All evaluates every bound.
+// All evaluates every bound; it fails if the query is out of range.
 func All(q Query) ([]Bound, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err

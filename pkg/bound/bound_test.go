@@ -12,8 +12,8 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// encoders calls each with the best possible errors of every map from all strings of n values to so many states: the
-// share of wrong tokens and of wrong strings when each state is decoded in the best way.
+// encoders enumerates all maps from the strings of n values to a number of states and reports for each the smallest share of wrong tokens
+// and of wrong strings that any decoder can reach.
 func encoders(n, values, states int, each func(tokens, strings float64)) {
 	inputs := int(math.Pow(float64(values), float64(n)))
 	code := make([]int, inputs)
@@ -77,7 +77,7 @@ func TestBitsAgainstAllEncoders(t *testing.T) {
 	}
 }
 
-// TestDistinctAgainstAllEncoders goes over every map from the strings without repetition to states.
+// TestDistinctAgainstAllEncoders enumerates all maps from strings without repetition to states.
 func TestDistinctAgainstAllEncoders(t *testing.T) {
 	for _, c := range []struct{ n, values, states int }{{2, 3, 2}, {2, 3, 3}, {3, 3, 2}, {2, 4, 2}} {
 		var inputs [][]int
@@ -144,7 +144,7 @@ func TestInformationAtItsEnds(t *testing.T) {
 func TestDictionaryCountsTables(t *testing.T) {
 	for _, c := range []struct{ items, keys, values int }{{2, 4, 2}, {3, 5, 3}, {1, 6, 2}} {
 		tables := 0
-		for code := range int(math.Pow(float64(c.values+1), float64(c.keys))) { // digit 0: the key is not bound
+		for code := range int(math.Pow(float64(c.values+1), float64(c.keys))) { // digit 0: the key is unbound
 			bound := 0
 			for rest := code; rest > 0; rest /= c.values + 1 {
 				bound += min(rest%(c.values+1), 1)
@@ -159,7 +159,7 @@ func TestDictionaryCountsTables(t *testing.T) {
 	}
 }
 
-// TestRankAgainstLeastSquares looks for a state that returns random values for random keys.
+// TestRankAgainstLeastSquares solves for a state that maps random keys to random values.
 func TestRankAgainstLeastSquares(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const n, p = 6, 3
@@ -182,7 +182,7 @@ func TestRankAgainstLeastSquares(t *testing.T) {
 	}
 }
 
-// TestInterferenceAgainstTrials writes random keys and values into a matrix and reads them.
+// TestInterferenceAgainstTrials writes random keys and values into a matrix and reads them back.
 func TestInterferenceAgainstTrials(t *testing.T) {
 	for _, c := range []struct {
 		items, n, p, values int

@@ -6,21 +6,21 @@ import (
 	"gonum.org/v1/gonum/integrate/quad"
 )
 
-// Rank is the most keys that the heads of a state tell apart exactly: a head of P×N numbers, written by outer products
-// of a value (P) and a key (N) and read by S·k, returns arbitrary values for N keys and for no set of N+1.
+// Rank is the largest number of keys that the heads of a state can separate exactly: a head of P×N numbers, written by outer products of
+// a value (P) and a key (N) and read as S·k, can return arbitrary values for N independent keys but not for N+1.
 func Rank(scalars, heads, headDim int) int { return heads * (scalars / (heads * headDim)) }
 
-// strata is the number of groups of ages that Interference tells apart.
+// strata is the number of age groups that Interference distinguishes.
 const strata = 64
 
-// Interference is the expected accuracy over items whose keys are random unit vectors of N dimensions and whose values
-// are random codes of ±1 in P channels, written one after the other by S ← α·S + v·kᵀ and read by S·k; the answer is
-// the nearest of all codes. With w_i = α^(j−i) the weight of item i relative to item j that is asked for,
+// Interference is the expected accuracy over items whose keys are random unit vectors in N dimensions and whose values are random ±1
+// codes in P channels, written in sequence as S ← α·S + v·kᵀ and read as S·k; the answer is the nearest code. Let w_i = α^(j−i) be the
+// weight of item i relative to the queried item j, and
 //
 //	ν = Σ_{i≠j} w_i²/N   noise in each channel, since E⟨k_i, k_j⟩² = 1/N
 //
-// the right code scores N(P, Pν), a code that is not in memory N(0, P(1+ν)) and that of item i N(0, P(1+ν) + P²w_i²/N).
-// Scores are taken as independent; guessing is the least.
+// The right code scores N(P, Pν), a code that is not in memory N(0, P(1+ν)) and the code of item i N(0, P(1+ν) + P²w_i²/N). Scores are
+// treated as independent; the result is at least chance.
 func Interference(items, keyDim, channels, values int, decay float64) float64 {
 	groups := min(items, strata)
 	age := func(g int) float64 { return (float64(g)+0.5)*float64(items)/float64(groups) - 0.5 }
@@ -40,8 +40,8 @@ func Interference(items, keyDim, channels, values int, decay float64) float64 {
 	return max(total/float64(groups), 1/float64(values))
 }
 
-// nearest is the probability that the right code scores highest under noise of variance ν and counts other items of
-// squared weights in memory.
+// nearest is the probability that the right code scores highest under noise of variance ν, with counts other items of squared weights
+// weights in memory.
 func nearest(noise float64, weights, counts []float64, keyDim, channels, values int) float64 {
 	if math.IsInf(noise, 1) {
 		return 1 / float64(values)
@@ -68,13 +68,12 @@ func nearest(noise float64, weights, counts []float64, keyDim, channels, values 
 	return min(1, quad.Fixed(density, -9, 9, 128, nil, 0))
 }
 
-// Cache is the number of tokens whose keys and values fit into so many bytes: layers layers of width numbers each, of
-// so many bytes.
+// Cache is the number of tokens whose keys and values fit into bytes, for the given number of layers, width per layer and bytes per scalar.
 func Cache(bytes float64, layers, width int, scalarBytes float64) int {
 	return int(bytes / (2 * float64(layers*width) * scalarBytes))
 }
 
-// CacheAccuracy is the accuracy over items of equal size of which the last window are held and the others guessed.
+// CacheAccuracy is the accuracy over items of equal size when the last window of them are cached and the rest are guessed.
 func CacheAccuracy(window, items, values int) float64 {
 	held := float64(min(window, items)) / float64(items)
 	return held + (1-held)/float64(values)

@@ -8,15 +8,15 @@ import (
 	"stuffed/pkg/task"
 )
 
-// altered reads sequences of a task up to the first question, changes the state, and asks.
+// altered reads the sequences of a task up to the first question, alters the state, and then asks.
 type altered struct {
 	task  *task.Task
 	count int
 	seed  int64
 }
 
-// ask changes the same state in n ways, one after the other, and tells for each the losses of the answers and whether they were the
-// most likely tokens, by member and sequence.
+// ask alters the same state in n ways, one at a time, and passes for each way the losses of the answers and whether each was the most likely
+// token, by member and sequence.
 func (a altered) ask(ctx context.Context, r *lm.Runner, n int, change func(way, rows int, state lm.State) (lm.State, error), tell func(way int, loss, hit []*cells) error) error {
 	asked, cut, err := a.records()
 	if err != nil {
@@ -73,7 +73,7 @@ func (a altered) ask(ctx context.Context, r *lm.Runner, n int, change func(way, 
 	return nil
 }
 
-// records are the sequences, and the place before the first question of any of them.
+// records returns the sequences and the position of the earliest question in any of them.
 func (a altered) records() (asked []task.Record, cut int, err error) {
 	cut = a.task.Length
 	for i := range a.count {
@@ -89,7 +89,7 @@ func (a altered) records() (asked []task.Record, cut int, err error) {
 	return asked, cut, nil
 }
 
-// answered is what the answers of one member came to. Intervals are 95 % bootstrap intervals over sequences.
+// answered summarises the answers of one member. Intervals are 95 % bootstrap intervals over sequences.
 type answered struct {
 	Answers      int64   `parquet:"answers" doc:"number of answers"`
 	Accuracy     float64 `parquet:"accuracy" doc:"share of the answers that were the likeliest token, mean over sequences"`

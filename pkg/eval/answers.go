@@ -9,7 +9,7 @@ import (
 	"stuffed/pkg/task"
 )
 
-// PasskeyRow is one question of Passkey.
+// PasskeyRow is the outcome of one question of Passkey.
 type PasskeyRow struct {
 	Variant      string  `parquet:"variant" doc:"paper, infinitebench, longlora; of retrieval single, multikey, multivalue or multiquery"`
 	Length       int     `parquet:"length" doc:"tokens before the answer"`
@@ -44,7 +44,7 @@ func passkeyRow(variant string, at task.Place, a task.Row) PasskeyRow {
 		PerToken: a.Accuracy, Version: a.Version + " " + prompt.ScoreVersion}
 }
 
-// passkeyRows takes over rows of task.Test.
+// passkeyRows converts rows of task.Test.
 func passkeyRows(variant string, places map[int64]task.Place, t *table.Table) (*table.Table, error) {
 	all, err := table.Rows[task.Row](t)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// BaselineRow is the loss of one model.
+// BaselineRow is the loss of one model on the common windows.
 type BaselineRow struct {
 	Model  string  `parquet:"model" doc:"the bigram or the model"`
 	Loss   float64 `parquet:"loss" doc:"nats per byte"`
@@ -21,9 +21,9 @@ type BaselineRow struct {
 	Tokens int     `parquet:"tokens" doc:"bytes that were predicted"`
 }
 
-// Bigram compares a byte model with the bigram that the train documents of the domains (none means all) give, on the same
-// tokens: count windows of length tokens, evenly spread over the valid documents, each read from an empty state; the
-// first byte of a window is not predicted. The table has a [BaselineRow] each.
+// Bigram compares a byte model with a bigram model estimated from the training documents of the domains (all if none is given), on the
+// same tokens: count windows of length tokens, evenly spaced over the validation documents, each read from an empty state. The first byte
+// of a window is not predicted. The table has one [BaselineRow] per model.
 func Bigram(ctx context.Context, r *lm.Runner, corpus *datasets.Corpus, domains []string, length, count int) (*table.Table, error) {
 	if length < 2 || count < 1 {
 		return nil, fmt.Errorf("bigram: length = %d and count = %d must be at least 2 and 1", length, count)
@@ -63,7 +63,7 @@ func Bigram(ctx context.Context, r *lm.Runner, corpus *datasets.Corpus, domains 
 	return table.Of([]BaselineRow{{b.Name(), means[0], means[0] / math.Ln2, tokens}, {r.Weights.Model.Name(), means[1], means[1] / math.Ln2, tokens}}), nil
 }
 
-// windows cuts count pieces of length bytes out of the texts on end, evenly spread; none crosses from text to text.
+// windows cuts count windows of length bytes out of the concatenated texts, evenly spaced; none crosses a text boundary.
 func windows(texts []string, length, count int) ([]prompt.Probe, error) {
 	var pieces []string
 	for _, text := range texts {
@@ -86,7 +86,7 @@ func windows(texts []string, length, count int) ([]prompt.Probe, error) {
 	return probes, nil
 }
 
-// bigramLoss is the mean loss of all bytes but the first, in nats.
+// bigramLoss is the mean loss in nats over all bytes but the first.
 func bigramLoss(m baseline.Model, ids []int32) float64 {
 	text := make([]byte, len(ids))
 	for i, id := range ids {

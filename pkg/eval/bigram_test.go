@@ -14,7 +14,7 @@ import (
 	"stuffed/pkg/eval"
 )
 
-// TestBigramOnTheSameTokens: both losses against those of every single window.
+// TestBigramOnTheSameTokens compares both losses with those computed window by window.
 func TestBigramOnTheSameTokens(t *testing.T) {
 	train, valid := strings.Repeat("the cat sat on the mat. ", 20), "the dog sat on the cat. the mat sat."
 	path := filepath.Join(t.TempDir(), "c.jsonl")

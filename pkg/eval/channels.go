@@ -12,18 +12,18 @@ import (
 	"stuffed/pkg/task"
 )
 
-// Channels asks how much of its state a model could do without (arXiv 2602.04852 removes half of the key channels of linear
-// attention): sequences of a task are read up to the first question, the key channels of every head that hold least are set
-// to 0, and the questions follow. What a channel holds is the mean square of its entries over the sequences. States without a
-// key of their own (one number per channel) lose value channels instead.
+// Channels measures how much of its state a model can do without (arXiv 2602.04852 prunes half of the key channels of linear attention):
+// sequences of a task are read up to the first question, the weakest key channels of every head are set to 0, and the questions follow. A
+// channel's strength is the mean square of its entries over the sequences. States without a key axis (one number per channel) lose value
+// channels instead.
 type Channels struct {
 	Task   *task.Task
-	Count  int       // sequences
-	Shares []float64 // of the channels of each head, from 0
+	Count  int       // number of sequences
+	Shares []float64 // shares of each head's channels to remove, from 0
 	Seed   int64     // of the sequences
 }
 
-// ChannelRow is how one member answers without a share of its channels.
+// ChannelRow summarises the answers of one member without a share of its channels.
 type ChannelRow struct {
 	Member   int     `parquet:"member" doc:"number of the member, from 0"`
 	Share    float64 `parquet:"share" doc:"share of the channels of each head that is removed"`
@@ -35,7 +35,7 @@ type ChannelRow struct {
 	RiseHigh float64 `parquet:"rise_high" doc:"upper end"`
 }
 
-// Run makes a table of ChannelRow for each share and member.
+// Run returns a table with one ChannelRow per share and member.
 func (c Channels) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 	if c.Task == nil || c.Count < 1 || len(c.Shares) == 0 {
 		return nil, fmt.Errorf("channels: count is %d and there are %d shares, want a task and 1 or more of each", c.Count, len(c.Shares))
@@ -77,7 +77,7 @@ func channelsOf(spec lm.Spec) int {
 	return keys
 }
 
-// rise is the loss above another, paired by sequence.
+// rise is the mean increase of loss over above, paired by sequence, with its interval.
 func rise(loss, above *cells) (mean, low, high float64) {
 	paired := newCells(loss.units, 1)
 	for u := range paired.units {
@@ -88,7 +88,7 @@ func rise(loss, above *cells) (mean, low, high float64) {
 	return mean, lows[0], highs[0]
 }
 
-// thinned is a state of rows sequences, those of each member together, without the weakest channels of its recurrent parts.
+// thinned zeroes the weakest channels in the recurrent parts of a state of rows sequences, which are grouped by member.
 func thinned(m lm.Model, state lm.State, rows, members int, share float64) (lm.State, error) {
 	out := lm.State{}
 	for _, spec := range m.State(rows) {
@@ -152,8 +152,8 @@ func thinned(m lm.Model, state lm.State, rows, members int, share float64) (lm.S
 	return out, nil
 }
 
-// Removable is the largest share of channels, of one member's rows of Channels.Run, up to which the loss rises by at most tolerance
-// nats per answer on average; NaN where there is none.
+// Removable is the largest share of channels, among one member's rows of Channels.Run, up to which the mean loss rises by at most tolerance
+// nats per answer; NaN if there is none.
 func Removable(share, rise []float64, tolerance float64) float64 {
 	most := math.NaN()
 	for i, s := range share {

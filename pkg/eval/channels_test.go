@@ -9,7 +9,7 @@ import (
 	"stuffed/pkg/mamba2"
 )
 
-// TestThinnedTakesTheWeakest: of two sequences of each of two members the channel with the least squares, head by head, is gone.
+// TestThinnedTakesTheWeakest: with two sequences for each of two members, every head loses the channel with the smallest mean square.
 func TestThinnedTakesTheWeakest(t *testing.T) {
 	c := mamba2.Default(16, 2, 20)
 	c.HeadDim, c.State, c.Chunk = 8, 4, 8

@@ -10,19 +10,19 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Coherence asks how much of a state's growth is filling up, and what the rest is. The state of a head is a sum of its
-// writes, h_t = Σ s(i,t) w_i with s(i,t) = α_{i+1} ⋯ α_t and w_i = Δ_i x_i B_iᵀ, so that
+// Coherence measures how much of a state's growth is mere accumulation of writes, and how much is alignment between them. The state of a
+// head is the sum of its writes, h_t = Σ s(i,t) w_i with s(i,t) = α_{i+1} ⋯ α_t and w_i = Δ_i x_i B_iᵀ, so that
 //
 //	Σ s² ‖w‖²  =  incoherent norm², were all writes orthogonal
 //	(Σ s ‖w‖)²  =  coherent norm², did they all point the same way
 //	‖h‖² = incoherent² + c · (coherent² − incoherent²)
 //
-// where the coherence c is the mean cosine between two writes, weighted by what is left of them.
+// where the coherence c is the mean cosine between two writes, weighted by what remains of them.
 type Coherence struct {
 	T int // training length
 }
 
-// HeadCoherence is how much of one head's growth is filling up. Far is the second half of the sequences, within are tokens ½T … T.
+// HeadCoherence decomposes the growth of one head. Far means the second half of the sequences, within the tokens ½T … T.
 type HeadCoherence struct {
 	Layer      int     `parquet:"layer" doc:"layer, from 0"`
 	Head       int     `parquet:"head" doc:"head, from 0"`
@@ -36,7 +36,8 @@ type HeadCoherence struct {
 	Expected   float64 `parquet:"expected" doc:"the same at the coherence measured within"`
 }
 
-// Run reads rows from zeros and makes a table of HeadCoherence; collapse.Stationary gives the growth of a head that goes on as within.
+// Run reads rows from zero states and returns a table of HeadCoherence; collapse.Stationary gives the growth expected of a head that
+// continues as within.
 func (c Coherence) Run(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, error) {
 	if c.T < 4 || len(rows) == 0 || len(rows[0]) < 2*c.T {
 		return nil, fmt.Errorf("coherence: T is %d and there are %d rows; want a T of 4 or more and rows of at least 2 T tokens", c.T, len(rows))
@@ -103,14 +104,14 @@ func (c Coherence) table(heads []written, layers, rows, length int) *table.Table
 	return table.Of(out)
 }
 
-// written follows the writes of one head through one row.
+// written follows the writes of one head along one row.
 type written struct {
-	incoherent, line float64 // Σ s² ‖w‖², Σ s ‖w‖ now
+	incoherent, line float64 // Σ s² ‖w‖² and Σ s ‖w‖ at the current token
 	logAlpha         float64 // Σ log α over T tokens
 	place            [2]place
 }
 
-// place are sums over tokens within the window or far beyond it.
+// place holds sums over the tokens within the training length or far beyond it.
 type place struct{ square, incoherent, coherent, write, tokens float64 }
 
 func (p place) coherence() float64 { return (p.square - p.incoherent) / (p.coherent - p.incoherent) }
@@ -135,7 +136,7 @@ func (w *written) join(o written) {
 	}
 }
 
-// placeOf is 0 in the second half of the window, 1 in that of the sequence, else −1.
+// placeOf is 0 in the second half of the training length, 1 in the second half of the sequence, else −1.
 func placeOf(at, T, length int) int {
 	switch {
 	case at >= T/2 && at < T:

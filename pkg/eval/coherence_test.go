@@ -11,7 +11,7 @@ import (
 	"stuffed/xla"
 )
 
-// toyRunner is a small untrained Mamba-2 on the Go backend, with sequences of random tokens.
+// toyRunner returns a small untrained Mamba-2 on the Go backend and sequences of random tokens.
 func toyRunner(t *testing.T, layers, sequences, length int) (*lm.Runner, [][]int32) {
 	t.Helper()
 	d, err := xla.Open("go")
@@ -37,7 +37,7 @@ func toyRunner(t *testing.T, layers, sequences, length int) (*lm.Runner, [][]int
 	return lm.NewRunner(d, w), rows
 }
 
-// The coherence is the weighted mean cosine of all pairs of writes that are written out one by one.
+// The coherence equals the weighted mean cosine over all pairs of explicitly formed writes.
 func TestCoherenceIsThatOfPairs(t *testing.T) {
 	runner, rows := toyRunner(t, 2, 5, 40)
 	const T, length = 8, 40
@@ -136,7 +136,7 @@ func since[T any](of []T, value func(T) float64) (sum float64) {
 	return sum
 }
 
-// The energy coefficient by its definition, over pairs of different rows, and what it says of clouds that are known.
+// The energy coefficient agrees with its definition over pairs of different rows, and has the known values for known clouds.
 func TestEnergyCoefficient(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	make := func(shift, scale float64) *cloud {
@@ -175,7 +175,7 @@ func TestEnergyCoefficient(t *testing.T) {
 	}
 }
 
-// States are those of the run at the asked positions, octave by octave.
+// Coverage uses the states at the requested positions, octave by octave.
 func TestCoverageReadsStates(t *testing.T) {
 	runner, rows := toyRunner(t, 2, 5, 40)
 	got, err := Coverage{T: 8}.Run(context.Background(), runner, rows)
@@ -191,7 +191,7 @@ func TestCoverageReadsStates(t *testing.T) {
 	heads, values, keys := spec.Matrices()
 	size, window, later := values*keys, &cloud{}, &cloud{}
 	for i, row := range rows {
-		for _, n := range []int{4, 6, 8, 20, 24, 32} { // the octave from 16 on, of head 1 in layer 1
+		for _, n := range []int{4, 6, 8, 20, 24, 32} { // the octave starting at 16, head 1 of layer 1
 			state, err := runner.Run(context.Background(), [][]int32{row[:n]}, nil, lm.Request{}, nil)
 			if err != nil {
 				t.Fatal(err)

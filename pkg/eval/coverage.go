@@ -10,14 +10,14 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Coverage asks whether the states that a model reaches beyond its training length T are among those that it has seen
-// within (the “unexplored states” of arXiv 2507.02782). States of the window are those at ½T, ¾T and T of all rows, later
-// ones those at 5/4, 6/4 and 8/4 of T, 2T, 4T, …; each is a vector of all entries of a head.
+// Coverage measures whether the states that a model reaches beyond its training length T resemble those reached within it (the “unexplored
+// states” of arXiv 2507.02782). Reference states are those at ½T, ¾T and T of all rows, later states those at 5/4, 6/4 and 8/4 of T, 2T,
+// 4T, …; each is the vector of all entries of a head.
 type Coverage struct {
 	T int
 }
 
-// Covered is how far the states of one head in one octave lie from those of the window.
+// Covered says how far the states of one head in one octave lie from the reference states.
 type Covered struct {
 	Position  int     `parquet:"position" doc:"first position of the octave, in tokens; 0: the two halves of the sequences within the window, where nothing differs"`
 	End       int     `parquet:"end" doc:"position after the octave"`
@@ -30,8 +30,8 @@ type Covered struct {
 	Outside   float64 `parquet:"outside" doc:"share of states that are farther from the window's states of other sequences than 95 % of those are"`
 }
 
-// Run makes a table of Covered: one row per head and octave beyond T, and one of position 0. The energy coefficient over pairs of
-// different rows is (2 E‖X−Y‖ − E‖X−X'‖ − E‖Y−Y'‖) / 2 E‖X−Y‖.
+// Run returns a table of Covered: one row per head and octave beyond T, and one at position 0 that compares reference states with each
+// other. The energy coefficient over pairs from different rows is (2 E‖X−Y‖ − E‖X−X'‖ − E‖Y−Y'‖) / 2 E‖X−Y‖.
 func (c Coverage) Run(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, error) {
 	if c.T < 8 || c.T%4 != 0 || len(rows) < 4 || len(rows[0]) < 2*c.T {
 		return nil, fmt.Errorf("coverage: T is %d and there are %d rows; want a T that is a multiple of 4, 8 or more, and 4 rows or more of at least 2 T tokens", c.T, len(rows))
@@ -79,7 +79,7 @@ func (c Coverage) Run(ctx context.Context, r *lm.Runner, rows [][]int32) (*table
 
 type look struct{ at, octave int }
 
-// looks are the numbers of tokens after which states are kept, and the first position of each octave; octave 0 is the window.
+// looks returns the token counts after which states are sampled, and the first position of each octave; octave 0 is the training length.
 func (c Coverage) looks(length int) (ends []look, edges []int) {
 	ends, edges = []look{{c.T / 2, 0}, {c.T / 4 * 3, 0}, {c.T, 0}}, []int{0}
 	for at := c.T; 2*at <= length; at *= 2 {
@@ -108,7 +108,7 @@ func (c Coverage) table(samples [][]*cloud, edges []int, heads, rows int) *table
 	return table.Of(out)
 }
 
-// cloud are states of one head, each with the row that it comes from.
+// cloud holds sampled states of one head, each with the index of its row.
 type cloud struct {
 	row    []int
 	states [][]float64
@@ -118,7 +118,7 @@ func (c *cloud) add(row int, state []float64) {
 	c.row, c.states = append(c.row, row), append(c.states, slices.Clone(state))
 }
 
-// split parts the states of the first rows from the others.
+// split separates the states of the first rows from those of the others.
 func (c *cloud) split(first int) (a, b *cloud) {
 	a, b = &cloud{}, &cloud{}
 	for i, s := range c.states {
@@ -131,7 +131,7 @@ func (c *cloud) split(first int) (a, b *cloud) {
 	return a, b
 }
 
-// unit has every state divided by its norm.
+// unit returns the cloud with every state normalised to norm 1.
 func (c *cloud) unit() *cloud {
 	out := &cloud{row: c.row}
 	for _, s := range c.states {
@@ -144,7 +144,7 @@ func (c *cloud) unit() *cloud {
 	return out
 }
 
-// between are the sums and counts of the distances of two clouds by pairs of rows, of different rows only.
+// between sums and counts the distances between two clouds for each pair of different rows.
 func between(a, b *cloud, rows int) (sum, count []float64) {
 	sum, count = make([]float64, rows*rows), make([]float64, rows*rows)
 	for i, x := range a.states {
@@ -167,7 +167,7 @@ func apart(x, y []float64) float64 {
 	return math.Sqrt(sum)
 }
 
-// energy is the energy coefficient of two clouds and its standard error by leaving out one row after the other.
+// energy is the energy coefficient of two clouds and its jackknife standard error over rows.
 func energy(x, y *cloud, rows int) (coefficient, deviation float64) {
 	var sums, counts [3][]float64
 	for k, pair := range [][2]*cloud{{x, y}, {x, x}, {y, y}} {
@@ -197,7 +197,7 @@ func energy(x, y *cloud, rows int) (coefficient, deviation float64) {
 	return without(-1), math.Sqrt(max(0, squares-mean*mean/n) * (n - 1) / n)
 }
 
-// beyond is the share of other states that lie farther from c than 95 % of its own do.
+// beyond is the share of the other states whose nearest-neighbour distance to c exceeds the 95th percentile of such distances within c.
 func (c *cloud) beyond(other *cloud) float64 {
 	own := c.nearest(c)
 	slices.Sort(own)
@@ -210,7 +210,7 @@ func (c *cloud) beyond(other *cloud) float64 {
 	return n / float64(len(other.states))
 }
 
-// nearest are the distances of the states to the nearest of another row in a cloud.
+// nearest returns each state's distance to its nearest neighbour from another row of a cloud.
 func (c *cloud) nearest(in *cloud) (all []float64) {
 	for i, s := range c.states {
 		least := math.Inf(1)

@@ -17,8 +17,8 @@ import (
 	"stuffed/pkg/trace"
 )
 
-// Sequences that several devices share give the tables of one device, row by row and to the bit: losses, passkeys with the model's own
-// answers, tasks, and traces, collected and written. The processor poses as four devices.
+// Sharing sequences among several devices gives bit-identical tables to a single device: losses, passkeys with the model's own answers,
+// tasks, and traces, both collected and written. The CPU stands in for four devices.
 func TestDevicesShareSequences(t *testing.T) {
 	ctx, enc := t.Context(), tokenizer.Bytes()
 	text := func(tab *table.Table, err error) string {
@@ -69,7 +69,7 @@ func TestDevicesShareSequences(t *testing.T) {
 	}
 }
 
-// Devices work at the same time, results come in order, an error of either side ends the rest, and more devices than there are, or none, are refused.
+// Devices work concurrently, results arrive in order, an error on either side stops the rest, and requests for no device or too many fail.
 func TestEach(t *testing.T) {
 	r := runner(t, "cpu", small(8), 1)
 	for _, n := range []int{0, 5} {

@@ -1,9 +1,9 @@
-// Package eval measures what a model does far beyond its training length: loss by position on texts, streams and
-// constant prompts, recall by position and by age on the recall stream, and retrieval of passkeys and of several keys
-// and values by depth and length (arXiv 2410.07145, sections 3 and 4). Everything comes out as tables.
+// Package eval measures how a model behaves far beyond its training length: loss by position on texts, streams and constant prompts, recall
+// by position and age on the recall stream, and passkey and multi-key retrieval by depth and length (arXiv 2410.07145, sections 3 and 4).
+// All results are tables.
 //
-// A loss stands at the position of the last token read, from 0: at position t it is −log p(token t+1 | tokens 0 … t), so
-// that positions 0 … T−1 are those of the training length T.
+// A loss is indexed by the position of the last token read, from 0: at position t it is −log p(token t+1 | tokens 0 … t), so that positions
+// 0 … T−1 lie within the training length T.
 package eval
 
 import (
@@ -20,7 +20,7 @@ const (
 	resampling = 0xe5a1 // seed of the bootstrap
 )
 
-// Doublings are buckets 0, T/2, T, 2T, 4T … for a training length T, below length.
+// Doublings returns the bucket edges 0, T/2, T, 2T, 4T, … below length for a training length T.
 func Doublings(trainLength, length int) []int {
 	edges := []int{0}
 	for edge := max(trainLength/2, 1); edge < length-1; edge *= 2 {
@@ -29,7 +29,7 @@ func Doublings(trainLength, length int) []int {
 	return edges
 }
 
-// Even are buckets of equal width, below length.
+// Even returns the edges of buckets of equal width, below length.
 func Even(width, length int) []int {
 	var edges []int
 	for edge := 0; edge < length-1; edge += max(width, 1) {
@@ -38,7 +38,7 @@ func Even(width, length int) []int {
 	return edges
 }
 
-// checkEdges wants ascending edges from first on and below a limit; the last bucket has no end.
+// checkEdges requires ascending edges that start at first and stay below a limit; the last bucket is open-ended.
 func checkEdges(name string, edges []int, first, below int) error {
 	if len(edges) == 0 || edges[0] != first || !slices.IsSorted(edges) || len(slices.Compact(slices.Clone(edges))) != len(edges) {
 		return fmt.Errorf("%s are %v, want ascending numbers that begin with %d", name, edges, first)
@@ -49,7 +49,7 @@ func checkEdges(name string, edges []int, first, below int) error {
 	return nil
 }
 
-// bucketOf is the index of the bucket that holds at, which is not below the first edge.
+// bucketOf is the index of the bucket that contains at, which must not be below the first edge.
 func bucketOf(edges []int, at int) int {
 	i, found := slices.BinarySearch(edges, at)
 	if !found {
@@ -58,7 +58,7 @@ func bucketOf(edges []int, at int) int {
 	return i
 }
 
-// cells are sums and counts of one quantity for units (documents, sequences) in buckets.
+// cells holds sums and counts of one quantity by unit (document or sequence) and bucket.
 type cells struct {
 	units, buckets int
 	sums, counts   []float64 // [units, buckets]
@@ -68,7 +68,7 @@ func newCells(units, buckets int) *cells {
 	return &cells{units, buckets, make([]float64, units*buckets), make([]float64, units*buckets)}
 }
 
-// add counts a loss that is not a number as infinite, so that it cannot pass for one that is missing.
+// add adds a value; NaN counts as infinite so that it cannot be mistaken for a missing one.
 func (c *cells) add(unit, bucket int, value float64) {
 	if math.IsNaN(value) {
 		value = math.Inf(1)
@@ -77,7 +77,7 @@ func (c *cells) add(unit, bucket int, value float64) {
 	c.counts[unit*c.buckets+bucket]++
 }
 
-// of is the mean over the tokens of all units in a bucket and their number, NaN where there are none.
+// of is the mean over the tokens of all units in a bucket and the token count; NaN if there are none.
 func (c *cells) of(bucket int) (mean float64, count int64) {
 	sum, n := 0.0, 0.0
 	for u := range c.units {
@@ -87,8 +87,8 @@ func (c *cells) of(bucket int) (mean float64, count int64) {
 	return sum / n, int64(n)
 }
 
-// intervals are 95 % bootstrap intervals of the means, over units: the same draws in every bucket. Buckets with fewer
-// than two units have none (NaN).
+// intervals returns 95 % bootstrap intervals of the means, resampling units with the same draws for every bucket. They are NaN for buckets
+// with fewer than two units.
 func (c *cells) intervals() (low, high []float64) {
 	low, high = make([]float64, c.buckets), make([]float64, c.buckets)
 	random := rand.New(rand.NewPCG(resampling, uint64(c.units)))
@@ -119,7 +119,7 @@ func (c *cells) intervals() (low, high []float64) {
 	return low, high
 }
 
-// filled is the number of units with something in a bucket.
+// filled is the number of units with data in a bucket.
 func (c *cells) filled(bucket int) (n int) {
 	for u := range c.units {
 		if c.counts[u*c.buckets+bucket] > 0 {

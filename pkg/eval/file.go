@@ -12,8 +12,8 @@ import (
 	"stuffed/pkg/table"
 )
 
-// LossFile is Loss.Write for the sequences that texts choose, with a manifest and a table of sources (.sources, in the same format)
-// beside the result, and returns the table. An interrupted run goes on; one that is done is read.
+// LossFile runs Loss.Write on the sequences selected by texts, writes a manifest and a table of sources (.sources, in the same format) next
+// to the result, and returns the table. An interrupted run is resumed; a finished one is read.
 func LossFile(ctx context.Context, m *models.Opened, texts prompt.Texts, l Loss, path string) (*table.Table, error) {
 	probes, err := Probes(m, texts)
 	if err != nil {
@@ -47,14 +47,14 @@ func LossFile(ctx context.Context, m *models.Opened, texts prompt.Texts, l Loss,
 	return table.Read(path)
 }
 
-// Labelled are texts under a name for figures.
+// Labelled is a selection of texts with a label for figures.
 type Labelled struct {
 	Label string
 	prompt.Texts
 }
 
-// CompareLoss measures one model on several kinds of sequences, each by LossFile into dir, and returns their mean curves:
-// kind (the label), position, loss, loss_low, loss_high, prompts, tokens.
+// CompareLoss evaluates one model on several kinds of sequences, each with LossFile in dir, and returns their mean curves: kind (the
+// label), position, loss, loss_low, loss_high, prompts, tokens.
 func CompareLoss(ctx context.Context, m *models.Opened, kinds []Labelled, l Loss, dir string) (*table.Table, error) {
 	all := table.New()
 	for i, k := range kinds {
@@ -74,7 +74,7 @@ func CompareLoss(ctx context.Context, m *models.Opened, kinds []Labelled, l Loss
 	return all, nil
 }
 
-// Probes makes the sequences that texts choose with the model's tokenizer.
+// Probes tokenises the selected sequences with the model's tokenizer.
 func Probes(m *models.Opened, texts prompt.Texts) ([]prompt.Probe, error) {
 	if !texts.Textual() {
 		return texts.Make(nil)
@@ -89,7 +89,7 @@ func Probes(m *models.Opened, texts prompt.Texts) ([]prompt.Probe, error) {
 	return texts.Make(enc)
 }
 
-// PasskeyFile is Passkey.Write with a manifest beside the result, and returns the table.
+// PasskeyFile runs Passkey.Write with a manifest next to the result, and returns the table.
 func PasskeyFile(ctx context.Context, m *models.Opened, p Passkey, path string) (*table.Table, error) {
 	enc, err := m.Encoder()
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"stuffed/pkg/table"
 )
 
-// interval95 is the number of standard errors of a 95 % interval.
+// interval95 is the half-width of a 95 % normal interval in standard errors.
 const interval95 = 1.96
 
-// tally is what happened in one cell of a grid.
+// tally accumulates the trials in one cell of a grid.
 type tally struct {
 	sum   float64
 	n     int
-	share bool // every value was 0 or 1
+	share bool // every value so far was 0 or 1
 }
 
 func (c *tally) add(v float64) {
@@ -25,7 +25,7 @@ func (c *tally) add(v float64) {
 	c.n++
 }
 
-// wilson is the interval of a share, NaN for means of other values.
+// wilson is the Wilson interval of a proportion, NaN for means of other values.
 func (c *tally) wilson() (low, high float64, err error) {
 	if !c.share {
 		return math.NaN(), math.NaN(), nil
@@ -33,7 +33,7 @@ func (c *tally) wilson() (low, high float64, err error) {
 	return prompt.Wilson(int(c.sum), c.n, interval95)
 }
 
-// tallies groups a passkey table's column by length, and by depth where byDepth.
+// tallies groups a column of a passkey table by length and, if byDepth, by depth.
 func tallies(t *table.Table, column string, byDepth bool) (lengths []int, depths []float64, cells map[[2]float64]*tally, err error) {
 	if err := t.Require("length", "depth", column); err != nil {
 		return nil, nil, nil, fmt.Errorf("passkey table: %w", err)
@@ -80,10 +80,10 @@ type Share struct {
 	Trials   int     `parquet:"trials" doc:"number of prompts"`
 }
 
-// Grid averages a column of a passkey table (exact, substring, probability …) over trials: a table of Share.
+// Grid averages a column of a passkey table (exact, substring, probability, …) over trials, by length and depth: a table of Share.
 func Grid(t *table.Table, column string) (*table.Table, error) { return grid(t, column, true) }
 
-// ByLength is Grid over depths too; its depth is 0.
+// ByLength also averages over depths; the depth column is 0.
 func ByLength(t *table.Table, column string) (*table.Table, error) { return grid(t, column, false) }
 
 func grid(t *table.Table, column string, byDepth bool) (*table.Table, error) {
@@ -108,8 +108,8 @@ func grid(t *table.Table, column string, byDepth bool) (*table.Table, error) {
 	return table.Of(out), nil
 }
 
-// LongestRecall is T_recall: the longest length at which a column of 0 and 1 (exact, substring …) averages at least
-// threshold (0.95 in the paper) over all depths and trials, with Wilson intervals.
+// LongestRecall is T_recall: the largest length at which a 0/1 column (exact, substring, …) averages at least threshold (0.95 in the paper)
+// over all depths and trials, with Wilson intervals.
 func LongestRecall(t *table.Table, column string, threshold float64) (prompt.RecallLength, error) {
 	lengths, _, cells, err := tallies(t, column, false)
 	if err != nil {
@@ -126,15 +126,15 @@ func LongestRecall(t *table.Table, column string, threshold float64) (prompt.Rec
 	return prompt.Recall(trials, threshold, interval95)
 }
 
-// LastShare is the accuracy on keys within the last tokens of prompts of one length.
+// LastShare is the accuracy on keys that lie within the last tokens, for prompts of one length.
 type LastShare struct {
 	Length   int     `parquet:"length" doc:"length of the prompts in tokens"`
 	Last     int     `parquet:"last" doc:"number of last tokens"`
 	Accuracy float64 `parquet:"accuracy" doc:"accuracy on keys that stand among them"`
 }
 
-// LastTokens makes a table of LastShare for each length and number of last tokens. A pair that has no depth within the last tokens is
-// left out. Depths must be evenly spread.
+// LastTokens returns one LastShare for each length and each entry of last. Combinations without any depth inside the last tokens are
+// omitted. Depths must be evenly spaced.
 func LastTokens(t *table.Table, column string, last []int) (*table.Table, error) {
 	lengths, depths, cells, err := tallies(t, column, true)
 	if err != nil {

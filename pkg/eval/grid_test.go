@@ -12,7 +12,7 @@ import (
 	"stuffed/pkg/tokenizer"
 )
 
-// readers makes the passkey table of a reader that knows the answer up to a length and guesses beyond it.
+// readers simulates the passkey table of a reader that knows the answer up to a certain length and guesses beyond it.
 func readers(t testing.TB, known int, lengths []int, depths []float64, trials int) *table.Table {
 	t.Helper()
 	var length, trial, exact []int64
@@ -86,7 +86,8 @@ func TestGridOfKnownReaders(t *testing.T) {
 	wantError(t, err, "missing columns: substring")
 }
 
-// TestPromptsInTheTokensOfNeoX: every length from 128 to 4,096 in steps of 64 is exact in the tokenizer of the published models too.
+// TestPromptsInTheTokensOfNeoX: prompts have exactly the requested length, 128 to 4,096 in steps of 64, in the published models' tokenizer
+// too.
 func TestPromptsInTheTokensOfNeoX(t *testing.T) {
 	path, err := tokenizer.Locate()
 	if err != nil {

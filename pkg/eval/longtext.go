@@ -13,10 +13,10 @@ import (
 	tasks "stuffed/pkg/task"
 )
 
-// LongText says how the items of a published benchmark are asked.
+// LongText configures how the items of a published benchmark are asked.
 type LongText struct {
-	Length   int `json:"length"`   // tokens of a prompt at most
-	Generate int `json:"generate"` // tokens that the model writes
+	Length   int `json:"length"`   // maximum number of tokens in a prompt
+	Generate int `json:"generate"` // number of tokens to generate
 }
 
 // LongTextRow is the answer to one item.
@@ -30,7 +30,7 @@ type LongTextRow struct {
 	Score  float64 `parquet:"score" doc:"score as the benchmark's program computes it"`
 }
 
-// Table asks item by item and makes a table of LongTextRow.
+// Table asks the items one at a time and returns a table of LongTextRow.
 func (q LongText) Table(ctx context.Context, r *lm.Runner, enc datasets.Encoder, items []longtext.Item) (*table.Table, error) {
 	if q.Generate < 1 {
 		return nil, fmt.Errorf("long texts: generate is %d tokens, want 1 or more", q.Generate)
@@ -66,7 +66,7 @@ func (q LongText) Table(ctx context.Context, r *lm.Runner, enc datasets.Encoder,
 	return table.Of(out), nil
 }
 
-// LongTextFile is LongText.Table with a manifest beside the result.
+// LongTextFile is LongText.Table with a manifest next to the result.
 func LongTextFile(ctx context.Context, m *models.Opened, items []longtext.Item, input string, q LongText, path string) (*table.Table, error) {
 	enc, err := m.Encoder()
 	if err != nil {

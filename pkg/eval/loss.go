@@ -14,15 +14,15 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Loss is loss by position over sequences of any lengths, read whole with the state carried from token to token.
+// Loss measures loss by position over sequences of any length, each read in full with the state carried from token to token.
 type Loss struct {
-	Bucket   int // tokens whose losses are averaged into one row; 0 means 1
-	Batch    int // sequences of each member that run side by side; 0 means up to 8, fewer for large vocabularies
+	Bucket   int // tokens averaged into one row; 0 means 1
+	Batch    int // sequences per member in a batch; 0 means up to 8, fewer for large vocabularies
 	Controls map[string]*tensors.Tensor
-	Progress func(done, total int64) // tokens of one member, of those that are left to do
+	Progress func(done, total int64) // remaining tokens of one member
 }
 
-// Validate names the field that is out of range.
+// Validate returns an error that names the field that is out of range.
 func (l Loss) Validate() error {
 	if l.Bucket < 0 || l.Batch < 0 {
 		return fmt.Errorf("loss: bucket is %d and batch %d, want 0 or more of each", l.Bucket, l.Batch)
@@ -39,7 +39,7 @@ type LossRow struct {
 	Tokens   int64   `parquet:"tokens" doc:"losses in the bucket; of T tokens there are T − 1"`
 }
 
-// lossTable is a table of LossRow; only several members have the column replica.
+// lossTable builds a table of LossRow; the column replica is present only for several members.
 func lossTable(rows []LossRow, members bool) *table.Table {
 	t := table.Of(rows)
 	if !members {
@@ -48,15 +48,16 @@ func lossTable(rows []LossRow, members bool) *table.Table {
 	return t
 }
 
-// Table scores the sequences and makes a table of LossRow. Where the weights hold several members, each scores every sequence.
+// Table scores the sequences and returns a table of LossRow. If the weights hold several members, each of them scores every sequence.
 func (l Loss) Table(ctx context.Context, r *lm.Runner, probes []prompt.Probe) (*table.Table, error) {
 	all := lossTable(nil, r.Weights.Members > 1)
 	err := l.run(ctx, r, probes, all.Append)
 	return all, err
 }
 
-// Write is Table into a Parquet or CSV file, batch by batch; sequences that a former, interrupted run has scored are not
-// scored again. The file appears when all are done.
+// Write writes the same table to a Parquet or CSV file, batch by batch; sequences scored by an earlier, interrupted run are not scored
+// again.
+// The file appears when all are done.
 func (l Loss) Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, path string) error {
 	w, former, err := table.Resume(path, lossTable(nil, r.Weights.Members > 1))
 	if err != nil {
@@ -78,8 +79,7 @@ func (l Loss) Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pa
 	return w.Close()
 }
 
-// run scores the longest sequences first, batch by batch; shorter ones of a batch are padded, which a causal model does
-// not see.
+// run scores batch by batch, longest sequences first. Shorter sequences in a batch are padded at the end, which a causal model cannot see.
 func (l Loss) run(ctx context.Context, r *lm.Runner, probes []prompt.Probe, put func(*table.Table) error) error {
 	if err := l.Validate(); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (l Loss) run(ctx context.Context, r *lm.Runner, probes []prompt.Probe, put 
 	}, put)
 }
 
-// batchOf keeps the logits of a piece below 2²⁵ entries unless a batch was asked for.
+// batchOf limits the logits of a piece to 2²⁵ entries unless a batch size was requested.
 func (l Loss) batchOf(r *lm.Runner) int {
 	if l.Batch > 0 {
 		return l.Batch
@@ -117,7 +117,7 @@ func (l Loss) batchOf(r *lm.Runner) int {
 	return min(8, max(1, 1<<25/(r.Piece*r.Weights.Model.Vocab()*max(r.Weights.Members, 1))))
 }
 
-// batch scores sequences of falling length.
+// batch scores sequences sorted by decreasing length.
 func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, progress func(done, longest int)) (*table.Table, error) {
 	members, longest, width := max(r.Weights.Members, 1), len(probes[0].IDs), max(l.Bucket, 1)
 	rows := make([][]int32, 0, members*len(probes))
@@ -155,7 +155,7 @@ func (l Loss) batch(ctx context.Context, r *lm.Runner, probes []prompt.Probe, pr
 	return lossTable(out, members > 1), nil
 }
 
-// LossColumns are those of a loss table: the prompt, the first position and the tokens of every row, and their mean loss in nats.
+// LossColumns returns the columns of a loss table: each row's prompt, first position, mean loss in nats and number of tokens.
 func LossColumns(t *table.Table) (prompts []string, position []int64, loss []float64, tokens []int64, err error) {
 	prompts, err = t.Text("prompt")
 	if err == nil {
@@ -181,8 +181,8 @@ type MeanLossRow struct {
 	Tokens   int64   `parquet:"tokens" doc:"losses in the bucket, of all prompts"`
 }
 
-// MeanLoss averages a loss table over its prompts: a table of MeanLossRow. Only prompts that reach length tokens count, at positions
-// below it, so that the same set is averaged everywhere; length 0 means that of the shortest prompt.
+// MeanLoss averages a loss table over its prompts: a table of MeanLossRow. Only prompts of at least length tokens count, at positions below
+// length, so that every position averages over the same prompts; length 0 means that of the shortest prompt.
 func MeanLoss(t *table.Table, length int) (*table.Table, error) {
 	if err := t.Require("prompt", "position", "loss", "tokens"); err != nil {
 		return nil, fmt.Errorf("loss table: %w", err)
@@ -255,7 +255,7 @@ func meanLoss(out, t *table.Table, length int, member int64) error {
 	return out.Append(some)
 }
 
-// SourceRow says which document a run of tokens of a sequence comes from.
+// SourceRow names the document that a run of tokens in a sequence comes from.
 type SourceRow struct {
 	Prompt  string `parquet:"prompt" doc:"name of the prompt"`
 	Start   int64  `parquet:"start" doc:"first token of the run"`
@@ -269,7 +269,7 @@ type SourceRow struct {
 	Whole   int    `parquet:"whole" doc:"1 where the run goes to the document's end, otherwise 0"`
 }
 
-// Sources is a table of SourceRow for each run of tokens of the sequences.
+// Sources returns one SourceRow for each run of tokens of the sequences.
 func Sources(probes []prompt.Probe) *table.Table {
 	var rows []SourceRow
 	for _, p := range probes {

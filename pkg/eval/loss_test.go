@@ -29,8 +29,9 @@ func probes(t testing.TB, lengths ...int) (all []prompt.Probe) {
 	return all
 }
 
-// TestLossAgainstLogits: no loss is dropped or counted twice where pieces, buckets and batches meet, in rows of unequal
-// length and for two members.
+// TestLossAgainstLogits: no loss is dropped or counted twice at the boundaries of pieces, buckets and batches, for rows of unequal length
+// and
+// two members.
 func TestLossAgainstLogits(t *testing.T) {
 	some := probes(t, 50, 2, 33, 16, 17)
 	for _, backend := range []string{"go", "cpu"} {

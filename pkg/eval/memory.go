@@ -12,15 +12,15 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Memory asks what a model makes of tokens older than its training length T: whether it predicts better or worse with them
-// than a reader of the last T tokens alone, and how far the earliest ones still move its predictions.
+// Memory measures what a model gains or loses from tokens older than its training length T: whether it predicts better than the same model
+// reading only the last T tokens, and how much the earliest tokens still affect its predictions.
 type Memory struct {
 	T      int
-	Starts []int                  // of EffRem: first tokens that are left out, ascending from 1, below the length of the rows
-	Counts func(row, at int) bool // of Gaps: tokens whose prediction counts; nil for all
+	Starts []int                  // for EffRem: numbers of leading tokens to leave out, ascending from 1, below the length of the rows
+	Counts func(row, at int) bool // for Gaps: whether the prediction at a token counts; nil counts all
 }
 
-// Gap is what tokens older than the window do to the loss, over one octave of positions.
+// Gap is the effect of tokens older than the window on the loss, in one octave of positions.
 type Gap struct {
 	Position int     `parquet:"position" doc:"first position of the octave, in tokens; 0: all positions ½T … T"`
 	End      int     `parquet:"end" doc:"position after the octave"`
@@ -31,8 +31,8 @@ type Gap struct {
 	High     float64 `parquet:"gap_high" doc:"upper end"`
 }
 
-// Gaps compares the loss of every token with the state carried from the start with that of an oracle of short memory, the
-// same model started from zeros so that it has read the last ½T … T tokens: a table of Gap, and the slope of the loss beyond T.
+// Gaps compares the loss of every token, with the state carried from the start, to that of a short-memory oracle: the same model restarted
+// from zeros so that it has read only the last ½T … T tokens. It returns a table of Gap, and the slope of the loss beyond T.
 func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, Slope, error) {
 	if m.T < 4 || m.T%2 != 0 || len(rows) == 0 || len(rows[0]) < 2*m.T {
 		return nil, Slope{}, fmt.Errorf("memory: T is %d and there are %d rows; want an even T of 4 or more and rows of at least 2 T tokens", m.T, len(rows))
@@ -60,9 +60,9 @@ func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.
 	perRow := length/half - 1
 	for i := range rows {
 		for at := half; at < length-1; at++ {
-			w := at/half - 1 // the window in whose second half the token lies
+			w := at/half - 1 // index of the window whose second half contains the token
 			if at%half == half-1 {
-				continue // its target lies beyond the window
+				continue // its target lies outside the window
 			}
 			if m.Counts != nil && !m.Counts(i, at+1) {
 				continue
@@ -85,8 +85,8 @@ func (m Memory) Gaps(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.
 	return table.Of(out), slope(loss, edges), nil
 }
 
-// Slope is the change of the loss with each doubling of the position beyond T, in nats, by least squares over octaves, and its
-// 95 % bootstrap interval over rows. NaN where there are fewer than two octaves.
+// Slope is the change of the loss per doubling of the position beyond T, in nats, from a least-squares fit over octaves, with a 95 %
+// bootstrap interval over rows. NaN for fewer than two octaves.
 type Slope struct{ Value, Low, High float64 }
 
 func slope(c *cells, edges []int) Slope {
@@ -121,7 +121,7 @@ func slope(c *cells, edges []int) Slope {
 	return Slope{over(units), low, high}
 }
 
-// Remembrance is how far the tokens before a start move the predictions.
+// Remembrance is the effect on the predictions of the tokens before a start.
 type Remembrance struct {
 	Start    int     `parquet:"start" doc:"first token that is read again from zeros"`
 	Distance float64 `parquet:"distance" doc:"total variation distance between the predictions after all tokens and after those from start on"`
@@ -129,8 +129,8 @@ type Remembrance struct {
 	High     float64 `parquet:"high" doc:"upper end"`
 }
 
-// EffRem is the effective remembrance of arXiv 2507.02782, a table of Remembrance. A model that forgets in time has a distance near
-// 0 for early starts; one that the earliest tokens still govern does not.
+// EffRem computes the effective remembrance of arXiv 2507.02782: a table of Remembrance. For a model that forgets in time the distance is
+// near 0 for early starts; for one still dominated by its earliest tokens it is not.
 func (m Memory) EffRem(ctx context.Context, r *lm.Runner, rows [][]int32) (*table.Table, error) {
 	if len(rows) == 0 || len(m.Starts) == 0 || !slices.IsSorted(m.Starts) || m.Starts[0] < 1 || m.Starts[len(m.Starts)-1] >= len(rows[0]) {
 		return nil, fmt.Errorf("memory: starts are %v, want ascending positions inside the rows", m.Starts)
@@ -170,7 +170,7 @@ func cut(rows [][]int32, from, to int) [][]int32 {
 	return out
 }
 
-// losses of all tokens but the last of each row, which has none (NaN).
+// losses returns the loss of every token; the last one of each row has no target and is NaN.
 func losses(ctx context.Context, r *lm.Runner, rows [][]int32) ([][]float64, error) {
 	out := make([][]float64, len(rows))
 	_, err := r.Run(ctx, rows, nil, lm.Request{Loss: true}, func(p lm.Piece) error {
@@ -184,7 +184,7 @@ func losses(ctx context.Context, r *lm.Runner, rows [][]int32) ([][]float64, err
 	return out, err
 }
 
-// predictions are the probabilities of the next token after each row.
+// predictions returns the next-token probabilities after each row.
 func predictions(ctx context.Context, r *lm.Runner, rows [][]int32) ([][]float64, error) {
 	out := make([][]float64, len(rows))
 	_, err := r.Run(ctx, rows, nil, lm.Request{Last: true}, func(p lm.Piece) error {

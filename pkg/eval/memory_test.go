@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Gaps and EffRem beside runs of one prefix after the other.
+// Gaps and EffRem agree with separate runs over every prefix.
 func TestMemoryIsThatOfPrefixes(t *testing.T) {
 	runner, rows := toyRunner(t, 1, 2, 32)
 	ctx, T := context.Background(), 8
@@ -14,7 +14,7 @@ func TestMemoryIsThatOfPrefixes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := func(row []int32) []float64 { // the loss of the token after row[:n−1], the state started at its first
+	last := func(row []int32) []float64 { // loss of the token after row[:n−1], starting from an empty state at its first token
 		l, err := losses(ctx, runner, [][]int32{row})
 		if err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestMemoryIsThatOfPrefixes(t *testing.T) {
 	if math.Abs(gap[0]) > 1e-6 && len(gap) != 3 {
 		t.Errorf("gaps %v", gap)
 	}
-	loss, _ := got.Float("loss") // octaves from 8 and from 16 on
+	loss, _ := got.Float("loss") // octaves starting at 8 and at 16
 	if want := loss[2] - loss[1]; math.Abs(slope.Value-want) > 1e-9 || !(slope.Low <= want && want <= slope.High) {
 		t.Errorf("slope %v, want %g", slope, want)
 	}

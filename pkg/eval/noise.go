@@ -12,24 +12,24 @@ import (
 	"stuffed/pkg/task"
 )
 
-// Noise asks how many bits a state really holds: sequences of a task are read up to the first question, noise is added to
-// every number of the recurrent state, and the questions follow. A number with noise of σ times the root mean square of
-// its head carries at most
+// Noise measures how many bits a state effectively holds: sequences of a task are read up to the first question, noise is added to every
+// number of the recurrent state, and the questions follow. A number with noise of standard deviation σ, relative to the root mean square of
+// its head, carries at most
 //
 //	b(σ) = ½ log₂(1 + 1/σ²)
 //
-// bits (the capacity of a Gaussian channel), so that the largest σ at which recall holds says how many bits it needs.
+// bits (the capacity of a Gaussian channel), so the largest σ at which recall survives tells how many bits it needs.
 type Noise struct {
 	Task   *task.Task
-	Count  int       // sequences
-	Levels []float64 // σ, 0 or more
-	Seed   int64     // of the sequences; the noise has its own
+	Count  int       // number of sequences
+	Levels []float64 // values of σ, at least 0
+	Seed   int64     // of the sequences; the noise has its own seed
 }
 
-// BitsUnder is b(σ), infinite without noise.
+// BitsUnder is b(σ) in bits, infinite for σ = 0.
 func BitsUnder(sigma float64) float64 { return 0.5 * math.Log2(1+1/(sigma*sigma)) }
 
-// NoiseRow is how one member answers under one level of noise.
+// NoiseRow summarises the answers of one member at one noise level.
 type NoiseRow struct {
 	Member int     `parquet:"member" doc:"number of the member, from 0"`
 	Sigma  float64 `parquet:"sigma" doc:"noise, in root mean squares of a head's state"`
@@ -37,7 +37,7 @@ type NoiseRow struct {
 	answered
 }
 
-// Run makes a table of NoiseRow for each level and member.
+// Run returns a table with one NoiseRow per level and member.
 func (n Noise) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 	if n.Task == nil || n.Count < 1 || len(n.Levels) == 0 {
 		return nil, fmt.Errorf("noise: count is %d and there are %d levels, want a task and 1 or more of each", n.Count, len(n.Levels))
@@ -66,7 +66,7 @@ func (n Noise) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 	return table.Of(out), nil
 }
 
-// disturbed is a state of rows sequences with noise on its recurrent parts.
+// disturbed adds noise to the recurrent parts of a state of rows sequences.
 func disturbed(m lm.Model, state lm.State, rows int, sigma float64, stream uint64) (lm.State, error) {
 	if sigma == 0 {
 		return state, nil
@@ -101,8 +101,8 @@ func disturbed(m lm.Model, state lm.State, rows int, sigma float64, stream uint6
 	return out, nil
 }
 
-// BitsNeeded interpolates the bits of a number at which accuracy falls to a share of what it is without noise, from the rows
-// of one member of Noise.Run; 0 where it never falls so far, NaN where the first level is too noisy already.
+// BitsNeeded interpolates, from the rows of one member of Noise.Run, the bits per number at which accuracy drops to share times its
+// noise-free value; 0 if it never drops that far, NaN if the first level is already too noisy.
 func BitsNeeded(sigma, accuracy []float64, share float64) float64 {
 	if len(sigma) == 0 || sigma[0] != 0 {
 		return math.NaN()

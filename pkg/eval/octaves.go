@@ -7,10 +7,10 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Octaves is MeanLoss in buckets that grow with the position, which average the noise of far positions away: the first
-// holds the positions below first, then there are per buckets to a doubling. Column read is the number of tokens read at
-// a bucket's end; unlike the position of the first bucket it can be shown on a logarithmic axis. Rows of the table are
-// counted whole, by their position.
+// Octaves is MeanLoss in buckets that grow with the position, which smooths the noise at far positions: the first bucket holds the positions
+// below first, followed by per buckets per doubling. The column read is the number of tokens read at the end of a bucket; unlike the
+// position
+// of the first bucket it can be plotted on a logarithmic axis. A row of the table is never split: its position decides the bucket.
 func Octaves(t *table.Table, first, per int) (*table.Table, error) {
 	switch {
 	case first < 1:
@@ -62,7 +62,7 @@ func Octaves(t *table.Table, first, per int) (*table.Table, error) {
 	return mean.AddInt("read", read), nil
 }
 
-// merge joins the rows of a loss table whose positions lie in the same bucket, by prompt and member.
+// merge combines the rows of a loss table whose positions share a bucket, by prompt and member.
 func merge(t *table.Table, edges []int) (*table.Table, error) {
 	names, position, loss, tokens, err := LossColumns(t)
 	if err != nil {

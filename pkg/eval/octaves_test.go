@@ -8,7 +8,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Against the mean taken token by token.
+// Octaves agrees with the mean computed token by token.
 func TestOctaves(t *testing.T) {
 	const length, width = 1024, 8
 	var name []string

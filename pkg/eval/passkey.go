@@ -16,9 +16,8 @@ import (
 	"stuffed/pkg/task"
 )
 
-// Passkey asks a model for keys hidden in texts of given lengths at given depths: the task passkey and, for the variant retrieval, which
-// asks for the numbers kept under Queries of Keys names with Values numbers each, niah-multikey-1. A length counts the tokens before
-// the answer.
+// Passkey asks a model for keys hidden in texts of given lengths at given depths. It uses the task passkey or, for the variant retrieval
+// (Queries of Keys names with Values numbers each), niah-multikey-1. Lengths count the tokens before the answer.
 type Passkey struct {
 	Variant  string    `json:"variant"`
 	Keys     int       `json:"keys,omitempty"`
@@ -28,20 +27,20 @@ type Passkey struct {
 	Depths   []float64 `json:"-"` // 0: needle at the start of the haystack, 1: at its end
 	Trials   int       `json:"-"` // per length and depth
 	Seed     int64     `json:"seed"`
-	Generate int       `json:"generate"`           // tokens generated greedily; 0: those of the answer and two more
-	Haystack string    `json:"haystack,omitempty"` // file of a text of one's own to hide the keys in; empty: the variant's noise
+	Generate int       `json:"generate"`           // tokens to generate greedily; 0: those of the answer and two more
+	Haystack string    `json:"haystack,omitempty"` // file with a text of your own to hide the keys in; empty: the variant's noise
 
-	Batch    int                        `json:"-"` // prompts of one length that run side by side; 0: 16
+	Batch    int                        `json:"-"` // prompts of one length per batch; 0: 16
 	Controls map[string]*tensors.Tensor `json:"-"`
-	Progress func(done, total int64)    `json:"-"` // tokens of the questions that are left
+	Progress func(done, total int64)    `json:"-"` // tokens of the remaining questions
 }
 
 const retrieval = "retrieval"
 
-// PasskeyVariants are the names of variants.
+// PasskeyVariants returns the names of the variants.
 func PasskeyVariants() []string { return []string{"paper", "infinitebench", "longlora", retrieval} }
 
-// Validate names the field that is out of range.
+// Validate returns an error that names the field that is out of range.
 func (p Passkey) Validate() error {
 	if !slices.Contains(PasskeyVariants(), p.Variant) {
 		return fmt.Errorf("passkey: variant %q is not one of %s", p.Variant, strings.Join(PasskeyVariants(), ", "))
@@ -68,7 +67,7 @@ func (p Passkey) Validate() error {
 	return nil
 }
 
-// Tasks opens the task of every length.
+// Tasks opens the task at every length.
 func (p Passkey) Tasks(enc datasets.Encoder) (all []*task.Task, err error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -100,7 +99,7 @@ func (p Passkey) Tasks(enc datasets.Encoder) (all []*task.Task, err error) {
 	return all, nil
 }
 
-// Places are those of the questions at every length.
+// Places returns the places of the questions at every length.
 func (p Passkey) Places() (all []task.Place) {
 	for _, depth := range p.Depths {
 		for trial := range p.Trials {
@@ -110,7 +109,7 @@ func (p Passkey) Places() (all []task.Place) {
 	return all
 }
 
-// kind is the variant, for retrieval the usual name of the task: single, multikey, multivalue or multiquery.
+// kind is the variant or, for retrieval, the usual name of the task: single, multikey, multivalue or multiquery.
 func (p Passkey) kind() string {
 	switch {
 	case p.Variant != retrieval:
@@ -125,7 +124,7 @@ func (p Passkey) kind() string {
 	return "single"
 }
 
-// Prompts hands out the questions one by one, up to the answer.
+// Prompts passes the questions to put one at a time, each up to its answer.
 func (p Passkey) Prompts(enc datasets.Encoder, put func(task.Prompt) error) error {
 	tasks, err := p.Tasks(enc)
 	if err != nil {
@@ -146,19 +145,19 @@ func (p Passkey) Prompts(enc datasets.Encoder, put func(task.Prompt) error) erro
 	return nil
 }
 
-// Table asks every question: a PasskeyRow each.
+// Table asks every question and returns one PasskeyRow for each.
 func (p Passkey) Table(ctx context.Context, r *lm.Runner, enc datasets.Encoder) (*table.Table, error) {
 	all := table.Of[PasskeyRow](nil)
 	return all, p.run(ctx, r, enc, map[string]bool{}, all.Append)
 }
 
-// rowKey tells rows of one output apart.
+// rowKey identifies a row within one output.
 func rowKey(length int, depth float64, trial int, seed int64) string {
 	return fmt.Sprint(length, "/", depth, "/", trial, "/", seed)
 }
 
-// Write is Table into a Parquet or CSV file, batch by batch. Questions that the file or an interrupted run has answered
-// are not asked again, so that a grid can also be extended.
+// Write writes the same table to a Parquet or CSV file, batch by batch. Questions already answered in the file or by an interrupted run are
+// skipped, so a grid can also be extended.
 func (p Passkey) Write(ctx context.Context, r *lm.Runner, enc datasets.Encoder, path string) error {
 	w, former, err := table.Resume(path, table.Of[PasskeyRow](nil))
 	if err != nil {

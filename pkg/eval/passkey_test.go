@@ -18,7 +18,7 @@ import (
 	"stuffed/pkg/tokenizer"
 )
 
-// logitsAfter is the last row of logits of a text read in one go.
+// logitsAfter returns the last row of logits of a text read in one piece.
 func logitsAfter(t testing.TB, r *lm.Runner, ids []int32) (last []float32) {
 	t.Helper()
 	one := lm.NewRunner(r.Device, r.Weights)
@@ -44,8 +44,8 @@ func likeliest(logits []float32) (best int, logSum float64) {
 	return best, math.Log(sum)
 }
 
-// TestPasskeyAgainstReadingAnew: state carried from the prompt into the answer gives what reading prompt and answer from
-// the start gives, for the given answer and for the model's own.
+// TestPasskeyAgainstReadingAnew: carrying the state from the prompt into the answer gives the same result as reading prompt and answer from
+// the start, for the given answer and for the model's own.
 func TestPasskeyAgainstReadingAnew(t *testing.T) {
 	r := runner(t, "go", small(272), 5)
 	r.Piece = 64
@@ -177,7 +177,7 @@ func TestPasskeyRefuses(t *testing.T) {
 	wantError(t, err, "2 models")
 }
 
-// ExamplePasskey_Table asks an untrained model, which knows nothing.
+// ExamplePasskey_Table asks an untrained model, which cannot know the answer.
 func ExamplePasskey_Table() {
 	m, err := models.Open("preset:byte", "go", "")
 	if err != nil {

@@ -12,31 +12,31 @@ import (
 	"stuffed/pkg/table"
 )
 
-// HeldOut is the index of the first sequence of a recall stream that no training run reaches.
+// HeldOut is the index of the first sequence of a recall stream beyond the reach of any training run.
 const HeldOut = prompt.HeldOut
 
-// Recall is a test on held-out sequences of a recall stream: what is known of the values of repeated pairs, by position
-// and by age. Members of a model read the same sequences.
+// Recall tests a model on held-out sequences of a recall stream: loss and accuracy on the values of repeated pairs, by position and by age.
+// All members of a model read the same sequences.
 type Recall struct {
 	Stream      datasets.RecallStream
-	Sequences   int   // of each member
-	Batch       int   // sequences of each member that run side by side; 0 means all
-	Length      int   // tokens of a sequence
-	TrainLength int   // tokens; chooses the edges when there are none
+	Sequences   int   // per member
+	Batch       int   // sequences per member in a batch; 0 means all
+	Length      int   // tokens per sequence
+	TrainLength int   // tokens; determines the edges if none are given
 	Edges       []int // first positions of the buckets, ascending from 0; nil means Doublings(TrainLength, Length)
-	Ages        []int // first ages of the buckets in pairs, ascending from 1; nil means 1, 2, 3, 5, 9, 17 …
+	Ages        []int // first ages of the buckets, counted in pairs, ascending from 1; nil means 1, 2, 3, 5, 9, 17 …
 	First       int64 // index of the first sequence; 0 means HeldOut
 	Controls    map[string]*tensors.Tensor
-	Progress    func(done, total int) // tokens of one row
+	Progress    func(done, total int) // tokens per row
 }
 
-// RecallRow is what one member knows of the values of repeated pairs in one bucket of positions.
+// RecallRow is one member's recall of repeated pairs in one bucket of positions.
 type RecallRow struct {
 	Member int `parquet:"replica" doc:"number of the member, from 0"`
 	RecallBucket
 }
 
-// RecallBucket are the values of repeated pairs in a bucket of positions. Intervals are 95 % bootstrap intervals over sequences.
+// RecallBucket summarises the values of repeated pairs in a bucket of positions. Intervals are 95 % bootstrap intervals over sequences.
 type RecallBucket struct {
 	Position     int     `parquet:"position" doc:"first position of the bucket, in tokens"`
 	End          int     `parquet:"end" doc:"position after the bucket"`
@@ -50,13 +50,13 @@ type RecallBucket struct {
 	LossAll      float64 `parquet:"loss_all" doc:"nats per token, of all tokens"`
 }
 
-// AgeRow is what one member knows of the values of repeated pairs in one bucket of positions and ages.
+// AgeRow is one member's recall of repeated pairs in one bucket of positions and ages.
 type AgeRow struct {
 	Member int `parquet:"replica" doc:"number of the member, from 0"`
 	AgeBucket
 }
 
-// AgeBucket are the values of repeated pairs in a bucket of positions and ages.
+// AgeBucket summarises the values of repeated pairs in a bucket of positions and ages.
 type AgeBucket struct {
 	Position int     `parquet:"position" doc:"first position of the bucket, in tokens"`
 	End      int     `parquet:"end" doc:"position after the bucket"`
@@ -67,13 +67,13 @@ type AgeBucket struct {
 	Repeats  int64   `parquet:"repeats" doc:"number of values"`
 }
 
-// Recalled is the outcome.
+// Recalled holds the tables of Recall.Run.
 type Recalled struct {
-	ByPosition *table.Table // of RecallRow, for each member and bucket
+	ByPosition *table.Table // of RecallRow, one per member and bucket
 	ByAge      *table.Table // of AgeRow, without empty buckets
 }
 
-// RecallByPosition is Recall.Run for sequences that all run at once, in buckets that begin at edges.
+// RecallByPosition runs Recall on all sequences in one batch, with buckets that start at edges.
 func RecallByPosition(ctx context.Context, r *lm.Runner, stream datasets.RecallStream, sequences, length int, edges []int) (*table.Table, error) {
 	out, err := Recall{Stream: stream, Sequences: sequences, Length: length, Edges: edges}.Run(ctx, r)
 	if err != nil {
@@ -82,7 +82,7 @@ func RecallByPosition(ctx context.Context, r *lm.Runner, stream datasets.RecallS
 	return out.ByPosition, nil
 }
 
-// Validate names the field that is out of range and fills what was left to choose.
+// Validate fills in defaults and returns an error that names the field that is out of range.
 func (q *Recall) Validate(vocab int) error {
 	if err := q.Stream.Validate(); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (q *Recall) Validate(vocab int) error {
 	return checkEdges("recall: ages", q.Ages, 1, q.Stream.Gap+1)
 }
 
-// Run reads the sequences batch by batch in flat memory.
+// Run reads the sequences batch by batch in constant memory.
 func (q Recall) Run(ctx context.Context, r *lm.Runner) (*Recalled, error) {
 	if err := q.Validate(r.Weights.Model.Vocab()); err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (q Recall) Run(ctx context.Context, r *lm.Runner) (*Recalled, error) {
 	total := (q.Sequences + q.Batch - 1) / q.Batch * q.Length
 	for from := 0; from < q.Sequences; from += q.Batch {
 		rows, repeat, age := make([][]int32, q.Batch*members), make([][]bool, q.Batch), make([][]int32, q.Batch)
-		for s := range q.Batch { // a last batch that is not full reads sequences that are not counted
+		for s := range q.Batch { // an incomplete last batch is filled with sequences that are not counted
 			rows[s], repeat[s], age[s] = q.Stream.Sequence(q.First+int64(from+s), q.Length)
 			for k := 1; k < members; k++ {
 				rows[k*q.Batch+s] = rows[s]
@@ -162,7 +162,7 @@ func (q Recall) Run(ctx context.Context, r *lm.Runner) (*Recalled, error) {
 	return q.tables(sums), nil
 }
 
-// recallSums of one member: buckets of positions, and positions × ages.
+// recallSums holds one member's sums, by bucket of positions and by position × age.
 type recallSums struct{ loss, hit, all, ageLoss, ageHit *cells }
 
 func newRecallSums(sequences, positions, ages int) recallSums {
@@ -218,7 +218,7 @@ func (q Recall) tables(sums []recallSums) *Recalled {
 	return &Recalled{table.Of(positions), table.Of(ages)}
 }
 
-// until is where the bucket that begins at edge i ends.
+// until is the end of the bucket that starts at edge i.
 func until(edges []int, i, last int) int {
 	if i+1 < len(edges) {
 		return edges[i+1]

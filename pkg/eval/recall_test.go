@@ -40,8 +40,7 @@ func runner(t testing.TB, backend string, c mamba2.Config, seeds ...uint64) *lm.
 	return r
 }
 
-// predictions of member k for each row, made on the host from its logits in one piece: loss and whether the next token
-// is the likeliest.
+// predictions computes, from member k's logits of each row in one piece, the loss and whether the next token is the most likely one.
 func predictions(t testing.TB, r *lm.Runner, k int, rows ...[]int32) (loss [][]float64, hit [][]bool) {
 	t.Helper()
 	w, err := r.Weights.Select(k)
@@ -78,8 +77,8 @@ func predictions(t testing.TB, r *lm.Runner, k int, rows ...[]int32) (loss [][]f
 	return loss, hit
 }
 
-// TestRecallAgainstLogits compares tables of two members, several pieces and an unfilled last batch with sums made on
-// the host from the logits of one sequence and one member at a time.
+// TestRecallAgainstLogits compares tables of two members, with several pieces and an incomplete last batch, with sums computed on the host
+// from the logits of one sequence and one member at a time.
 func TestRecallAgainstLogits(t *testing.T) {
 	for _, backend := range []string{"go", "cpu"} {
 		q := eval.Recall{Stream: datasets.RecallStream{Keys: 5, Values: 3, Gap: 8, Seed: 1}, Sequences: 5, Batch: 2, Length: 41, TrainLength: 8}
@@ -169,7 +168,7 @@ func TestRecallRefuses(t *testing.T) {
 	}
 }
 
-// ExampleRecall_Run measures an untrained model: it knows no more than chance.
+// ExampleRecall_Run evaluates an untrained model, which performs at chance.
 func ExampleRecall_Run() {
 	device, err := xla.Open("go")
 	if err != nil {

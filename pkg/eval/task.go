@@ -9,8 +9,8 @@ import (
 	"stuffed/pkg/task"
 )
 
-// TaskFile is task.Test.Run with a manifest beside the result, and returns the table. Rows are written batch by batch; an interrupted run
-// goes on, one that is done is read.
+// TaskFile runs task.Test with a manifest next to the result, and returns the table. Rows are written batch by batch; an interrupted run is
+// resumed, a finished one is read.
 func TaskFile(ctx context.Context, m *models.Opened, t task.Test, path string) (*table.Table, error) {
 	type asked struct {
 		Version string

@@ -11,20 +11,20 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Use measures how much of its state a model uses after each of some positions, head by head:
+// Use measures how much of its state a model uses, head by head, after each of the given positions:
 //
 //	state_rank      effective rank of the state itself, a matrix of values × keys
-//	memory_rank     effective rank of what the past can still do: the map from everything written before the position to
-//	                everything read after it (effective state size, arXiv 2504.19561)
+//	memory_rank     effective rank of the map from everything written before the position to everything read after it
+//	                (effective state size, arXiv 2504.19561): what the past can still affect
 //
-// The effective rank of singular values σ_i is exp(−Σ p_i ln p_i) with p_i = σ_i/Σσ (Roy and Vetterli 2007): 1 for
-// rank one, the size for equal ones. The map is known from keys B, queries C and decays α where these are probes and the
-// decay is one number per head: (C_i Π_{t<k≤i} α_k)ᵀ (Δ_j B_j Π_{j<k≤t} α_k); elsewhere memory_rank is NaN.
+// The effective rank of singular values σ_i is exp(−Σ p_i ln p_i) with p_i = σ_i/Σσ (Roy and Vetterli 2007): 1 for a rank-one matrix, the
+// full size if all are equal. If the model has probes for keys B, queries C and decays α, and one decay per head, the map is
+// (C_i Π_{t<k≤i} α_k)ᵀ (Δ_j B_j Π_{j<k≤t} α_k); otherwise memory_rank is NaN.
 type Use struct {
-	Positions []int // ascending: tokens read
+	Positions []int // numbers of tokens read, ascending
 }
 
-// Rank is how much of its state a head uses after one position.
+// Rank is one head's use of its state after one position.
 type Rank struct {
 	Member   int     `parquet:"member" doc:"number of the member, from 0"`
 	Position int     `parquet:"position" doc:"tokens read"`
@@ -35,7 +35,7 @@ type Rank struct {
 	Memory   float64 `parquet:"memory_rank" doc:"effective rank of the map from all that was written before to all that is read after (arXiv 2504.19561); needs keys, queries and one decay per head"`
 }
 
-// Run reads one sequence with each member and makes a table of Rank.
+// Run reads one sequence with each member and returns a table of Rank.
 func (u Use) Run(ctx context.Context, r *lm.Runner, tokens []int32) (*table.Table, error) {
 	m := r.Weights.Model
 	spec, err := lm.StateOf(m, "")
@@ -55,7 +55,7 @@ func (u Use) Run(ctx context.Context, r *lm.Runner, tokens []int32) (*table.Tabl
 	gates := newGates(m, members)
 	req := lm.Request{Cuts: u.Positions, Probes: gates.names}
 	var out []Rank
-	seen := 0 // positions
+	seen := 0 // number of positions reached
 	_, err = r.Run(ctx, rows, nil, req, func(p lm.Piece) error {
 		if err := gates.add(p); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (u Use) Run(ctx context.Context, r *lm.Runner, tokens []int32) (*table.Tabl
 	return table.Of(out), nil
 }
 
-// stateRanks are the ranks of all heads' states.
+// stateRanks computes the effective ranks of all heads' states.
 func stateRanks(spec lm.Spec, state lm.State, members, position int) (out []Rank, err error) {
 	v, err := spec.OnHost(state[spec.Name]) // [layers, members, heads, values, keys]
 	if err != nil {
@@ -100,7 +100,7 @@ func stateRanks(spec lm.Spec, state lm.State, members, position int) (out []Rank
 	return out, nil
 }
 
-// effective is the effective rank of singular values, 0 where all are.
+// effective is the effective rank for the given singular values, 0 if all are 0.
 func effective(singular []float64) float64 {
 	sum, entropy := 0.0, 0.0
 	for _, s := range singular {
@@ -117,12 +117,12 @@ func effective(singular []float64) float64 {
 	return math.Exp(entropy)
 }
 
-// gates collects keys, queries, decays and strengths of a sequence.
+// gates collects keys, queries, decays and write strengths along a sequence.
 type gates struct {
 	names                          []string
 	layers, members                int
 	heads, groups, size            int
-	keys, queries, logAlpha, delta [][]float64 // [layers × members], token after token
+	keys, queries, logAlpha, delta [][]float64 // [layers × members], flattened over tokens
 }
 
 func newGates(m lm.Model, members int) *gates {
@@ -152,7 +152,7 @@ func (g *gates) add(p lm.Piece) error {
 		switch name {
 		case lm.LogAlpha:
 			if len(dims) != 4 {
-				g.names = nil // a finer decay
+				g.names = nil // decay finer than one number per head
 				return nil
 			}
 			g.heads = dims[3]
@@ -172,15 +172,15 @@ func (g *gates) add(p lm.Piece) error {
 
 func (g *gates) known() bool { return len(g.names) > 0 }
 
-// rank is the effective rank of the map over a position for one head. With Q the queries after it and K the keys before it, each
-// with its decay to the position, the singular values of Q Kᵀ are the roots of the eigenvalues of
-// R_Q R_Kᵀ R_K R_Qᵀ, where Q = · R_Q and K = · R_K.
+// rank is the effective rank of one head's map across a position. Let Q hold the queries after it and K the keys before it, each multiplied
+// by its decay to the position, with QR decompositions Q = · R_Q and K = · R_K. The singular values of Q Kᵀ are the square roots of the
+// eigenvalues of R_Q R_Kᵀ R_K R_Qᵀ.
 func (g *gates) rank(member, layer, head, position int) float64 {
 	at := layer*g.members + member
 	alpha, tokens := g.logAlpha[at], len(g.logAlpha[at])/g.heads
 	group := head * g.groups / g.heads
 	side := func(from, strength []float64, first, last, step int) *mat.Dense { // rows first, first + step, … before last
-		m := mat.NewDense(max((last-first)*step, g.size), g.size, nil) // zero rows change nothing
+		m := mat.NewDense(max((last-first)*step, g.size), g.size, nil) // zero rows have no effect
 		decay := 0.0
 		for i, row := first, 0; i != last; i, row = i+step, row+1 {
 			if step > 0 {

@@ -28,8 +28,8 @@ func rankOf(m mat.Matrix) float64 {
 	return math.Exp(entropy)
 }
 
-// TestUseAgainstTheWholeMap compares the ranks with those of matrices written out: the map from every token before a
-// position to every token after it.
+// TestUseAgainstTheWholeMap compares the ranks with those of explicit matrices: the map from every token before a position to every token
+// after it.
 func TestUseAgainstTheWholeMap(t *testing.T) {
 	r := runner(t, "go", small(40), 3, 4)
 	r.Piece = 8
@@ -93,7 +93,7 @@ func TestUseAgainstTheWholeMap(t *testing.T) {
 	wantError(t, err, "positions are [5 30]")
 }
 
-// TestNoise: without noise the answers are those of the scorer; noise changes them; bits follow from σ.
+// TestNoise: at σ = 0 the answers equal the scorer's; noise changes them; the bits follow from σ.
 func TestNoise(t *testing.T) {
 	r := runner(t, "go", small(20), 1, 2)
 	r.Piece = 16
@@ -125,7 +125,7 @@ func TestNoise(t *testing.T) {
 	if b := floats(t, got, "bits"); !math.IsNaN(b[0]) || math.Abs(b[4]-0.5) > 1e-12 {
 		t.Errorf("bits %v", b)
 	}
-	// from 0.9 to 0.3 half of 0.9 lies at three quarters of the way
+	// going from 0.9 to 0.3, half of 0.9 is reached three quarters of the way
 	half := eval.BitsUnder(0.1) + 0.75*(eval.BitsUnder(1)-eval.BitsUnder(0.1))
 	if b := eval.BitsNeeded([]float64{0, 0.1, 1}, []float64{0.9, 0.9, 0.3}, 0.5); math.Abs(b-half) > 1e-9 {
 		t.Errorf("bits needed %g, want %g", b, half)
@@ -143,7 +143,8 @@ func TestNoise(t *testing.T) {
 	wantError(t, err, "level -1")
 }
 
-// TestChannels: with none removed the loss is the scorer's; with all it is that of a state of zeros; in between the weakest go.
+// TestChannels: with no channel removed the loss equals the scorer's, with all removed that of a zero state; in between the weakest go
+// first.
 func TestChannels(t *testing.T) {
 	r := runner(t, "go", small(20), 1, 2)
 	r.Piece = 16

@@ -18,13 +18,13 @@ const (
 	Log10  = "log10"  // powers of ten: 10⁻³, 10⁻²
 )
 
-// Axis names the column that an axis shows and how.
+// Axis names a column and how to display it.
 type Axis struct {
 	Column string   `json:"column"`
 	Label  string   `json:"label"`
-	Unit   string   `json:"unit"` // "1" for a number without a unit
+	Unit   string   `json:"unit"` // "1" for a dimensionless number
 	Scale  string   `json:"scale,omitempty"`
-	Min    *float64 `json:"min,omitempty"` // limits; nil takes the range of the data
+	Min    *float64 `json:"min,omitempty"` // limits; nil uses the range of the data
 	Max    *float64 `json:"max,omitempty"`
 }
 
@@ -53,7 +53,7 @@ func (a Axis) check(name string) error {
 
 func (a Axis) log() bool { return a.Scale == Log2 || a.Scale == Log10 }
 
-// shows tells whether the axis can show v; others leave a gap.
+// shows reports whether the axis can display v; other values leave a gap.
 func (a Axis) shows(v float64) bool {
 	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!a.log() || v > 0)
 }
@@ -68,15 +68,15 @@ type ruler struct {
 	Axis
 	min, max float64
 	ticks    []tick
-	power    int // decimal exponent taken out of the labels
+	power    int // decimal exponent factored out of the labels
 }
 
-// narrow tells whether labels of nine digits cannot tell the ends of a range apart.
+// narrow reports whether the ends of a range cannot be distinguished by labels of nine digits.
 func narrow(lo, hi float64) bool {
 	return hi-lo < 1e-9*max(math.Abs(lo), math.Abs(hi)) || hi-lo < 1e-290
 }
 
-// finite keeps a limit among the numbers that axes compute with.
+// finite clamps a limit to the numbers that axes compute with.
 func (a Axis) finite(v float64) float64 {
 	lowest := -math.MaxFloat64
 	if a.log() {
@@ -85,8 +85,8 @@ func (a Axis) finite(v float64) float64 {
 	return min(max(v, lowest), math.MaxFloat64)
 }
 
-// rule fits an axis to values and gives it at most n labelled ticks. margin is the share of the range left free at
-// either end where no limit is set.
+// rule fits an axis to values, with at most n labelled ticks. margin is the fraction of the range left free at either end unless a limit is
+// set.
 func (a Axis) rule(values []float64, n int, margin float64) ruler {
 	r := ruler{Axis: a, min: math.Inf(1), max: math.Inf(-1)}
 	for _, v := range values {
@@ -125,7 +125,7 @@ func (a Axis) rule(values []float64, n int, margin float64) ruler {
 	if a.Max != nil {
 		r.max = *a.Max
 	}
-	if r.min >= r.max { // a limit beyond all data
+	if r.min >= r.max { // a limit outside the data
 		r.min, r.max = min(r.min, r.max), max(r.min, r.max)+1
 	}
 	if !a.log() && narrow(r.min, r.max) { // a limit close to all data
@@ -135,12 +135,12 @@ func (a Axis) rule(values []float64, n int, margin float64) ruler {
 	return r
 }
 
-// at is the place of v along the axis: 0 at its start, 1 at its end.
+// at maps v to its position along the axis: 0 at the start, 1 at the end.
 func (r *ruler) at(v float64) float64 {
 	if r.log() {
 		return (math.Log(v) - math.Log(r.min)) / (math.Log(r.max) - math.Log(r.min))
 	}
-	return (v/4 - r.min/4) / (r.max/4 - r.min/4) // the range of a quarter is finite
+	return (v/4 - r.min/4) / (r.max/4 - r.min/4) // a quarter of the range does not overflow
 }
 
 // title is the label with its unit.
@@ -182,7 +182,7 @@ func (r *ruler) add(v float64, label string) {
 	}
 }
 
-// atLeastTwo labels decimal numbers instead where a power or none falls into the range: one label tells no scale.
+// atLeastTwo falls back to decimal labels if at most one power lies within the range: a single label defines no scale.
 func (r *ruler) atLeastTwo(n int) {
 	labelled := 0
 	for _, t := range r.ticks {
@@ -196,7 +196,7 @@ func (r *ruler) atLeastTwo(n int) {
 	}
 }
 
-// mostUnlabelled is how many powers may follow each other with one label; ticks at more would run into a bar.
+// mostUnlabelled is the maximum number of powers per label; ticks at more of them would merge into a bar.
 const mostUnlabelled = 10
 
 func (r *ruler) decades(n int) {
@@ -272,8 +272,7 @@ func (r *ruler) decimal(n int) {
 	r.every(step/float64(parts), 1e-9, parts, func(v float64) string { return number(v*scale, digits) })
 }
 
-// every adds the multiples of minor in the range, slack of a step beyond it, and labels each of them whose number is a multiple of
-// parts.
+// every adds ticks at the multiples of minor within the range, widened by slack steps, and labels every parts-th multiple.
 func (r *ruler) every(minor, slack float64, parts int, label func(float64) string) {
 	first, last := math.Ceil(r.min/minor-slack), math.Floor(r.max/minor+slack)
 	const most = 1000
@@ -286,8 +285,8 @@ func (r *ruler) every(minor, slack float64, parts int, label func(float64) strin
 	}
 }
 
-// Length writes a number of tokens in binary thousands where that is shorter: 64, 512, 1K, 1.5K, 16K, 1M; below one it
-// keeps three significant digits.
+// Length formats a number of tokens with binary suffixes where that is shorter: 64, 512, 1K, 1.5K, 16K, 1M; values below one keep three
+// significant digits.
 func Length(v float64) string {
 	if math.Abs(v) < 1 {
 		return numeral.Text(v)

@@ -99,7 +99,7 @@ func TestSwapUndoes(t *testing.T) {
 	}
 }
 
-// TestFolderOfALayerBelowIsCopied takes a rename that a layered file system refuses.
+// TestFolderOfALayerBelowIsCopied simulates a rename that an overlay file system rejects.
 func TestFolderOfALayerBelowIsCopied(t *testing.T) {
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
@@ -142,7 +142,7 @@ func TestTicks(t *testing.T) {
 		{Log10, 6, []float64{1e-3, 10}, "10⁻³ 10⁻² 10⁻¹ 10⁰ 10¹ | y"},
 		{Log10, 3, []float64{1e-12, 1}, "10⁻¹² 10⁻⁸ 10⁻⁴ 10⁰ | y"},
 		{Log10, 6, []float64{2, 30}, "2 5 10 20 | y"},
-		{Log2, 4, []float64{1.05, 3.33}, "2 3 | y"}, // one power of two: decimal numbers
+		{Log2, 4, []float64{1.05, 3.33}, "2 3 | y"}, // a single power of two: decimal labels
 		{Log2, 9, []float64{64, 16384}, "64 128 256 512 1K 2K 4K 8K 16K | y"},
 		{Log2, 4, []float64{64, 16384}, "64 256 1K 4K 16K | y"},
 		{Tokens, 4, []float64{0, 65536}, "0 16K 32K 48K 64K | y"},
@@ -168,7 +168,7 @@ func TestTicks(t *testing.T) {
 	}
 }
 
-// TestSequentialRisesInGrey keeps heat maps legible in a grey print.
+// TestSequentialRisesInGrey keeps heat maps legible in greyscale print.
 func TestSequentialRisesInGrey(t *testing.T) {
 	last := -1.0
 	for i := range 101 {
@@ -181,7 +181,7 @@ func TestSequentialRisesInGrey(t *testing.T) {
 	}
 }
 
-// TestLegendStandsClear checks that nothing of the legend reaches into a frame.
+// TestLegendStandsClear checks that no part of the legend overlaps a frame.
 func TestLegendStandsClear(t *testing.T) {
 	names := make([]string, 30)
 	for i := range names {
@@ -224,7 +224,7 @@ func TestBinCountsAll(t *testing.T) {
 	}
 }
 
-// Values from the smallest to the largest number are drawn, each at its place, with ticks that can be counted.
+// Values from the smallest to the largest float64 are drawn at the right positions, with a countable number of ticks.
 func TestExtremeValuesAreDrawn(t *testing.T) {
 	top := 1.0000000000000006e17
 	for name, c := range map[string]struct {
@@ -271,7 +271,7 @@ func TestExtremeValuesAreDrawn(t *testing.T) {
 	}
 }
 
-// A character that the font lacks would be left out or replaced without a word.
+// A character that the font lacks would otherwise be dropped or replaced silently.
 func TestMissingCharactersAreNamed(t *testing.T) {
 	for label, want := range map[string]string{"𝛼": "U+1D6FC", "損失": "U+640D"} {
 		s := lossSpec()

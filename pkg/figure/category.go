@@ -8,7 +8,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// categories lists the different values of a column: numbers in their order, text in order of appearance.
+// categories returns the distinct values of a column: numbers sorted, text in order of first appearance.
 func categories(t *table.Table, name string) ([]string, error) {
 	texts, err := t.Text(name)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Compare tells where the points of the figure id differ between two folders: other columns, other rows, other texts,
-// or a number that is off by more than tolerance times the largest magnitude of its column.
+// Compare returns an error that says where the points of figure id differ between two folders: other columns, rows or texts, or a number off
+// by more than tolerance times the largest magnitude in its column.
 func Compare(dir, other, id string, tolerance float64) error {
 	if !(tolerance >= 0 && tolerance <= 1) {
 		return fmt.Errorf("tolerance %v is not between 0 and 1", tolerance)

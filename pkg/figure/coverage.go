@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// coverage is a canvas that draws nothing and keeps the first character that the font cannot show.
+// coverage is a canvas that draws nothing and records the first character that the font lacks.
 type coverage struct{ err error }
 
 func (c *coverage) SetLineWidth(vg.Length)              {}
@@ -29,13 +29,13 @@ func (c *coverage) FillString(f font.Face, _ vg.Point, s string) {
 	var buffer sfnt.Buffer
 	for _, r := range s {
 		glyph, err := f.Face.GlyphIndex(&buffer, r)
-		if c.err == nil && (err != nil || glyph == 0 || r > 0xffff) { // fonts in PDF are indexed by 16 bits
+		if c.err == nil && (err != nil || glyph == 0 || r > 0xffff) { // PDF fonts use 16-bit glyph indices
 			c.err = fmt.Errorf("the text %q has the character %q (U+%04X), which the font of the figures cannot show; write it otherwise", s, r, r)
 		}
 	}
 }
 
-// readable tells whether the font has all characters of the figure.
+// readable returns an error if the font lacks a character of the figure.
 func (f *Figure) readable() error {
 	var c coverage
 	f.drawOn(&c)

@@ -12,23 +12,22 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Curves draws lines of y over x, one for every series, with bands between lo and hi. With Panel there is one
-// panel for every value of that column.
+// Curves draws y against x, one line per series, with bands between lo and hi. If Panel is set, there is one panel per value of that column.
 type Curves struct {
 	Size
 	X      Axis     `json:"x"`
 	Y      Axis     `json:"y"`
-	Series []string `json:"series,omitempty"` // columns whose values name a curve
-	Name   string   `json:"name,omitempty"`   // name of a series with one %s for each column, such as "N = %s"
-	Lo     string   `json:"lo,omitempty"`     // columns of the interval around y, in its unit
+	Series []string `json:"series,omitempty"` // columns whose values identify a curve
+	Name   string   `json:"name,omitempty"`   // label of a series with one %s per column, such as "N = %s"
+	Lo     string   `json:"lo,omitempty"`     // columns of the interval around y, in the unit of y
 	Hi     string   `json:"hi,omitempty"`
 	Marks  []Mark   `json:"marks,omitempty"`
 
-	Panel     string `json:"panel,omitempty"`      // column whose values name the panels
+	Panel     string `json:"panel,omitempty"`      // column whose values identify the panels
 	PanelName string `json:"panel_name,omitempty"` // title of a panel with one %s
-	Across    int    `json:"across,omitempty"`     // panels side by side; 0 = 1 in single, 3 or 4 in double width
-	FreeY     bool   `json:"free_y,omitempty"`     // every panel with its own y range
-	Scatter   bool   `json:"scatter,omitempty"`    // every row a point with its interval, without lines and bands
+	Across    int    `json:"across,omitempty"`     // panels per row; 0 means 1 at single width, 3 or 4 at double width
+	FreeY     bool   `json:"free_y,omitempty"`     // separate y range for every panel
+	Scatter   bool   `json:"scatter,omitempty"`    // points with intervals instead of lines and bands
 }
 
 func (s Curves) kind() string { return "curves" }
@@ -145,7 +144,7 @@ func (s Curves) sheet(t *table.Table) (*sheet, error) {
 	return g.sheet()
 }
 
-// order returns the rows that both axes can show, sorted by x, broken where a value is missing.
+// order returns the rows that both axes can display, sorted by x and split at missing values.
 func (a area) order(x []float64, ys ...[]float64) [][]int {
 	rows := make([]int, len(x))
 	for i := range rows {
@@ -180,8 +179,9 @@ func (a area) points(x, y []float64, rows []int) []vg.Point {
 	return out
 }
 
-// thin leaves out what print cannot show: of the points within half a dot it keeps the first, the lowest, the highest
-// and the last (M4, Jugel et al. 2014). Points must be in order of x.
+// thin drops points that print cannot resolve: of the points within half a dot it keeps the first, lowest, highest and last (M4, Jugel et
+// al.
+// 2014). Points must be sorted by x.
 func thin(points []vg.Point) []vg.Point {
 	const width = vg.Inch / (2 * Resolution)
 	if len(points) < 1000 {
@@ -209,15 +209,15 @@ func thin(points []vg.Point) []vg.Point {
 	return out
 }
 
-// line draws a line, broken where a value is missing.
+// line draws a line with gaps at missing values.
 func (a area) line(x, y []float64, style draw.LineStyle) {
 	for _, part := range a.order(x, y) {
 		a.stroke(style, thin(a.points(x, y, part)))
 	}
 }
 
-// stroke draws a long line in pieces, since the rasterizer's time grows with the square of what crosses a row; the
-// dashes go on from piece to piece.
+// stroke draws a long line in pieces, since the rasterizer's time is quadratic in the number of segments per row; the dash pattern continues
+// from piece to piece.
 func (a area) stroke(style draw.LineStyle, points []vg.Point) {
 	const most = 128
 	for len(points) > 1 {
@@ -231,8 +231,8 @@ func (a area) stroke(style draw.LineStyle, points []vg.Point) {
 	}
 }
 
-// curve draws a line with markers, on all points of a short curve and on some of a long one; nth shifts those so
-// that the markers of neighbouring curves do not coincide.
+// curve draws a line with markers: on every point of a short curve, on some points of a long one. nth offsets the latter so that the markers
+// of neighbouring curves do not coincide.
 func (a area) curve(x, y []float64, l look, nth int) {
 	a.line(x, y, l.line())
 	const most = vg.Length(16)
@@ -256,7 +256,7 @@ func (a area) band(x, lo, hi []float64, l look) {
 	if lo == nil {
 		return
 	}
-	if a.y.log() { // what reaches to zero and below ends at the frame
+	if a.y.log() { // bands that extend to zero or below are cut at the frame
 		lo = slices.Clone(lo)
 		for i := range lo {
 			if lo[i] <= 0 && !math.IsInf(lo[i], 0) {

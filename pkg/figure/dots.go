@@ -9,10 +9,10 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Dots compares values with intervals: one line for every category, one dot for every series.
+// Dots compares values with intervals: one line per category, one dot per series.
 type Dots struct {
 	Size
-	Category string   `json:"category"` // column whose values name the lines, from top to bottom
+	Category string   `json:"category"` // column whose values label the lines, top to bottom
 	X        Axis     `json:"x"`        // the value
 	Lo       string   `json:"lo,omitempty"`
 	Hi       string   `json:"hi,omitempty"`

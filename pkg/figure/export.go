@@ -11,12 +11,12 @@ import (
 	"stuffed/pkg/table"
 )
 
-// redraw is a program of matplotlib and pandas that draws a figure from its points and spec.
+// redraw is a Python program (matplotlib, pandas) that draws a figure from its points and spec.
 //
 //go:embed redraw.py
 var redraw []byte
 
-// Export writes what other programs draw a saved figure from to output/id: id.vl.json, a Vega-Lite spec that holds its data (see
+// Export writes to output/id what other programs need to draw a saved figure: id.vl.json, a Vega-Lite spec with its data (see
 // [Figure.VegaLite]), id.csv, spec.json, and redraw.py.
 func Export(dir, id, output string) error {
 	f, _, err := Load(dir, id)
@@ -41,8 +41,9 @@ func Export(dir, id, output string) error {
 
 type object = map[string]any
 
-// VegaLite is the figure as a Vega-Lite spec (version 6) with its points within: interactive where such specs are drawn, and a
-// start for changes that this package does not offer.
+// VegaLite returns the figure as a Vega-Lite spec (version 6) with inline data: interactive in any Vega-Lite viewer, and a starting point
+// for
+// changes that this package does not offer.
 func (f *Figure) VegaLite() (map[string]any, error) {
 	var spec object
 	var series []string
@@ -71,7 +72,7 @@ func (f *Figure) VegaLite() (map[string]any, error) {
 		rect := object{"mark": "rect", "encoding": object{"x": x, "y": y, "color": colour, "tooltip": tips(s.X, s.Y, s.Value)}}
 		layers := []object{rect}
 		if s.Cell != "" {
-			for _, mark := range []object{{"type": "text", "stroke": "white", "strokeWidth": 3}, {"type": "text"}} { // legible on all colours
+			for _, mark := range []object{{"type": "text", "stroke": "white", "strokeWidth": 3}, {"type": "text"}} { // legible on any colour
 				layers = append(layers, object{"mark": mark, "encoding": object{"x": x, "y": y, "text": object{"field": s.Cell}}})
 			}
 		}
@@ -81,7 +82,7 @@ func (f *Figure) VegaLite() (map[string]any, error) {
 		x := s.X
 		x.Column = s.Left
 		steps := object{"mark": object{"type": "line", "interpolate": "step-after"}, "encoding": coloured(object{"x": x.channel(nil), "y": s.Count.channel(nil)}, series)}
-		if s.Count.Scale == Log2 || s.Count.Scale == Log10 { // empty bins stand below those of one entry
+		if s.Count.Scale == Log2 || s.Count.Scale == Log10 { // empty bins are drawn below bins with one entry
 			steps["transform"] = []object{{"calculate": fmt.Sprintf("max(datum[%q], 0.5)", s.Count.Column), "as": s.Count.Column}}
 		}
 		spec = unit([]object{steps}, marks, false)
@@ -111,7 +112,7 @@ func (f *Figure) VegaLite() (map[string]any, error) {
 	return spec, nil
 }
 
-// pointed is a pointer to a spec that may be one already.
+// pointed returns a pointer to the spec, or the spec itself if it is a pointer.
 func pointed(s Spec) Spec {
 	v := reflect.ValueOf(s)
 	if v.Kind() == reflect.Pointer {
@@ -122,7 +123,7 @@ func pointed(s Spec) Spec {
 	return to.Interface().(Spec)
 }
 
-// unit is a chart of layers with marks across.
+// unit is a layered chart with marks drawn across it.
 func unit(layers []object, marks []Mark, upright bool) object {
 	for _, m := range marks {
 		channel := "x"
@@ -169,7 +170,7 @@ func coloured(encoding object, series []string) object {
 // title is the label with its unit.
 func (a Axis) title() string { return (&ruler{Axis: a}).title() }
 
-// channel is the axis as a channel of a chart.
+// channel returns the axis as a Vega-Lite encoding channel.
 func (a Axis) channel(more object) object {
 	scale := object{"zero": false}
 	switch a.Scale {
@@ -194,7 +195,7 @@ func (a Axis) channel(more object) object {
 // at is the channel of another column on the same axis.
 func (a Axis) at(column string) object { return a.channel(object{"field": column}) }
 
-// ordinal is an axis of categories: numbers are sorted, text is kept in order of appearance.
+// ordinal is a categorical axis: numbers are sorted, text keeps its order of first appearance.
 func (f *Figure) ordinal(a Axis) object {
 	out := object{"field": a.Column, "type": "ordinal", "title": a.title(), "sort": nil}
 	if _, err := f.Points.Float(a.Column); err == nil {
@@ -210,7 +211,7 @@ func tips(axes ...Axis) (out []object) {
 	return out
 }
 
-// rows are the points as objects, with the name of their series; what an axis cannot show is null.
+// rows returns the points as objects that include the name of their series; values that an axis cannot display become null.
 func (f *Figure) rows(series []string, format string) ([]object, error) {
 	rows := make([]object, f.Points.Rows())
 	for i := range rows {

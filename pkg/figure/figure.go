@@ -1,9 +1,10 @@
-// Package figure draws tables as figures for print: one style, three formats, the plotted points beside them.
+// Package figure draws tables as figures for print, in a single style and three formats, and stores the plotted points next to them.
 //
-// A Spec says which columns are shown and how; [New] joins it with a table; [Save] writes PDF, SVG, PNG, the points
-// as CSV, the spec and a manifest. The same spec and table give the same bytes, so [Check] can redraw a saved
-// figure from its points and compare. Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which
-// colour-blind readers tell apart; dashes and markers carry the same information in grey.
+// A Spec says which columns to show and how; [New] combines it with a table; [Save] writes PDF, SVG, PNG, the points as CSV, the spec and a
+// manifest. The same spec and table always give the same bytes, so [Check] can redraw a saved figure from its points and compare. Colours
+// are
+// those of Okabe and Ito (jfly.uni-koeln.de/color), which are distinguishable with colour-vision deficiency; dashes and markers carry the
+// same information in greyscale.
 package figure
 
 import (
@@ -25,7 +26,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Spec describes how a table is drawn: [Curves], [SmallMultiples], [HeatMap], [Histograms], [Fit] or [Dots].
+// Spec describes how to draw a table: [Curves], [SmallMultiples], [HeatMap], [Histograms], [Fit] or [Dots].
 type Spec interface {
 	kind() string
 	columns() []string
@@ -34,17 +35,17 @@ type Spec interface {
 	sheet(t *table.Table) (*sheet, error)
 }
 
-// Size is common to all specs.
+// Size holds the fields common to all specs.
 type Size struct {
 	Width  string  `json:"width,omitempty"`  // "single" (3.25 in, the default), "double" (6.75 in) or a length such as 88mm
-	Height float64 `json:"height,omitempty"` // height of one panel's frame in inches; 0 takes what suits the kind
-	Style  *Style  `json:"style,omitempty"`  // nil: that of this project
-	Note   string  `json:"note,omitempty"`   // below the figure: model, task, trials, seed, device …
+	Height float64 `json:"height,omitempty"` // height of one panel's frame in inches; 0 uses the default of the kind
+	Style  *Style  `json:"style,omitempty"`  // nil: the project's style
+	Note   string  `json:"note,omitempty"`   // shown below the figure: model, task, trials, seed, device …
 }
 
 func (s Size) common() Size { return s }
 
-// width is that of the drawing without its edge, before it is scaled to the style's size of text.
+// width is the width of the drawing without its margin, before scaling to the style's text size.
 func (s Size) width() vg.Length {
 	w, err := Width(s.Width)
 	if err != nil {
@@ -53,7 +54,7 @@ func (s Size) width() vg.Length {
 	return (w - 2*edge) / s.theme().scale
 }
 
-// wide tells whether panels fit side by side.
+// wide reports whether panels fit side by side.
 func (s Size) wide() bool { return s.width() > 5*vg.Inch }
 
 func (s Size) frame(inches float64) vg.Length {
@@ -63,7 +64,7 @@ func (s Size) frame(inches float64) vg.Length {
 	return vg.Length(inches) * vg.Inch
 }
 
-// Width reads the width of a figure: single, double, or a number with mm, cm, in or pt, such as 88mm.
+// Width parses the width of a figure: single, double, or a number with mm, cm, in or pt, such as 88mm.
 func Width(s string) (vg.Length, error) {
 	switch s {
 	case "", "single":
@@ -96,15 +97,16 @@ func (s Size) check() error {
 	return nil
 }
 
-// Figure is a spec with the points that it shows.
+// Figure is a spec with the points that it displays.
 type Figure struct {
 	Spec   Spec
 	Points *table.Table
 	sheet  *sheet
 }
 
-// New joins a spec with a table and lays the figure out. Points keeps only the columns that are shown. A missing
-// column, an empty table and a spec that does not suit the table are errors.
+// New combines a spec with a table and lays the figure out. Points holds only the columns that are displayed. A missing column, an empty
+// table
+// and a spec that does not fit the table are errors.
 func New(spec Spec, t *table.Table) (*Figure, error) {
 	if err := spec.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.kind(), err)
@@ -145,7 +147,7 @@ func New(spec Spec, t *table.Table) (*Figure, error) {
 	return f, nil
 }
 
-// Inches is the size of the figure in print.
+// Inches returns the printed size of the figure.
 func (f *Figure) Inches() (width, height float64) {
 	w, h := f.page()
 	return float64(w / vg.Inch), float64(h / vg.Inch)
@@ -164,7 +166,7 @@ func (f *Figure) drawOn(c vg.Canvas) {
 
 func (f *Figure) page() (w, h vg.Length) { return f.sheet.width + 2*edge, f.sheet.height + 2*edge }
 
-// PNG is the figure as pixels; 300 dots per inch suit print.
+// PNG renders the figure; 300 dots per inch are suitable for print.
 func (f *Figure) PNG(dpi int) ([]byte, error) {
 	if dpi < 20 || dpi > 1200 {
 		return nil, fmt.Errorf("%d dots per inch: give 20 to 1200", dpi)
@@ -179,7 +181,7 @@ func (f *Figure) PNG(dpi int) ([]byte, error) {
 	return withResolution(out.Bytes(), dpi), nil
 }
 
-// SVG is the figure as vectors, text as outlines unless the style wants text.
+// SVG renders the figure as SVG, with text as outlines unless the style requests text.
 func (f *Figure) SVG() ([]byte, error) {
 	c := vgsvg.New(f.page())
 	if f.Spec.common().theme().svgText {
@@ -194,7 +196,7 @@ func (f *Figure) SVG() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// PDF is the figure as vectors with its fonts embedded.
+// PDF renders the figure as PDF with embedded fonts.
 func (f *Figure) PDF() ([]byte, error) {
 	c := newPDF(f.page())
 	c.add(f.Spec.common().theme())
@@ -206,7 +208,7 @@ func (f *Figure) PDF() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// kinds makes an empty spec of every kind.
+// kinds constructs an empty spec of each kind.
 var kinds = []func() Spec{
 	func() Spec { return &Curves{} },
 	func() Spec { return &SmallMultiples{} },
@@ -258,7 +260,7 @@ func indented(v any) ([]byte, error) {
 
 var errNothing = errors.New("no value can be shown: all are missing, or not positive on a logarithmic axis")
 
-// finite counts the pairs that both axes can show.
+// finite counts the pairs that both axes can display.
 func finite(x, y Axis, xs, ys []float64) int {
 	n := 0
 	for i := range xs {
@@ -269,7 +271,7 @@ func finite(x, y Axis, xs, ys []float64) int {
 	return n
 }
 
-// span is all values that decide the range of an axis, marks included.
+// span returns all values that determine the range of an axis, marks included.
 func span(values [][]float64, marks []Mark, horizontal bool) []float64 {
 	var out []float64
 	for _, v := range values {

@@ -23,7 +23,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden images anew")
 
-// TestGolden compares every kind of figure, pixel by pixel, with an image that was looked at.
+// TestGolden compares every kind of figure, pixel by pixel, with an image that a person has inspected.
 func TestGolden(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(samples())) {
 		t.Run(name, func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestFailedSaveKeepsTheFormerFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := read(t, dir, "loss", "loss.csv")
-	full := map[string][]byte{"loss.csv": []byte("x"), "no/such/folder\x00": nil} // the second cannot be written
+	full := map[string][]byte{"loss.csv": []byte("x"), "no/such/folder\x00": nil} // the second name is invalid
 	if err := writeFolder(filepath.Join(dir, "loss"), full); err == nil {
 		t.Fatal("an impossible file name was written")
 	}
@@ -297,7 +297,7 @@ func TestFailedSaveKeepsTheFormerFigure(t *testing.T) {
 	}
 }
 
-// Processes that draw the same figure for the first time at once take turns; what stays is whole.
+// Processes that draw the same figure for the first time concurrently take turns; the result is complete.
 func TestManyWriteOneFolder(t *testing.T) {
 	for range 40 {
 		parent := t.TempDir()

@@ -10,10 +10,10 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Fit draws measured points with intervals, fitted curves with bands and, below, what the first curve leaves over.
-// The table holds points and curves together, as [FitData] makes it: columns part ("point" or "curve"), name, x, y,
-// lo, hi and residual. A point whose hi is missing while lo is known was never reached within the grid (right
-// censored) and carries an arrow; one whose lo is missing while hi is known carries an arrow downwards.
+// Fit draws measured points with intervals, fitted curves with bands and, below them, the residuals of the first curve. The table, made by
+// [FitData], holds points and curves together: columns part ("point" or "curve"), name, x, y, lo, hi and residual. A point with lo but
+// without
+// hi was never reached within the grid (right-censored) and gets an upward arrow; one with hi but without lo gets a downward arrow.
 type Fit struct {
 	Size
 	X     Axis   `json:"x"`
@@ -34,19 +34,19 @@ func (s Fit) check() error {
 	return checkAxes(x, y)
 }
 
-// Point is a measurement with its interval; NaN where an end is not known. A bracket, known by its ends alone, has no Y.
+// Point is a measurement with its interval; unknown ends are NaN. A bracket, known only by its ends, has Y = NaN.
 type Point struct {
 	X, Y, Lo, Hi float64
-	Name         string // in the legend; empty: measured, or bracket without Y
+	Name         string // in the legend; empty: measured, or bracket if Y is NaN
 }
 
-// Curve is a fitted law; At returns its value and interval at x, NaN for an interval that is not known.
+// Curve is a fitted law; At returns the value and interval at x, with NaN for an unknown interval.
 type Curve struct {
 	Name string
 	At   func(x float64) (y, lo, hi float64)
 }
 
-// FitRow is a point of the table of a [Fit], measured or on a curve.
+// FitRow is a row of the table of a [Fit]: a measured point or a point on a curve.
 type FitRow struct {
 	Part     string  `parquet:"part" doc:"point or curve"`
 	Name     string  `parquet:"name" doc:"in the legend"`
@@ -57,9 +57,8 @@ type FitRow struct {
 	Residual float64 `parquet:"residual" doc:"of a point: its value less that of the first curve; missing where there is none"`
 }
 
-// FitData makes the table of a [Fit], rows of [FitRow]: the points, under their names, and every curve at 121 places between
-// from and to, evenly spaced on the scale of the x axis. Residuals are those of the first curve; a censored
-// point has none.
+// FitData builds the table of a [Fit], with rows of [FitRow]: the points, under their names, and every curve at 121 values of x between from
+// and to, evenly spaced on the scale of the x axis. Residuals are relative to the first curve; censored points have none.
 func FitData(points []Point, curves []Curve, from, to float64, scale string) (*table.Table, error) {
 	axis := Axis{Column: "x", Label: "x", Unit: "1", Scale: scale, Min: &from, Max: &to}
 	if err := axis.check("x"); err != nil {
@@ -196,7 +195,7 @@ func (a area) glyphs(x, y []float64, l look) {
 	}
 }
 
-// intervals draws points with bars from lo to hi; an end that is not known becomes an arrow.
+// intervals draws points with bars from lo to hi; an unknown end becomes an arrow.
 func (a area) intervals(x, y, lo, hi []float64, l look) {
 	bar := draw.LineStyle{Color: l.color, Width: vg.Points(0.8)}
 	const cap, reach = vg.Length(2), vg.Length(10)

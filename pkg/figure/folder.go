@@ -8,7 +8,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// writeFolder replaces a folder by one with exactly these files: written beside it, flushed, then exchanged.
+// writeFolder replaces a folder by one with exactly these files: it writes them to a temporary folder, syncs it and swaps the two.
 func writeFolder(path string, files map[string][]byte) error {
 	parent := filepath.Dir(path)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -18,7 +18,7 @@ func writeFolder(path string, files map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp) // after the exchange it holds the former figure
+	defer os.RemoveAll(tmp) // after the exchange it holds the previous figure
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func writeFolder(path string, files map[string][]byte) error {
 		}
 	}
 	err = os.Rename(tmp, path)
-	if err == nil { // the first one
+	if err == nil { // first version
 		return nil
 	}
 	if _, absent := os.Lstat(path); absent != nil {
@@ -37,7 +37,7 @@ func writeFolder(path string, files map[string][]byte) error {
 	return exchange(tmp, path)
 }
 
-// throughCSV gives the table that reading its CSV gives, so that a figure is drawn from what is saved.
+// throughCSV round-trips the table through CSV, so that the figure is drawn from exactly what is saved.
 func throughCSV(t *table.Table) (*table.Table, error) {
 	var read *table.Table
 	err := inScratch(t, func(path string) (err error) {

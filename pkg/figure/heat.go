@@ -13,15 +13,14 @@ import (
 	"stuffed/pkg/table"
 )
 
-// HeatMap draws a value for every pair of an x and a y category as a colour, with a colour bar. Missing values are
-// crossed out.
+// HeatMap draws a value for every pair of x and y categories as a colour, with a colour bar. Missing values are crossed out.
 type HeatMap struct {
 	Size
-	X     Axis `json:"x"` // categories: numbers are sorted, text is kept in order of appearance; Scale tokens or log2 writes 16K
+	X     Axis `json:"x"` // categories: numbers are sorted, text keeps its order of first appearance; Scale tokens or log2 formats 16384 as 16K
 	Y     Axis `json:"y"`
 	Value Axis `json:"value"` // scale linear, log2 or log10
 
-	Cell string `json:"cell,omitempty"` // column of short texts that stand in the cells
+	Cell string `json:"cell,omitempty"` // column of short texts shown in the cells
 }
 
 func (s HeatMap) kind() string { return "heat_map" }
@@ -99,7 +98,7 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 	pitchY := height / vg.Length(len(rows))
 	top, bottom := vg.Length(4), tickLength+gap+lineHeight+gap+lineHeight
 	rowTitle, barTitle := wrap(aside, upright, height+2*bottom), wrap(beside, upright, height+2*bottom)
-	for _, line := range slices.Concat(rowTitle, barTitle) { // upright titles may be longer than the frame is high
+	for _, line := range slices.Concat(rowTitle, barTitle) { // vertical titles may be longer than the frame is high
 		over := (upright.Width(line)-height)/2 + 1
 		top, bottom = max(top, over), max(bottom, over)
 	}
@@ -131,7 +130,7 @@ func (s HeatMap) sheet(t *table.Table) (*sheet, error) {
 	}}, nil
 }
 
-// inCell writes a short text in the middle of a cell whose colour is that of share v.
+// inCell writes a short text in the centre of a cell, in a colour that contrasts with the cell's colour for v.
 func (th *theme) inCell(in draw.Canvas, at vg.Point, w, h vg.Length, text string, v float64) {
 	style := th.text(smallSize, draw.XCenter, draw.YCenter)
 	if c := sequential(v); 299*int(c.R)+587*int(c.G)+114*int(c.B) < 140000 {
@@ -140,7 +139,7 @@ func (th *theme) inCell(in draw.Canvas, at vg.Point, w, h vg.Length, text string
 	in.FillText(style, vg.Point{X: at.X + w/2, Y: at.Y + h/2}, text)
 }
 
-// drawCell fills one cell; it reaches a little below its neighbours, drawn later, so that no seam shows.
+// drawCell fills one cell; it extends slightly under its neighbours, which are drawn later, so that no seams show.
 func drawCell(in draw.Canvas, at vg.Point, w, h vg.Length, v float64, known bool, bar *ruler) {
 	far := vg.Point{X: min(at.X+w+0.4, in.Max.X), Y: max(at.Y-0.4, in.Min.Y)}
 	corners := []vg.Point{{X: at.X, Y: far.Y}, {X: far.X, Y: far.Y}, {X: far.X, Y: at.Y + h}, {X: at.X, Y: at.Y + h}}
@@ -185,7 +184,7 @@ func (s HeatMap) names(in draw.Canvas, rows, cols []string, w, h vg.Length) {
 		vg.Point{X: in.Center().X, Y: in.Min.Y - tickLength - gap - lineHeight}, x.title())
 }
 
-// upwards writes the lines of an upright title from x to the right, in the middle of the frame.
+// upwards writes the lines of a vertical title from x to the right, centred on the frame.
 func (th *theme) upwards(in draw.Canvas, x vg.Length, lines []string) {
 	style := th.text(labelSize, draw.XCenter, draw.YTop)
 	style.Rotation = math.Pi / 2

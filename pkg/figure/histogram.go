@@ -9,11 +9,12 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Histograms draws counts over common edges as outlines, one for every series: a row has the left and right edge of
-// a bin and its count. [Bin] makes such a table from values.
+// Histograms draws counts over common bin edges as outlines, one per series: a row holds the left and right edge of a bin and its count.
+// [Bin]
+// makes such a table from values.
 type Histograms struct {
 	Size
-	Left   string   `json:"left"` // columns of the bin's edges; X gives their label, unit and scale
+	Left   string   `json:"left"` // columns of the bin edges; X gives their label, unit and scale
 	Right  string   `json:"right"`
 	X      Axis     `json:"x"` // Column may stay empty
 	Count  Axis     `json:"count"`
@@ -66,7 +67,7 @@ func (s Histograms) sheet(t *table.Table) (*sheet, error) {
 		zero := 0.0
 		y.Min = &zero
 	}
-	if y.Min == nil && y.log() { // empty bins stand on the floor, below the smallest count
+	if y.Min == nil && y.log() { // empty bins sit on the floor, below the smallest count
 		floor := math.Inf(1)
 		for _, c := range count {
 			if c > 0 {
@@ -98,7 +99,7 @@ func (s Histograms) sheet(t *table.Table) (*sheet, error) {
 	return g.sheet()
 }
 
-// steps draws the outline of a histogram, filled when it is the only one.
+// steps draws the outline of a histogram, filled if it is the only one.
 func (a area) steps(left, right, count []float64, l look, fill bool) {
 	height := func(c float64) vg.Length {
 		if !a.y.shows(c) {
@@ -128,7 +129,7 @@ func (a area) steps(left, right, count []float64, l look, fill bool) {
 	a.StrokeLines(l.line(), a.ClipLinesXY(pts)...)
 }
 
-// BinRow counts the values of a series in a bin.
+// BinRow is the count of a series' values in one bin.
 type BinRow struct {
 	Series string  `parquet:"series" doc:"name of the series"`
 	Left   float64 `parquet:"left" doc:"left edge of the bin"`
@@ -136,8 +137,9 @@ type BinRow struct {
 	Count  int64   `parquet:"count" doc:"values in the bin"`
 }
 
-// Bin counts values in n bins of common edges, equal on the axis' scale: a table of [BinRow]. Values that the scale cannot
-// show are left out and counted in Meta["left_out"].
+// Bin counts values in n bins with common edges, equally spaced on the axis' scale: a table of [BinRow]. Values that the scale cannot
+// display
+// are left out and counted in Meta["left_out"].
 func Bin(names []string, values [][]float64, n int, scale string) (*table.Table, error) {
 	if len(names) != len(values) || n < 1 || n > 1000 {
 		return nil, fmt.Errorf("bin: %d names for %d series in %d bins; give one name for each series and 1 to 1000 bins",
@@ -167,7 +169,7 @@ func Bin(names []string, values [][]float64, n int, scale string) (*table.Table,
 	if lo == hi {
 		lo, hi = lo-0.5, hi+0.5
 	}
-	span := hi/float64(n) - lo/float64(n) // of a bin
+	span := hi/float64(n) - lo/float64(n) // bin width
 	edge := func(i int) float64 { return axis.finite(from(lo + span*float64(i))) }
 	var rows []BinRow
 	for k, name := range names {

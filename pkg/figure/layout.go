@@ -13,17 +13,17 @@ type sheet struct {
 	draw          func(draw.Canvas)
 }
 
-// maxHeight is the height of a printed page's text.
+// maxHeight is the text height of a printed page.
 const maxHeight = 9.2 * vg.Inch
 
-// grid lays panels out in rows and columns with frames of equal width, the legend above.
+// grid arranges panels in rows and columns with frames of equal width, below the legend.
 type grid struct {
 	theme  *theme
 	width  vg.Length
 	frame  vg.Length // height of a frame
 	space  vg.Length // between panels
 	panels [][]*panel
-	ratios []float64 // heights of the rows relative to frame; nil for equal
+	ratios []float64 // heights of the rows relative to frame; nil: all equal
 	legend legend
 }
 
@@ -36,7 +36,7 @@ func (g *grid) sheet() (*sheet, error) {
 	left, right := make([]vg.Length, cols), make([]vg.Length, cols)
 	top, bottom := make([]vg.Length, len(g.panels)), make([]vg.Length, len(g.panels))
 	inner := g.width / vg.Length(cols)
-	for pass := 0; pass < 2; pass++ { // tick labels depend on the frame's width and the other way round
+	for pass := 0; pass < 2; pass++ { // tick labels depend on the frame's width and vice versa
 		clear(left)
 		clear(right)
 		for i, row := range g.panels {
@@ -92,7 +92,7 @@ func (g *grid) rowHeight(i int) vg.Length {
 	return g.frame * vg.Length(g.ratios[i])
 }
 
-// scaled draws all of a sheet larger or smaller.
+// scaled scales a whole sheet by k.
 func scaled(s *sheet, k vg.Length) *sheet {
 	if k == 1 {
 		return s

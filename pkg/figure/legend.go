@@ -5,7 +5,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// legend lists the series above the panels, where it can cover no data.
+// legend lists the series above the panels, where it cannot cover any data.
 type legend struct {
 	entries []entry
 	theme   *theme
@@ -14,12 +14,12 @@ type legend struct {
 type entry struct {
 	name   string
 	look   look
-	noLine bool // a marker alone
+	noLine bool // marker only
 }
 
 const sampleWidth = vg.Length(20)
 
-// rows breaks the entries into lines of at most width.
+// rows breaks the entries into lines no wider than width.
 func (l *legend) rows(width vg.Length) [][]entry {
 	style := l.theme.text(smallSize, draw.XLeft, draw.YCenter)
 	var rows [][]entry
@@ -38,7 +38,7 @@ func (l *legend) rows(width vg.Length) [][]entry {
 	return rows
 }
 
-// needed tells whether there is anything to tell apart.
+// needed reports whether there is more than one thing to distinguish.
 func (l *legend) needed() bool {
 	named := 0
 	for _, e := range l.entries {
@@ -52,7 +52,7 @@ func (l *legend) needed() bool {
 	return named > 1
 }
 
-// addMarks lists the horizontal marks.
+// addMarks adds the horizontal marks.
 func (l *legend) addMarks(marks []Mark) {
 	for _, m := range marks {
 		if m.Horizontal && m.Label != "" {

@@ -11,13 +11,13 @@ import (
 	"stuffed/pkg/table"
 )
 
-// SmallMultiples draws one tiny panel for every pair of a row and a column, such as all layers × heads. All panels
-// share the x range; they share the y range too, by row with ByRow. The ranges are written below.
+// SmallMultiples draws one tiny panel for every pair of row and column, such as all layers × heads. All panels share the x range, and the y
+// range too, or one y range per row with ByRow. The ranges are written below.
 type SmallMultiples struct {
 	Size
 	X       Axis     `json:"x"`
 	Y       Axis     `json:"y"`
-	Row     string   `json:"row"`    // column of whole numbers or text, such as layer
+	Row     string   `json:"row"`    // column of integers or text, such as layer
 	Column  string   `json:"column"` // such as head
 	RowName string   `json:"row_name,omitempty"`
 	ColName string   `json:"column_name,omitempty"`
@@ -114,7 +114,7 @@ func (s SmallMultiples) sheet(t *table.Table) (*sheet, error) {
 	return m.sheet()
 }
 
-// mosaic is the drawing of small multiples.
+// mosaic is the layout of small multiples.
 type mosaic struct {
 	spec       SmallMultiples
 	rows, cols []string
@@ -137,7 +137,7 @@ func (m *mosaic) sheet() (*sheet, error) {
 		left = max(left, style.Width(names[i]))
 	}
 	left += 2*gap + lineHeight
-	aside, below := vg.Length(0), vg.Length(0) // of ticks
+	aside, below := vg.Length(0), vg.Length(0) // space for ticks
 	if m.ticked(width - left) {
 		for i := range m.y {
 			aside = max(aside, m.widestTick(&m.y[i])+tickLength+gap)
@@ -194,7 +194,7 @@ func (m *mosaic) sheet() (*sheet, error) {
 	}}, nil
 }
 
-// ticked tells whether panels that share so much width have room for ticks.
+// ticked reports whether panels that share the given width have room for ticks.
 func (m *mosaic) ticked(width vg.Length) bool {
 	return width/vg.Length(len(m.cols)) >= 30 && len(m.rows) <= 8
 }
@@ -207,8 +207,8 @@ func (m *mosaic) widestTick(r *ruler) (widest vg.Length) {
 	return widest
 }
 
-// besideTicks are the labelled ticks of y, left of a panel; those near its ends, which would meet those of other panels, are left
-// out.
+// besideTicks draws the labelled y ticks to the left of a panel, except near its ends, where they would collide with those of the next
+// panel.
 func (m *mosaic) besideTicks(c draw.Canvas, r *ruler) {
 	line, style := draw.LineStyle{Color: ink, Width: vg.Points(0.5)}, m.legend.theme.text(smallSize, draw.XRight, draw.YCenter)
 	for _, t := range r.ticks {
@@ -220,7 +220,7 @@ func (m *mosaic) besideTicks(c draw.Canvas, r *ruler) {
 	}
 }
 
-// belowTicks are those of x.
+// belowTicks draws the x ticks.
 func (m *mosaic) belowTicks(c draw.Canvas, r *ruler) {
 	line, style := draw.LineStyle{Color: ink, Width: vg.Points(0.5)}, m.legend.theme.text(smallSize, draw.XCenter, draw.YTop)
 	free := c.Min.X
@@ -250,7 +250,7 @@ func (m *mosaic) cell(c draw.Canvas, i, j int) {
 		c.Min, {X: c.Max.X, Y: c.Min.Y}, c.Max, {X: c.Min.X, Y: c.Max.Y}, c.Min})
 }
 
-// labels names the rows on the left and the columns above, as many as fit.
+// labels writes row names on the left and column names at the top, as many as fit.
 func (m *mosaic) labels(c draw.Canvas, origin vg.Point, aside, pitch, step, space vg.Length, names []string) {
 	right, middle := m.legend.theme.text(smallSize, draw.XRight, draw.YCenter), m.legend.theme.text(smallSize, draw.XCenter, draw.YBottom)
 	every := max(1, int(math.Ceil(float64(lineHeight/step))))
@@ -276,7 +276,7 @@ func (m *mosaic) labels(c draw.Canvas, origin vg.Point, aside, pitch, step, spac
 	}
 }
 
-// notes says what the axes of every panel are.
+// notes describes the axes common to all panels.
 func (m *mosaic) notes(width vg.Length) []string {
 	x := "→ " + describe(&m.x)
 	y := "↑ " + describe(&m.y[0])
@@ -292,7 +292,7 @@ func (m *mosaic) notes(width vg.Length) []string {
 
 func describe(r *ruler) string { return r.plain() + ": " + short(r) + logNote(r) }
 
-// plain is the title without a power of ten.
+// plain is the title without the power of ten.
 func (r *ruler) plain() string {
 	c := *r
 	c.power = 0

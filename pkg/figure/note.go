@@ -5,7 +5,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// noted puts a note of as many lines as it needs below a drawing.
+// noted adds a note below a drawing, on as many lines as it needs.
 func noted(s *sheet, note string, th *theme) *sheet {
 	style := th.text(smallSize, draw.XLeft, draw.YTop)
 	style.Color = mute

@@ -7,7 +7,7 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// outlined draws text as filled outlines, so that an SVG looks the same in viewers that lack the font.
+// outlined draws text as filled outlines, so that an SVG looks the same in viewers without the font.
 type outlined struct{ vg.Canvas }
 
 func (c outlined) FillString(f font.Face, pt vg.Point, s string) {

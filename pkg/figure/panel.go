@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// area is the inside of a panel: it places data on the canvas, which is cropped to the frame.
+// area is the inside of a panel: it maps data to the canvas, which is clipped to the frame.
 type area struct {
 	draw.Canvas
 	x, y *ruler
@@ -27,12 +27,12 @@ type Mark struct {
 	Horizontal bool    `json:"horizontal,omitempty"`
 }
 
-// TrainLength marks the length that a model was trained on, in tokens.
+// TrainLength marks the training length of a model, in tokens.
 func TrainLength(tokens int) Mark {
 	return Mark{At: float64(tokens), Label: "training length " + Length(float64(tokens))}
 }
 
-// markLook draws marks; the labels of horizontal ones stand in the legend, where they cover no data.
+// markLook is the style of marks; the labels of horizontal ones are in the legend, where they cover no data.
 var markLook = look{color: mute, dashes: []vg.Length{3, 2}}
 
 // panel is one pair of axes with a frame.
@@ -41,12 +41,12 @@ type panel struct {
 	x, y     ruler
 	title    string
 	marks    []Mark
-	bareX    bool // no tick labels and no title below
+	bareX    bool // no tick labels or title below the frame
 	bareY    bool
 	paint    func(area)
-	noMarkup bool // marks without their labels
+	noMarkup bool // marks without labels
 
-	untitledY bool // tick labels speak for themselves
+	untitledY bool // the tick labels are self-explanatory
 }
 
 const (
@@ -55,7 +55,7 @@ const (
 	lineHeight = vg.Length(9)
 )
 
-// margins is the space that the panel needs outside its frame of that width.
+// margins is the space that the panel needs around a frame of the given size.
 func (p *panel) margins(width, height vg.Length) (left, right, bottom, top vg.Length) {
 	style := p.theme.text(smallSize, draw.XCenter, draw.YCenter)
 	left, bottom, right, top = tickLength, tickLength, 1, 1
@@ -85,7 +85,7 @@ func (p *panel) margins(width, height vg.Length) (left, right, bottom, top vg.Le
 	return left, right, bottom, top
 }
 
-// titleX and titleY are the titles of the axes, in lines as long as the frame and a little longer.
+// titleX and titleY are the axis titles, wrapped to slightly more than the frame.
 func (p *panel) titleX(width vg.Length) []string {
 	return wrap(p.x.title(), p.theme.text(labelSize, 0, 0), width+10)
 }
@@ -94,7 +94,7 @@ func (p *panel) titleY(height vg.Length) []string {
 	return wrap(p.y.title(), p.theme.text(labelSize, 0, 0), height+10)
 }
 
-// markRows is the number of lines above the frame that the labels of vertical marks need.
+// markRows is the number of lines above the frame needed for the labels of vertical marks.
 func (p *panel) markRows(width vg.Length) int {
 	rows := 0
 	for _, r := range p.stagger(width) {
@@ -103,7 +103,7 @@ func (p *panel) markRows(width vg.Length) int {
 	return rows
 }
 
-// stagger gives every vertical mark a line for its label so that labels do not overlap; −1 for others.
+// stagger assigns each vertical mark a line for its label so that labels do not overlap; −1 for other marks.
 func (p *panel) stagger(width vg.Length) []int {
 	style := p.theme.text(smallSize, draw.XCenter, draw.YBottom)
 	rows := make([]int, len(p.marks))
@@ -127,7 +127,7 @@ func (p *panel) stagger(width vg.Length) []int {
 	return rows
 }
 
-// labelAt is the middle of a vertical mark's label, kept within the frame.
+// labelAt is the centre of a vertical mark's label, kept within the frame.
 func (p *panel) labelAt(m Mark, width vg.Length) vg.Length {
 	half := p.theme.text(smallSize, draw.XCenter, draw.YBottom).Width(m.Label) / 2
 	return max(min(vg.Length(p.x.at(m.At))*width, width-half), half)
@@ -145,7 +145,7 @@ func (p *panel) inside(m Mark) bool {
 	return at >= 0 && at <= 1
 }
 
-// draw draws the panel with its frame around inner.
+// draw draws the panel so that its frame is inner.
 func (p *panel) draw(c draw.Canvas, inner vg.Rectangle) {
 	in := area{Canvas: draw.Canvas{Canvas: c.Canvas, Rectangle: inner}, x: &p.x, y: &p.y}
 	p.drawMarks(in)
@@ -235,7 +235,7 @@ func (p *panel) drawMarks(in area) {
 	}
 }
 
-// spread lowers the number of labelled ticks until the labels of a horizontal axis of that length keep apart.
+// spread reduces the number of labelled ticks until the labels of a horizontal axis of this length do not overlap.
 func (r *ruler) spread(length vg.Length, style text.Style) {
 	for n := int(length / (0.45 * vg.Inch)); n >= 2; n-- {
 		r.mark(n)

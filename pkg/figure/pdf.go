@@ -16,8 +16,9 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// pdfCanvas draws on one PDF page and embeds the glyphs that were used. gonum's own PDF canvas encodes text in
-// Windows-1252 and so loses superscripts and Greek letters.
+// pdfCanvas draws on a single PDF page and embeds the glyphs in use. gonum's PDF canvas encodes text in Windows-1252, which loses
+// superscripts
+// and Greek letters.
 type pdfCanvas struct {
 	doc    *fpdf.Fpdf
 	height float64
@@ -26,7 +27,7 @@ type pdfCanvas struct {
 	images int
 }
 
-// pdfState is what Push keeps. A point (x, y) lies at (a·x + c·y + e, b·x + d·y + f) on the page.
+// pdfState is the graphics state saved by Push. The user-space point (x, y) is at (a·x + c·y + e, b·x + d·y + f) on the page.
 type pdfState struct {
 	a, b, c, d, e, f float64
 	width            vg.Length
@@ -37,7 +38,7 @@ type pdfState struct {
 
 func newPDF(w, h vg.Length) *pdfCanvas {
 	doc := fpdf.NewCustom(&fpdf.InitType{UnitStr: "pt", Size: fpdf.SizeType{Wd: w.Points(), Ht: h.Points()}})
-	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // a date would make equal figures differ
+	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // the current date would make equal figures differ
 	doc.SetCreationDate(epoch)
 	doc.SetModificationDate(epoch)
 	doc.SetProducer("stuffed", false)
@@ -51,7 +52,7 @@ func newPDF(w, h vg.Length) *pdfCanvas {
 	return c
 }
 
-// add makes the font of a style known; only the glyphs that are used are embedded.
+// add registers the font of a style; only the glyphs in use are embedded.
 func (c *pdfCanvas) add(t *theme) {
 	if t.ttf != nil {
 		c.doc.AddUTF8FontFromBytes(string(t.font.Typeface), "", t.ttf)
@@ -91,7 +92,7 @@ func (c *pdfCanvas) Pop() {
 	c.stack = c.stack[:len(c.stack)-1]
 }
 
-// scale is by how much lengths have been scaled, the same in both directions.
+// scale is the current scale factor, equal in both directions.
 func (s *pdfState) scale() float64 {
 	if s.a == 1 && s.b == 0 {
 		return 1
@@ -104,7 +105,7 @@ func (s *pdfState) at(p vg.Point) (x, y float64) {
 	return s.a*px + s.c*py + s.e, s.b*px + s.d*py + s.f
 }
 
-// point is a position on the page, y downwards.
+// point maps a point to the page, with y pointing down.
 func (c *pdfCanvas) point(p vg.Point) (x, y float64) {
 	x, y = c.now.at(p)
 	return x, c.height - y
@@ -167,7 +168,7 @@ func (c *pdfCanvas) trace(p vg.Path) {
 	}
 }
 
-// arc approximates a circular arc by cubic curves of at most a quarter turn.
+// arc approximates a circular arc by cubic Bézier curves of at most a quarter turn each.
 func (c *pdfCanvas) arc(s vg.PathComp) {
 	on := func(angle float64) vg.Point {
 		sin, cos := math.Sincos(angle)

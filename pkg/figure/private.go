@@ -8,14 +8,15 @@ import (
 	"strings"
 )
 
-// absolute matches paths of a machine, not addresses such as https://arxiv.org/abs/2410.07145.
+// absolute matches absolute file paths but not URLs such as https://arxiv.org/abs/2410.07145.
 var absolute = regexp.MustCompile(`(?m)(?:^|[\s"'=(,>])((?:/(?:home|root|Users|tmp|var|opt|mnt|work|workspace|data|usr|etc|srv|private)(?:/[\w.@+-]+)+)|[A-Za-z]:\\+[\w.@+-]+)`)
 
-// program is a name that every command holds, whoever is called so.
+// program occurs in every command and is not private even if the user has the same name.
 const program = "stuffed"
 
-// Private returns an error that shows what in a text gives away the machine or its user: an absolute path, the
-// home folder, the name of the host or of the user. What the project publishes must hold none of them.
+// Private returns an error that quotes whatever in a text identifies the machine or its user: an absolute path, the home folder, the host
+// name
+// or the user name. Nothing that the project publishes may contain these.
 func Private(text []byte) error {
 	s := string(text)
 	if m := absolute.FindStringSubmatch(s); m != nil {

@@ -14,25 +14,25 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Verdicts on a figure that was drawn again.
+// Verdicts on a redrawn figure.
 const (
 	Equal      = "equal"            // the same points and spec
 	Within     = "within tolerance" // the same spec; the points differ by at most the tolerance
 	Different  = "different"
-	NotDrawn   = "not drawn"   // shipped, not drawn again
-	NotShipped = "not shipped" // drawn, not shipped
+	NotDrawn   = "not drawn"   // shipped but not redrawn
+	NotShipped = "not shipped" // redrawn but not shipped
 )
 
-// Reproduction says how a figure that was drawn again compares with the shipped one.
+// Reproduction compares a redrawn figure with the shipped one.
 type Reproduction struct {
 	ID       string   `json:"id"`
 	Verdict  string   `json:"verdict"`
-	Distance float64  `json:"distance"`          // largest difference relative to the largest magnitude of its column
-	Where    string   `json:"where,omitempty"`   // what differs first or most
-	Changed  []string `json:"changed,omitempty"` // entries of the manifest that differ: revision, backend, hardware, inputs …
+	Distance float64  `json:"distance"`          // largest difference, relative to the largest magnitude in its column
+	Where    string   `json:"where,omitempty"`   // first or largest difference
+	Changed  []string `json:"changed,omitempty"` // manifest entries that differ: revision, backend, hardware, inputs …
 }
 
-// Reproductions compares the figures of two folders by their points and specs.
+// Reproductions compares the figures in two folders by points and spec.
 func Reproductions(drawn, shipped string, tolerance float64) (all []Reproduction, err error) {
 	if !(tolerance >= 0 && tolerance <= 1) {
 		return nil, fmt.Errorf("tolerance %v is not between 0 and 1", tolerance)
@@ -100,8 +100,8 @@ func same(a, b string) (bool, error) {
 	return bytes.Equal(x, y), err
 }
 
-// Distance is the largest difference of two tables of points relative to the largest magnitude of its column, and where it is.
-// Tables of other columns, rows or texts are infinitely far apart.
+// Distance is the largest difference between two tables of points, relative to the largest magnitude in its column, and its location. It is
+// infinite if columns, number of rows or texts differ.
 func Distance(a, b *table.Table) (far float64, where string) {
 	if !slices.Equal(a.Names(), b.Names()) || a.Rows() != b.Rows() {
 		return math.Inf(1), fmt.Sprintf("%d rows of %d columns, shipped %d of %d", a.Rows(), len(a.Columns), b.Rows(), len(b.Columns))
@@ -123,7 +123,7 @@ func Distance(a, b *table.Table) (far float64, where string) {
 	return far, where
 }
 
-// differing is the first row whose text differs, −1 for none.
+// differing is the index of the first row whose text differs, −1 if there is none.
 func differing(a, b *table.Table, name string) int {
 	x, err := a.Text(name)
 	y, err2 := b.Text(name)
@@ -162,7 +162,7 @@ func farthest(x, y []float64) (far float64, row int) {
 	return far, row
 }
 
-// changes are the names of the manifest's entries that differ, without those that always do.
+// changes lists the manifest entries that differ, except those that always do.
 func changes(a, b string) ([]string, error) {
 	var x, y map[string]json.RawMessage
 	for path, to := range map[string]*map[string]json.RawMessage{a: &x, b: &y} {

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// withResolution adds the chunk that tells programs a PNG's size in print (PNG specification, pHYs, dots per metre).
+// withResolution adds the pHYs chunk, which gives the printed size of a PNG (PNG specification, dots per metre).
 func withResolution(png []byte, dpi int) []byte {
 	const header = 8 + 4 + 4 + 13 + 4 // signature and IHDR
 	perMetre := uint32(math.Round(float64(dpi) / 0.0254))

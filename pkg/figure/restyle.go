@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Changes are what makes a saved figure another one: a style file and values of its spec.
+// Changes turn a saved figure into another one: a style file, and values to set in its spec.
 type Changes struct {
 	Style
 	Width  string   `json:"width,omitempty"`
@@ -17,7 +17,7 @@ type Changes struct {
 	Set    []string `json:"set,omitempty"` // path=value within the spec, such as y.scale=log10 or x.min=16
 }
 
-// ReadChanges reads a style file; without a name there are no changes.
+// ReadChanges reads a style file; an empty path means no changes.
 func ReadChanges(path string) (c Changes, err error) {
 	if path == "" {
 		return c, nil
@@ -34,7 +34,7 @@ func ReadChanges(path string) (c Changes, err error) {
 	return c, nil
 }
 
-// With is the figure's points with another spec.
+// With returns a figure of the same points with a changed spec.
 func (f *Figure) With(c Changes) (*Figure, error) {
 	raw, err := encodeSpec(f.Spec)
 	if err != nil {
@@ -70,7 +70,7 @@ func (f *Figure) With(c Changes) (*Figure, error) {
 	return New(spec, f.Points)
 }
 
-// near is the file of a font as seen from the working directory: a spec holds no absolute path.
+// near returns a font file's path relative to the working directory, since a spec must not contain absolute paths.
 func near(font string) string {
 	if !filepath.IsAbs(font) {
 		return font
@@ -86,7 +86,7 @@ func near(font string) string {
 	return path
 }
 
-// set changes one value of a spec: path=value, the value JSON or else text.
+// set assigns one value in a spec: path=value, where the value is JSON or otherwise plain text.
 func set(spec map[string]any, assignment string) error {
 	path, text, found := strings.Cut(assignment, "=")
 	if !found {
@@ -108,7 +108,7 @@ func set(spec map[string]any, assignment string) error {
 	return nil
 }
 
-// Restyle draws a saved figure with changes into another folder.
+// Restyle redraws a saved figure with changes into another folder.
 func Restyle(dir, id, output string, c Changes) error {
 	f, manifest, err := Load(dir, id)
 	if err != nil {

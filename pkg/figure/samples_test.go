@@ -7,7 +7,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// samples is one figure of every kind and of every awkward shape, drawn from fixed numbers.
+// samples has one figure of every kind and every awkward shape, drawn from fixed numbers.
 func samples() map[string]func() (*Figure, error) {
 	return map[string]func() (*Figure, error){
 		"loss":   func() (*Figure, error) { return New(lossSpec(), lossTable()) },

@@ -27,10 +27,10 @@ const (
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
-// Save writes the figure to the folder dir/id: id.pdf, id.svg, id.png, id.csv (the points), spec.json and
-// manifest.json, which is manifest (any value that is a JSON object) and the SHA-256 of every other file under
-// "files". The folder is replaced as a whole: on any error, a full disk too, the former figure stays. A manifest, spec
-// or table that holds an absolute path, the host's or the user's name is refused.
+// Save writes the figure to the folder dir/id: id.pdf, id.svg, id.png, id.csv (the points), spec.json and manifest.json, which is manifest
+// (any value that encodes as a JSON object) plus the SHA-256 of every other file under "files". The folder is replaced as a whole: on any
+// error, including a full disk, the previous figure stays. A manifest, spec or table that contains an absolute path, the host name or the
+// user name is an error.
 func Save(dir, id string, f *Figure, manifest any) error {
 	if !idPattern.MatchString(id) {
 		return fmt.Errorf("figure id %q: use 1 to 64 of a–z, 0–9, - and _", id)
@@ -53,7 +53,7 @@ func Save(dir, id string, f *Figure, manifest any) error {
 	return nil
 }
 
-// files is every file of the figure except the manifest.
+// files renders every file of the figure except the manifest.
 func (f *Figure) files(id string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	var err error
@@ -121,7 +121,7 @@ func Load(dir, id string) (*Figure, json.RawMessage, error) {
 	return f, manifest, nil
 }
 
-// Redraw draws a saved figure again from its points and spec.
+// Redraw redraws a saved figure from its points and spec.
 func Redraw(dir, id string) error {
 	f, manifest, err := Load(dir, id)
 	if err != nil {
@@ -130,9 +130,8 @@ func Redraw(dir, id string) error {
 	return Save(dir, id, f, manifest)
 }
 
-// Check redraws a saved figure from its points and spec and compares every file with the saved one, and the hashes
-// in the manifest with files and inputs. Inputs are sought relative to the folder above dir; missing ones are
-// skipped.
+// Check redraws a saved figure from its points and spec, compares every file with the saved one, and verifies the manifest's hashes of files
+// and inputs. Input paths are relative to the parent of dir; missing inputs are skipped.
 func Check(dir, id string) error {
 	f, manifest, err := Load(dir, id)
 	if err != nil {
@@ -178,7 +177,7 @@ func Check(dir, id string) error {
 		id, strings.Join(wrong, "; "), id)
 }
 
-// inputHashes reads the manifest's inputs: an object from path to hash, or nothing of use here.
+// inputHashes returns the manifest's inputs, an object from path to hash, or nil if they have another form.
 func inputHashes(raw json.RawMessage) map[string]string {
 	inputs := map[string]string{}
 	if json.Unmarshal(raw, &inputs) != nil {
@@ -192,7 +191,7 @@ func inputHashes(raw json.RawMessage) map[string]string {
 	return inputs
 }
 
-// List names the figures saved in dir.
+// List returns the names of the figures saved in dir.
 func List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// A scatter plot draws the intervals that it is given: three lines more for every point, its bar and both caps.
+// A scatter plot draws the intervals that it is given: three more lines for each point, the bar and both caps.
 func TestScatterDrawsIntervals(t *testing.T) {
 	rows := table.New().AddFloat("x", []float64{1, 2, 3}).AddFloat("y", []float64{1, 3, 2}).AddFloat("low", []float64{0, 2, 1}).AddFloat("high", []float64{2, 4, 3})
 	lines := func(lo, hi string) int {

@@ -7,14 +7,14 @@ import (
 	"stuffed/pkg/table"
 )
 
-// group is the rows of a table that share the values of some columns.
+// group holds the rows of a table that share the values of some columns.
 type group struct {
 	key  string
 	name string
 	rows []int
 }
 
-// groups splits rows by the text of columns, in order of appearance. format joins the values: one %s for each column.
+// groups groups rows by the text of columns, in order of first appearance. format combines the values into a name: one %s per column.
 func groups(t *table.Table, rows []int, columns []string, format string) ([]group, error) {
 	if format != "" && (strings.Count(format, "%s") != len(columns) || strings.Count(format, "%") != len(columns)) {
 		return nil, fmt.Errorf("series name %q: it needs one %%s for each of the %d columns %s and no other %%",
@@ -65,7 +65,7 @@ func allRows(t *table.Table) []int {
 	return rows
 }
 
-// numbers reads several float columns; an empty name gives nil.
+// numbers returns several float columns; an empty name gives nil.
 func numbers(t *table.Table, names ...string) ([][]float64, error) {
 	out := make([][]float64, len(names))
 	for i, n := range names {
@@ -80,7 +80,7 @@ func numbers(t *table.Table, names ...string) ([][]float64, error) {
 	return out, nil
 }
 
-// pick takes the values of some rows.
+// pick returns the values of the given rows.
 func pick(values []float64, rows []int) []float64 {
 	if values == nil {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Widths of a printed figure: one column and both columns of a two-column page, and the edge left free around.
+// Widths of a printed figure, one or both columns of a two-column page, and the margin around it.
 const (
 	Single = 3.25 * vg.Inch
 	Double = 6.75 * vg.Inch
@@ -22,13 +22,13 @@ const (
 	edge = vg.Length(1)
 )
 
-// Sizes of text in print. Nothing is smaller than 7 pt.
+// Printed text sizes. No text is smaller than 7 pt.
 const (
 	labelSize = 8
 	smallSize = 7
 )
 
-// palette is that of Okabe and Ito, ordered so that neighbours also differ in grey.
+// palette is that of Okabe and Ito, ordered so that neighbours also differ in greyscale.
 var palette = []color.NRGBA{
 	{0x00, 0x72, 0xB2, 0xff}, // blue
 	{0xD5, 0x5E, 0x00, 0xff}, // vermilion
@@ -61,7 +61,7 @@ var (
 	rule = color.NRGBA{0xb0, 0xb0, 0xb0, 0xff}
 )
 
-// look is how one series is drawn: three signs at once, so that it survives a grey print.
+// look is how one series is drawn: colour, dashes and marker are redundant, so that it survives greyscale print.
 type look struct {
 	color  color.NRGBA
 	dashes []vg.Length
@@ -83,14 +83,14 @@ func (l look) band() color.Color {
 	return c
 }
 
-// anchors of the viridis scale, perceptually uniform and rising in lightness.
+// anchors of the viridis colour map, which is perceptually uniform and increases in lightness.
 var anchors = []color.NRGBA{
 	{0x44, 0x01, 0x54, 0xff}, {0x47, 0x2d, 0x7b, 0xff}, {0x3b, 0x52, 0x8b, 0xff}, {0x2c, 0x72, 0x8e, 0xff},
 	{0x21, 0x91, 0x8c, 0xff}, {0x28, 0xae, 0x80, 0xff}, {0x5e, 0xc9, 0x62, 0xff}, {0xad, 0xdc, 0x30, 0xff},
 	{0xfd, 0xe7, 0x25, 0xff},
 }
 
-// sequential maps 0 … 1 to the colours of a heat map.
+// sequential maps [0, 1] to the colours of a heat map.
 func sequential(v float64) color.NRGBA {
 	v = min(max(v, 0), 1) * float64(len(anchors)-1)
 	i := min(int(v), len(anchors)-2)
@@ -100,20 +100,20 @@ func sequential(v float64) color.NRGBA {
 	return color.NRGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 0xff}
 }
 
-// DejaVu has the super- and subscripts and the Greek letters that most free fonts lack.
+// DejaVu has the superscripts, subscripts and Greek letters that most free fonts lack.
 var (
 	regular = font.Font{Typeface: "DejaVu", Variant: "Sans"}
 	handler = newHandler(font.Face{}, nil)
 )
 
-// plain writes text on one line, placed by what is seen: the top is that of capitals, the middle that of digits, the
-// bottom that of descenders. Characters that a style's font lacks are those of DejaVu.
+// plain draws text on a single line, aligned by what is visible: the top is cap height, the middle that of digits, the bottom that of
+// descenders. Characters missing from a style's font are taken from DejaVu.
 type plain struct {
 	text.Plain
 	translate func(string) string
 }
 
-// parts of a text as it is written: in the style's language, each with a face that has its characters.
+// parts splits a text, translated into the style's language, into runs with a face that has their characters.
 func (h plain) parts(txt string, fnt font.Font) []part {
 	if h.translate != nil {
 		txt = h.translate(txt)
@@ -134,7 +134,7 @@ func (h plain) Box(txt string, fnt font.Font) (width, height, depth vg.Length) {
 }
 
 func (h plain) Draw(c vg.Canvas, txt string, style text.Style, pt vg.Point) {
-	const capitals, descent = 0.73, 0.24 // of DejaVu, in sizes
+	const capitals, descent = 0.73, 0.24 // of DejaVu, in em
 	rise := descent
 	switch style.YAlign {
 	case draw.YTop:
@@ -157,11 +157,11 @@ func (h plain) Draw(c vg.Canvas, txt string, style text.Style, pt vg.Point) {
 	}
 }
 
-// newHandler writes in a face, or in DejaVu alone where that is empty.
+// newHandler draws text in a face, or only in DejaVu if the face is empty.
 func newHandler(first font.Face, translate func(string) string) text.Handler {
 	face, err := opentype.ParseReaderAt(bytes.NewReader(dejavusans.TTF))
 	if err != nil {
-		panic(err) // the font is part of the program
+		panic(err) // the font is embedded
 	}
 	all := font.Collection{{Font: regular, Face: face}}
 	if first.Face != nil {
@@ -170,8 +170,7 @@ func newHandler(first font.Face, translate func(string) string) text.Handler {
 	return plain{text.Plain{Fonts: font.NewCache(all)}, translate}
 }
 
-// wrap breaks text at spaces into lines of at most width, one word at least; what stands in parentheses, the unit,
-// stays together.
+// wrap breaks text at spaces into lines no wider than width, with at least one word each; a parenthesised unit is not broken.
 func wrap(s string, style text.Style, width vg.Length) []string {
 	var lines []string
 	words := strings.Split(s, " ")

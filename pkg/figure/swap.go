@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// swap exchanges two paths in three renames and undoes the first when the second fails.
+// swap exchanges two paths with three renames and undoes the first if the second fails.
 func swap(a, b string, rename func(from, to string) error) error {
 	spare := a + ".former"
 	if err := rename(b, spare); err != nil {
@@ -19,7 +19,7 @@ func swap(a, b string, rename func(from, to string) error) error {
 	return rename(spare, a)
 }
 
-// move renames a folder, or copies it where it may not be renamed: a folder of a container's image belongs to a lower layer.
+// move renames a folder, or copies it where renaming fails, as for a folder in a lower layer of a container image.
 func move(from, to string) error { return moveBy(os.Rename, from, to) }
 
 func moveBy(rename func(from, to string) error, from, to string) error {

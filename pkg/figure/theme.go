@@ -23,25 +23,26 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// Style is what a journal asks for. Zero values are the style of this project: DejaVu Sans of 8 and 7 pt, the palette of Okabe and Ito,
-// English, text in SVG as outlines.
+// Style holds a journal's requirements. The zero value is the project's style: DejaVu Sans at 8 and 7 pt, the palette of Okabe and Ito,
+// English,
+// text in SVG as outlines.
 type Style struct {
-	Font     string            `json:"font,omitempty"`     // DejaVu Sans, DejaVu Serif, Liberation Sans (as wide as Arial), Liberation Serif (as Times), or a TrueType file
-	Size     float64           `json:"size,omitempty"`     // of axis titles, in points; tick labels are smaller by an eighth, lines and markers grow along
-	Palette  []string          `json:"palette,omitempty"`  // colours of series as #rrggbb, in order
-	Grey     bool              `json:"grey,omitempty"`     // every colour as its lightness
-	Language string            `json:"language,omitempty"` // en, de or fr: the decimal sign and the words that figures add
-	Words    map[string]string `json:"words,omitempty"`    // of labels and notes, replaced as a whole: "Loss": "Verlust"
-	SVGText  bool              `json:"svg_text,omitempty"` // text in SVG stays text, which can be edited where the font is installed
+	Font     string            `json:"font,omitempty"`     // DejaVu Sans, DejaVu Serif, Liberation Sans (metrics of Arial), Liberation Serif (of Times), or a TrueType file
+	Size     float64           `json:"size,omitempty"`     // of axis titles, in points; tick labels are an eighth smaller, lines and markers scale along
+	Palette  []string          `json:"palette,omitempty"`  // series colours as #rrggbb, in order
+	Grey     bool              `json:"grey,omitempty"`     // replace every colour by its lightness
+	Language string            `json:"language,omitempty"` // en, de or fr: decimal separator and the words that figures add
+	Words    map[string]string `json:"words,omitempty"`    // replacements for whole labels and notes: "Loss": "Verlust"
+	SVGText  bool              `json:"svg_text,omitempty"` // keep text in SVG as text, which can be edited where the font is installed
 }
 
-// fonts that are part of the program.
+// fonts holds the embedded fonts.
 var fonts = map[string][]byte{
 	"DejaVu Sans": dejavusans.TTF, "DejaVu Serif": dejavuserif.TTF,
 	"Liberation Sans": liberationsansregular.TTF, "Liberation Serif": liberationserifregular.TTF,
 }
 
-// Fonts are the names of the fonts that are part of the program.
+// Fonts returns the names of the embedded fonts.
 func Fonts() []string {
 	return []string{"DejaVu Sans", "DejaVu Serif", "Liberation Sans", "Liberation Serif"}
 }
@@ -73,7 +74,7 @@ func parseColor(s string) (color.NRGBA, error) {
 	return color.NRGBA{uint8(v >> 16), uint8(v >> 8), uint8(v), 0xff}, nil
 }
 
-// theme is a style made ready for drawing.
+// theme is a style prepared for drawing.
 type theme struct {
 	font    font.Font
 	handler text.Handler
@@ -81,12 +82,12 @@ type theme struct {
 	scale   vg.Length
 	grey    bool
 	svgText bool
-	ttf     []byte // of a font that is not the standard one
+	ttf     []byte // of a font other than the default
 }
 
 var standard = &theme{font: regular, handler: handler, palette: palette, scale: 1}
 
-// theme of a style that has been checked, or the standard one.
+// theme returns the theme of a validated style, or the default one.
 func (s Size) theme() *theme {
 	t, err := s.Style.theme()
 	if err != nil {
@@ -154,13 +155,14 @@ func openFont(name string) (font.Face, []byte, error) {
 	return o.face, o.ttf, nil
 }
 
-// text is a style of text of that size.
+// text returns a text style of the given size.
 func (t *theme) text(size float64, x text.XAlignment, y text.YAlignment) text.Style {
 	return text.Style{Color: ink, Font: font.From(t.font, vg.Points(size)), XAlign: x, YAlign: y, Handler: t.handler}
 }
 
-// look gives series i of n its look. More series than colours are taken from the sequential scale, light ones
-// left out, which suits an ordered parameter.
+// look returns the look of series i of n. With more series than colours, they are taken from the sequential colour map without its light
+// end,
+// which suits an ordered parameter.
 func (t *theme) look(i, n int) look {
 	l := look{dashes: dashes[i%len(dashes)], marker: markers[i%len(markers)]}
 	if n <= len(t.palette) {
@@ -171,7 +173,7 @@ func (t *theme) look(i, n int) look {
 	return l
 }
 
-// greyed draws every colour as its lightness (ITU-R BT.601).
+// greyed replaces every colour by its lightness (ITU-R BT.601).
 type greyed struct{ vg.Canvas }
 
 func (g greyed) SetColor(c color.Color) {
@@ -180,7 +182,7 @@ func (g greyed) SetColor(c color.Color) {
 	g.Canvas.SetColor(color.NRGBA{y, y, y, n.A})
 }
 
-// added are the words that figures themselves add to a spec's.
+// added holds the words that figures add to those of a spec, by language.
 var added = map[string]map[string]string{
 	"de": {"training length": "Trainingslänge", "Residual": "Residuum", "logarithmic": "logarithmisch", "range by row in brackets": "Bereich je Zeile in Klammern"},
 	"fr": {"training length": "longueur d’entraînement", "Residual": "Résidu", "logarithmic": "logarithmique", "range by row in brackets": "plage par ligne entre crochets"},
@@ -188,7 +190,7 @@ var added = map[string]map[string]string{
 
 var decimal = regexp.MustCompile(`(\d)\.(\d)`)
 
-// translate turns a text of a figure into the language of the style; nil leaves it as it is.
+// translate returns a function that translates a figure's text into the style's language; nil if there is nothing to translate.
 func (s *Style) translate() func(string) string {
 	var pairs [][2]string
 	for _, words := range []map[string]string{s.Words, added[s.Language]} {
@@ -199,7 +201,7 @@ func (s *Style) translate() func(string) string {
 	if len(pairs) == 0 {
 		return nil
 	}
-	slices.SortFunc(pairs, func(a, b [2]string) int { // the longest first, so that parts of it stay
+	slices.SortFunc(pairs, func(a, b [2]string) int { // longest first, so that parts of it are not replaced separately
 		if d := len(b[0]) - len(a[0]); d != 0 {
 			return d
 		}
@@ -218,13 +220,13 @@ func (s *Style) translate() func(string) string {
 	}
 }
 
-// part is a stretch of text that one face can show.
+// part is a run of text that one face can display.
 type part struct {
 	face font.Face
 	text string
 }
 
-// parts splits a text where the first face lacks a character that the second has.
+// parts splits a text where the first face lacks a character that the second one has.
 func parts(first, second font.Face, txt string) (out []part) {
 	var buffer sfnt.Buffer
 	for _, r := range txt {

@@ -65,7 +65,7 @@ func TestStyleIsWhatAJournalAsksFor(t *testing.T) {
 	}
 }
 
-// Twice the size of text on twice the width is the same drawing, twice as large.
+// Doubling text size and width gives the same drawing at twice the scale.
 func TestSizeScalesAll(t *testing.T) {
 	small := plainCurves(t)
 	w, h := small.Inches()
@@ -73,7 +73,7 @@ func TestSizeScalesAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w2, h2 := large.Inches(); math.Abs(w2-(2*w-2/72.)) > 1e-9 || math.Abs(h2-(2*h-2/72.)) > 1e-9 { // the edge of 1 pt stays
+	if w2, h2 := large.Inches(); math.Abs(w2-(2*w-2/72.)) > 1e-9 || math.Abs(h2-(2*h-2/72.)) > 1e-9 { // the 1 pt margin does not scale
 		t.Errorf("%v × %v, of %v × %v", w2, h2, w, h)
 	}
 }
@@ -139,7 +139,7 @@ func TestStyleFileAndRefusals(t *testing.T) {
 	}
 }
 
-// Every kind of the shipped figures is exported with all of its points.
+// Shipped figures of every kind are exported with all of their points.
 func TestExportWritesVegaLiteWithItsData(t *testing.T) {
 	const shipped = "../../figures"
 	ids, err := List(shipped)
@@ -179,7 +179,7 @@ func TestExportWritesVegaLiteWithItsData(t *testing.T) {
 	}
 }
 
-// A font of one's own lies anywhere, mostly under an absolute path; the figure can be saved all the same, and drawn again.
+// A custom font may be anywhere, usually under an absolute path; the figure can still be saved and redrawn.
 func TestFontMayBeAnyFile(t *testing.T) {
 	dir := t.TempDir()
 	font := filepath.Join(dir, "Own.ttf")
@@ -213,7 +213,7 @@ func ExampleFigure_With() {
 	// Output: 88 mm
 }
 
-// Empty bins have no logarithm, and heads in any order in the table are sorted in the map.
+// Empty bins have no logarithm; heads in arbitrary table order are sorted in the heat map.
 func TestVegaLiteDrawsWhatThePrintShows(t *testing.T) {
 	histogram, err := New(Histograms{Left: "l", Right: "r", X: Axis{Label: "X", Unit: "1"}, Count: Axis{Column: "n", Label: "N", Unit: "1", Scale: Log10}},
 		table.New().AddFloat("l", []float64{0, 1}).AddFloat("r", []float64{1, 2}).AddInt("n", []int64{0, 8}))

@@ -15,7 +15,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Of all points, those that were left out lie between kept ones of the same half dot.
+// Every dropped point lies between kept points of the same half dot.
 func TestThinKeepsWhatIsSeen(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	all := make([]vg.Point, 50000)
@@ -57,7 +57,7 @@ func TestThinKeepsWhatIsSeen(t *testing.T) {
 	}
 }
 
-// TestBandsReachTheFrame keeps intervals that include zero visible on a logarithmic axis.
+// TestBandsReachTheFrame: intervals that include zero stay visible on a logarithmic axis.
 func TestBandsReachTheFrame(t *testing.T) {
 	points := table.New().AddFloat("x", []float64{1, 2, 3}).AddFloat("y", []float64{1, 2, 4}).AddFloat("lo", []float64{-1, -1, -1}).AddFloat("hi", []float64{2, 4, 8})
 	spec := Curves{X: Axis{Column: "x", Label: "x", Unit: "1"}, Y: Axis{Column: "y", Label: "y", Unit: "1", Scale: Log10}}
@@ -90,7 +90,7 @@ func TestBandsReachTheFrame(t *testing.T) {
 	}
 }
 
-// A bracket in the middle of a text keeps what follows it.
+// A bracket in the middle of a text does not drop what follows.
 func TestWrapKeepsAllWords(t *testing.T) {
 	style := standard.text(smallSize, draw.XLeft, draw.YTop)
 	for _, s := range []string{"every head (of the state every layer) a point", "Loss (nat)", "a (b c) d (e f) g"} {

@@ -1,8 +1,8 @@
-// Package interval has the 95 % intervals that tables and figures show: Student's t of a mean,
+// Package interval computes the 95 % confidence intervals of tables and figures: Student's t for a mean,
 //
 //	x̄ ± t_{0.975, n−1} s / √n,
 //
-// and percentiles of a bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3).
+// and bootstrap percentiles (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3).
 package interval
 
 import (
@@ -13,7 +13,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// Student is the mean of values and its interval; the ends are NaN for fewer than two values, all three for none.
+// Student returns the mean of v and its 95 % interval; the ends are NaN for fewer than two values, all three results for none.
 func Student(v []float64) (mean, low, high float64) {
 	mean, deviation := stat.MeanStdDev(v, nil)
 	if len(v) < 2 {
@@ -24,8 +24,8 @@ func Student(v []float64) (mean, low, high float64) {
 	return mean, mean - half, mean + half
 }
 
-// Percentiles sorts the draws of a bootstrap and returns the ends of their middle 95 %: as many draws lie below as above. The ends are
-// NaN where there are no draws.
+// Percentiles sorts the bootstrap draws in place and returns the ends of their central 95 %, with equally many draws in either tail. The
+// ends are NaN if there are no draws.
 func Percentiles(draws []float64) (low, high float64) {
 	if len(draws) == 0 {
 		return math.NaN(), math.NaN()

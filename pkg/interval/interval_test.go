@@ -28,7 +28,7 @@ func TestStudentAgainstTables(t *testing.T) {
 	}
 }
 
-// Of any number of draws, as many lie below the interval as above, and together at most a twentieth.
+// For any number of draws both tails are equally large and together hold at most one draw in twenty.
 func TestPercentilesLeaveAsManyOutOnBothSides(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for n := 1; n < 300; n++ {

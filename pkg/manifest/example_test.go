@@ -6,7 +6,7 @@ import (
 	"stuffed/pkg/manifest"
 )
 
-// What decides a result is in the manifest's hash; when and by which revision it was made is not.
+// The hash covers what determines the result, not the time or revision of the run.
 func ExampleNew() {
 	m, err := manifest.New(map[string]int{"bucket": 64}, 1)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package manifest writes beside a result how it came to be: command, date, revision, options, seeds, device, versions and
-// the hashes of what went in and came out. It holds no host, user or absolute path, so that results can be published.
+// Package manifest records next to a result how it was produced: command, date, revision, options, seeds, device, versions and the hashes
+// of inputs and outputs. It contains no host name, user name or absolute path, so that results can be published.
 package manifest
 
 import (
@@ -21,38 +21,38 @@ import (
 	"stuffed/xla"
 )
 
-// Run is what every result says of the program that made it.
+// Run is the part of a manifest that describes the program which produced the result.
 type Run struct {
 	Command  string            `json:"command"`
-	Date     string            `json:"date"`     // when it began, UTC, RFC 3339
+	Date     string            `json:"date"`     // start time, UTC, RFC 3339
 	Revision string            `json:"revision"` // see [Revision]
-	Changed  bool              `json:"changed"`  // the sources were not those of the revision
+	Changed  bool              `json:"changed"`  // the sources differed from that revision
 	Versions map[string]string `json:"versions"`
 }
 
-// ThisRun describes the program that is running.
+// ThisRun describes the running program.
 func ThisRun() Run {
 	r := Run{Command: commandLine(os.Args), Date: time.Now().UTC().Format(time.RFC3339), Versions: versions()}
 	r.Revision, r.Changed = Revision()
 	return r
 }
 
-// Manifest is the content of the file beside a result.
+// Manifest is the content of the JSON file next to a result.
 type Manifest struct {
 	Run
 	Options   json.RawMessage   `json:"options"`
-	Config    string            `json:"config"` // hash of options, model and inputs: equal means that a run may be continued
+	Config    string            `json:"config"` // hash of options, model and inputs; a run may be resumed only if it is equal
 	Model     string            `json:"model,omitempty"`
 	Seeds     []int64           `json:"seeds,omitempty"`
 	Backend   string            `json:"backend,omitempty"`
 	Hardware  string            `json:"hardware,omitempty"`
 	Precision string            `json:"precision,omitempty"`
 	Plugin    string            `json:"plugin,omitempty"`
-	Inputs    map[string]string `json:"inputs,omitempty"` // sha256 by name
-	Files     map[string]string `json:"files,omitempty"`  // likewise, of the result; absent while the run goes on
+	Inputs    map[string]string `json:"inputs,omitempty"` // SHA-256 by name
+	Files     map[string]string `json:"files,omitempty"`  // SHA-256 of the result's files by name; absent while the run is in progress
 }
 
-// New describes a run with the given options (any value that encodes as JSON), which decide the result, and seeds.
+// New starts a manifest with the options that determine the result (any value that encodes as JSON) and the seeds.
 func New(options any, seeds ...int64) (*Manifest, error) {
 	raw, err := json.Marshal(options)
 	if err != nil {
@@ -61,13 +61,13 @@ func New(options any, seeds ...int64) (*Manifest, error) {
 	return &Manifest{Run: ThisRun(), Options: raw, Seeds: seeds, Inputs: map[string]string{}}, nil
 }
 
-// Device records the backend.
+// Device records the backend and device.
 func (m *Manifest) Device(d *xla.Device) *Manifest {
 	m.Backend, m.Hardware, m.Precision, m.Plugin = d.Kind, d.Hardware(), d.Precision, d.Plugin
 	return m
 }
 
-// Input records the hash of a file, or of every file of a folder (not of folders in it), under its base name.
+// Input records the hash of a file, or of every file directly in a folder (not of its subfolders), under its base name.
 func (m *Manifest) Input(path string) error { return m.InputAs(filepath.Base(path), path) }
 
 // InputAs is Input under another name.
@@ -85,7 +85,7 @@ func (m *Manifest) InputAs(name, path string) error {
 		return fmt.Errorf("manifest: input: %w", err)
 	}
 	for _, e := range entries {
-		// Files of a model in the hub's cache are links.
+		// The hub's cache stores a model's files as symbolic links.
 		if info, err := os.Stat(filepath.Join(path, e.Name())); err == nil && info.Mode().IsRegular() {
 			if m.Inputs[name+"/"+e.Name()], err = hashFile(filepath.Join(path, e.Name())); err != nil {
 				return err
@@ -95,10 +95,10 @@ func (m *Manifest) InputAs(name, path string) error {
 	return nil
 }
 
-// Path is where the manifest of a result lies.
+// Path returns the path of a result's manifest.
 func Path(result string) string { return result + ".manifest.json" }
 
-// Hash tells runs apart by options, model and inputs.
+// Hash returns the hash of options, model and inputs, which identifies a run.
 func (m *Manifest) Hash() (string, error) {
 	key, err := json.Marshal([]any{m.Options, m.Model, m.Inputs})
 	if err != nil {
@@ -108,8 +108,8 @@ func (m *Manifest) Hash() (string, error) {
 	return hex.EncodeToString(sum[:])[:12], nil
 }
 
-// Start writes the manifest before the first row of a result. When rows of an earlier run with other options, model or
-// inputs are there, it is an error; with the same, the run may go on.
+// Start writes the manifest before the first row of a result. Rows left by an earlier run are an error if its options, model or inputs
+// differ; if they are equal, the run may be resumed.
 func (m *Manifest) Start(result string) error {
 	var err error
 	if m.Config, err = m.Hash(); err != nil {
@@ -147,7 +147,7 @@ func Read(result string) (*Manifest, error) {
 	return m, nil
 }
 
-// begun tells whether any row is there, in the finished file or in the parts of an interrupted run.
+// begun reports whether the finished file or the parts of an interrupted run contain any rows.
 func begun(result string) bool {
 	if _, err := os.Stat(result); err == nil {
 		return true
@@ -156,7 +156,7 @@ func begun(result string) bool {
 	return err == nil && len(parts) > 0
 }
 
-// Finish adds the hash of the finished result and of other files that the run made.
+// Finish records the hashes of the finished result and of any other files that the run wrote.
 func (m *Manifest) Finish(result string, others ...string) error {
 	m.Files = map[string]string{}
 	for _, p := range append([]string{result}, others...) {
@@ -169,7 +169,7 @@ func (m *Manifest) Finish(result string, others ...string) error {
 	return m.Write(Path(result))
 }
 
-// Write writes the manifest as it stands.
+// Write writes the manifest in its current state.
 func (m *Manifest) Write(path string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -186,7 +186,7 @@ func hashFile(path string) (string, error) {
 	return sum, nil
 }
 
-// commandLine shows absolute paths by their last element.
+// commandLine joins the arguments, with absolute paths reduced to their last element.
 func commandLine(args []string) string {
 	short := slices.Clone(args)
 	for i, a := range short {

@@ -10,24 +10,24 @@ import (
 	"sync"
 )
 
-// RevisionVariable is the environment variable that states the revision where there is no repository to ask (in the
-// image, on a machine that got a copy of the tree): the commit's hash, followed by "+" when the tree was changed.
+// RevisionVariable is the environment variable that gives the revision where there is no repository (in the image, or on a machine with a
+// copy of the tree): the commit hash, followed by "+" if the tree was modified.
 const RevisionVariable = "STUFFED_REVISION"
 
-// stamp is set by the linker (make build), in the form of RevisionVariable.
+// stamp is set by the linker (make build), in the format of RevisionVariable.
 var stamp string
 
-// archive holds the commit's hash in an archive of the repository (.gitattributes: export-subst), else a placeholder.
+// archive holds the commit hash in an archive of the repository (.gitattributes: export-subst), otherwise a placeholder.
 //
 //go:embed archive.txt
 var archive string
 
-// results are the folders and files that a run may change without becoming another program.
+// results are git pathspecs: everything except files that a run may change without changing the program.
 var results = []string{":/", ":!figures", ":!notebooks", ":!bench", ":!datasets/study", ":!datasets/models", ":!*.md"}
 
-// Revision is the commit that this program was built from and whether the sources differed from it; the hash is empty
-// where nothing tells. What counts is, in this order: the linker's stamp, the variable STUFFED_REVISION, the build
-// information, the archive, the repository of the working directory (go run, go test and notebooks build there).
+// Revision returns the commit that this program was built from and whether the sources differed from it; the hash is empty if unknown.
+// Sources, in order of precedence: the linker's stamp, the variable STUFFED_REVISION, the build information, the archive, the repository
+// of the working directory (go run, go test and notebooks build there).
 var Revision = sync.OnceValues(func() (hash string, changed bool) {
 	for _, source := range []func() string{
 		func() string { return stamp },
@@ -66,7 +66,7 @@ func fromArchive() string {
 	return strings.TrimSpace(archive)
 }
 
-// fromRepository asks git, when the working directory belongs to this module.
+// fromRepository asks git, provided that the working directory belongs to this module.
 func fromRepository() string {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -83,14 +83,14 @@ func fromRepository() string {
 	}
 }
 
-// repository is the revision of the repository whose top folder is dir.
+// repository returns the revision of the repository whose root is dir.
 func repository(dir string) string {
 	git := func(args ...string) (string, error) {
 		out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).Output()
 		return strings.TrimSpace(string(out)), err
 	}
 	if inside, err := git("rev-parse", "--show-prefix"); err != nil || inside != "" {
-		return "" // no repository, or that of another project around a copy of this one
+		return "" // no repository, or another project's repository around a copy of this one
 	}
 	hash, err := git("rev-parse", "HEAD")
 	if err != nil {

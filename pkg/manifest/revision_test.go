@@ -97,7 +97,7 @@ func TestRunSaysWhereItComesFrom(t *testing.T) {
 	}
 }
 
-// The sources of a revision are asked in order; the first that answers counts.
+// The sources of the revision are consulted in order; the first one with an answer wins.
 func TestStampComesFirst(t *testing.T) {
 	if fromArchive() != "" {
 		t.Skip("this is an archive of the repository, which names its revision")
@@ -109,7 +109,7 @@ func TestStampComesFirst(t *testing.T) {
 	}
 }
 
-// A program that no linker stamped, as a cell of a notebook is, asks the repository it runs in; inside the image the variable tells.
+// A program without a linker stamp, such as a notebook cell, asks the repository it runs in; inside the image, the variable.
 func TestUnstampedProgramsKnowTheirRevision(t *testing.T) {
 	if os.Getenv("PRINT_REVISION") != "" {
 		hash, changed := Revision()

@@ -9,7 +9,7 @@ import (
 	"stuffed/xla"
 )
 
-// A row's manifest alone tells how to make the row again.
+// A row's manifest is sufficient to reproduce the row.
 func TestRowSaysHowItIsMade(t *testing.T) {
 	rows, err := stateRows(1)
 	if err != nil {

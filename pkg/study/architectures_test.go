@@ -1,6 +1,6 @@
 //go:build !race
 
-// See train_test.go for why the race detector leaves this out.
+// Excluded from the race detector; see train_test.go for the reason.
 
 package study
 
@@ -16,8 +16,8 @@ import (
 	"stuffed/xla"
 )
 
-// smallest shrinks a row of the plan architectures to what the pure-Go backend does in a moment; the architecture's own
-// options stay.
+// smallest shrinks a row of the plan architectures to a size that the pure-Go backend handles in a moment, keeping the architecture's own
+// options.
 func smallest(t *testing.T, row Row) Row {
 	t.Helper()
 	c := row.Config
@@ -55,7 +55,7 @@ func smallest(t *testing.T, row Row) Row {
 	return row
 }
 
-// Every architecture of the plan trains, is measured and shows its states on text and on the recall stream; tables name it.
+// Every architecture of the plan trains, is measured and exposes its states, on text and on the recall stream; the tables name it.
 func TestArchitecturesAreMeasured(t *testing.T) {
 	d, err := xla.Open("go")
 	if err != nil {

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// claim is the right to make one row. The right is the folder claims/HASH.G with the highest G; only mkdir, which has
-// one winner, makes it. A holder that falls silent for longer than Expiry has lost it to the one who makes G + 1.
+// claim is the exclusive right of one worker to train a row. It is held through the folder claims/HASH.G with the highest G, which is
+// created by mkdir, so that exactly one worker succeeds. A worker without a heartbeat for longer than Expiry loses its claim to whoever
+// creates G + 1.
 type claim struct {
 	store  *Store
 	hash   string
@@ -27,7 +28,7 @@ type claim struct {
 	stopped  sync.WaitGroup
 }
 
-// Progress of a row in work.
+// Progress of a running row.
 type Progress struct {
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"`
@@ -40,7 +41,7 @@ func (s *Store) claimDir(hash string, number int) string {
 	return s.path("claims", hash+"."+strconv.Itoa(number))
 }
 
-// claim returns nil where another worker holds the row or won the race for it.
+// claim returns nil if another worker holds the row or won the race for it.
 func (s *Store) claim(hash string) (*claim, error) {
 	number, held, err := s.holder(hash)
 	if err != nil || held {
@@ -53,7 +54,7 @@ func (s *Store) claim(hash string) (*claim, error) {
 		}
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	if err := c.beat(); errors.Is(err, fs.ErrNotExist) { // the row was published meanwhile, and its claims removed
+	if err := c.beat(); errors.Is(err, fs.ErrNotExist) { // the row has been published in the meantime, and its claims removed
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
@@ -61,7 +62,7 @@ func (s *Store) claim(hash string) (*claim, error) {
 	return c, nil
 }
 
-// highest is the number of a row's highest claim, 0 where it has none.
+// highest is the number of a row's latest claim, 0 if there is none.
 func (s *Store) highest(hash string) (number int, err error) {
 	list, err := os.ReadDir(s.path("claims"))
 	if err != nil {
@@ -77,7 +78,7 @@ func (s *Store) highest(hash string) (number int, err error) {
 	return number, nil
 }
 
-// holder is the highest claim of a row and whether it still counts.
+// holder returns the number of a row's latest claim, and whether it is still valid.
 func (s *Store) holder(hash string) (number int, held bool, err error) {
 	if number, err = s.highest(hash); err != nil || number == 0 {
 		return 0, false, err
@@ -96,7 +97,7 @@ func (s *Store) holder(hash string) (number int, held bool, err error) {
 	return number, err == nil && now.Sub(last) < s.Expiry, err
 }
 
-// modified opens the file so that a network client asks the server for its time.
+// modified opens the file so that an NFS client revalidates its attributes with the server.
 func modified(path string) (time.Time, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -110,7 +111,7 @@ func modified(path string) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// now is the time by the clock that stamps the files, which need not be this machine's.
+// now reads the clock that stamps the files, which on a network file system is not the local one.
 func (s *Store) now() (time.Time, error) {
 	f, err := os.OpenFile(s.path(".clock"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
@@ -146,14 +147,14 @@ func (c *claim) beat() error {
 	return os.Rename(next, c.dir()+"/beat")
 }
 
-// lost tells whether the claim was overtaken or its row published by another.
+// lost reports whether the claim was taken over, or the row published, by another worker.
 func (c *claim) lost() bool {
 	number, err := c.store.highest(c.hash)
 	return err == nil && number != c.number
 }
 
-// keep beats until release and ends the context when the claim is lost. A beat that fails is tried again: only silence
-// for Expiry costs the claim.
+// keep sends heartbeats until release, and cancels the context when the claim is lost. Failed heartbeats are retried: only silence for
+// Expiry loses the claim.
 func (c *claim) keep(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c.stopped.Go(func() {
@@ -182,7 +183,7 @@ func (c *claim) report(p Progress) {
 	c.mu.Unlock()
 }
 
-// release ends the claim: for ever when the row is done, for the next worker otherwise.
+// release ends the claim, for good if the row is done, otherwise so that another worker can claim it.
 func (c *claim) release(done bool) {
 	close(c.stop)
 	c.stopped.Wait()
@@ -195,7 +196,7 @@ func (c *claim) release(done bool) {
 	}
 }
 
-// tidy removes what overtaken and killed workers may have left of finished rows.
+// tidy removes what overtaken or killed workers left behind for finished rows.
 func (s *Store) tidy() {
 	s.untry(time.Now().Add(-s.Expiry))
 	done, err := s.done()
@@ -212,13 +213,13 @@ func (s *Store) tidy() {
 	}
 }
 
-// hashOf is the row of a folder in claims, work or tmp.
+// hashOf extracts the row's hash from a folder name in claims, work or tmp.
 func hashOf(name string) string {
 	hash, _, _ := strings.Cut(strings.TrimPrefix(name, readyPrefix), ".")
 	return hash
 }
 
-// untry removes what processes that were killed as they opened the store have left, from before a moment.
+// untry removes the trial folders, older than the given time, of processes that were killed while opening the store.
 func (s *Store) untry(before time.Time) {
 	left, _ := filepath.Glob(s.path("tmp", tryPrefix+"*"))
 	for _, dir := range left {

@@ -15,9 +15,9 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Collect joins the tables of all finished rows of a plan, each line with its row's configuration in front, and writes
-// them as Parquet to dir, with rows.parquet as the list of rows. It checks every row against its manifest first and
-// names the rows that are missing.
+// Collect concatenates the tables of all finished rows of a plan, with the row's configuration as leading columns, and writes them as
+// Parquet files to dir, with rows.parquet as the list of rows. Every row is first verified against its manifest. It returns the names of
+// the tables and the rows that are missing.
 func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, err error) {
 	done, err := s.done()
 	if err != nil {
@@ -79,11 +79,11 @@ func (s *Store) Collect(rows []Row, dir string) (names []string, missing []Row, 
 	return names, missing, s.describe(rows, missing, names, dir)
 }
 
-// collected is what lies beside collected tables: which rows they hold, how those were made, and the tables' hashes.
+// collected is the manifest of collected tables: the rows in them, how those were produced, and the tables' hashes.
 type collected struct {
 	Rows      []string          `json:"rows"`
 	Missing   []string          `json:"missing,omitempty"`
-	Made      []map[string]any  `json:"made"` // different ways in which rows were made: command, revision, backend, precision, versions
+	Made      []map[string]any  `json:"made"` // the distinct ways in which rows were produced: command, revision, backend, precision, versions
 	Collected manifest.Run      `json:"collected"`
 	Files     map[string]string `json:"files"`
 }
@@ -126,7 +126,7 @@ func (s *Store) describe(rows, missing []Row, names []string, dir string) error 
 	return atomic.Bytes(filepath.Join(dir, "manifest.json"), append(data, '\n'))
 }
 
-// Models copies the kept weights of finished rows to dir, one folder each, named after plan, N, T and member.
+// Models copies the saved weights of finished rows to dir, one folder per model, named after plan, N, T and member.
 func (s *Store) Models(plan string, rows []Row, dir string) (names []string, err error) {
 	for _, row := range rows {
 		kept, err := filepath.Glob(filepath.Join(s.RowDir(row.Hash), "models", "*"))
@@ -154,7 +154,7 @@ func (s *Store) Models(plan string, rows []Row, dir string) (names []string, err
 	return names, nil
 }
 
-// severalArchitectures tells whether a plan compares architectures, so that its tables name them.
+// severalArchitectures reports whether a plan compares architectures, in which case its tables name them.
 func severalArchitectures(rows []Row) bool {
 	for _, r := range rows {
 		if r.Config.Train.Model.Architecture() != rows[0].Config.Train.Model.Architecture() {
@@ -164,7 +164,7 @@ func severalArchitectures(rows []Row) bool {
 	return false
 }
 
-// rowColumns say which row of a plan a line is of.
+// rowColumns identify the row of a plan that a line belongs to.
 type rowColumns struct {
 	Row          string  `parquet:"row" doc:"hash of the row's configuration"`
 	Group        string  `parquet:"group" doc:"parts of the plan that the row belongs to"`
@@ -180,7 +180,7 @@ type rowColumns struct {
 	NSCarried    float64 `parquet:"n_s_carried" doc:"the same with all that is carried, such as windows of inputs"`
 }
 
-// before puts the row's configuration in front of the columns of t, with the architecture where named.
+// before prepends the row's configuration to the columns of t, including the architecture if named.
 func (r Row) before(t *table.Table, named bool) *table.Table {
 	c := r.Config.Train
 	m := c.Model.Sizes()

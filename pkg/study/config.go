@@ -11,39 +11,39 @@ import (
 	"stuffed/pkg/train"
 )
 
-// Config is everything that a row's numbers depend on.
+// Config holds everything that determines a row's numbers.
 type Config struct {
-	Train    train.Config `json:"train"`               // over train.DefaultConfig; what it writes and validates is not used
+	Train    train.Config `json:"train"`               // on top of train.DefaultConfig; its output and validation settings are ignored
 	Tokens   int64        `json:"tokens,omitempty"`    // per member; replaces train.steps
-	GapShare float64      `json:"gap_share,omitempty"` // pairs per token of the training length; replaces train.data.gap
+	GapShare float64      `json:"gap_share,omitempty"` // pairs per token of training length; replaces train.data.gap
 	Evaluate Evaluate     `json:"evaluate"`
-	Keep     []string     `json:"keep,omitempty"` // members whose weights are kept, as "zero-1" (policy-seed), or "all"
+	Keep     []string     `json:"keep,omitempty"` // members whose weights are saved, as "zero-1" (policy-seed), or "all"
 }
 
-// Evaluate says how far and how often a row is measured.
+// Evaluate configures how far and how often a row is measured.
 type Evaluate struct {
-	Times     int       `json:"times"`     // length in training lengths
+	Times     int       `json:"times"`     // evaluated length, in training lengths
 	Sequences int       `json:"sequences"` // per member
-	Traced    int       `json:"traced"`    // sequences whose states are watched too, for the detector
-	Shares    []float64 `json:"shares"`    // of the training after which losses are measured; the end is always measured
+	Traced    int       `json:"traced"`    // number of sequences whose states are also recorded, for the collapse detector
+	Shares    []float64 `json:"shares"`    // fractions of training after which losses are measured; the end is always measured
 
-	Length  int           `json:"length,omitempty"`  // tokens, instead of times
-	Prompts *PromptConfig `json:"prompts,omitempty"` // what a model of text reads beside documents, at the end of training
+	Length  int           `json:"length,omitempty"`  // evaluated length in tokens, overrides times
+	Prompts *PromptConfig `json:"prompts,omitempty"` // further prompts that a text model reads at the end of training
 
-	Tasks []TaskTest `json:"tasks,omitempty" hash:"unless-default"` // what a model of tasks is asked, after each share and at the end; see [Trainer]
-	Stop  float64    `json:"stop,omitempty" hash:"unless-default"`  // tasks: accuracy of the best member at which training ends, 0 for never
+	Tasks []TaskTest `json:"tasks,omitempty" hash:"unless-default"` // tasks to evaluate after each share and at the end; see [Trainer]
+	Stop  float64    `json:"stop,omitempty" hash:"unless-default"`  // tasks: accuracy of the best member at which training stops early, 0 for never
 }
 
-// PromptConfig lists prompts that a row's members read to Evaluate.Length; see [Prompts].
+// PromptConfig lists prompts that the members of a row read up to Evaluate.Length; see [Prompts].
 type PromptConfig struct {
 	Kinds     []string `json:"kinds"`     // documents, newlines, constant:ID, repeated, shuffled
-	Traced    []string `json:"traced"`    // kinds whose states are watched too
+	Traced    []string `json:"traced"`    // kinds whose states are also recorded
 	Split     string   `json:"split"`     // of the corpus: test or valid
 	Sequences int      `json:"sequences"` // per kind and member
-	Lead      int      `json:"lead"`      // tokens of a real beginning before a constant or repeated prompt; the first sequence has none
+	Lead      int      `json:"lead"`      // tokens of a document before a constant or repeated prompt; the first sequence has none
 }
 
-// resolve replaces relative values by those they stand for, so that equal rows have equal hashes.
+// resolve replaces relative values by absolute ones, so that equivalent rows have equal hashes.
 func (c *Config) resolve() {
 	t := &c.Train
 	if c.GapShare > 0 {
@@ -67,7 +67,7 @@ func (c *Config) resolve() {
 	slices.Sort(c.Evaluate.Shares)
 }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if err := c.Train.Validate(); err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -120,7 +120,7 @@ func (c Config) keeps(r train.Member) bool {
 	return slices.Contains(c.Keep, "all") || slices.Contains(c.Keep, memberName(r))
 }
 
-// Length is the number of tokens of an evaluated sequence.
+// Length is the evaluated length in tokens.
 func (c Config) Length() int {
 	if c.Evaluate.Length > 0 {
 		return c.Evaluate.Length
@@ -128,17 +128,17 @@ func (c Config) Length() int {
 	return c.Evaluate.Times * c.Train.TrainLength
 }
 
-// essence is what decides a row's numbers.
+// essence is the part of a Config that is hashed.
 type essence struct {
 	Train    string
 	Evaluate Evaluate
 	Keep     []string
 }
 
-// watchedTimes bounds how far states are watched where the length is not given in training lengths.
+// watchedTimes limits how far states are recorded, in training lengths, if the evaluated length is given in tokens.
 const watchedTimes = 64
 
-// Watched is the number of tokens over which states are watched.
+// Watched is the number of tokens over which states are recorded.
 func (c Config) Watched() int {
 	if c.Evaluate.Length > 0 {
 		return min(watchedTimes*c.Train.TrainLength, c.Length())
@@ -146,17 +146,17 @@ func (c Config) Watched() int {
 	return c.Length()
 }
 
-// Hash identifies the row by what decides its numbers.
+// Hash identifies a row by everything that determines its numbers.
 func (c Config) Hash() string {
 	return identity.Hash(essence{c.Train.Hash(), c.Evaluate, c.Keep}, essence{})
 }
 
-// Trained is the number of tokens of all members.
+// Trained is the number of training tokens, summed over members.
 func (c Config) Trained() int64 {
 	return c.Train.Steps * int64(c.Train.BatchTokens*len(c.Train.Members()))
 }
 
-// Evaluated is the number of tokens of all members.
+// Evaluated is the number of evaluated tokens, summed over members.
 func (c Config) Evaluated() int64 {
 	sequences := (len(c.Evaluate.Shares)+1)*c.Evaluate.Sequences + c.Evaluate.Traced
 	if p := c.Evaluate.Prompts; p != nil {
@@ -165,7 +165,7 @@ func (c Config) Evaluated() int64 {
 	return int64(len(c.Train.Members()) * c.Length() * sequences)
 }
 
-// Work is the row's floating-point operations, see lm.Operations and train.Config.Shares; 0 for a model that cannot be made.
+// Work is the row's number of floating-point operations, see lm.Operations and train.Config.Shares; 0 if the model cannot be built.
 func (c Config) Work() float64 {
 	m, err := c.Train.Model.New()
 	if err != nil {
@@ -183,7 +183,7 @@ func (c Config) Work() float64 {
 func (c Config) label() string {
 	t, m := c.Train, c.Train.Model.Sizes()
 	label := fmt.Sprintf("N %d, width %d, heads %d, T %d, %s × %d seeds", m.State, m.Width, m.Heads, t.TrainLength, strings.Join(t.Policy, "+"), len(t.Seeds))
-	if t.Data.Kind == "task" && len(t.LR) == 1 { // rates are rows of their own there
+	if t.Data.Kind == "task" && len(t.LR) == 1 { // with tasks, each learning rate is a row of its own
 		label += fmt.Sprintf(", rate %.3g", t.LR[0])
 	}
 	if a, err := lm.ArchitectureOf(t.Model.Architecture()); err == nil && !a.Unnamed {

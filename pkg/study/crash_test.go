@@ -15,7 +15,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// slow is a runner without a model: a row takes some milliseconds and yields two tables and a file.
+// slow is a runner without a model: a row takes a few milliseconds and produces two tables and a file.
 type slow struct{ pause time.Duration }
 
 func (s slow) About(Row) (any, error) { return map[string]string{"device": "none"}, nil }
@@ -40,7 +40,7 @@ func (s slow) Run(ctx context.Context, row Row, dir string, report func(Progress
 	return Tables{"loss": loss, "outcome": table.New().AddInt("fails", []int64{int64(row.Config.Train.Model.Sizes().State)})}, nil
 }
 
-// stateRows are n small rows that differ in N = 1 … n.
+// stateRows returns n small rows with N = 1 … n.
 func stateRows(n int) ([]Row, error) {
 	p, err := ParsePlan([]byte(tiny))
 	if err != nil {
@@ -88,7 +88,7 @@ func testRows(t *testing.T, n int) []Row {
 	return rows
 }
 
-// TestMain is also the worker process that the tests below start and kill.
+// TestMain doubles as the worker process that the tests below start and kill.
 func TestMain(m *testing.M) {
 	dir := os.Getenv("STUDY_TEST_STORE")
 	if dir == "" {
@@ -104,7 +104,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// work is what the worker process does; tests may add kinds of work by the variable STUDY_TEST_WORK.
+// work is the worker process's job; tests can select another one with the variable STUDY_TEST_WORK.
 func work(s *Store) error {
 	if other := otherWork[os.Getenv("STUDY_TEST_WORK")]; other != nil {
 		return other(s)
@@ -130,7 +130,7 @@ func child(t *testing.T, dir string, env ...string) *exec.Cmd {
 	return c
 }
 
-// Two workers are killed at random moments, without warning; two new ones finish the plan.
+// Two workers are killed at random moments; two new ones complete the plan.
 func TestKilledWorkersLoseNothing(t *testing.T) {
 	moments := 2
 	if s := os.Getenv("STUFFED_KILLS"); s != "" {
@@ -165,13 +165,13 @@ func TestKilledWorkersLoseNothing(t *testing.T) {
 				t.Errorf("moment %d: second worker: %v", i, err)
 			}
 		}
-		s.untry(time.Now().Add(time.Second)) // of those killed as they opened the store; a worker leaves them a while
+		s.untry(time.Now().Add(time.Second)) // of those killed while opening the store, which a worker would leave for a while
 		t.Logf("killed after %v with %d rows done", wait, len(before))
 		wantWhole(t, s, rows)
 	}
 }
 
-// wantWhole checks that a store holds exactly the rows, each whole, and nothing half made.
+// wantWhole checks that a store contains exactly the given rows, all complete, and no partial ones.
 func wantWhole(t *testing.T, s *Store, rows []Row) {
 	t.Helper()
 	done, err := s.done()

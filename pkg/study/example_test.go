@@ -6,7 +6,7 @@ import (
 	"stuffed/pkg/study"
 )
 
-// A plan is a base and what varies; its rows are what workers train and measure.
+// A plan consists of a base configuration and the fields that vary; workers train and measure its rows.
 func ExampleParsePlan() {
 	p, err := study.ParsePlan([]byte(`{"name": "states", "about": "two state sizes, two lengths", "base": {
 		"train": {"train_length": 64}, "tokens": 1000000, "evaluate": {"times": 16, "sequences": 4, "traced": 2, "shares": []}},

@@ -10,13 +10,13 @@ import (
 	"stuffed/pkg/train"
 )
 
-// Every shipped row is found under the hash of its configuration, and every shipped model states that of its run.
+// Every shipped row is stored under the hash of its configuration, and every shipped model records that of its run.
 func TestShippedHashes(t *testing.T) {
 	rows, err := filepath.Glob("../../datasets/study/*/rows/*/row.json")
 	if err != nil || len(rows) == 0 {
 		t.Fatalf("no shipped rows (%v)", err)
 	}
-	again, err := filepath.Glob("../../datasets/study/again/*/rows/*/row.json") // trained a second time
+	again, err := filepath.Glob("../../datasets/study/again/*/rows/*/row.json") // second trainings
 	if err != nil || len(again) == 0 {
 		t.Fatalf("no rows that were trained again (%v)", err)
 	}
@@ -51,7 +51,7 @@ func TestShippedHashes(t *testing.T) {
 	}
 }
 
-// The default run and the byte preset keep the names that snapshots, kept models and caches have had so far.
+// The hashes of the default run and the byte preset are unchanged, since snapshots, saved models and caches are named after them.
 func TestKnownHashes(t *testing.T) {
 	c := train.DefaultConfig()
 	for _, known := range []struct{ set, want string }{{"", "ddf2610d9aee 96b7fbb38404"}, {"preset=byte", "8b55be50fc82 4231c43eaae4"}, {"model.width=64", "1b142681f9a2 884a795cbc2a"}} {

@@ -12,24 +12,24 @@ import (
 	"strings"
 )
 
-// Joined tells what became of the rows of other stores. Its lists are sorted.
+// Joined reports what Join did with the rows of other stores, as sorted lists.
 type Joined struct {
 	Taken     []string // hashes of rows that were copied
-	Known     []string // the same row with the same files is there already
-	Conflicts []string // a row was made more than once, with other files: which one stays and which files differ
-	Strange   []string // rows that the plan does not have
-	Damaged   []string // rows that are not what their manifests say; none of these is taken
+	Known     []string // already present with identical files
+	Conflicts []string // rows produced more than once with different files: the version kept, and the files that differ
+	Strange   []string // rows that are not in the plan
+	Damaged   []string // rows that do not match their manifests; never copied
 }
 
-// version is one folder of a row.
+// version is one store's copy of a row.
 type version struct {
 	dir, digest string
-	files       map[string]string // those that it has or had, by name
+	files       map[string]string // SHA-256 by name, including dropped files
 }
 
-// Join copies the finished rows of other stores, which it only reads, so that machines which share no folder can work on one plan. A
-// row that is in s stays what it is; of several versions of a row elsewhere the one whose manifest has the smallest
-// digest is taken, so that the outcome does not depend on the order of the stores.
+// Join copies the finished rows of other stores, which it only reads, so that machines without a shared folder can work on one plan. Rows
+// already in s are kept. If other stores hold different versions of a row, the one whose manifest has the smallest digest is copied, so the
+// result does not depend on the order of the stores.
 func (s *Store) Join(rows []Row, stores []string) (Joined, error) {
 	var j Joined
 	wanted := map[string]bool{}
@@ -71,7 +71,7 @@ func (s *Store) Join(rows []Row, stores []string) (Joined, error) {
 	return j, nil
 }
 
-// join settles one row.
+// join resolves one row.
 func (s *Store) join(j *Joined, hash string, here bool, found []version) error {
 	slices.SortFunc(found, func(a, b version) int { return strings.Compare(a.digest+a.dir, b.digest+b.dir) })
 	stays := found[0]
@@ -96,7 +96,7 @@ func (s *Store) join(j *Joined, hash string, here bool, found []version) error {
 	return nil
 }
 
-// readVersion checks a row and reads what it holds.
+// readVersion verifies a row and reads its manifest.
 func readVersion(dir, hash string) (v version, err error) {
 	if err := verify(dir, hash); err != nil {
 		return v, err
@@ -116,7 +116,7 @@ func readVersion(dir, hash string) (v version, err error) {
 	return v, nil
 }
 
-// difference lists the files that two versions of a row do not share.
+// difference lists the files that are not the same in both versions of a row.
 func difference(a, b map[string]string) (names []string) {
 	for name, sum := range a {
 		if b[name] != sum {
@@ -132,7 +132,7 @@ func difference(a, b map[string]string) (names []string) {
 	return names
 }
 
-// adopt copies a finished row and checks the copy before it appears.
+// adopt copies a finished row and verifies the copy before publishing it.
 func (s *Store) adopt(hash, from string) error {
 	dir := s.path("tmp", readyPrefix+hash+".0-"+token())
 	defer os.RemoveAll(dir)
@@ -143,7 +143,7 @@ func (s *Store) adopt(hash, from string) error {
 		err = fmt.Errorf("the copy of %s: %w", from, err)
 	}
 	if err != nil {
-		if done, _ := s.done(); done[hash] { // a worker has made it meanwhile, and tidied up
+		if done, _ := s.done(); done[hash] { // a worker has finished the row in the meantime and cleaned up
 			return nil
 		}
 		return err

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// machine is a store with some of the rows, made by a runner whose tables carry a mark.
+// machine returns a store with some of the rows, produced by a runner that writes mark into its tables.
 func machine(t *testing.T, mark float64, rows ...Row) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -20,7 +20,7 @@ func machine(t *testing.T, mark float64, rows ...Row) string {
 	return dir
 }
 
-// marked writes its mark into one table of every row.
+// marked is a runner that writes its mark into one table of every row.
 type marked struct {
 	slow
 	mark float64
@@ -34,7 +34,8 @@ func (m marked) Run(ctx context.Context, row Row, dir string, report func(Progre
 	return tables, err
 }
 
-// Stores of three machines, in every order: the same rows, byte for byte; what was made twice is named, alike or not.
+// Joining three machines' stores in any order gives the same rows, byte for byte, and reports every row produced more than once, whether
+// identical or not.
 func TestJoinedInEveryOrder(t *testing.T) {
 	rows, err := stateRows(5)
 	if err != nil {
@@ -75,7 +76,7 @@ func TestJoinedInEveryOrder(t *testing.T) {
 	}
 }
 
-// A second join changes nothing; a row that is there stays, even where another store has a different one.
+// A second join changes nothing; an existing row is kept even if another store has a different version.
 func TestJoinKeepsWhatIsThere(t *testing.T) {
 	rows, err := stateRows(2)
 	if err != nil {
@@ -103,8 +104,8 @@ func TestJoinKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
-// Weights that were dropped are no conflict; damaged rows and rows of another plan are named and not taken, and nothing is
-// written into a store that is joined.
+// Dropped weights are not a conflict; damaged rows and rows of other plans are reported and not copied, and source stores are not
+// modified.
 func TestJoinNamesWhatItLeavesOut(t *testing.T) {
 	rows, err := stateRows(3)
 	if err != nil {

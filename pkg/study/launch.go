@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Launch runs n worker processes side by side with the given arguments of this program and waits for them. Worker i sees
-// only GPU i modulo their number; on one GPU the compilations of some rows overlap with the computing of others. A worker
-// stops in order when its standard input closes, so none outlives this process.
+// Launch runs n worker processes with the given arguments of this program and waits for them. Worker i sees only GPU i mod the number of
+// GPUs; with several workers on a GPU, compilation of some rows overlaps with training of others. A worker shuts down cleanly when its
+// standard input closes, so none outlives this process.
 func Launch(ctx context.Context, n int, gpus []string, args []string, grace time.Duration) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -63,7 +63,7 @@ func Launch(ctx context.Context, n int, gpus []string, args []string, grace time
 	return all
 }
 
-// GPUs names the NVIDIA GPUs of this machine as CUDA_VISIBLE_DEVICES does, or those that this variable leaves.
+// GPUs lists the machine's NVIDIA GPUs in the form of CUDA_VISIBLE_DEVICES, restricted to that variable if it is set.
 func GPUs() []string {
 	if some, set := os.LookupEnv("CUDA_VISIBLE_DEVICES"); set {
 		return strings.FieldsFunc(some, func(r rune) bool { return r == ',' || r == ' ' })
@@ -76,9 +76,9 @@ func GPUs() []string {
 	return names
 }
 
-// Supervise says how long the rows of a store may take (at speed, in operations per second, where none is done yet),
-// launches workers on the GPUs (none: they choose their device), tells show once a second how much work all of them have done (1e9 operations, of how many), and
-// reports at the end.
+// Supervise prints an estimate of the time that the rows of a store will take (at speed operations per second until one is done), launches
+// workers on the GPUs (none: the workers choose their device), calls show once a second with the work done by all of them (in units of 1e9
+// operations, with the total), and prints a report at the end.
 func Supervise(ctx context.Context, s *Store, rows []Row, workers int, gpus []string, speed float64, args []string, out io.Writer, show func(done, total int64)) error {
 	status, err := s.Status(rows)
 	if err != nil {
@@ -107,7 +107,7 @@ func Supervise(ctx context.Context, s *Store, rows []Row, workers int, gpus []st
 		case <-tick.C:
 			status, err := s.Status(rows)
 			if err != nil {
-				continue // a row may be moving just now
+				continue // a row may be moving at this moment
 			}
 			made := total
 			for _, r := range status {
@@ -123,7 +123,7 @@ func Supervise(ctx context.Context, s *Store, rows []Row, workers int, gpus []st
 	}
 }
 
-// Report says what a run left.
+// Report prints the outcome of a run.
 func (s Summary) Report(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%d rows done, %d failed, %d left\n", s.Done, s.Failed, s.Left)
 	switch {
@@ -136,10 +136,10 @@ func (s Summary) Report(w io.Writer) error {
 	return err
 }
 
-// ErrLeft tells that a run was stopped before its rows were done.
+// ErrLeft means that a run was stopped before all its rows were done.
 var ErrLeft = errors.New("rows are left")
 
-// UntilClosed ends the context when f closes: the other end of [Launch].
+// UntilClosed cancels the context when f closes: the worker's side of [Launch].
 func UntilClosed(ctx context.Context, f *os.File) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {

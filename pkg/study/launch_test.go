@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestNamesItsGPU is a worker of TestLaunchSharesGPUs: it writes which GPU it sees.
+// TestNamesItsGPU is the worker of TestLaunchSharesGPUs: it writes the name of the GPU that it sees.
 func TestNamesItsGPU(t *testing.T) {
 	dir := os.Getenv("STUFFED_TEST_GPUS")
 	if dir == "" {
@@ -24,7 +24,8 @@ func TestNamesItsGPU(t *testing.T) {
 	}
 }
 
-// Every worker sees one GPU, in turn; without GPUs it sees what this process sees. The variable names those there are.
+// Workers are assigned one GPU each, round-robin; without GPUs they inherit this process's environment. CUDA_VISIBLE_DEVICES restricts the
+// list.
 func TestLaunchSharesGPUs(t *testing.T) {
 	t.Setenv("CUDA_VISIBLE_DEVICES", "4,7")
 	if got := GPUs(); !slices.Equal(got, []string{"4", "7"}) {

@@ -17,21 +17,21 @@ import (
 	"stuffed/xla"
 )
 
-// heldSeed makes a recall stream that no member learns from: seeds of members are 0 or more.
+// heldSeed selects a recall stream that no member trains on: members' seeds are at least 0.
 const heldSeed = -1
 
-// measure collects what is known of a row's members.
+// measure collects the measurements of a row's members.
 type measure struct {
 	device  *xla.Device
 	config  Config
 	members []train.Member
 	starts  []int // first positions of the buckets
 	far     *lm.Runner
-	near    *lm.Runner // short pieces, for states
+	near    *lm.Runner // with short pieces, for states
 
-	controls map[string]*tensors.Tensor // of models trained with a limit, see train.Config.Reader
+	controls map[string]*tensors.Tensor // for models trained with bounded states, see train.Config.Reader
 
-	moments  []moment // that the tables below hold
+	moments  []moment // the moments in the tables below
 	loss     []LossRow
 	age      []AgeRow
 	watched  []*watched // by member
@@ -46,7 +46,7 @@ func newMeasure(d *xla.Device, c Config, t *train.Trainer) *measure {
 	return m
 }
 
-// pieceOf is how often the state is looked at: a quarter of the training length as a power of two, at least 16 tokens.
+// pieceOf is the sampling interval of states: about a quarter of the training length, a power of two from 16 to 512 tokens.
 func pieceOf(trainLength int) int {
 	piece := 16
 	for 2*piece <= trainLength/4 && piece < 512 {
@@ -55,13 +55,13 @@ func pieceOf(trainLength int) int {
 	return piece
 }
 
-// reads gives a runner the weights that training has reached, to be read as they were trained.
+// reads gives a runner the current weights and the reader settings of training.
 func (m *measure) reads(r *lm.Runner, t *train.Trainer) (err error) {
 	r.Weights, m.controls, err = m.config.Train.Reader(t.Weights())
 	return err
 }
 
-// losses measures all members by position.
+// losses measures the loss of all members by position.
 func (m *measure) losses(ctx context.Context, t *train.Trainer) error {
 	if err := m.reads(m.far, t); err != nil {
 		return err
@@ -74,13 +74,13 @@ func (m *measure) losses(ctx context.Context, t *train.Trainer) error {
 	return m.record(moment{tokens, byPosition, byAge})
 }
 
-// moment is what was measured after so many tokens of training of each member.
+// moment holds the measurements after a number of training tokens per member.
 type moment struct {
 	Tokens            int64
 	ByPosition, ByAge *table.Table
 }
 
-// record puts a moment into the tables.
+// record adds a moment to the tables.
 func (m *measure) record(one moment) error {
 	m.moments = append(m.moments, one)
 	buckets, err := table.Rows[eval.RecallRow](one.ByPosition)
@@ -104,7 +104,7 @@ func (m *measure) record(one moment) error {
 	return nil
 }
 
-// finish measures the trained members.
+// finish takes the final measurements of the trained members.
 func (m *measure) finish(ctx context.Context, t *train.Trainer) error {
 	if err := m.losses(ctx, t); err != nil {
 		return err
@@ -136,7 +136,7 @@ func (m *measure) stream() datasets.RecallStream {
 	return datasets.RecallStream{Keys: d.Keys, Values: d.Values, Gap: d.Gap, Seed: heldSeed}
 }
 
-// textLoss has the columns of eval.Recalled.ByPosition; on text every token counts.
+// textLoss returns the columns of eval.Recalled.ByPosition; on text every token counts.
 func (m *measure) textLoss(ctx context.Context, t *train.Trainer) (*table.Table, error) {
 	tokens, _, err := t.Data.Held(m.config.Evaluate.Sequences, m.config.Length())
 	if err != nil {
@@ -185,7 +185,7 @@ func (m *measure) end(bucket int) int {
 	return m.config.Length()
 }
 
-// forAll repeats the sequences for every member.
+// forAll repeats the sequences for each member.
 func forAll(members int, tokens [][]int32) (rows [][]int32) {
 	for range members {
 		rows = append(rows, tokens...)
@@ -193,14 +193,14 @@ func forAll(members int, tokens [][]int32) (rows [][]int32) {
 	return rows
 }
 
-// watched is what is seen of one member's states and losses, sequence by sequence.
+// watched holds one member's recorded states and losses by sequence.
 type watched struct {
 	states                         []watchedState
 	losses                         []watchedLoss
-	logAlphaWindow, logAlphaBeyond []float64 // [layers × heads], sums over tokens, means over sequences
+	logAlphaWindow, logAlphaBeyond []float64 // [layers × heads]: sums over tokens, means over sequences
 }
 
-// watchedState is the state of a head after a piece.
+// watchedState is the state of one head after a piece.
 type watchedState struct {
 	Prompt   int     `parquet:"prompt" doc:"number of the sequence"`
 	Position int     `parquet:"position" doc:"token after which it is the state"`
@@ -218,7 +218,7 @@ type watchedLoss struct {
 	Loss     float64 `parquet:"loss" doc:"nats"`
 }
 
-// states runs a few sequences once more and looks at every head's state along the way.
+// states reads a few sequences once more and records every head's state along the way.
 func (m *measure) states(ctx context.Context, t *train.Trainer) error {
 	c, S := m.config, m.config.Evaluate.Traced
 	var tokens [][]int32
@@ -242,7 +242,7 @@ func (m *measure) states(ctx context.Context, t *train.Trainer) error {
 	return err
 }
 
-// watch reads sequences of equal length with all members. A model without a recurrent state shows its losses only.
+// watch reads sequences of equal length with all members. For a model without a recurrent state it records only losses.
 func (m *measure) watch(ctx context.Context, tokens [][]int32, scored [][]bool) ([]*watched, error) {
 	S, R, length := len(tokens), len(m.members), len(tokens[0])
 	sizes := m.config.Train.Model.Sizes()
@@ -268,7 +268,7 @@ func (m *measure) watch(ctx context.Context, tokens [][]int32, scored [][]bool) 
 	return all, nil
 }
 
-// looks are the ends of pieces at which states are read: every piece of the window, then eight to the octave.
+// looks returns the ends of the pieces at which states are read: every piece within the training length, then eight per octave.
 func (m *measure) looks(length int) (at []int) {
 	piece, T := m.near.Piece, m.config.Train.TrainLength
 	for p := piece; p <= T; p += piece {
@@ -285,13 +285,13 @@ func (m *measure) looks(length int) (at []int) {
 	}
 }
 
-// recurrent tells whether the model has a state of one size that can be looked at.
+// recurrent reports whether the model has a recurrent state of constant size that can be recorded.
 func (m *measure) recurrent() bool {
 	_, err := lm.StateOf(m.near.Weights.Model, "")
 	return err == nil
 }
 
-// decays are the probes of the decay, none for a model without.
+// decays returns the probes of the decay, none for a model without decay.
 func (m *measure) decays() []string {
 	if lm.HasProbe(m.near.Weights.Model, lm.LogAlpha) {
 		return []string{lm.LogAlpha}
@@ -299,7 +299,7 @@ func (m *measure) decays() []string {
 	return nil
 }
 
-// probes are those that a watched run asks for.
+// probes returns the probes that a recorded run requests.
 func (m *measure) probes() []string {
 	if lm.HasProbe(m.near.Weights.Model, lm.Summary) {
 		return append(m.decays(), lm.Summary)
@@ -307,8 +307,8 @@ func (m *measure) probes() []string {
 	return m.decays()
 }
 
-// held is the recurrent state after a piece, [layers, batch, heads, entries] on the host: for a model whose state is a means to
-// something else (lm.Summarised), the summary instead.
+// held returns the recurrent state after a piece, [layers, batch, heads, entries] on the host. For a model whose state is only an
+// intermediate (lm.Summarised), it is the summary instead.
 func (m *measure) held(p lm.Piece) (v []float64, heads, entries int, err error) {
 	if summary := p.Probes[lm.Summary]; summary != nil { // [layers, batch, tokens, channels]
 		all, err := lm.Float64s(summary)
@@ -327,7 +327,7 @@ func (m *measure) held(p lm.Piece) (v []float64, heads, entries int, err error) 
 	return v, heads, values * keys, err
 }
 
-// look reduces the recurrent state of all members and sequences on the host.
+// look computes statistics of the recurrent states of all members and sequences on the host.
 func (m *measure) look(all []*watched, p lm.Piece, sequences, position int) error {
 	v, heads, entries, err := m.held(p)
 	if err != nil {
@@ -346,7 +346,7 @@ func (m *measure) look(all []*watched, p lm.Piece, sequences, position int) erro
 	return nil
 }
 
-// pieceLosses keeps the mean loss of every piece and sequence, of the scored tokens where the data says which.
+// pieceLosses records the mean loss of every piece and sequence, over the scored tokens if the data marks them.
 func pieceLosses(all []*watched, p lm.Piece, sequences, length int, scored [][]bool) {
 	for row := range len(all) * sequences {
 		w, s := all[row/sequences], row%sequences
@@ -361,7 +361,7 @@ func pieceLosses(all []*watched, p lm.Piece, sequences, length int, scored [][]b
 	}
 }
 
-// decay sums log α by head, within the training length and beyond it.
+// decay sums log α per head, within the training length and beyond it.
 func (m *measure) decay(all []*watched, p lm.Piece, sequences int) error {
 	if len(m.decays()) == 0 {
 		return nil

@@ -12,13 +12,13 @@ import (
 	"stuffed/pkg/table"
 )
 
-// outcomes collects the rows of the tables outcome and heads.
+// outcomes accumulates the rows of the tables outcome and heads.
 type outcomes struct {
 	rows  []OutcomeRow
 	heads []HeadRow
 }
 
-// failFactor is the rule of arXiv 2410.07145: a loss beyond the window above twice that within.
+// failFactor is the criterion of arXiv 2410.07145: the loss beyond the training length exceeds twice the loss within it.
 const failFactor = 2
 
 func (o *outcomes) add(c Config, tokens int64, buckets []eval.RecallRow) {
@@ -26,7 +26,7 @@ func (o *outcomes) add(c Config, tokens int64, buckets []eval.RecallRow) {
 	mean := func(member int, of func(eval.RecallRow) float64, from, to float64) float64 {
 		sum, n := 0.0, 0.0
 		for _, b := range buckets {
-			// Buckets do not always begin where the range does; their middles decide.
+			// Bucket boundaries need not coincide with the range, so buckets are assigned by their midpoints.
 			middle := float64(b.Position+b.End) / 2
 			if k := float64(b.Repeats); b.Member == member && middle >= from && middle < to && k > 0 {
 				sum, n = sum+k*of(b), n+k
@@ -52,7 +52,7 @@ func (o *outcomes) add(c Config, tokens int64, buckets []eval.RecallRow) {
 	}
 }
 
-// judge fills in the verdict on the last moment of a member, where its states were watched.
+// judge adds the verdict to a member's last moment, if its states were recorded.
 func (o *outcomes) judge(c Config, r int, w *watched) error {
 	if len(w.states) == 0 {
 		return nil
@@ -68,7 +68,7 @@ func (o *outcomes) judge(c Config, r int, w *watched) error {
 	return nil
 }
 
-// headRows are those of one member whose states were watched.
+// headRows returns the rows of one member whose states were recorded.
 func (c Config) headRows(m Member, v *collapse.Verdict, w *watched) (rows []HeadRow) {
 	heads, beyond := c.Train.Model.Sizes().Heads, float64(c.Watched()-c.Train.TrainLength)
 	for _, h := range v.Details.All {
@@ -92,7 +92,7 @@ func number(onset *int) float64 {
 	return float64(*onset)
 }
 
-// tables joins what was measured.
+// tables assembles the row's tables.
 func (m *measure) tables(training *table.Table) (Tables, error) {
 	for r, w := range m.watched {
 		if err := m.outcomes.judge(m.config, r, w); err != nil {
@@ -102,11 +102,11 @@ func (m *measure) tables(training *table.Table) (Tables, error) {
 	out := Tables{"training": training, "loss": table.Of(m.loss), "age": table.Of(m.age), "state": table.Of(m.stateRows(m.watched)),
 		"outcome": table.Of(m.outcomes.rows), "heads": table.Of(m.outcomes.heads)}
 	maps.Copy(out, m.prompts)
-	maps.DeleteFunc(out, func(_ string, t *table.Table) bool { return t.Rows() == 0 }) // what a model without a recurrent state lacks
+	maps.DeleteFunc(out, func(_ string, t *table.Table) bool { return t.Rows() == 0 }) // tables that do not apply to a model without a recurrent state
 	return out, nil
 }
 
-// stateRows averages over sequences.
+// stateRows averages the recorded states over sequences.
 func (m *measure) stateRows(all []*watched) (rows []StateRow) {
 	for r, w := range all {
 		type key struct{ position, layer, head int }

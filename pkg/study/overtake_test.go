@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Workers that are taken for dead although they work, all the time: rows stay whole, none counts as failed, and nobody stumbles over
-// what another one removes.
+// Workers that are constantly mistaken for dead while still running: rows stay complete, none counts as failed, and no worker trips over
+// files that another one removes.
 func TestOvertakenWorkersHarmNobody(t *testing.T) {
 	rows := testRows(t, 12)
 	for range 4 {

@@ -1,5 +1,5 @@
-// Package study runs plans: a grid of configurations becomes rows, each row is trained and measured once, by any
-// number of workers on any number of machines that share a folder, and is kept whole or not at all.
+// Package study runs plans. A grid of configurations expands to rows; each row is trained and measured once, by any number of workers on
+// any number of machines that share a folder, and is published atomically.
 package study
 
 import (
@@ -25,12 +25,12 @@ type Plan struct {
 	Name   string          `json:"name"`
 	About  string          `json:"about"`
 	Base   json.RawMessage `json:"base"`            // a Config
-	Order  string          `json:"order,omitempty"` // a field whose first value all groups take before its second; see [Plan.Rows]
+	Order  string          `json:"order,omitempty"` // a field by which rows are ordered: all groups' rows with its first value precede those with its second; see [Plan.Rows]
 	Groups []Group         `json:"groups"`
 }
 
-// Group is the product of its axes, or a list of cells, on top of Set. Fields are dotted paths into the base, such as
-// "train.model.state".
+// Group is the Cartesian product of its axes, or an explicit list of cells, applied on top of Set. Fields are dotted paths into the base,
+// such as "train.model.state".
 type Group struct {
 	Name  string           `json:"name"`
 	Set   map[string]any   `json:"set,omitempty"`
@@ -44,21 +44,21 @@ type Axis struct {
 	Values []any  `json:"values"`
 }
 
-// Row is one unit of work: one model shape and training length with all its members.
+// Row is one unit of work: all members of one model shape and training length.
 type Row struct {
 	Hash   string   `json:"hash"`
-	Groups []string `json:"groups"` // a row that several groups ask for is made once
+	Groups []string `json:"groups"` // a row in several groups is trained once
 	Label  string   `json:"label"`
 	Config Config   `json:"config"`
 
-	kept *kept // while a worker makes it
+	kept *kept // set while a worker trains it
 }
 
 //go:embed plans
 var shipped embed.FS
 
-// ReadPlan reads a plan file, or a shipped plan by its name, and checks every row of it. A folder of a plan's name, such as its
-// store, does not hide the plan.
+// ReadPlan reads a plan file, or a shipped plan by name, and validates every row. A folder of the same name, such as the plan's store, does
+// not shadow the plan.
 func ReadPlan(path string) (*Plan, error) {
 	data, err := plaintext.Read(path)
 	if (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EISDIR)) && filepath.Ext(path) == "" {
@@ -76,11 +76,11 @@ func ReadPlan(path string) (*Plan, error) {
 	return p, nil
 }
 
-// Plans names the shipped plans.
+// Plans lists the shipped plans.
 func Plans() (names []string) {
 	list, err := shipped.ReadDir("plans")
 	if err != nil {
-		panic(err) // the folder is part of the program
+		panic(err) // the folder is embedded
 	}
 	for _, e := range list {
 		names = append(names, strings.TrimSuffix(e.Name(), ".json"))
@@ -88,7 +88,7 @@ func Plans() (names []string) {
 	return names
 }
 
-// ParsePlan reads a plan and checks every row of it.
+// ParsePlan parses a plan and validates every row.
 func ParsePlan(data []byte) (*Plan, error) {
 	var p Plan
 	if err := strict(data, &p); err != nil {
@@ -107,8 +107,8 @@ func strict(data []byte, into any) error {
 	return d.Decode(into)
 }
 
-// Rows expands the groups in order. With p.Order, rows are sorted by the place of their value of that field among its values, and
-// groups take turns among equals, so that a study that is stopped early has rows of every group.
+// Rows expands the groups in order. With p.Order, rows are sorted by the index of their value of that field, and rows with the same index
+// are interleaved across groups, so that a study that is stopped early has rows of every group.
 func (p *Plan) Rows() ([]Row, error) {
 	var rows []Row
 	var sets []map[string]any
@@ -130,7 +130,7 @@ func (p *Plan) Rows() ([]Row, error) {
 	return rows, nil
 }
 
-// tellApart adds to labels that several rows share what differs: the group, and where that is one the fields that its axes set.
+// tellApart disambiguates labels shared by several rows: it appends the group or, within one group, the fields that its axes set.
 func tellApart(rows []Row, sets []map[string]any) {
 	for _, add := range []func(i int, label string) string{
 		func(i int, label string) string { return rows[i].Groups[0] + ": " + label },
@@ -157,12 +157,12 @@ func tellApart(rows []Row, sets []map[string]any) {
 	}
 }
 
-// cell is what a row sets on top of its group.
+// cell is the set of fields that a row changes on top of its group.
 type cell struct {
 	group       *Group
-	number      int // in the group, from 1
+	number      int // within the group, from 1
 	set         map[string]any
-	stage, turn int // place of its value of Plan.Order, and how many of its group stand at that place before it
+	stage, turn int // index of its value of Plan.Order, and number of earlier cells of the group with that index
 }
 
 func (p *Plan) cells() (all []cell) {
@@ -190,7 +190,7 @@ func (p *Plan) cells() (all []cell) {
 	return all
 }
 
-// Named are the rows with the given hashes, in the order of the plan; all rows if no hash is given.
+// Named returns the rows with the given hashes, in plan order; all rows if no hash is given. An unknown hash is an error.
 func Named(rows []Row, hashes []string) ([]Row, error) {
 	if len(hashes) == 0 {
 		return rows, nil
@@ -203,7 +203,7 @@ func Named(rows []Row, hashes []string) ([]Row, error) {
 	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return !slices.Contains(hashes, r.Hash) }), nil
 }
 
-// cells lists what each row sets.
+// cells lists the fields that each row sets.
 func (g Group) cells() []map[string]any {
 	if len(g.Cells) > 0 {
 		return g.Cells

@@ -24,7 +24,7 @@ func TestPlanExpands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 5 { // 4 of the grid, 2 of the control, one of which the grid has too
+	if len(rows) != 5 { // 4 of the grid and 2 of the control, one of which is also in the grid
 		t.Fatalf("%d rows, want 5", len(rows))
 	}
 	var labels []string
@@ -78,7 +78,7 @@ func TestPlanBadInput(t *testing.T) {
 		}
 		_, err := ParsePlan([]byte(text))
 		if want == "at least one group" && err != nil {
-			continue // the stray key is refused first
+			continue // the unknown key is reported first
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s → %s: error %v, want %q", change[0], change[1], err, want)
@@ -104,7 +104,7 @@ func TestShippedPlans(t *testing.T) {
 	}
 }
 
-// TestPlanOrder: the first rate of every group comes before the second of any, groups in turn.
+// TestPlanOrder: the first learning rate of every group precedes the second of any, and groups alternate.
 func TestPlanOrder(t *testing.T) {
 	rates := `{"field": "train.lr", "values": [[0.1], [0.2]]}`
 	text := strings.Replace(tiny, `"groups": [`, `"order": "train.lr", "groups": [
@@ -145,7 +145,7 @@ func TestFolderHidesNoPlan(t *testing.T) {
 	}
 }
 
-// Rows whose configurations differ where labels say nothing are told apart by their groups.
+// Rows with equal labels but different configurations are distinguished by their groups.
 func TestLabelsTellRowsApart(t *testing.T) {
 	for _, name := range []string{"mqar", "erase", "gap", "norm-limit", "text-law"} {
 		p, err := ReadPlan(name)

@@ -17,7 +17,7 @@ import (
 	"stuffed/pkg/train"
 )
 
-// sentence is what the repeated prompt repeats.
+// sentence is the text of the repeated prompt.
 const sentence = "The state of a recurrent model holds what it has read, and nothing else. "
 
 func (p *PromptConfig) validate(c Config) error {
@@ -62,7 +62,7 @@ func (p *PromptConfig) validate(c Config) error {
 
 const newlines = "newlines"
 
-// constantOf is the token of a prompt that names it.
+// constantOf parses the token id of a constant:ID prompt.
 func constantOf(kind string) (int, error) {
 	id, found := strings.CutPrefix(kind, "constant:")
 	if !found {
@@ -75,7 +75,7 @@ func constantOf(kind string) (int, error) {
 	return n, nil
 }
 
-// again is what a deterministic prompt repeats.
+// again returns the deterministic prompt of a kind: its unit repeated up to length tokens.
 func again(kind string, enc tokenizer.Tokenizer, length int) (prompt.Probe, error) {
 	switch kind {
 	case newlines:
@@ -97,10 +97,10 @@ func again(kind string, enc tokenizer.Tokenizer, length int) (prompt.Probe, erro
 	return prompt.Constant(id, length)
 }
 
-// Prompts are sequences of one kind. documents: beginnings of held-out documents. shuffled: their tokens in random order.
-// repeated, newlines, constant:ID: a sentence or a token again and again; the first sequence holds nothing else, the others
-// follow the first lead tokens of a held-out document each, so that a deterministic prompt has an interval. The tokenizer
-// is that of the documents.
+// Prompts returns sequences of one kind, length tokens each. documents: prefixes of held-out documents. shuffled: their tokens in random
+// order. repeated, newlines, constant:ID: a repeated sentence or token; the first sequence consists of nothing else, the others are preceded
+// by the first lead tokens of a held-out document each, so that a deterministic prompt has an interval. The tokenizer must be that of the
+// documents.
 func (p *PromptConfig) Prompts(kind string, enc tokenizer.Tokenizer, documents [][]int32, length int) ([][]int32, error) {
 	rows := make([][]int32, 0, p.Sequences)
 	for i, d := range documents {
@@ -125,7 +125,7 @@ func (p *PromptConfig) Prompts(kind string, enc tokenizer.Tokenizer, documents [
 	return rows, nil
 }
 
-// prompted reads all prompts with all members: tables of PromptLossRow, PromptHeadRow and PromptStateRow.
+// prompted reads all prompts with all members and fills the tables of PromptLossRow, PromptHeadRow and PromptStateRow.
 func (m *measure) prompted(ctx context.Context, t *train.Trainer) error {
 	p := m.config.Evaluate.Prompts
 	if p == nil {
@@ -165,7 +165,7 @@ func (m *measure) prompted(ctx context.Context, t *train.Trainer) error {
 	return nil
 }
 
-// bySequence is the mean loss and accuracy of every member, sequence and bucket.
+// bySequence returns mean loss and accuracy by member, sequence and bucket.
 func (m *measure) bySequence(ctx context.Context, kind string, rows [][]int32) (out []PromptLossRow, err error) {
 	R, S, B, last := len(m.members), len(rows), len(m.starts), m.config.Length()-1
 	sums, correct, counts := make([]float64, R*S*B), make([]float64, R*S*B), make([]float64, R*S*B)
@@ -192,7 +192,7 @@ func (m *measure) bySequence(ctx context.Context, kind string, rows [][]int32) (
 	return out, nil
 }
 
-// promptStates watches the first sequences of a kind over Watched tokens.
+// promptStates records states over Watched tokens for the first sequences of a kind.
 func (m *measure) promptStates(ctx context.Context, kind string, rows [][]int32) error {
 	var short [][]int32
 	for _, r := range rows[:min(m.config.Evaluate.Traced, len(rows))] {
@@ -222,7 +222,7 @@ func (m *measure) promptStates(ctx context.Context, kind string, rows [][]int32)
 	return errors.Join(m.prompts["prompt_state"].Append(table.Of(states)), m.prompts["prompt_heads"].Append(table.Of(heads)))
 }
 
-// verdict judges the watched sequences of one member.
+// verdict runs the collapse detector on the recorded sequences of one member.
 func (c Config) verdict(w *watched) (*collapse.Verdict, error) {
 	rule := collapse.DefaultRule(c.Train.TrainLength)
 	rule.Resamples = 200

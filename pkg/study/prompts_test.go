@@ -24,7 +24,7 @@ const tinyText = `{"name": "tiny", "about": "a test", "base": {
   "prompts": {"kinds": ["newlines", "documents", "shuffled", "repeated"], "traced": ["newlines"], "split": "test", "sequences": 3, "lead": 8}}},
  "groups": [{"name": "one", "cells": [{}]}]}`
 
-// TestPromptLosses holds the tables of prompts against the loss of single tokens.
+// TestPromptLosses compares the tables of prompts with losses of single tokens.
 func TestPromptLosses(t *testing.T) {
 	p, err := ParsePlan([]byte(strings.Replace(tinyText, "CACHE", filepath.ToSlash(t.TempDir()), 1)))
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Shipped is where the project's own stores lie, one folder for each plan.
+// Shipped is the folder of the project's own stores, one subfolder per plan.
 var Shipped = filepath.Join("datasets", "study")
 
-// tablesOf is the folder of the collected tables of a plan's store in root.
+// tablesOf returns the folder of the collected tables of a plan.
 func tablesOf(root, plan string) string { return filepath.Join(root, plan, "tables") }
 
-// Read reads a collected table of a plan's store in root. When it is not there, the error names the commands that make it.
+// Read reads a collected table of a plan's store in root. If it is missing, the error names the commands that create it.
 func Read(root, plan, name string) (*table.Table, error) {
 	t, err := table.Read(filepath.Join(tablesOf(root, plan), name+".parquet"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -28,7 +28,7 @@ func Read(root, plan, name string) (*table.Table, error) {
 	return t, err
 }
 
-// Source is the manifest of a collected study, for the manifests of figures drawn from it.
+// Source returns the manifest of a collected study, to be recorded in the manifests of figures drawn from it.
 func Source(root, plan string) (any, error) {
 	data, err := os.ReadFile(filepath.Join(tablesOf(root, plan), "manifest.json"))
 	if err != nil {
@@ -41,7 +41,7 @@ func Source(root, plan string) (any, error) {
 	return map[string]any{"study": plan, "made": m.Made, "inputs": m.Files}, nil
 }
 
-// Collected tells whether a plan's store in root has collected tables.
+// Collected reports whether a plan's store in root has collected tables.
 func Collected(root, plan string) bool {
 	_, err := os.Stat(filepath.Join(tablesOf(root, plan), "manifest.json"))
 	return err == nil

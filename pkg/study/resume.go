@@ -18,34 +18,35 @@ import (
 	"stuffed/pkg/train"
 )
 
-// A row whose worker stops or dies resumes from its last snapshot: the store's folder work/HASH.G holds snapshots of the G-th claim,
-// each with what was measured until then. A claim writes to its own folder alone, so that one that was overtaken disturbs nobody.
+// A row whose worker is stopped or dies resumes from its last snapshot. The store's folder work/HASH.G holds the snapshots of the G-th
+// claim,
+// each with the measurements so far. A claim writes only to its own folder, so an overtaken worker cannot interfere.
 
-// kept says where the training of a row in work is saved.
+// kept describes where the training of a running row is saved.
 type kept struct {
 	own     string
-	earlier []string // folders of earlier claims, the latest first
+	earlier []string // folders of earlier claims, latest first
 	every   time.Duration
 	log     func(format string, args ...any)
 
-	began time.Time // the work of this claim
-	spent float64   // seconds of earlier claims up to the snapshot that this one resumes from
+	began time.Time // start of this claim's work
+	spent float64   // seconds spent by earlier claims up to the snapshot that this one resumes from
 }
 
-// seconds is the time that went into a row: of this claim, and of earlier ones what was not lost.
+// seconds is the total time spent on a row: by this claim, and by earlier ones as far as their work was not lost.
 func (k *kept) seconds() float64 { return k.spent + time.Since(k.began).Seconds() }
 
-// savedEvery is the most that a killed worker loses.
+// savedEvery bounds the work that a killed worker loses.
 const savedEvery = 10 * time.Minute
 
-// kept finds the folders of a claim's row.
+// kept returns the work folders for a claim.
 func (w *Worker) kept(c *claim) *kept {
 	k := &kept{own: w.Store.path("work", c.hash+"."+strconv.Itoa(c.number)), every: cmp.Or(w.Save, savedEvery), log: w.log, began: time.Now()}
 	k.earlier = slices.DeleteFunc(w.Store.workOf(c.hash), func(dir string) bool { return dir == k.own })
 	return k
 }
 
-// workOf lists the folders in which training of a row was saved, the latest first.
+// workOf lists the work folders of a row, latest first.
 func (s *Store) workOf(hash string) []string {
 	dirs, _ := filepath.Glob(s.path("work", hash+".*")) // the pattern is well formed
 	number := func(dir string) int {
@@ -57,17 +58,17 @@ func (s *Store) workOf(hash string) []string {
 	return dirs
 }
 
-// forget removes what was saved of a row.
+// forget removes the saved training of a row.
 func (s *Store) forget(hash string) {
 	for _, dir := range s.workOf(hash) {
 		_ = os.RemoveAll(dir)
 	}
 }
 
-// savedName is the file beside a snapshot of training.
+// savedName is the file next to a training snapshot.
 const savedName = "row.gob"
 
-// saving keeps the training of a row.
+// saving saves the training of a row.
 type saving struct {
 	*kept
 	trainer *train.Trainer
@@ -75,7 +76,7 @@ type saving struct {
 	last    time.Time
 }
 
-// resume takes up what an earlier claim has saved, if there is anything; state is filled in then.
+// resume restores the latest snapshot of an earlier claim, if there is one, and fills in state.
 func (k *kept) resume(t *train.Trainer, state *rowState) (*saving, error) {
 	s := &saving{kept: k, trainer: t, state: state, last: time.Now()}
 	if k == nil {

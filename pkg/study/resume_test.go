@@ -18,7 +18,7 @@ import (
 	"stuffed/xla"
 )
 
-// interrupted is a Trainer to which something happens when a row has read so many tokens in training.
+// interrupted is a Trainer with a hook that fires once a row has trained on a given number of tokens.
 type interrupted struct {
 	*Trainer
 	at   int64
@@ -34,7 +34,7 @@ func (i interrupted) Run(ctx context.Context, row Row, dir string, report func(P
 	})
 }
 
-// resumable is a row that is measured in the middle of its training; a step of all members has 256 tokens.
+// resumable returns a row that is measured halfway through training; a step of all members has 256 tokens.
 func resumable(t testing.TB, plan string) Row {
 	p, err := ParsePlan([]byte(plan))
 	if err != nil {
@@ -59,7 +59,7 @@ const resumeTasks = `{"name": "asked", "about": "a test", "base": {
  "evaluate": {"times": 2, "sequences": 1, "traced": 1, "shares": [0.25, 0.5], "tasks": [{"name": "selective-copying", "params": {"data": 1, "letters": 4}, "count": 5}]}},
  "groups": [{"name": "all"}]}`
 
-// made is the collected tables of a store's only row.
+// made returns the collected tables of a store with a single row.
 func made(t *testing.T, s *Store, row Row) map[string]*table.Table {
 	t.Helper()
 	if err := s.Verify(row.Hash); err != nil {
@@ -80,7 +80,7 @@ func made(t *testing.T, s *Store, row Row) map[string]*table.Table {
 	return all
 }
 
-// same compares tables to the bit, NaN with NaN.
+// same requires bit-identical tables; NaN equals NaN.
 func same(t *testing.T, got, want map[string]*table.Table) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -93,7 +93,7 @@ func same(t *testing.T, got, want map[string]*table.Table) {
 	}
 }
 
-// A row that is stopped, at any moment, goes on where it was, and its tables are those of one that never stopped.
+// A row that is stopped at any moment resumes where it was, and its tables are identical to those of an uninterrupted run.
 func TestStoppedRowGoesOn(t *testing.T) {
 	d, err := xla.Open("go")
 	if err != nil {
@@ -108,7 +108,7 @@ func TestStoppedRowGoesOn(t *testing.T) {
 		want := made(t, s, row)
 		for step, moment := range map[int64]string{3: "in training", 4: "while it is measured", 8: "at the end of training"} {
 			s := testStore(t, t.TempDir())
-			s.Expiry = time.Minute // the claim is given back
+			s.Expiry = time.Minute // the claim is released
 			ctx, cancel := context.WithCancel(t.Context())
 			sum, err := (&Worker{Store: s, Runner: interrupted{&Trainer{Device: d}, step * 256, cancel}}).Run(ctx, []Row{row})
 			if err != nil || sum.Left != 1 {
@@ -144,7 +144,7 @@ func init() {
 	}
 }
 
-// A worker that is killed without warning loses what came after its last snapshot, no more.
+// A killed worker loses only the work since its last snapshot.
 func TestKilledRowGoesOn(t *testing.T) {
 	d, err := xla.Open("go")
 	if err != nil {
@@ -167,7 +167,7 @@ func TestKilledRowGoesOn(t *testing.T) {
 	same(t, made(t, s, row), made(t, one, row))
 }
 
-// The time of a row that went on counts what the work before took, but for what was lost with it.
+// The time of a resumed row includes earlier work, except for what was lost.
 func TestSecondsOfAllClaims(t *testing.T) {
 	d, err := xla.Open("go")
 	if err != nil {

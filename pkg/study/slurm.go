@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Jobs are the numbers of the jobs that were submitted for the store, oldest first.
+// Jobs returns the ids of the jobs submitted for the store, oldest first.
 func (s *Store) Jobs() (ids []string, err error) {
 	files, err := filepath.Glob(s.path("jobs", "*.json"))
 	for _, f := range files {
@@ -27,8 +27,8 @@ func (s *Store) Jobs() (ids []string, err error) {
 	return ids, err
 }
 
-// PrintJobs writes what Slurm says of the store's jobs: squeue of what waits or runs, sacct (or scontrol, where nothing keeps accounts)
-// of what has ended. Without Slurm here it names the jobs.
+// PrintJobs prints the state of the store's jobs: from squeue if pending or running, from sacct (or scontrol if there is no accounting) if
+// finished. Without Slurm it prints only the ids.
 func (s *Store) PrintJobs(ctx context.Context, w io.Writer) error {
 	ids, err := s.Jobs()
 	if err != nil || len(ids) == 0 {
@@ -56,19 +56,19 @@ func (s *Store) PrintJobs(ctx context.Context, w io.Writer) error {
 
 var jobState = regexp.MustCompile(`\bJobState=([A-Z_]+)`)
 
-// jobStates counts the tasks of a job by state.
+// jobStates counts a job's tasks by state.
 func jobStates(ctx context.Context, id string) map[string]int {
 	counts := map[string]int{}
 	lines := func(name string, args ...string) ([]string, error) {
 		out, err := exec.CommandContext(ctx, name, args...).Output()
 		return strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' }), err
 	}
-	waiting, _ := lines("squeue", "--noheader", "--array", "--jobs", id, "--format", "%T") // an error: none waits or runs
+	waiting, _ := lines("squeue", "--noheader", "--array", "--jobs", id, "--format", "%T") // an error means that no task is pending or running
 	for _, state := range waiting {
 		counts[strings.TrimSpace(state)]++
 	}
 	ended, err := lines("sacct", "--noheader", "--allocations", "--parsable2", "--jobs", id, "--format", "State")
-	if err != nil { // no accounts are kept
+	if err != nil { // no accounting
 		ended = nil
 		shown, _ := lines("scontrol", "show", "job", "--oneliner", id)
 		for _, line := range shown {
@@ -78,7 +78,7 @@ func jobStates(ctx context.Context, id string) map[string]int {
 		}
 	}
 	for _, line := range ended {
-		state, _, _ := strings.Cut(strings.TrimSpace(line), " ") // CANCELLED by 1000
+		state, _, _ := strings.Cut(strings.TrimSpace(line), " ") // as in "CANCELLED by 1000"
 		if !slices.Contains(waitingStates, state) {
 			counts[state]++
 		}
@@ -86,5 +86,5 @@ func jobStates(ctx context.Context, id string) map[string]int {
 	return counts
 }
 
-// waitingStates are those that squeue counts.
+// waitingStates are the states that squeue reports.
 var waitingStates = []string{"PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "STAGE_OUT"}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// RowStatus is where a row stands.
+// RowStatus is the state of one row.
 type RowStatus struct {
 	Row
 	State    string   `json:"state"` // done, running, failed or open
@@ -18,7 +18,7 @@ type RowStatus struct {
 	Error    string   `json:"error,omitempty"`
 }
 
-// Status looks at every row of the store.
+// Status returns the state of every row, in the given order.
 func (s *Store) Status(rows []Row) ([]RowStatus, error) {
 	done, err := s.done()
 	if err != nil {
@@ -63,8 +63,8 @@ func (s *Store) failure(hash string) string {
 	return f.Error
 }
 
-// Estimate is how long open and running rows will take: their work at the speed of the rows that are done, or at
-// speed (operations per second) where none is, shared among workers.
+// Estimate predicts how long open and running rows will take, shared among workers. It uses the measured speed of finished rows, or speed
+// (operations per second) if there are none; measured reports which.
 func Estimate(status []RowStatus, speed float64, workers int) (left time.Duration, measured bool) {
 	var done, seconds, open float64
 	for _, r := range status {
@@ -87,7 +87,7 @@ func Estimate(status []RowStatus, speed float64, workers int) (left time.Duratio
 	return time.Duration(open / speed / float64(max(workers, 1)) * float64(time.Second)), measured
 }
 
-// Speed is a rough guess, in operations per second of small models, for a kind of backend before any row is done.
+// Speed is a rough guess of operations per second on small models for a kind of backend, used until a row is done.
 func Speed(kind string) float64 {
 	switch kind {
 	case "cuda":
@@ -98,7 +98,7 @@ func Speed(kind string) float64 {
 	return 1e9
 }
 
-// PrintPlan writes the rows with their work and the arithmetic of the estimate.
+// PrintPlan prints the rows with their work and the terms of the estimate.
 func PrintPlan(w io.Writer, p *Plan, status []RowStatus, speed float64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s: %s\n", p.Name, p.About)
@@ -122,7 +122,7 @@ func PrintPlan(w io.Writer, p *Plan, status []RowStatus, speed float64) error {
 	return err
 }
 
-// PrintStatus writes one line per row and a line of sums.
+// PrintStatus prints one line per row and a summary line.
 func PrintStatus(w io.Writer, status []RowStatus, left time.Duration) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "row\tstate\twhat\ttime or progress")

@@ -25,19 +25,19 @@ import (
 //	rows/HASH/            a finished row: row.json, tables, models, manifest.json with the hash of every file
 //	claims/HASH.G/        the G-th claim of a row, with the holder's heartbeat
 //	failed/HASH.json      why a row failed
-//	work/HASH.G/          snapshots of the G-th claim's training, until the row is made
-//	tmp/HASH.G-TOKEN/     a row that the G-th claim makes
-//	tmp/ready-…/          a row that is made, until it is in rows
-//	jobs/                 what was submitted to Slurm, and its logs
+//	work/HASH.G/          training snapshots of the G-th claim, until the row is done
+//	tmp/HASH.G-TOKEN/     a row in progress under the G-th claim
+//	tmp/ready-…/          a complete row about to be moved to rows
+//	jobs/                 jobs submitted to Slurm, and their logs
 //
-// Everything becomes visible by one rename or one mkdir, so a folder shared over a network will do.
+// Every change becomes visible through a single rename or mkdir, so the folder may be on a network file system.
 type Store struct {
 	Dir    string
-	Beat   time.Duration // between heartbeats
-	Expiry time.Duration // silence after which a claim is void
+	Beat   time.Duration // heartbeat interval
+	Expiry time.Duration // silence after which a claim expires
 }
 
-// OpenStore makes the folder where needed.
+// OpenStore opens a store and creates its folders as needed. It fails if the file system lacks an exclusive mkdir or an atomic rename.
 func OpenStore(dir string) (*Store, error) {
 	s := &Store{Dir: dir, Beat: 5 * time.Second, Expiry: 2 * time.Minute}
 	for _, d := range []string{"rows", "claims", "failed", "tmp", "work"} {
@@ -45,14 +45,14 @@ func OpenStore(dir string) (*Store, error) {
 			return nil, s.unwritable(err)
 		}
 	}
-	return s, s.try(os.Mkdir, syscall.Rename) // os.Rename refuses folders that are there by a look of its own, whatever the file system does
+	return s, s.try(os.Mkdir, syscall.Rename) // os.Rename checks for an existing folder itself, which would hide what the file system does
 }
 
-// tryPrefix begins the names of folders with which a store tries its file system.
+// tryPrefix is the name prefix of the folders with which a store tests its file system.
 const tryPrefix = ".try-"
 
-// try finds out whether the file system does what a store needs: a mkdir that only one can win, and a rename that moves a folder
-// whole and never over another.
+// try tests that the file system provides what a store needs: a mkdir that only one process can win, and an atomic rename of folders that
+// never replaces an existing one.
 func (s *Store) try(mkdir func(string, os.FileMode) error, rename func(from, to string) error) error {
 	one, two := s.path("tmp", tryPrefix+token()), s.path("tmp", tryPrefix+token())
 	defer os.RemoveAll(one)
@@ -89,10 +89,10 @@ func (s *Store) path(parts ...string) string {
 	return filepath.Join(append([]string{s.Dir}, parts...)...)
 }
 
-// RowDir is where a finished row lies.
+// RowDir is the folder of a finished row.
 func (s *Store) RowDir(hash string) string { return s.path("rows", hash) }
 
-// done reads the folder afresh; looking up a single name may be answered from a network client's cache.
+// done lists the folder, since a lookup of a single name may be answered from a network client's cache.
 func (s *Store) done() (map[string]bool, error) { return s.entries("rows", "") }
 
 func (s *Store) failures() (map[string]bool, error) { return s.entries("failed", ".json") }
@@ -118,10 +118,10 @@ type rowManifest struct {
 	Run     any               `json:"run,omitempty"` // device and versions, from the runner
 	Files   map[string]string `json:"files"`         // path → SHA-256
 
-	Dropped map[string]string `json:"dropped,omitempty"` // weights that were there and are kept no longer, see DropWeights
+	Dropped map[string]string `json:"dropped,omitempty"` // weights that have been removed since, see DropWeights
 }
 
-// publish completes the folder dir and makes it the row's. Where the row exists already, the first one stays.
+// publish completes the folder dir and publishes it as the row. If the row exists already, the first version stays.
 func (s *Store) publish(dir string, row Row, seconds float64, run any) error {
 	data, err := json.MarshalIndent(row, "", "  ")
 	if err != nil {
@@ -143,7 +143,7 @@ func (s *Store) publish(dir string, row Row, seconds float64, run any) error {
 	return s.settle(dir, row.Hash)
 }
 
-// settle makes a complete folder a row by one rename.
+// settle publishes a complete folder as a row with a single rename.
 func (s *Store) settle(dir, hash string) error {
 	if err := syncTree(dir); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (s *Store) settle(dir, hash string) error {
 	return syncTree(s.path("rows"))
 }
 
-// hashes of all files below dir, manifest excepted.
+// hashes returns the SHA-256 of every file below dir except the manifest.
 func hashes(dir string) (map[string]string, error) {
 	out := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -177,7 +177,7 @@ func hashes(dir string) (map[string]string, error) {
 	return out, err
 }
 
-// syncTree flushes the files and folders directly and below dir's first level; rows have no deeper trees to lose.
+// syncTree syncs dir and everything below it; of the folder rows, only its own entries.
 func syncTree(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -191,14 +191,14 @@ func syncTree(dir string) error {
 			return err
 		}
 		defer f.Close()
-		if err := f.Sync(); err != nil && !d.IsDir() { // some network file systems refuse it on folders
+		if err := f.Sync(); err != nil && !d.IsDir() { // some network file systems cannot sync folders
 			return err
 		}
 		return nil
 	})
 }
 
-// Verify compares a finished row with its manifest.
+// Verify checks a finished row against its manifest.
 func (s *Store) Verify(hash string) error { return verify(s.RowDir(hash), hash) }
 
 func verify(dir, hash string) error {
@@ -215,7 +215,7 @@ func verify(dir, hash string) error {
 	if err != nil {
 		return err
 	}
-	for name := range m.Dropped { // one that an interrupted DropWeights left does not count as damage
+	for name := range m.Dropped { // leftovers of an interrupted DropWeights are not damage
 		delete(have, name)
 	}
 	for name, want := range m.Files {
@@ -229,8 +229,8 @@ func verify(dir, hash string) error {
 	return nil
 }
 
-// DropWeights removes the kept weights of a finished row, those whose folder is named in except excepted, so that a store can
-// be shipped without them. The manifest keeps their names and hashes.
+// DropWeights removes the saved weights of a finished row, except those in the folders named by except, so that a store can be shipped
+// without them. The manifest keeps their names and hashes.
 func (s *Store) DropWeights(hash string, except ...string) (dropped int, err error) {
 	if err := s.Verify(hash); err != nil {
 		return 0, err
@@ -262,14 +262,14 @@ func (s *Store) DropWeights(hash string, except ...string) (dropped int, err err
 	if data, err = json.MarshalIndent(m, "", "  "); err != nil {
 		return 0, err
 	}
-	if err := atomic.Bytes(file, append(data, '\n')); err != nil { // from here on the files below are strays, which a second call removes
+	if err := atomic.Bytes(file, append(data, '\n')); err != nil { // from here on the files are orphans, which a second call removes
 		return 0, err
 	}
 	for name := range m.Dropped {
 		if err := os.RemoveAll(filepath.Join(s.RowDir(hash), filepath.FromSlash(name))); err != nil {
 			return 0, err
 		}
-		_ = os.Remove(filepath.Dir(filepath.Join(s.RowDir(hash), filepath.FromSlash(name)))) // the folder, once empty
+		_ = os.Remove(filepath.Dir(filepath.Join(s.RowDir(hash), filepath.FromSlash(name)))) // the folder, once it is empty
 	}
 	_ = os.Remove(filepath.Join(s.RowDir(hash), "models"))
 	return dropped, nil
@@ -293,11 +293,11 @@ func (s *Store) fail(row Row, cause error) error {
 	return atomic.Bytes(s.path("failed", row.Hash+".json"), append(data, '\n'))
 }
 
-// readyPrefix begins the names of folders that hold all tables of a row. Nobody removes them while the row is not done: a removal
-// follows a folder that is renamed, into rows too.
+// readyPrefix is the name prefix of folders that hold a complete row. Nobody removes them before the row is done: a recursive removal would
+// follow a folder that is renamed meanwhile, even into rows.
 const readyPrefix = "ready-"
 
-// sweep removes what claims of a row before this one left in tmp.
+// sweep removes what earlier claims of a row left in tmp.
 func (s *Store) sweep(hash string, claim int) {
 	left, _ := filepath.Glob(s.path("tmp", hash+".*-*"))
 	for _, dir := range left {

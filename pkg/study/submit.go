@@ -16,28 +16,28 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// Job is an array job of Slurm whose tasks are workers on one store. A task works on one row after the other, however small they are;
-// when its time is nearly up it releases the row that it is working on, and Slurm restarts the task.
+// Job is a Slurm array job whose tasks are workers on one store. A task works on rows one at a time, whatever their size. Shortly before its
+// time limit it releases its current row, and Slurm requeues the task.
 type Job struct {
 	Name      string   `json:"name"`
-	Tasks     int      `json:"tasks"`   // of the array
-	AtOnce    int      `json:"at_once"` // at most, 0: no limit
+	Tasks     int      `json:"tasks"`   // number of array tasks
+	AtOnce    int      `json:"at_once"` // limit on concurrently running tasks, 0: none
 	Partition string   `json:"partition,omitempty"`
-	GPUs      int      `json:"gpus"`             // of a task
-	CPUs      int      `json:"cpus,omitempty"`   // of a task, 0: Slurm's choice
-	Memory    string   `json:"memory,omitempty"` // of a task, such as 32G
-	Time      string   `json:"time"`             // of a task, in Slurm's form, such as 2:00:00
-	Warn      int      `json:"warn"`             // seconds before the end of its time at which a task stops
-	Restarts  int      `json:"restarts"`         // of a task, at most
-	Extra     []string `json:"extra,omitempty"`  // further options of sbatch, such as --account=mine
-	Dir       string   `json:"-"`                // where the command runs
-	Log       string   `json:"-"`                // folder of the logs
-	Command   []string `json:"-"`                // of a worker
+	GPUs      int      `json:"gpus"`             // per task
+	CPUs      int      `json:"cpus,omitempty"`   // per task, 0: Slurm's default
+	Memory    string   `json:"memory,omitempty"` // per task, such as 32G
+	Time      string   `json:"time"`             // limit per task in Slurm's format, such as 2:00:00
+	Warn      int      `json:"warn"`             // seconds before the time limit at which a task stops
+	Restarts  int      `json:"restarts"`         // maximum number of requeues per task
+	Extra     []string `json:"extra,omitempty"`  // further sbatch options, such as --account=mine
+	Dir       string   `json:"-"`                // working directory
+	Log       string   `json:"-"`                // folder for logs
+	Command   []string `json:"-"`                // command line of a worker
 }
 
 var arrayForm = regexp.MustCompile(`^([1-9][0-9]{0,4})(?:%([1-9][0-9]{0,4}))?$`)
 
-// ParseArray reads the number of tasks and how many may run at once: "8%4", or "8".
+// ParseArray parses the number of tasks and an optional limit on concurrent ones: "8%4" or "8".
 func (j *Job) ParseArray(text string) error {
 	m := arrayForm.FindStringSubmatch(text)
 	if m == nil {
@@ -48,10 +48,10 @@ func (j *Job) ParseArray(text string) error {
 	return nil
 }
 
-// timeForms are those of sbatch: minutes, minutes:seconds, hours:minutes:seconds, days-hours and so on.
+// timeForms are the time formats of sbatch: minutes, minutes:seconds, hours:minutes:seconds, days-hours and so on.
 var timeForms = regexp.MustCompile(`^([0-9]+(:[0-9]{2}){0,2}|[0-9]+-[0-9]+(:[0-9]{2}){0,2})$`)
 
-// seconds is the time of a task, whose form is one of timeForms.
+// seconds is the time limit of a task, which must match timeForms.
 func (j *Job) seconds() (total int) {
 	days, clock, whole := strings.Cut(j.Time, "-")
 	units := []int{60, 1} // minutes, seconds
@@ -70,7 +70,7 @@ func (j *Job) seconds() (total int) {
 	return total + n*86400
 }
 
-// Validate tells what Slurm would not accept, or would misread.
+// Validate reports settings that Slurm would reject or misinterpret.
 func (j *Job) Validate() error {
 	switch {
 	case j.Tasks < 1:
@@ -94,7 +94,7 @@ func (j *Job) Validate() error {
 	return nil
 }
 
-// Script is the job script. The worker ends with status 3 when rows are left.
+// Script is the batch script. A worker exits with status 3 if rows are left.
 func (j *Job) Script() string {
 	var b strings.Builder
 	b.WriteString("#!/bin/bash\n")
@@ -152,7 +152,7 @@ echo "rows are left: back into the queue"
 scontrol requeue "$task"
 `
 
-// quoted is a command for the shell.
+// quoted quotes a command for the shell.
 func quoted(args ...string) string {
 	out := make([]string, len(args))
 	for i, a := range args {
@@ -164,7 +164,7 @@ func quoted(args ...string) string {
 var errNoSlurm = errors.New("sbatch was not found: this machine has no Slurm. Submit from a login node of the cluster (on Debian, " +
 	"apt-get install slurm-client and a slurm.conf), or work on the rows here with stuffed study run --workers N; --dry-run prints the job script")
 
-// Submit hands the script to sbatch and remembers the job in the store; it returns the job's number.
+// Submit passes the script to sbatch, records the job in the store and returns its id.
 func (s *Store) Submit(ctx context.Context, j *Job) (string, error) {
 	if err := j.Validate(); err != nil {
 		return "", err
@@ -183,7 +183,7 @@ func (s *Store) Submit(ctx context.Context, j *Job) (string, error) {
 	if err := c.Run(); err != nil {
 		return "", fmt.Errorf("sbatch: %w: %s", err, strings.TrimSpace(complaint.String()))
 	}
-	id, _, _ := strings.Cut(strings.TrimSpace(out.String()), ";") // number;cluster
+	id, _, _ := strings.Cut(strings.TrimSpace(out.String()), ";") // id;cluster
 	data, err := json.Marshal(j)
 	if err != nil {
 		return id, err
@@ -191,7 +191,7 @@ func (s *Store) Submit(ctx context.Context, j *Job) (string, error) {
 	return id, atomic.Bytes(s.path("jobs", id+".json"), append(data, '\n'))
 }
 
-// Forgive forgets that rows failed, so that workers try them again, and returns how many.
+// Forgive clears the failure records of rows, so that workers retry them, and returns their number.
 func (s *Store) Forgive(rows []Row) (n int, err error) {
 	failed, err := s.failures()
 	if err != nil {

@@ -17,7 +17,7 @@ func job(dir string, command ...string) *Job {
 		Extra: []string{"--account=mine"}, Dir: dir, Log: filepath.Join(dir, "jobs"), Command: command}
 }
 
-// programs puts shell scripts of these names first in PATH.
+// programs puts shell scripts with these names first in PATH.
 func programs(t *testing.T, scripts map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -113,8 +113,8 @@ func TestSubmitAndStatus(t *testing.T) {
 	}
 }
 
-// The script passes the warning on to the worker and goes back into the queue when rows are left, but not for ever, and not
-// when the user cancelled the job.
+// The script forwards the warning signal to the worker and requeues the job if rows are left, but only a limited number of times, and not if
+// the user cancelled the job.
 func TestScriptStopsAndRequeues(t *testing.T) {
 	dir := t.TempDir()
 	worker := filepath.Join(dir, "worker")
@@ -132,7 +132,7 @@ func TestScriptStopsAndRequeues(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for range 6000 { // until it is at work, on a busy machine too
+		for range 6000 { // until it is running, also on a busy machine
 			if _, err := os.Stat(filepath.Join(dir, "began")); err == nil {
 				break
 			}
@@ -143,7 +143,7 @@ func TestScriptStopsAndRequeues(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_ = c.Wait() // its status is not what counts
+		_ = c.Wait() // its exit status does not matter
 		return out.String()
 	}
 	const requeued = "called requeue 5_2"

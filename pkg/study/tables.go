@@ -6,7 +6,7 @@ import (
 	"stuffed/pkg/train"
 )
 
-// Member says which member of a row's ensemble a line of a table belongs to. Every table of a row begins with it.
+// Member identifies the member of a row's ensemble that a line belongs to. Every table of a row starts with these columns.
 type Member struct {
 	Replica int     `parquet:"replica" doc:"number of the member, from 0"`
 	Policy  string  `parquet:"policy" doc:"initial states in training"`
@@ -36,8 +36,9 @@ type AgeRow struct {
 	eval.AgeBucket
 }
 
-// OutcomeRow is a line of the table outcome, one for each measured moment of training. The verdicts are those of package collapse on
-// states and losses of the traced sequences, at the end of training.
+// OutcomeRow is a line of the table outcome, one per measured moment of training. The verdicts are those of package collapse on the states
+// and
+// losses of the traced sequences at the end of training.
 type OutcomeRow struct {
 	Member
 	Tokens           int64   `parquet:"tokens" doc:"tokens of training of each member"`
@@ -101,7 +102,7 @@ type PromptStateRow struct {
 	StateRow
 }
 
-// ScoreRow is a line of the table score of rows that train on tasks.
+// ScoreRow is a line of the table score, for rows trained on tasks.
 type ScoreRow struct {
 	Member
 	Tokens   int64   `parquet:"tokens" doc:"tokens of training of each member"`
@@ -110,7 +111,7 @@ type ScoreRow struct {
 	Loss     float64 `parquet:"loss" doc:"nats per answer"`
 }
 
-// Columns lists the columns of the tables that rows make, for the help of a command.
+// Columns lists the columns of all row tables, for a command's help text.
 func Columns() string {
 	out := ""
 	for _, t := range []struct{ name, help string }{

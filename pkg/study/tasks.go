@@ -14,13 +14,13 @@ import (
 	"stuffed/pkg/train"
 )
 
-// TaskTest is a task that a row's members are asked, with sequences that training never reads.
+// TaskTest is a task on which a row's members are tested, with sequences never used in training.
 type TaskTest struct {
 	train.TaskConfig
 	Count int `json:"count"` // sequences
 }
 
-// validateTasks checks what a row that trains on tasks is asked.
+// validateTasks checks the task tests of a row.
 func (c Config) validateTasks() error {
 	if len(c.Evaluate.Tasks) == 0 {
 		return fmt.Errorf("evaluate.tasks is empty; a row that trains on tasks must say what it is asked")
@@ -42,13 +42,13 @@ func (c Config) validateTasks() error {
 // taskMeasure collects the answers of a row's members.
 type taskMeasure struct {
 	config Config
-	test   []task.Test // of each task
+	test   []task.Test // for each task
 	runner *lm.Runner
 
 	taskTables
 }
 
-// taskTables are what was asked so far.
+// taskTables holds the results so far.
 type taskTables struct{ Groups, Scores *table.Table }
 
 func newTaskMeasure(c Config, r *lm.Runner, enc datasets.Encoder) (*taskMeasure, error) {
@@ -63,7 +63,7 @@ func newTaskMeasure(c Config, r *lm.Runner, enc datasets.Encoder) (*taskMeasure,
 	return m, nil
 }
 
-// ask lets all members answer after so many tokens of training each and returns the best mean accuracy over all
+// ask tests all members after the given number of training tokens per member, and returns the best member's mean accuracy over all
 // sequences.
 func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err error) {
 	members := len(m.config.Train.Members())
@@ -97,7 +97,7 @@ func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err 
 		}
 		asked = append(asked, one)
 	}
-	for _, one := range asked { // all or none, should the row be stopped
+	for _, one := range asked { // all or none, in case the row is stopped
 		if err := m.Groups.Append(one); err != nil {
 			return 0, err
 		}
@@ -110,7 +110,7 @@ func (m *taskMeasure) ask(ctx context.Context, tokens int64) (best float64, err 
 	return best, m.Scores.Append(table.Of(scores))
 }
 
-// asked is a summary with the names that rows of a study have; a row's own groups are those of its plan.
+// asked renames a summary's columns to those of a study's rows, where groups are those of the plan.
 func (m *taskMeasure) asked(summary *table.Table, tokens int64) (*table.Table, error) {
 	replica, err := summary.Int("member")
 	if err != nil {
@@ -123,18 +123,18 @@ func (m *taskMeasure) asked(summary *table.Table, tokens int64) (*table.Table, e
 	return table.Of(rows).Beside(summary.Without("member", "written_accuracy", "written_exact").Rename("group", "asked")), nil
 }
 
-// taskMember stands before what a member was asked.
+// taskMember precedes the results of a member.
 type taskMember struct {
 	Member
 	Tokens int64 `parquet:"tokens" doc:"tokens of training of each member"`
 }
 
-// errEnough ends training once the score is high enough.
+// errEnough stops training once the score is high enough.
 var errEnough = errors.New("the score is high enough")
 
-// runTasks trains a row on tasks. Its tables: training as in Run; task: tokens (that the member has read), task, length, asked (the
-// group of sequences), records, accuracy, accuracy_low, accuracy_high, answers (in a sequence), exact, loss (nats per
-// answer); score: tokens, and accuracy, exact and loss over all sequences of evaluate.tasks.
+// runTasks trains a row on tasks. Its tables: training, as in Run; task: tokens (trained on so far), task, length, asked (group of
+// sequences), records, accuracy, accuracy_low, accuracy_high, answers (per sequence), exact, loss (nats per answer); score: tokens, and
+// accuracy, exact and loss over all sequences of evaluate.tasks.
 func (t *Trainer) runTasks(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
 	c := row.Config
 	trainer, err := train.Open(t.Device, c.Train)

@@ -21,7 +21,7 @@ const taskPlan = `{"name": "asked", "about": "", "base": {
     "tasks": [{"name": "selective-copying", "params": {"data": 1, "letters": 4}, "count": 50}, {"name": "selective-copying", "length": 12, "params": {"data": 1, "letters": 4}, "count": 30}]}},
   "groups": [{"name": "all"}]}`
 
-// taskRows is the one row of taskPlan.
+// taskRows returns the only row of taskPlan.
 func taskRows(t *testing.T) []Row {
 	t.Helper()
 	p, err := ParsePlan([]byte(taskPlan))
@@ -62,7 +62,7 @@ func TestTaskRow(t *testing.T) {
 	}
 }
 
-// TestAskedWholeOrNotAtAll stops while the second of two tasks is asked: no group is left without a score.
+// TestAskedWholeOrNotAtAll stops during the second of two tasks: no group is left without a score.
 func TestAskedWholeOrNotAtAll(t *testing.T) {
 	d, err := xla.Open("go")
 	if err != nil {
@@ -79,7 +79,7 @@ func TestAskedWholeOrNotAtAll(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	m.test[1].Progress = func(done, _ int64) { cancel() }
-	m.test[1].Batch = 10 // several batches, the first of which comes through
+	m.test[1].Batch = 10 // several batches, of which the first completes
 	if _, err := m.ask(ctx, 0); err == nil || m.Groups.Rows() != 0 || m.Scores.Rows() != 0 {
 		t.Errorf("%d groups and %d scores of a measurement that was stopped, %v", m.Groups.Rows(), m.Scores.Rows(), err)
 	}

@@ -12,11 +12,11 @@ import (
 	"stuffed/xla"
 )
 
-// Trainer is the Runner that trains a row's members in one graph and measures them far beyond the training length.
-// Its tables have the columns of TrainingRow, LossRow, AgeRow, OutcomeRow, HeadRow and StateRow, and those of prompts.
+// Trainer is the Runner that trains a row's members in one graph and measures them far beyond the training length. Its tables are those of
+// TrainingRow, LossRow, AgeRow, OutcomeRow, HeadRow and StateRow, and those of prompts.
 type Trainer struct{ Device *xla.Device }
 
-// About is the manifest of a row: its configuration as the options, the program and the device.
+// About is the manifest of a row: its configuration as options, the program and the device.
 func (t *Trainer) About(row Row) (any, error) {
 	m, err := manifest.New(row.Config, row.Config.Train.Seeds...)
 	if err != nil {
@@ -30,7 +30,7 @@ const trainingPoints = 50
 
 // Run trains and measures one row.
 func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {
-	defer runtime.GC() // device memory of the row goes with its tensors
+	defer runtime.GC() // device memory is freed together with the row's tensors
 	c := row.Config
 	if c.Train.Data.Kind == "task" {
 		return t.runTasks(ctx, row, dir, report)
@@ -73,21 +73,21 @@ func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Prog
 	return m.tables(state.Curve.table(c))
 }
 
-// rowState is what a row has besides its models while it is trained.
+// rowState is the state of a row in training besides its models.
 type rowState struct {
 	Step    int64
-	Seconds float64 // of all claims until then
+	Seconds float64 // total over all claims so far
 	Curve   *curve
-	Asked   int      // shares of the training after which it was measured
-	Moments []moment // what was measured
+	Asked   int      // number of shares of training already measured
+	Moments []moment // measurements so far
 	Tasks   *taskTables
 }
 
-// run trains to the end and measures after every share of the training, and saves what would take long to compute again.
+// run trains to the end, measures after every share of the training, and saves whatever would be expensive to recompute.
 func run(ctx context.Context, c Config, trainer *train.Trainer, state *rowState, saving *saving, measure func(context.Context) error, report func(Progress), total int64) error {
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	shares := func() error { // that are due and not measured
+	shares := func() error { // that are due and not yet measured
 		for state.Asked < len(c.Evaluate.Shares) && trainer.Steps() < c.Train.Steps && float64(trainer.Steps()) >= c.Evaluate.Shares[state.Asked]*float64(c.Train.Steps) {
 			if err := measure(inner); err != nil {
 				return fmt.Errorf("after step %d: %w", trainer.Steps(), err)
@@ -96,7 +96,7 @@ func run(ctx context.Context, c Config, trainer *train.Trainer, state *rowState,
 		}
 		return nil
 	}
-	if err := shares(); err != nil { // one during which the row was stopped
+	if err := shares(); err != nil { // a share during which the row was stopped
 		return err
 	}
 	trainer.Notify = func(s train.Status) {
@@ -118,7 +118,7 @@ func run(ctx context.Context, c Config, trainer *train.Trainer, state *rowState,
 	return err
 }
 
-// stopped handles the error that ends a row; if the worker was told to stop, it saves the progress of the row.
+// stopped handles the error that ends a row; if the worker was told to stop, it saves the row's progress.
 func stopped(ctx context.Context, err error, s *saving) error {
 	if ctx.Err() == nil {
 		return err
@@ -129,7 +129,7 @@ func stopped(ctx context.Context, err error, s *saving) error {
 	return err
 }
 
-// curve is the training loss of every member, thinned by averaging.
+// curve is the training loss of every member, downsampled by averaging.
 type curve struct {
 	Every, Next int64
 	Sums        []float64

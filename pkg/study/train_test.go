@@ -1,7 +1,8 @@
 //go:build !race
 
-// The pure-Go backend forms pointers past the end of slices (compute v0.1.6, nosimd_small_transposed.go:108), which the
-// race detector's pointer checks end the process for.
+// The pure-Go backend forms pointers past the end of slices (compute v0.1.6, nosimd_small_transposed.go:108), which makes the race
+// detector's
+// pointer checks abort the process.
 
 package study
 
@@ -14,7 +15,7 @@ import (
 	"stuffed/xla"
 )
 
-// One small row with real training on the pure-Go backend: every table is there and agrees with the plan.
+// A small row is actually trained on the pure-Go backend: every table is present and agrees with the plan.
 func TestTrainedRow(t *testing.T) {
 	d, err := xla.Open("go")
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// File systems that lack what a store needs are refused with what to do, and nothing is left of the trial.
+// Unsuitable file systems are rejected with advice, and the trial leaves nothing behind.
 func TestUnfitFileSystems(t *testing.T) {
 	s := testStore(t, t.TempDir())
-	over := func(from, to string) error { // as object stores that pose as folders do
+	over := func(from, to string) error { // as object stores mounted as folders do
 		return errors.Join(os.RemoveAll(to), os.Rename(from, to))
 	}
 	always := func(path string, mode os.FileMode) error { return os.MkdirAll(path, mode) }
@@ -31,7 +31,7 @@ func TestUnfitFileSystems(t *testing.T) {
 	}
 }
 
-// A store that cannot be made is refused by its name, with what to do.
+// A store that cannot be created is rejected by name, with advice.
 func TestUnwritableStore(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
@@ -45,7 +45,7 @@ func TestUnwritableStore(t *testing.T) {
 	}
 }
 
-// Without Slurm the message says what to install and what does the same here; nothing was submitted.
+// Without Slurm the message says what to install and what to run instead; nothing is recorded as submitted.
 func TestNoSlurm(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	s := testStore(t, t.TempDir())

@@ -10,32 +10,32 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Tables are what a row yields, by name.
+// Tables holds the tables of a row by name.
 type Tables map[string]*table.Table
 
-// Runner makes the tables of a row. Files that it leaves in dir (checkpoints) belong to the row. It returns soon after
-// the context ends.
+// Runner produces the tables of a row. Files that it writes to dir (checkpoints) become part of the row. It must return soon after the
+// context is cancelled.
 type Runner interface {
 	Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error)
-	// About is what the manifest says of how the row is made: command, revision, options, device; nothing personal.
+	// About returns what the manifest records about the row's origin: command, revision, options, device; nothing personal.
 	About(row Row) (any, error)
 }
 
-// Worker makes rows of a plan until none is left, the context ends or the deadline comes.
+// Worker works on the rows of a plan until none is left, the context is cancelled or the deadline passes.
 type Worker struct {
 	Store    *Store
 	Runner   Runner
-	Retry    bool          // rows that failed before
-	Deadline time.Time     // zero: none; the row in work is given up and can be taken up again
-	Save     time.Duration // between snapshots of a row in work; zero: ten minutes
+	Retry    bool          // also rows that failed before
+	Deadline time.Time     // zero: none; at the deadline the current row is released and can be resumed
+	Save     time.Duration // snapshot interval; zero: ten minutes
 	Log      func(format string, args ...any)
 }
 
-// Summary of a run.
+// Summary counts the rows of a run.
 type Summary struct{ Done, Failed, Left int }
 
-// Run works on the rows in order. Rows that other workers hold are waited for and taken over if those fall silent. A
-// row that fails is recorded and does not stop the others.
+// Run works on the rows in order. It waits for rows held by other workers and takes them over if their heartbeat stops. A failed row is
+// recorded and does not stop the others.
 func (w *Worker) Run(ctx context.Context, rows []Row) (Summary, error) {
 	if !w.Deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -56,13 +56,13 @@ func (w *Worker) Run(ctx context.Context, rows []Row) (Summary, error) {
 		if !worked {
 			select {
 			case <-ctx.Done():
-			case <-time.After(w.Store.Beat / 5): // the last rows of others end soon
+			case <-time.After(w.Store.Beat / 5): // the last rows of others will finish soon
 			}
 		}
 	}
 }
 
-// pass goes over the rows once; left counts those that others are making.
+// pass goes through the rows once; left counts those that other workers hold.
 func (w *Worker) pass(ctx context.Context, rows []Row, tried map[string]bool) (left int, worked bool, err error) {
 	for _, row := range rows {
 		if ctx.Err() != nil {
@@ -83,7 +83,7 @@ func (w *Worker) pass(ctx context.Context, rows []Row, tried map[string]bool) (l
 			left++
 			continue
 		}
-		if open, err = w.open(row, tried); err != nil || !open { // made while the claim was won
+		if open, err = w.open(row, tried); err != nil || !open { // finished while we were claiming it
 			c.release(true)
 			if err != nil {
 				return left, worked, err
@@ -110,7 +110,7 @@ func (w *Worker) pass(ctx context.Context, rows []Row, tried map[string]bool) (l
 	return left, worked, nil
 }
 
-// open tells whether a row is still to be made.
+// open reports whether a row still has to be done.
 func (w *Worker) open(row Row, tried map[string]bool) (bool, error) {
 	done, err := w.Store.done()
 	if err != nil || done[row.Hash] || tried[row.Hash] {
@@ -123,8 +123,8 @@ func (w *Worker) open(row Row, tried map[string]bool) (bool, error) {
 	return !failed[row.Hash], err
 }
 
-// make runs one row in a folder of its own and publishes it. Whatever goes wrong once another worker has taken the row over is
-// [errLost], for that one removes this one's folder.
+// make runs one row in its own folder and publishes it. Any error after another worker has taken over the row becomes [errLost], since that
+// worker removes this folder.
 func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 	name := fmt.Sprintf("%s.%d-%s", row.Hash, c.number, token())
 	dir := w.Store.path("tmp", name)
@@ -165,7 +165,7 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 	if err := errors.Join(os.Rename(made, dir), os.RemoveAll(made)); err != nil {
 		return err
 	}
-	if c.lost() { // before it was out of the reach of sweep
+	if c.lost() { // lost before the folder was out of sweep's reach
 		return errLost
 	}
 	seconds := row.kept.seconds()
@@ -177,7 +177,7 @@ func (w *Worker) make(ctx context.Context, row Row, c *claim) (err error) {
 	return nil
 }
 
-// run turns a panic of the runner into an error: one row must not end the worker.
+// run turns a panic of the runner into an error, so that one row cannot end the worker.
 func (w *Worker) run(ctx context.Context, row Row, dir string, report func(Progress)) (tables Tables, err error) {
 	defer func() {
 		if p := recover(); p != nil {

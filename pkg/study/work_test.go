@@ -13,7 +13,7 @@ import (
 
 func TestWorkersShareAStore(t *testing.T) {
 	s, rows := testStore(t, t.TempDir()), testRows(t, 9)
-	s.Expiry = time.Minute // nobody dies here
+	s.Expiry = time.Minute // nobody dies in this test
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
@@ -29,14 +29,14 @@ func TestWorkersShareAStore(t *testing.T) {
 
 func TestDeadlineStopsAndResumes(t *testing.T) {
 	s, rows := testStore(t, t.TempDir()), testRows(t, 6)
-	s.Expiry = time.Minute // the claim has to be given back
+	s.Expiry = time.Minute // the claim has to be released
 	w := Worker{Store: s, Runner: slow{20 * time.Millisecond}, Deadline: time.Now().Add(200 * time.Millisecond)}
 	sum, err := w.Run(context.Background(), rows)
 	if err != nil || sum.Left == 0 || sum.Failed != 0 {
 		t.Fatalf("%+v, %v; want rows left and no failure", sum, err)
 	}
 	w = Worker{Store: s, Runner: slow{}}
-	if sum, err = w.Run(context.Background(), rows); err != nil || sum.Done != 6 { // at once: the claim was given back
+	if sum, err = w.Run(context.Background(), rows); err != nil || sum.Done != 6 { // at once, since the claim was released
 		t.Fatalf("%+v, %v", sum, err)
 	}
 	wantWhole(t, s, rows)
@@ -78,7 +78,7 @@ func TestFailedRowIsRecordedAndRetried(t *testing.T) {
 	wantWhole(t, s, rows)
 }
 
-// A worker that slept through its expiry neither publishes a second row nor harms the one who took over.
+// A worker that slept past its expiry neither publishes the row a second time nor disturbs the worker that took over.
 func TestOvertakenWorkerGivesUp(t *testing.T) {
 	s, rows := testStore(t, t.TempDir()), testRows(t, 1)
 	s.Expiry = time.Minute
@@ -89,7 +89,7 @@ func TestOvertakenWorkerGivesUp(t *testing.T) {
 	if other, err := s.claim(rows[0].Hash); other != nil || err != nil {
 		t.Fatalf("claimed twice: %v %v", other, err)
 	}
-	silent := time.Now().Add(-2 * s.Expiry) // its last heartbeat
+	silent := time.Now().Add(-2 * s.Expiry) // time of its last heartbeat
 	if err := os.Chtimes(c.dir()+"/beat", silent, silent); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// weighed leaves the weights of two models beside its tables.
+// weighed also writes the weights of two models.
 type weighed struct{ slow }
 
 func (w weighed) Run(ctx context.Context, row Row, dir string, report func(Progress)) (Tables, error) {

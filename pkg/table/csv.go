@@ -45,14 +45,12 @@ func encodeCSV(w io.Writer, t *Table) error {
 	return out.Error()
 }
 
-// decodeCSV reads a header line and rows. A column is integer if every cell is
-// a canonical int64, float if every cell is a number or missing, text
-// otherwise. A last line that has no line end and too few fields is the trace
-// of an interrupted writer and is left out. Columns that like has as text stay
-// text whatever their cells look like; like may be nil.
+// decodeCSV parses a header line followed by rows. A column is integer if every cell is a canonical int64, float if every cell is a
+// number or missing, and text otherwise. A last line without a line terminator and with too few fields comes from an interrupted
+// writer and is dropped. Columns that are text in like stay text whatever their cells look like; like may be nil.
 //
-// Semicolons and tabs separate cells as well as commas, by the header line; with semicolons, numbers may have a decimal comma. A first
-// column without a name, an index as pandas writes it, is called index. Rows at the end without any value are left out.
+// Cells may be separated by commas, semicolons or tabs; the header line decides. With semicolons, numbers may use a decimal comma. An
+// unnamed first column (pandas' index) is named index. Trailing rows without any value are dropped.
 func decodeCSV(data []byte, like *Table) (*Table, error) {
 	data, err := plaintext.Decode(data)
 	if err != nil {
@@ -111,7 +109,7 @@ func decodeCSV(data []byte, like *Table) (*Table, error) {
 	return t, t.Check()
 }
 
-// separator is what separates the cells of the header line: a comma, unless there is none and semicolons or tabs are.
+// separator guesses the field separator from the header line: a comma if there is one, else a semicolon or a tab.
 func separator(data []byte) rune {
 	header, _, _ := bytes.Cut(data, []byte("\n"))
 	for _, s := range ",;\t" {
@@ -122,7 +120,7 @@ func separator(data []byte) rune {
 	return ','
 }
 
-// dropPadding cuts off the last rows that have no value in any column.
+// dropPadding removes trailing rows that have no value in any column.
 func dropPadding(cells [][]string) {
 	for n := len(cells[0]); n > 0; n-- {
 		for _, column := range cells {
@@ -138,7 +136,7 @@ func dropPadding(cells [][]string) {
 
 var decimalComma = regexp.MustCompile(`^[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?$`)
 
-// decimalPoints puts points in the place of decimal commas where all cells of a column are numbers then.
+// decimalPoints replaces decimal commas by points in a column if that makes every cell a number.
 func decimalPoints(cells []string) {
 	changed := slices.Clone(cells)
 	for i, cell := range cells {
@@ -200,8 +198,7 @@ func infer(name string, cells []string) Column {
 	return c
 }
 
-// number accepts decimal numbers and missing marks, but not identifiers that
-// only look like numbers: leading zeros and hexadecimal forms stay text.
+// number parses decimal numbers and missing-value markers. Identifiers that merely look numeric (leading zeros, hexadecimal) stay text.
 func number(s string) bool {
 	if missing(s) {
 		return true

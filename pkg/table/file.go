@@ -23,7 +23,7 @@ func isParquet(path string) (bool, error) {
 	}
 }
 
-// CheckPath tells whether a table can be written to a file of this name, before any work is done for it.
+// CheckPath returns an error if no table can be written under this file name, so that callers can fail before doing any work.
 func CheckPath(path string) error {
 	_, err := isParquet(path)
 	return err
@@ -87,8 +87,7 @@ func readFile(path string, like *Table) (*Table, error) {
 	return t, nil
 }
 
-// Write writes the table to a .csv or .parquet file, complete or not at all.
-// Folders are made as needed.
+// Write writes the table atomically to a .csv or .parquet file and creates missing folders.
 func (t *Table) Write(path string) error {
 	asParquet, err := isParquet(path)
 	if err != nil {

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Summary makes one number of the values of a group; missing ones (NaN) are left out before.
+// Summary reduces the values of a group to one number; missing values (NaN) are dropped first.
 type Summary struct {
-	Column string // whose values; empty: the rows themselves
+	Column string // column to reduce; empty: the rows themselves
 	As     string // name of the new column
 	of     func(values []float64) float64
 }
 
-// Summaries of a column; the new column is called mean_loss, max_norm and so on, as Rename changes.
+// Summaries of a column. The result is named mean_loss, max_norm and so on; use Rename for another name.
 func Mean(column string) Summary   { return Summary{column, "mean_" + column, mean} }
 func Median(column string) Summary { return Summary{column, "median_" + column, median} }
 func Min(column string) Summary    { return Summary{column, "min_" + column, least} }
@@ -23,17 +23,17 @@ func Max(column string) Summary    { return Summary{column, "max_" + column, gre
 func Sum(column string) Summary    { return Summary{column, "sum_" + column, sum} }
 func SD(column string) Summary     { return Summary{column, "sd_" + column, deviation} }
 
-// Count is the number of rows.
+// Count counts the rows of a group.
 func Count() Summary { return Summary{As: "count"} }
 
-// Rename gives the new column another name.
+// Rename sets the name of the result column.
 func (s Summary) Rename(name string) Summary {
 	s.As = name
 	return s
 }
 
-// Group makes one row of all rows that share the values of keys: the keys and the summaries, in order of appearance.
-// The mean, median, least and greatest of no value are missing; SD is that of a sample (n − 1).
+// Group returns one row for each distinct combination of the key columns, in order of first appearance: the keys, then the summaries.
+// Mean, median, minimum and maximum of an empty group are missing; SD is the sample standard deviation (n − 1).
 func (t *Table) Group(keys []string, summaries ...Summary) (*Table, error) {
 	groups, err := t.groups(keys)
 	if err != nil {
@@ -78,7 +78,7 @@ func (t *Table) Group(keys []string, summaries ...Summary) (*Table, error) {
 	return out, nil
 }
 
-// groups are the rows that share the texts of columns, in order of appearance; without columns all rows are one group.
+// groups returns the row indices that share the same cells in columns, in order of first appearance; without columns, one group of all rows.
 func (t *Table) groups(columns []string) (groups [][]int, err error) {
 	keys, err := t.keys(columns)
 	if err != nil {
@@ -97,7 +97,7 @@ func (t *Table) groups(columns []string) (groups [][]int, err error) {
 	return groups, nil
 }
 
-// keys are the texts of some columns by row, joined.
+// keys returns, for each row, the cells of the given columns joined into one string.
 func (t *Table) keys(columns []string) ([]string, error) {
 	keys := make([]string, t.Rows())
 	for _, name := range columns {
@@ -112,7 +112,7 @@ func (t *Table) keys(columns []string) ([]string, error) {
 	return keys, nil
 }
 
-// only are the columns of those names, which are there.
+// only returns the named columns, which must exist.
 func (t *Table) only(names []string) *Table {
 	out := New()
 	for _, n := range names {
@@ -121,7 +121,7 @@ func (t *Table) only(names []string) *Table {
 	return out
 }
 
-// Select are some columns in that order.
+// Select returns the named columns in the given order.
 func (t *Table) Select(names ...string) (*Table, error) {
 	if err := t.Require(names...); err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (t *Table) Select(names ...string) (*Table, error) {
 	return out, nil
 }
 
-// Sort orders rows by columns, the first one foremost; a name that begins with - sorts downwards. Missing numbers come last.
+// Sort orders the rows by columns, the first being the primary key; a leading "-" sorts in descending order. Missing numbers sort last.
 func (t *Table) Sort(columns ...string) (*Table, error) {
 	orders := make([]func(a, b int) int, len(columns))
 	for i, name := range columns {
@@ -167,7 +167,7 @@ func (c *Column) order(down bool) func(a, b int) int {
 	case c.Floats != nil:
 		return func(a, b int) int {
 			x, y := c.Floats[a], c.Floats[b]
-			if math.IsNaN(x) || math.IsNaN(y) { // last, upwards and downwards
+			if math.IsNaN(x) || math.IsNaN(y) { // NaN sorts last in either direction
 				return cmp.Compare(isNaN(x), isNaN(y))
 			}
 			return sign * cmp.Compare(x, y)

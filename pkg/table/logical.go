@@ -13,14 +13,14 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// meaning reads stored values as what the column's logical type says they are; one of its fields is set.
+// meaning converts stored values according to the column's logical type; exactly one field is set.
 type meaning struct {
 	integer func(parquet.Value) (int64, error)
 	float   func(parquet.Value) float64
 	text    func(parquet.Value) (string, error)
 }
 
-// meaningOf gives the meaning of a flat column, or an error that names what it holds.
+// meaningOf returns the conversion for a flat column, or an error that names its unsupported type.
 func meaningOf(e format.SchemaElement) (meaning, error) {
 	kind, l := parquet.Kind(*e.Type), logicalOf(e)
 	switch {
@@ -66,7 +66,7 @@ func meaningOf(e format.SchemaElement) (meaning, error) {
 	return meaning{}, fmt.Errorf("holds values of kind %v, want integers, decimals, floats, dates or strings", kind)
 }
 
-// logicalOf is the column's logical type; older writers give a converted type instead.
+// logicalOf returns the column's logical type, translating the converted type that older writers use instead.
 func logicalOf(e format.SchemaElement) format.LogicalType {
 	switch {
 	case e.LogicalType != nil:
@@ -103,7 +103,7 @@ func logicalOf(e format.SchemaElement) format.LogicalType {
 	return format.LogicalType{}
 }
 
-// decimal reads unscaled/10^scale, the nearest float64.
+// decimal decodes unscaled/10^scale to the nearest float64.
 func decimal(kind parquet.Kind, scale int) (meaning, error) {
 	power := new(big.Float).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(scale, 0))), nil))
 	scaled := func(n *big.Int) float64 {
@@ -121,7 +121,7 @@ func decimal(kind parquet.Kind, scale int) (meaning, error) {
 	return meaning{}, fmt.Errorf("holds decimals as %v", kind)
 }
 
-// complement is the number of big-endian bytes in two's complement.
+// complement decodes a big-endian two's-complement integer.
 func complement(b []byte) *big.Int {
 	n := new(big.Int).SetBytes(b)
 	if len(b) > 0 && b[0]&0x80 != 0 {
@@ -142,7 +142,7 @@ func unsigned(kind parquet.Kind) func(parquet.Value) (int64, error) {
 	}
 }
 
-// half reads an IEEE 754 number of 16 bits, little-endian.
+// half decodes a little-endian IEEE 754 half-precision number.
 func half(b []byte) float64 {
 	bits := uint16(b[0]) | uint16(b[1])<<8
 	exponent, fraction := int(bits>>10&31), float64(bits&1023)

@@ -12,7 +12,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// written is a Parquet file of one row group with the columns of g.
+// written writes a Parquet file with the columns of g and one row group, and reads it back.
 func written(t *testing.T, g parquet.Group, rows ...map[string]any) *Table {
 	t.Helper()
 	var b bytes.Buffer
@@ -54,7 +54,7 @@ func TestLogicalTypesAreHonoured(t *testing.T) {
 	}
 }
 
-// What cannot be read is refused by whoever asks for it, with its reason, and does not stand in the way of the rest.
+// A column that cannot be decoded returns its reason when it is requested and does not affect the other columns.
 func TestUnreadableColumnsAreLeftAside(t *testing.T) {
 	got := written(t, parquet.Group{
 		"a":     parquet.Leaf(parquet.Int64Type),

@@ -12,7 +12,7 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// large tells whether every part but the last has rows enough for a row group of the merged file.
+// large reports whether every part but the last has enough rows for a row group of the merged file.
 func (w *Writer) large() (bool, error) {
 	for i := range w.parts - 1 {
 		rows, err := rowsOf(partName(w.path, i))
@@ -45,8 +45,8 @@ func footer(path string) (*format.FileMetaData, error) {
 	return p.Metadata(), nil
 }
 
-// copyParquet puts the row groups of the parts one after the other as they lie there, without the page indexes, whose
-// offsets would be others; only the metadata is made anew.
+// copyParquet concatenates the row groups of the parts byte for byte and writes a new footer. Page indexes are dropped, since their
+// offsets would no longer be valid.
 func (w *Writer) copyParquet(out io.Writer) error {
 	const magic = "PAR1"
 	if _, err := io.WriteString(out, magic); err != nil {

@@ -113,7 +113,7 @@ func encodeParquet(w io.Writer, t *Table) error {
 	return e.close()
 }
 
-// decodeParquet reads the flat columns. Those that hold something else are left aside, and named when they are asked for.
+// decodeParquet reads the flat columns. Columns of other types are set aside and reported only when they are requested.
 func decodeParquet(r io.ReaderAt, size int64) (t *Table, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -154,10 +154,10 @@ func decodeParquet(r io.ReaderAt, size int64) (t *Table, err error) {
 	return t, t.Check()
 }
 
-// asideError says why a column is left aside.
+// asideError says why a column was set aside.
 type asideError struct{ error }
 
-// subtree is the number of elements of the first field: itself and, where it is nested, what lies below.
+// subtree returns the number of schema elements in the first field: the element itself and everything nested below it.
 func subtree(elements []format.SchemaElement) int {
 	n := 1
 	for range elements[0].NumChildren {
@@ -230,7 +230,7 @@ func (c *Column) readPage(page parquet.Page, m meaning, buffer []parquet.Value) 
 	}
 }
 
-// push appends a value; a missing one makes integers floats, which have NaN.
+// push appends a value. A missing value turns an integer column into a float column, where it is NaN.
 func (c *Column) push(m meaning, v parquet.Value) error {
 	switch {
 	case v.IsNull() && m.text != nil:

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Pivot makes a wide table: a row for every value of rows, a column for every value of columns (called column=value), and in the cells
-// the values of value, missing where the long table has none. Two rows for one cell are an error: Group them first.
+// Pivot turns a long table into a wide one: one row per distinct combination of rows, one column (named column=value) per distinct value
+// of column, and the entries of value in the cells, NaN where there is none. Two rows for the same cell are an error: Group them first.
 func (t *Table) Pivot(rows []string, column, value string) (*Table, error) {
 	values, err := t.Float(value)
 	if err != nil {
@@ -53,8 +53,7 @@ func (t *Table) Pivot(rows []string, column, value string) (*Table, error) {
 	return out, out.Check()
 }
 
-// Join puts beside every row the columns of those rows of other that have the same values of on; rows without a partner are left out.
-// Columns of other that t has too get the suffix _2.
+// Join is an inner join on the given columns; rows without a match are dropped. Columns of other whose names also occur in t get the suffix _2.
 func (t *Table) Join(other *Table, on ...string) (*Table, error) {
 	if len(on) == 0 {
 		return nil, fmt.Errorf("join: name the columns that rows must share")

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// column is one field of a row type.
+// column describes one field of a row type.
 type column struct {
-	index     []int // of the field, see reflect.Value.FieldByIndex
+	index     []int // field index path, see reflect.Value.FieldByIndex
 	name, doc string
 	kind      reflect.Kind
 }
@@ -28,7 +28,7 @@ func columnsOf[R any]() []column {
 	return out
 }
 
-// Of is the table of rows; of none it has the columns and no rows.
+// Of builds a table from a slice of row structs; an empty slice gives all columns and no rows.
 func Of[R any](rows []R) *Table {
 	t := New()
 	for _, c := range columnsOf[R]() {
@@ -54,7 +54,7 @@ func collect[R, V any](rows []R, c column, get func(reflect.Value) V) []V {
 	return out
 }
 
-// Rows reads the columns of a row type, in any order and beside others. An error names every column that is missing.
+// Rows converts a table to row structs. Columns may be in any order and extra ones are ignored; the error names every missing column.
 func Rows[R any](t *Table) ([]R, error) {
 	columns := columnsOf[R]()
 	names := make([]string, len(columns))
@@ -93,7 +93,7 @@ func spread[R, V any](rows []R, c column, read func(string) ([]V, error), set fu
 	return nil
 }
 
-// Help lists the columns of a row type for the help of a command: a line each, the name and what it holds.
+// Help formats the columns of a row type for a command's help text: one line each, with name and description.
 func Help[R any]() string {
 	columns, width := columnsOf[R](), 0
 	for _, c := range columns {

@@ -61,7 +61,7 @@ func TestRowsComeBack(t *testing.T) {
 	}
 }
 
-// The tags are parquet-go's: it reads our files into the same rows, in the same order of columns.
+// The struct tags are parquet-go's: parquet-go itself reads our files into the same row types, with the same column order.
 func TestTagsAreThoseOfParquet(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.parquet")
 	if err := Of(some).Write(path); err != nil {
@@ -90,8 +90,8 @@ func TestMissingColumnsOfRowsAreNamed(t *testing.T) {
 	}
 }
 
-// No table is filled or read by the number of a column, none whose columns are known is put together column by column, and each field
-// of a row type has a name and says what it holds.
+// No code fills or reads a table by column number or builds a table of fixed columns one column at a time, and every field of a row type
+// has a name and a description.
 func TestTablesAreFilledByName(t *testing.T) {
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -118,7 +118,7 @@ func TestTablesAreFilledByName(t *testing.T) {
 	}
 }
 
-// loose lists what a file does with the number of a column, and fields of row types without a name or text.
+// loose lists uses of column numbers in a file, and fields of row types that lack a name or a description.
 func loose(file *ast.File) (wrong []string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -138,7 +138,7 @@ func loose(file *ast.File) (wrong []string) {
 	return wrong
 }
 
-// added counts the columns of a literal name in a chain of calls of AddInt, AddFloat and AddText that begins with table.New.
+// added counts the literally named columns in a call chain of AddInt, AddFloat and AddText that starts at table.New.
 func added(call *ast.CallExpr) int {
 	f, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {
@@ -149,7 +149,7 @@ func added(call *ast.CallExpr) int {
 	}
 	before, ok := f.X.(*ast.CallExpr)
 	if !ok || !strings.HasPrefix(f.Sel.Name, "Add") || len(call.Args) != 2 || !literal(call.Args[0]) {
-		return -100 // no such chain
+		return -100 // not such a chain
 	}
 	return 1 + added(before)
 }

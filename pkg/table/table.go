@@ -1,5 +1,5 @@
-// Package table holds results as typed columns and keeps them in Parquet or
-// CSV files that are complete or absent, whatever interrupts the writer.
+// Package table holds results as typed columns and stores them in Parquet or CSV files that are either complete or absent, even when the
+// writer is interrupted.
 //
 // A Table has named columns of int64, float64 (NaN = missing) or text, all of
 // one length. Parquet files carry Table.Meta as key/value metadata and open in
@@ -13,10 +13,10 @@
 //		Loss  float64 `parquet:"loss" doc:"nats per token"`
 //	}
 //
-// Fields are int, int64, float64 (NaN = missing) or string; embedded structs add their fields in place, and a field with the name - is left out. The name is
-// parquet-go's struct tag, so parquet.ReadFile[Response] reads the files as well; doc is what --help says of the column.
+// Fields are int, int64, float64 (NaN = missing) or string; the fields of embedded structs are inlined, and a field named - is skipped. The
+// name is parquet-go's struct tag, so parquet.ReadFile[Response] reads the files as well; doc is the description that --help prints.
 //
-// [Of] makes the table of such rows, [Rows] reads them, [Help] lists their columns.
+// [Of] builds a table from such rows, [Rows] reads them back and [Help] lists their columns.
 package table
 
 import (
@@ -38,12 +38,12 @@ type Column struct {
 // Table is a list of columns of equal length.
 type Table struct {
 	Columns []Column
-	Meta    map[string]string // free text about the whole table; kept by Parquet only
+	Meta    map[string]string // free text about the whole table; only Parquet files store it
 
-	aside map[string]error // columns of the file that cannot be read, and why
+	aside map[string]error // columns of the file that cannot be decoded, and why
 }
 
-// leaveAside notes a column that cannot be read: an error only for whoever asks for it.
+// leaveAside records a column that cannot be decoded; the error is returned when the column is requested.
 func (t *Table) leaveAside(name string, why error) {
 	if t.aside == nil {
 		t.aside = map[string]error{}
@@ -101,7 +101,7 @@ func (t *Table) Names() []string {
 	return names
 }
 
-// Has tells whether a column of that name exists.
+// Has reports whether a column of that name exists.
 func (t *Table) Has(name string) bool { return t.column(name) != nil }
 
 func (t *Table) column(name string) *Column {
@@ -189,7 +189,7 @@ func (c *Column) cell(row int) string {
 	return c.Texts[row]
 }
 
-// Require returns one error that names every missing column and those present.
+// Require returns a single error that names every missing column and lists those present, or nil.
 func (t *Table) Require(names ...string) error {
 	var absent []string
 	for _, n := range names {
@@ -210,7 +210,7 @@ func (t *Table) Require(names ...string) error {
 	return fmt.Errorf("missing columns: %s (present: %s)", strings.Join(absent, ", "), present)
 }
 
-// Check tells whether the columns have distinct names and equal lengths.
+// Check returns an error unless the columns have distinct names and equal lengths.
 func (t *Table) Check() error {
 	seen := map[string]bool{}
 	for i := range t.Columns {
@@ -238,7 +238,7 @@ func (t *Table) Check() error {
 	return nil
 }
 
-// Without returns the table without some of its columns, whose values both share.
+// Without returns a table that lacks the named columns and shares the values of the others with t.
 func (t *Table) Without(names ...string) *Table {
 	out := &Table{Meta: t.Meta}
 	for _, c := range t.Columns {
@@ -249,13 +249,13 @@ func (t *Table) Without(names ...string) *Table {
 	return out
 }
 
-// Beside appends the columns of other, whose values both share, and returns t.
+// Beside appends the columns of other, sharing their values, and returns t.
 func (t *Table) Beside(other *Table) *Table {
 	t.Columns = append(t.Columns, other.Columns...)
 	return t
 }
 
-// Rename gives a column another name and returns t; a name that t has not is left alone.
+// Rename renames a column and returns t; an unknown name is ignored.
 func (t *Table) Rename(from, to string) *Table {
 	if c := t.column(from); c != nil {
 		c.Name = to
@@ -263,7 +263,7 @@ func (t *Table) Rename(from, to string) *Table {
 	return t
 }
 
-// Filter returns a new table of the rows that keep accepts.
+// Filter returns a new table with the rows for which keep returns true.
 func (t *Table) Filter(keep func(row int) bool) *Table {
 	var rows []int
 	for i := range t.Rows() {
@@ -274,7 +274,7 @@ func (t *Table) Filter(keep func(row int) bool) *Table {
 	return t.Take(rows)
 }
 
-// Take returns a new table of the given rows, in that order.
+// Take returns a new table with the given rows, in that order.
 func (t *Table) Take(rows []int) *Table {
 	out := &Table{Meta: cloneMeta(t.Meta)}
 	for i := range t.Columns {
@@ -309,10 +309,8 @@ func cloneMeta(meta map[string]string) map[string]string {
 	return out
 }
 
-// Append adds the rows of other, whose columns must have the same names in any
-// order. Where one side has integers and the other floats, both become floats;
-// a column without any value on one side takes the other side's kind.
-// An empty table without columns takes those of other.
+// Append adds the rows of other, whose columns must have the same names, in any order. If a column is integer on one side and float on
+// the other, it becomes float; a column without values takes the type of the other side. An empty table without columns takes those of other.
 func (t *Table) Append(other *Table) error {
 	if err := other.Check(); err != nil {
 		return err

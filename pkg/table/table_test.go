@@ -190,7 +190,7 @@ func ExampleTable() {
 	// missing columns: head (present: position, loss)
 }
 
-// What spreadsheet programs and pandas write is the same table.
+// CSV files as spreadsheet programs and pandas write them decode to the same table.
 func TestDialectsOfCSV(t *testing.T) {
 	wide := func(s string) string {
 		out := "\xff\xfe"

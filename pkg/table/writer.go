@@ -15,13 +15,11 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// mergedRows is the smallest row group of a merged file, except the last one:
-// parts below it are joined.
+// mergedRows is the minimum size of a row group in a merged file, the last one excepted; smaller parts are combined.
 const mergedRows = 16384
 
-// Writer builds a large table piece by piece. Each Append lies as a complete
-// part in the folder <path>.parts when it returns, so that Read(path) sees it
-// even after a crash; Close merges the parts into the one file.
+// Writer writes a large table in pieces. When Append returns, its rows are on disk as a complete part in the folder <path>.parts, so
+// Read(path) finds them even after a crash; Close merges the parts into the file.
 type Writer struct {
 	path  string
 	like  *Table
@@ -35,7 +33,7 @@ func partName(path string, i int) string {
 	return filepath.Join(partsDir(path), fmt.Sprintf("part-%06d%s", i, strings.ToLower(filepath.Ext(path))))
 }
 
-// listParts returns part 0, 1, … up to the first gap.
+// listParts returns the paths of parts 0, 1, … up to the first gap.
 func listParts(path string) ([]string, error) {
 	var parts []string
 	for i := 0; ; i++ {
@@ -50,9 +48,8 @@ func listParts(path string) ([]string, error) {
 	}
 }
 
-// NewWriter starts a table at path with the columns, kinds and Meta of like
-// (its rows are not written). Parts of an earlier interrupted run are removed;
-// Resume keeps them. A finished file at path stays until Close replaces it.
+// NewWriter starts a table at path with the columns, types and Meta of like (its rows are not written). It removes the parts of an earlier
+// interrupted run; Resume keeps them. An existing file at path stays until Close replaces it.
 func NewWriter(path string, like *Table) (*Writer, error) {
 	w, err := prepare(path, like)
 	if err != nil {
@@ -64,9 +61,8 @@ func NewWriter(path string, like *Table) (*Writer, error) {
 	return w, os.MkdirAll(partsDir(path), 0o755)
 }
 
-// Resume continues a table whose Writer was interrupted and returns the rows
-// that are already there (none for a fresh start). A finished file at path
-// counts as those rows and is taken into the new parts.
+// Resume continues an interrupted table and returns the rows already written (none on a fresh start). The rows of a finished file at path
+// count as written and become the first of the new parts.
 func Resume(path string, like *Table) (*Writer, *Table, error) {
 	w, err := prepare(path, like)
 	if err != nil {
@@ -106,8 +102,8 @@ func Resume(path string, like *Table) (*Writer, *Table, error) {
 	return w, former, nil
 }
 
-// Continue resumes an interrupted table after its first parts and removes later ones. Unlike Resume it reads no row,
-// for those who know by other means what is there.
+// Continue resumes an interrupted table after its first parts parts and removes later ones. Unlike Resume it reads no rows, for callers
+// that already know what has been written.
 func Continue(path string, like *Table, parts int) (*Writer, error) {
 	w, err := prepare(path, like)
 	if err != nil {
@@ -129,7 +125,7 @@ func Continue(path string, like *Table, parts int) (*Writer, error) {
 	return w, os.MkdirAll(partsDir(path), 0o755)
 }
 
-// Parts is how many parts have been appended.
+// Parts returns the number of parts written so far.
 func (w *Writer) Parts() int { return w.parts }
 
 func prepare(path string, like *Table) (*Writer, error) {
@@ -145,7 +141,7 @@ func prepare(path string, like *Table) (*Writer, error) {
 	return &Writer{path: path, like: like.Take(nil)}, nil
 }
 
-// conform brings t to the writer's column order and kinds.
+// conform converts t to the writer's column order and types.
 func (w *Writer) conform(t *Table) (*Table, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
@@ -177,7 +173,7 @@ func (w *Writer) conform(t *Table) (*Table, error) {
 	return out, nil
 }
 
-// fill makes an empty column carry its kind, since nil slices carry none.
+// fill gives an empty column the type of want, since nil slices do not carry one.
 func fill(c Column, want *Column) Column {
 	switch {
 	case want.Ints != nil && c.Ints == nil:
@@ -190,10 +186,10 @@ func fill(c Column, want *Column) Column {
 	return c
 }
 
-// Append makes the rows of t durable as the next part. An empty t is ignored.
+// Append writes the rows of t durably as the next part; an empty t is ignored.
 func (w *Writer) Append(t *Table) error { return w.AppendAll(t) }
 
-// AppendAll is Append for each of the tables, whose parts are written side by side.
+// AppendAll is Append for several tables, whose parts are written concurrently.
 func (w *Writer) AppendAll(tables ...*Table) error {
 	if w.done {
 		return fmt.Errorf("%s: the writer is closed", w.path)
@@ -224,9 +220,8 @@ func (w *Writer) AppendAll(tables ...*Table) error {
 	return nil
 }
 
-// Close merges the parts into the file at path, one row group per part (small
-// ones are joined, which reads them again; large ones are copied), holding one
-// row group in memory, and removes the parts.
+// Close merges the parts into the file at path and removes them. Large parts are copied as row groups; small ones are read again and
+// combined. At most one row group is held in memory.
 func (w *Writer) Close() error {
 	if w.done {
 		return nil
@@ -300,6 +295,5 @@ func (w *Writer) mergeParquet(out io.Writer) error {
 	return e.close()
 }
 
-// Abort ends the writer and leaves the parts where they are, so that Read and
-// Resume find the rows appended so far. After Close it does nothing.
+// Abort closes the writer and keeps its parts, so that Read and Resume find the rows appended so far. After Close it has no effect.
 func (w *Writer) Abort() { w.done = true }

@@ -39,7 +39,7 @@ func TestWriterSurvivesCrash(t *testing.T) {
 			equal(t, got, want)
 		}
 		w.Abort()
-		// The crash left half of a part under a temporary name and one behind a gap.
+		// The crash left half a part under a temporary name, and a part after a gap.
 		dir := partsDir(path)
 		data, _ := os.ReadFile(partName(path, 0))
 		os.WriteFile(filepath.Join(dir, ".part-000004.tmp-1"), data[:len(data)/2], 0o644)
@@ -75,7 +75,7 @@ func TestWriterSurvivesCrash(t *testing.T) {
 		if err := w.Append(last); err == nil {
 			t.Error("a closed writer accepted rows")
 		}
-		// A finished file is taken up by Resume.
+		// Resume picks up a finished file.
 		w, former, err = Resume(path, sample(0, 0))
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestWriterWithoutRows(t *testing.T) {
 	}
 }
 
-// Text that looks like a number must not change on its way through CSV parts.
+// Text that looks like a number survives CSV parts unchanged.
 func TestWriterKeepsText(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.csv")
 	like := New().AddText("id", nil).AddInt("n", nil)
@@ -168,7 +168,7 @@ func TestWriterKeepsText(t *testing.T) {
 	}
 }
 
-// An error while writing leaves the former file.
+// A failed write keeps the previous file.
 func TestWriteKeepsFormerFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.csv")
 	if err := New().AddInt("n", []int64{1}).Write(path); err != nil {
@@ -230,7 +230,7 @@ func TestContinue(t *testing.T) {
 	}
 }
 
-// Parts with rows enough for a row group are copied into the file, with their dictionaries, whatever the number of columns.
+// Parts large enough for a row group are copied with their dictionaries, whatever the number of columns.
 func TestLargePartsAreCopied(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "T.parquet")
 	made := func(from, rows int) *Table {

@@ -14,7 +14,8 @@ import (
 	"stuffed/xla"
 )
 
-// The states of an architecture with keys before values, a decay per key and two recurrent tensors, against its definition.
+// State statistics of an architecture with the key axis before the value axis, a decay per key and two recurrent tensors, against the
+// definition.
 func TestStatesOfAnotherArchitecture(t *testing.T) {
 	d, err := xla.Open("go")
 	if err != nil {
@@ -59,9 +60,9 @@ func TestStatesOfAnotherArchitecture(t *testing.T) {
 				}
 			}
 			for l := range c.Layers {
-				e := 2 // of the normaliser: the key
+				e := 2 // of the normaliser: its key index
 				if state == "memory" {
-					e = 2*c.Values + 1 // keys come first
+					e = 2*c.Values + 1 // the key axis comes first
 				}
 				same(t, fmt.Sprint("entry of ", state), got[trace.Entries], "value", n*c.Layers+l, all[state][(l*c.Heads+1)*size+e])
 			}

@@ -6,7 +6,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// buffer collects the rows of one table: prompt, whole numbers, perhaps a part, numbers.
+// buffer collects the rows of one table: prompt, integer columns, an optional part, float columns.
 type buffer struct {
 	whole, numbers []string
 	hasPart        bool
@@ -21,7 +21,7 @@ func newBuffer(whole []string, part bool, numbers []string) *buffer {
 	return b
 }
 
-// clear begins a new table with room for as many rows as the one before.
+// clear starts a new table, with capacity for as many rows as the last one.
 func (b *buffer) clear() {
 	room := len(b.prompt)
 	b.prompt, b.part = make([]string, 0, room), []string{}
@@ -46,7 +46,7 @@ func (b *buffer) add(prompt, part string, whole ...int) {
 
 func (b *buffer) number(i int, v float64) { b.floats[i] = append(b.floats[i], v) }
 
-// block adds a row for each of whole, with the same values of the first columns in all of them; the numbers follow.
+// block adds one row per entry of whole; all rows share the values in first. Their floats are added separately.
 func (b *buffer) block(prompt string, first []int, whole ...[]int64) {
 	n := len(whole[0])
 	b.prompt = append(b.prompt, slices.Repeat([]string{prompt}, n)...)
@@ -58,7 +58,7 @@ func (b *buffer) block(prompt string, first []int, whole ...[]int64) {
 	}
 }
 
-// append adds the rows of another.
+// append adds the rows of another buffer.
 func (b *buffer) append(other *buffer) {
 	b.prompt, b.part = append(b.prompt, other.prompt...), append(b.part, other.part...)
 	for i := range b.ints {
@@ -71,7 +71,7 @@ func (b *buffer) append(other *buffer) {
 
 func (b *buffer) rows() int { return len(b.prompt) }
 
-// table hands the rows over.
+// table returns the rows as a table, without copying.
 func (b *buffer) table() *table.Table {
 	t := table.New().AddText("prompt", b.prompt)
 	for i, name := range b.whole {
@@ -86,7 +86,7 @@ func (b *buffer) table() *table.Table {
 	return t
 }
 
-// cut makes tables of about size rows or fewer of one.
+// cut splits a table into parts of nearly equal length, at most size rows each.
 func cut(t *table.Table, size int) (parts []*table.Table) {
 	n := (t.Rows() + size - 1) / size
 	for i := range n {

@@ -9,13 +9,13 @@ import (
 	"stuffed/pkg/table"
 )
 
-// latest are the columns that stand for the end of a row, not for a mean over its tokens.
+// latest lists the columns whose value is that at the end of a row, not a mean over its tokens.
 var latest = append([]string{"absmax", "top_share", "log_retention", "retention"}, rankColumns...)
 
-// Curves averages quantities of a trace's table over prompts and over runs of rows that grow with the position, perOctave
-// of them in every doubling: quantity (the column's name), read (tokens read at the end of the run), the keys that the
-// table has of layer, head, part, channel and state, value, low, high (95 % by Student's t over prompts, NaN for one
-// prompt), prompts. A run of a prompt has the mean over its tokens, or the last value for absmax, top_share, ranks and retention.
+// Curves averages quantities of a trace table over prompts, within intervals of positions that grow geometrically: perOctave of them per
+// doubling. Columns of the result: quantity (column name), read (tokens read at the end of the interval), whichever of layer, head, part,
+// channel and state the table has, value, low and high (95 % by Student's t over prompts, NaN for a single prompt), prompts. Within an
+// interval a prompt contributes the mean over its tokens or, for absmax, top_share, ranks and retention, the last value.
 func Curves(t *table.Table, perOctave int, quantities ...string) (*table.Table, error) {
 	if perOctave < 1 {
 		return nil, fmt.Errorf("trace: %d points per octave, want 1 or more", perOctave)
@@ -55,7 +55,7 @@ func Curves(t *table.Table, perOctave int, quantities ...string) (*table.Table, 
 	return out, nil
 }
 
-// keysOf are the columns that tell the rows of one position apart.
+// keysOf returns the columns that distinguish the rows of one position.
 func keysOf(t *table.Table) (all []table.Column, err error) {
 	for _, name := range []string{"layer", "head", "part", "channel", "state"} {
 		if !t.Has(name) {
@@ -75,16 +75,16 @@ func keysOf(t *table.Table) (all []table.Column, err error) {
 	return all, nil
 }
 
-// groups are the rows of each run, in order of appearance.
+// groups holds the rows of each interval, in order of first appearance.
 type groups struct {
 	keys []table.Column
 	all  []*group
 }
 
 type group struct {
-	first   int              // row
-	read    int64            // tokens at the end
-	prompts map[string][]int // rows
+	first   int              // index of its first row
+	read    int64            // tokens read at its end
+	prompts map[string][]int // row indices
 	names   []string
 }
 
@@ -119,7 +119,7 @@ func newGroups(keys []table.Column, prompts []string, position, tokens []int64, 
 	return g
 }
 
-// curvePlace and curveValue are a point of a curve; the columns of its keys stand between them.
+// curvePlace and curveValue together are one point of a curve; the key columns stand between them.
 type curvePlace struct {
 	Quantity string `parquet:"quantity" doc:"column that the curve is of"`
 	Read     int64  `parquet:"read" doc:"tokens read"`
@@ -132,7 +132,7 @@ type curveValue struct {
 	Prompts int     `parquet:"prompts" doc:"number of prompts"`
 }
 
-// curve is the rows of one quantity.
+// curve returns the points of one quantity.
 func (g groups) curve(name string, v []float64, tokens []int64, last bool) *table.Table {
 	n := len(g.all)
 	places, values, first := make([]curvePlace, n), make([]curveValue, n), make([]int, n)

@@ -15,13 +15,13 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Source says what is read: texts, or the sequences of a file of token ids (see prompt.ReadIDs).
+// Source says what to read: texts, or the sequences in a file of token ids (see prompt.ReadIDs).
 type Source struct {
 	Texts  prompt.Texts
 	Tokens string
 }
 
-// recorded is what a manifest says of the source, and its files.
+// recorded returns what the manifest records about the source, and its input files.
 func (s Source) recorded() (any, []string) {
 	texts := s.Texts
 	switch {
@@ -46,8 +46,8 @@ func note(m *models.Opened, source Source, c Config, positions []int, bins int) 
 	return m.Manifest([]any{"trace", recorded, c, positions, bins}, []int64{source.Texts.Seed}, inputs...)
 }
 
-// Kept is the path of the states in the folder of root that is named by the hash of model, source and config, and whether
-// the trace is there, complete.
+// Kept returns the path of the state table under root, in a folder named by the hash of model, source and config, and whether a complete
+// trace exists there.
 func Kept(m *models.Opened, source Source, c Config, positions []int, bins int, root string) (output string, done bool, err error) {
 	about, err := note(m, source, c.filled(m.Weights.Model), positions, bins)
 	if err != nil {
@@ -69,8 +69,8 @@ func Kept(m *models.Opened, source Source, c Config, positions []int, bins int, 
 	return output, done, nil
 }
 
-// File is Write with a manifest beside the states, and with histograms (see Histograms) at positions, if any. An
-// interrupted run goes on; one that is done stays.
+// File is Write plus a manifest next to the state table and, if there are any positions, histograms at them (see Histograms). An
+// interrupted run is resumed; a finished one is kept.
 func File(ctx context.Context, m *models.Opened, source Source, c Config, positions []int, bins int, output string) error {
 	c = c.filled(m.Weights.Model)
 	probes, err := source.probes(m)
@@ -109,7 +109,7 @@ func File(ctx context.Context, m *models.Opened, source Source, c Config, positi
 	return about.Finish(files[0], files[1:]...)
 }
 
-// histograms makes the file of Histograms unless it is there.
+// histograms writes the file of Histograms unless it exists.
 func histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positions []int, bins int, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil

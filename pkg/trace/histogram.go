@@ -11,8 +11,8 @@ import (
 	"stuffed/pkg/table"
 )
 
-// StatesAt runs a prompt and returns the recurrent state after each of the tokens at positions (ascending, from 0), on
-// the host: [positions][layers · heads · values · keys].
+// StatesAt runs a prompt and returns the recurrent state after each token in positions (ascending, from 0), on the host:
+// [positions][layers · heads · values · keys].
 func StatesAt(ctx context.Context, r *lm.Runner, p prompt.Probe, positions []int) ([][]float64, error) {
 	if _, err := checkPositions(positions, len(p.IDs)); err != nil {
 		return nil, fmt.Errorf("prompt %q: %w", p.Name, err)
@@ -50,7 +50,7 @@ func checkPositions(positions []int, tokens int) ([]int, error) {
 	return positions, nil
 }
 
-// Bin counts entries of the state of a head.
+// Bin is one bin of the histogram of a head's state entries.
 type Bin struct {
 	Layer    int     `parquet:"layer" doc:"layer, from 0"`
 	Head     int     `parquet:"head" doc:"head, from 0"`
@@ -60,9 +60,8 @@ type Bin struct {
 	Count    int64   `parquet:"count" doc:"entries of the state in the bin, over all prompts"`
 }
 
-// Histograms counts the entries of the state of every layer and head after the tokens at positions, over all prompts, in
-// bins of equal width on edges common to the positions: a table of [Bin]. The states of all prompts at the positions are in
-// memory at once.
+// Histograms counts the state entries of every layer and head after the tokens at positions, pooled over all prompts, in bins equal-width
+// bins whose edges are shared by the positions: a table of [Bin]. It holds the states of all prompts and positions in memory.
 func Histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positions []int, bins int) (*table.Table, error) {
 	if bins < 1 || bins > 1<<16 {
 		return nil, fmt.Errorf("trace: %d bins, want 1 … %d", bins, 1<<16)
@@ -95,7 +94,7 @@ func Histograms(ctx context.Context, r *lm.Runner, probes []prompt.Probe, positi
 					low, high = min(low, slices.Min(of(s))), max(high, slices.Max(of(s)))
 				}
 			}
-			if low == high { // a state that is constant gets one bin's width around it
+			if low == high { // a constant state gets bins of total width 1 around it
 				low, high = low-0.5, high+0.5
 			}
 			width := (high - low) / float64(bins)

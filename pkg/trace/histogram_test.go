@@ -10,7 +10,7 @@ import (
 	"stuffed/pkg/trace"
 )
 
-// Counts of a histogram add up, and its edges hold the states whose largest magnitude the trace tells.
+// Histogram counts sum to the number of entries, and the edges enclose the largest magnitude that the trace reports.
 func TestHistograms(t *testing.T) {
 	r := lm.NewRunner(devices(t)[0], small(t))
 	probes := []prompt.Probe{sentence("a", 40), sentence("bb", 33)}

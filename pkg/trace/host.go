@@ -6,10 +6,10 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Summary is what is said of the entries of one state.
+// Summary holds statistics of the entries of one state.
 type Summary struct{ Mean, Variance, Norm, AbsMax float64 }
 
-// Summarise reduces the entries of a state on the host; the variance is that of the population.
+// Summarise computes the statistics on the host; the variance is the population variance.
 func Summarise(entries []float64) (s Summary) {
 	var sum, squares float64
 	for _, x := range entries {
@@ -21,8 +21,7 @@ func Summarise(entries []float64) (s Summary) {
 	return s
 }
 
-// PerHead copies a probe of a piece to the host as [layers, batch, padded tokens, heads]: what is finer than a head is averaged
-// over it.
+// PerHead copies a probe of a piece to the host as [layers, batch, padded tokens, heads], averaging over any finer axes within a head.
 func PerHead(m lm.Model, name string, p lm.Piece) (values []float64, heads int, err error) {
 	probe, err := lm.ProbeOf(m, name)
 	if err != nil {

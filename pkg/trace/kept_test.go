@@ -14,7 +14,7 @@ import (
 	"stuffed/xla"
 )
 
-// counting counts the graphs that are built for a backend.
+// counting counts the graphs built for a backend.
 type counting struct {
 	compute.Backend
 	built int
@@ -22,7 +22,7 @@ type counting struct {
 
 func (c *counting) Builder(name string) compute.Builder { c.built++; return c.Backend.Builder(name) }
 
-// A second trace through the same runner builds no graph.
+// A second trace through the same runner builds no new graphs.
 func TestCollectKeepsItsPrograms(t *testing.T) {
 	r, probes := lm.NewRunner(devices(t)[0], small(t)), []prompt.Probe{{Name: "a", IDs: make([]int32, 40)}}
 	c := &counting{Backend: r.Device.Backend}

@@ -14,8 +14,8 @@ import (
 	"stuffed/xla"
 )
 
-// TestKernelsEqualExact runs where there is an NVIDIA GPU: every column of a trace by kernels, and by the graph in float64
-// over the same pass in bfloat16. Prompts end inside a piece and inside a bucket.
+// TestKernelsEqualExact needs an NVIDIA GPU. It compares every column of a trace computed by kernels with the float64 graph over the same
+// bfloat16 pass. Prompts end in the middle of a piece and of a bucket.
 func TestKernelsEqualExact(t *testing.T) {
 	dev, err := xla.Open("cuda")
 	if err != nil {
@@ -48,7 +48,7 @@ func TestKernelsEqualExact(t *testing.T) {
 			t.Fatalf("bucket %d: %d rows, want %d", bucket, a.Rows(), b.Rows())
 		}
 		for _, column := range trace.Columns {
-			if !a.Has(column) { // ranks are made for those who ask for them
+			if !a.Has(column) { // ranks are computed only on request
 				continue
 			}
 			diff, norm, want := 0.0, 0.0, floats(t, b, column)
@@ -56,7 +56,7 @@ func TestKernelsEqualExact(t *testing.T) {
 				diff, norm = diff+math.Pow(v-want[i], 2), norm+want[i]*want[i]
 			}
 			tolerance := 2e-3
-			if column == "mean" || column == "absmax" { // of few products in bfloat16, or where they cancel
+			if column == "mean" || column == "absmax" { // few bfloat16 products, or cancellation
 				tolerance = 4e-3
 			}
 			ratio := math.Sqrt(diff / norm)

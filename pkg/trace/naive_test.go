@@ -16,7 +16,7 @@ import (
 	"stuffed/pkg/trace"
 )
 
-// seen are the raw probes of one prompt, [layers, tokens, …], from a run of one piece.
+// seen returns the raw probes of one prompt, [layers, tokens, …], from a run in a single piece.
 func seen(t *testing.T, r *lm.Runner, ids []int32, names ...string) (map[string][]float64, map[string][]int, []float32) {
 	t.Helper()
 	values, dims, loss := map[string][]float64{}, map[string][]int{}, []float32(nil)
@@ -33,7 +33,7 @@ func seen(t *testing.T, r *lm.Runner, ids []int32, names ...string) (map[string]
 	return values, dims, loss
 }
 
-// naive is every table of a trace from its definition: the recurrence token by token, states and all.
+// naive computes every table of a trace from its definition, running the recurrence token by token with explicit states.
 func naive(t *testing.T, r *lm.Runner, p prompt.Probe, c trace.Config) map[string]map[string]float64 {
 	t.Helper()
 	v, dims, loss := seen(t, r, p.IDs, "x", "B", "C", "delta", "log_alpha", "inputs/conv_state")
@@ -132,7 +132,7 @@ func naive(t *testing.T, r *lm.Runner, p prompt.Probe, c trace.Config) map[strin
 	return out
 }
 
-// cells are the numbers of a prompt's rows by their keys.
+// cells returns the numbers in a prompt's rows, indexed by the rows' keys.
 func cells(t *testing.T, tab *table.Table, name string) map[string]float64 {
 	t.Helper()
 	out := map[string]float64{}
@@ -162,7 +162,7 @@ func cells(t *testing.T, tab *table.Table, name string) map[string]float64 {
 	return out
 }
 
-// Every table equals the definition in float64 to 1e-9, for one token, many tokens and more than a piece in a row.
+// Every table agrees with the float64 definition to 1e-9, with one token, several tokens, or more than a piece per row.
 func TestTablesEqualTheDefinition(t *testing.T) {
 	for i, dev := range devices(t) {
 		w := small(t)
@@ -185,7 +185,7 @@ func TestTablesEqualTheDefinition(t *testing.T) {
 					}
 					tolerance := 1e-9
 					if name == trace.Losses {
-						tolerance = 1e-6 // losses come as float32
+						tolerance = 1e-6 // losses are float32
 					}
 					for key, v := range want {
 						if g, ok := have[key]; !ok || !(math.Abs(g-v) <= tolerance*math.Abs(v)+1e-17) {

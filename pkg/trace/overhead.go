@@ -12,21 +12,20 @@ import (
 	"stuffed/xla"
 )
 
-// Overhead compares a traced pass with the same pass without statistics, in the same pieces; both score every token. Prefill
-// does neither.
+// Overhead compares a traced pass with the same pass, in the same pieces, without statistics. Both score every token; prefill does neither.
 type Overhead struct {
 	Tokens   int     `json:"tokens"`
 	Prefill  float64 `json:"prefill_seconds"`
 	Plain    float64 `json:"plain_seconds"`
 	Traced   float64 `json:"traced_seconds"`
 	Ratio    float64 `json:"ratio"`          // traced / plain
-	Rows     int64   `json:"rows"`           // of the states
-	Before   int64   `json:"before_bytes"`   // largest resident memory of the whole process before the long traced pass; 0 where the system does not tell
-	Resident int64   `json:"resident_bytes"` // and after it
+	Rows     int64   `json:"rows"`           // of the state table
+	Before   int64   `json:"before_bytes"`   // peak resident memory of the whole process before the long traced pass; 0 where the system does not report it
+	Resident int64   `json:"resident_bytes"` // the same after the pass
 }
 
-// Measure times the passes over tokens tokens, after a short run of each that compiles the graphs; the traced one writes
-// all its tables to a folder that is removed.
+// Measure times both passes over the given number of tokens, after a short run of each that compiles the graphs. The traced pass writes
+// all its tables to a temporary folder.
 func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead, error) {
 	c = c.filled(r.Weights.Model)
 	vocab := r.Weights.Model.Vocab()
@@ -50,7 +49,7 @@ func Measure(ctx context.Context, r *lm.Runner, tokens int, c Config) (Overhead,
 			if err != nil {
 				return err
 			}
-			_, err = lm.Float64s(state[d.spec.Name]) // the device is done
+			_, err = lm.Float64s(state[d.spec.Name]) // wait for the device
 			return err
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// smallest singular value that numerical_rank counts, in parts of the largest.
+// smallest is the threshold of numerical_rank, relative to the largest singular value.
 const smallest = 0.01
 
-// ranks of the states of prompt b at the end of the open bucket, for every layer and head the columns of rankColumns;
-// nothing where none is asked for.
+// ranks returns the rankColumns of every layer and head for the states of prompt b at the end of the open bucket, or nil if none was
+// requested.
 func (r *reader) ranks(b int) (all [][3]float64) {
 	d, k := r.plan, r.plan.gram
 	if k == 0 {
@@ -25,7 +25,7 @@ func (r *reader) ranks(b int) (all [][3]float64) {
 	return all
 }
 
-// ranks of a matrix from its Gram matrix of side k: effective, stable and numerical.
+// ranks computes effective, stable and numerical rank of a matrix from its k×k Gram matrix.
 func ranks(gram []float64, k int) (out [3]float64) {
 	var e mat.EigenSym
 	if !e.Factorize(mat.NewSymDense(k, gram), false) {

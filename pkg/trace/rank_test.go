@@ -14,7 +14,7 @@ import (
 	"stuffed/pkg/trace"
 )
 
-// Ranks are those of the singular values of states that are formed token by token.
+// The ranks agree with those from singular values of states formed token by token.
 func TestRanksAreThoseOfTheStates(t *testing.T) {
 	dev := devices(t)[0]
 	w := small(t)
@@ -33,7 +33,7 @@ func TestRanksAreThoseOfTheStates(t *testing.T) {
 				t.Errorf("bucket %d: %s is %g (%v), want %g", c.Bucket, key, g, ok, v)
 			}
 		}
-		if e := got[trace.Entries]; e != nil { // entries and magnitudes lie beside the products
+		if e := got[trace.Entries]; e != nil { // entries and magnitudes sit next to the Gram matrices
 			for key, v := range cells(t, e, p.Name) {
 				if math.Abs(v-want[trace.Entries][key]) > 1e-9 {
 					t.Errorf("entry %s is %g, want %g", key, v, want[trace.Entries][key])
@@ -46,7 +46,7 @@ func TestRanksAreThoseOfTheStates(t *testing.T) {
 	}
 }
 
-// stateRanks are ranks by the singular value decomposition of the states of the plain recurrence.
+// stateRanks computes ranks from a singular value decomposition of the states of the plain recurrence.
 func stateRanks(t *testing.T, r *lm.Runner, ids []int32, bucket int) map[string]float64 {
 	v, dims, _ := seen(t, r, ids, "x", "B", "C", "delta", "log_alpha")
 	x, b := dims["x"], dims["B"]

@@ -19,7 +19,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// The example of the README: the state of every head while a model reads.
+// The README's example: state norms of every head while a model reads.
 func Example() {
 	model := must(models.Open("preset:byte", "go", "bytes"))
 	newlines := must(prompt.Constant('\n', 512))

@@ -13,26 +13,26 @@ import (
 	"stuffed/pkg/recurrence"
 )
 
-// Outputs of the reduction, each stacked over layers: float64, or float32 where kernels make them.
+// Outputs of the reduction, each stacked over layers; float64, or float32 if kernels compute them.
 const (
-	perHead  = "heads"    // [layers, batch, n, heads, columns]: means over every so many tokens, in the order of plan.means
-	perEnd   = "ends"     // [layers, n, batch, heads, columns]: absmax, top_share, after the last of them
-	perGram  = "gram"     // [layers, n, batch, heads, k, k]: products of the state's rows, or columns where these are fewer
+	perHead  = "heads"    // [layers, batch, n, heads, columns]: means over runs of p.every tokens, in the order of plan.means
+	perEnd   = "ends"     // [layers, n, batch, heads, columns]: absmax and top_share after the last token of each run
+	perGram  = "gram"     // [layers, n, batch, heads, k, k]: Gram matrix of the state's rows, or of its columns if there are fewer
 	perEntry = "entries"  // [layers, n, batch, entries]
 	perPart  = "window"   // [layers, batch, n, parts, columns]
 	perChan  = "channels" // [layers, batch, n, channels]
 )
 
-// plan is what a config asks of the device.
+// plan is the part of a config that the device computes.
 type plan struct {
 	dims
 	model   lm.Model
-	state   string // as asked for
+	state   string // the requested state
 	window  string // name of the state that holds past inputs
 	every   int
 	means   []string
 	ends    bool
-	gram    int // side of perGram, 0 without
+	gram    int // k of perGram, 0 if not requested
 	exact   bool
 	entries []Entry
 	probes  []string
@@ -99,7 +99,7 @@ func newPlan(c Config, m lm.Model) (*plan, error) {
 	return p, nil
 }
 
-// named is the model's name of a probe of the state that is traced, or of its window.
+// named returns the model's name for a probe of the traced state or of its input window.
 func (p *plan) named(name string) string {
 	switch name {
 	case lm.Sum, lm.Squares, lm.States:
@@ -123,7 +123,7 @@ func probesOf(column string) []string {
 	case "x_norm":
 		return []string{lm.Values}
 	case "b_norm":
-		return []string{lm.Keys, lm.Values} // they tell the number of heads
+		return []string{lm.Keys, lm.Values} // they determine the number of heads
 	case "c_norm":
 		return []string{lm.Queries, lm.Values}
 	case "write_norm":
@@ -144,7 +144,7 @@ func (p *plan) reduction() *lm.Reduction {
 
 // layer reduces the probes of one layer.
 func (p *plan) layer(probes map[string]*Node, length *Node) (outputs []*Node) {
-	all := probes["statistics"] // of kernels, or nil
+	all := probes["statistics"] // computed by kernels, or nil
 	for _, name := range p.outputs {
 		switch {
 		case name == perHead && all != nil:
@@ -169,7 +169,7 @@ func (p *plan) layer(probes map[string]*Node, length *Node) (outputs []*Node) {
 			outputs = append(outputs, SliceAxis(packed, -1, AxisRange(from, from+p.gram*p.gram)))
 		case perEntry:
 			n, heads := len(p.entries), p.heads
-			packed := probes[p.named(lm.States)] // [n, batch, heads, 2 + entries]: entry e stands in the row of its head
+			packed := probes[p.named(lm.States)] // [n, batch, heads, 2 + entries]; each entry is in the row of its head
 			var all []*Node
 			for e, entry := range p.entries {
 				at := packed.Shape().Dim(-1) - n + e
@@ -186,7 +186,7 @@ func (p *plan) layer(probes map[string]*Node, length *Node) (outputs []*Node) {
 	return outputs
 }
 
-// columnsOf takes columns of the statistics of kernels.
+// columnsOf selects columns of the kernels' statistics.
 func columnsOf(all *Node, names []string) *Node {
 	var parts []*Node
 	for _, name := range names {
@@ -195,7 +195,7 @@ func columnsOf(all *Node, names []string) *Node {
 	return Concatenate(parts, -1)
 }
 
-// column is a quantity of every token, float64 [batch, tokens, heads].
+// column returns a per-token quantity, float64 [batch, tokens, heads].
 func (p *plan) column(name string, probes map[string]*Node) *Node {
 	entries := float64(p.values * p.keys)
 	sum, squares := probes[p.named(lm.Sum)], probes[p.named(lm.Squares)]
@@ -222,14 +222,14 @@ func (p *plan) column(name string, probes map[string]*Node) *Node {
 	if x.Rank() == 3 {
 		return wide(x)
 	}
-	var finer []int // a decay per key, or per channel and key
+	var finer []int // decay per key, or per channel and key
 	for a := 3; a < x.Rank(); a++ {
 		finer = append(finer, a)
 	}
 	return ReduceMean(wide(x), finer...)
 }
 
-// byHead is a probe [batch, tokens, heads or groups, …]; one without these axes is of a single head.
+// byHead returns a probe as [batch, tokens, heads or groups, …]; a probe without these axes gets a single head.
 func (p *plan) byHead(name string, probes map[string]*Node) *Node {
 	probe, err := lm.ProbeOf(p.model, name)
 	if err != nil {
@@ -251,13 +251,13 @@ func norm(x *Node) *Node {
 	return wide(Sqrt(ReduceSum(Square(x), -1)))
 }
 
-// perHead repeats a value of a group [batch, tokens, groups] for its heads.
+// perHead repeats the value of each group [batch, tokens, groups] for the group's heads.
 func (p *plan) perHead(x *Node) *Node {
 	d := x.Shape().Dimensions
 	return Reshape(BroadcastToDims(InsertAxes(x, -1), d[0], d[1], d[2], p.heads/d[2]), d[0], d[1], p.heads)
 }
 
-// mean averages x [batch, tokens, …] over every p.every tokens before length: [batch, n, …], float64.
+// mean averages x [batch, tokens, …] over runs of p.every tokens, ignoring tokens from length on: [batch, n, …], float64.
 func (p *plan) mean(x, length *Node) *Node {
 	d := x.Shape().Dimensions
 	n := (d[1] + p.every - 1) / p.every
@@ -288,7 +288,7 @@ func realTokens(g *Graph, tokens int, length *Node) *Node {
 	return LessThan(at, BroadcastToShape(length, at.Shape()))
 }
 
-// expand spreads a mask [tokens] over x [batch, tokens, …].
+// expand broadcasts a mask [tokens] to the shape of x [batch, tokens, …].
 func expand(mask, x *Node) *Node {
 	dims := make([]int, x.Rank())
 	for i := range dims {
@@ -298,7 +298,7 @@ func expand(mask, x *Node) *Node {
 	return BroadcastToShape(Reshape(mask, dims...), shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
 }
 
-// ofStates takes absmax, top_share, the Gram matrix and the entries of states [n, batch, …] in the axes of their spec:
+// ofStates computes absmax, top_share, the Gram matrix and the requested entries of states [n, batch, …] whose axes are as in their spec:
 // [n, batch, heads, 2 + k² + entries].
 func (p *plan) ofStates(h *Node) *Node {
 	h = p.spec.Matrix(wide(h), 2)
@@ -328,7 +328,7 @@ func (p *plan) ofStates(h *Node) *Node {
 	return Concatenate(all, -1)
 }
 
-// topSum adds up the k largest entries of the last axis.
+// topSum sums the k largest entries along the last axis.
 func topSum(x *Node, k int) *Node {
 	var sum *Node
 	for i := range k {

@@ -11,7 +11,7 @@ import (
 	"stuffed/xla"
 )
 
-// What kernels give lands in the columns and axes of what the graph gives.
+// Statistics from kernels end up in the same columns and axes as those from the graph.
 func TestStatisticsLandInTheirColumns(t *testing.T) {
 	dev, err := xla.Open("go")
 	if err != nil {

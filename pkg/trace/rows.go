@@ -19,7 +19,7 @@ const (
 	Counts   = "histograms"
 )
 
-// buffers are the empty tables that a config fills.
+// buffers returns the empty buffers of the tables that a config requests.
 func buffers(c Config) (names []string, all map[string]*buffer) {
 	all = map[string]*buffer{}
 	put := func(name string, b *buffer) { names, all[name] = append(names, name), b }
@@ -37,15 +37,15 @@ func buffers(c Config) (names []string, all map[string]*buffer) {
 	return names, all
 }
 
-// bucket is one row's worth of means that is still being filled.
+// bucket accumulates the means of one row.
 type bucket struct {
 	start, tokens int
-	values        map[string][]float64 // by output, without the axis n: sums over tokens for means, the latest for ends
+	values        map[string][]float64 // by output, without axis n: for means, sums over tokens; for ends, the latest value
 	loss          []float64            // [batch] sums
 	losses        int
 }
 
-// reader turns the pieces of a batch of prompts into rows.
+// reader converts the pieces of a batch of prompts into rows.
 type reader struct {
 	config  Config
 	plan    *plan
@@ -54,10 +54,10 @@ type reader struct {
 	sums    []float64 // [layers, batch, heads]: log_retention
 	open    bucket
 
-	layer, head []int64 // of the rows of a prompt
+	layer, head []int64 // index columns of a prompt's rows
 }
 
-// take reads one piece and closes the buckets that end in it.
+// take processes one piece and closes the buckets that end in it.
 func (r *reader) take(piece lm.Piece) error {
 	batch, every, width := len(r.probes), r.plan.every, r.config.Bucket
 	n := (piece.Padded + every - 1) / every
@@ -99,7 +99,7 @@ func (r *reader) take(piece lm.Piece) error {
 	return nil
 }
 
-// merge adds what the device found for tokens of the bucket.
+// merge adds the device's results for some tokens of the bucket.
 func (k *bucket) merge(name string, v []float64, layers, batch, n, i int, tokens float64) {
 	rest := len(v) / (layers * batch * n)
 	sum := k.values[name]
@@ -135,7 +135,7 @@ func (k *bucket) merge(name string, v []float64, layers, batch, n, i int, tokens
 	}
 }
 
-// retain adds the log α of so many tokens to log_retention.
+// retain adds the log α of the given tokens to log_retention.
 func (r *reader) retain(v []float64, n, i int, tokens float64) {
 	batch, k := len(r.probes), len(r.plan.means)
 	for q, name := range r.plan.means {
@@ -189,7 +189,7 @@ func (r *reader) close() {
 	r.open = bucket{}
 }
 
-// states writes the rows of all heads of prompt b, column by column.
+// states writes the rows of all heads for prompt b, column by column.
 func (r *reader) states(name string, b int) {
 	k, d, out := r.open, r.plan, r.buffers[States]
 	if r.layer == nil {
@@ -235,7 +235,7 @@ func (r *reader) states(name string, b int) {
 	}
 }
 
-// channels writes x, B and C of one layer.
+// channels writes x, B and C of one layer, one row per channel.
 func (r *reader) channels(out *buffer, name string, layer, row int) {
 	wanted := false
 	for _, l := range r.config.Channels {

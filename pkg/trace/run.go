@@ -11,18 +11,18 @@ import (
 	"stuffed/pkg/table"
 )
 
-// ahead is how many pieces the device may be ahead of what is made of them.
+// ahead is the number of pieces that the device may run ahead of the host.
 const ahead = 2
 
-// progress is where a run stands between two pieces.
+// progress is the position of a run between two pieces.
 type progress struct {
-	batch    int       // of batches
-	position int       // tokens of the batch that are done
-	state    lm.State  // after them, nil at the start of a batch
+	batch    int       // index of the batch
+	position int       // tokens of the batch already traced
+	state    lm.State  // state after them, nil at the start of a batch
 	sums     []float64 // log_retention
 }
 
-// Collect traces the prompts in memory and returns the tables by name: States, Losses and what the config asks for.
+// Collect traces the prompts in memory and returns the tables by name: States, Losses and those that the config requests.
 func Collect(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config) (map[string]*table.Table, error) {
 	c = c.filled(r.Weights.Model)
 	_, all := buffers(c)
@@ -36,7 +36,7 @@ func Collect(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config)
 	return out, nil
 }
 
-// batches groups prompts of equal length, long ones first.
+// batches groups prompts of equal length, longest first.
 func batches(probes []prompt.Probe, size int) (groups [][]prompt.Probe) {
 	ordered := slices.Clone(probes)
 	slices.SortStableFunc(ordered, func(a, b prompt.Probe) int { return cmp.Compare(len(b.IDs), len(a.IDs)) })
@@ -51,7 +51,7 @@ func batches(probes []prompt.Probe, size int) (groups [][]prompt.Probe) {
 	return groups
 }
 
-// run traces from where a former run stopped and calls pause after every piece at whose end no bucket is open.
+// run continues a trace at from, and calls pause after every piece that ends with no open bucket.
 func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, out map[string]*buffer, from progress, pause func(progress) error) error {
 	m := lr.Weights.Model
 	if err := check(lr, c, probes); err != nil {
@@ -72,7 +72,7 @@ func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, ou
 	}
 	b := &batched{c, plan, groups, lm.NewTally(c.Progress, done, total)}
 	first := from.batch
-	if runner.Devices() == 1 || from.position > 0 { // one after the other, or a batch that was interrupted in the middle
+	if runner.Devices() == 1 || from.position > 0 { // sequential: a single device, or a batch interrupted in the middle
 		for ; first < len(groups) && (runner.Devices() == 1 || first == from.batch); first++ {
 			start := progress{batch: first}
 			if first == from.batch {
@@ -94,13 +94,13 @@ func run(ctx context.Context, lr *lm.Runner, probes []prompt.Probe, c Config, ou
 	})
 }
 
-// finished is a batch whose rows wait for their turn.
+// finished is a completed batch whose rows are waiting for those of earlier batches.
 type finished struct {
 	own map[string]*buffer
 	at  progress
 }
 
-// batched are the batches of one trace.
+// batched holds the batches of one trace.
 type batched struct {
 	config Config
 	plan   *plan
@@ -108,7 +108,7 @@ type batched struct {
 	tokens *lm.Tally
 }
 
-// run traces one batch from where it begins or was interrupted.
+// run traces one batch, from its beginning or from where it was interrupted.
 func (b *batched) run(ctx context.Context, runner *lm.Runner, start progress, out map[string]*buffer, pause func(progress) error) error {
 	g, plan := b.groups[start.batch], b.plan
 	rd := &reader{config: b.config, plan: plan, probes: g, buffers: out, sums: start.sums}
@@ -145,8 +145,8 @@ func (b *batched) run(ctx context.Context, runner *lm.Runner, start progress, ou
 	return nil
 }
 
-// alongside takes pieces one after the other while the next ones are made. It returns when all that were made are taken, or
-// at the first error of either.
+// alongside passes pieces to take in order while produce makes the next ones. It returns when all pieces have been taken, or with the
+// first error from either side.
 func alongside(ctx context.Context, produce func(context.Context, func(lm.Piece) error) error, take func(lm.Piece) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -177,7 +177,7 @@ func alongside(ctx context.Context, produce func(context.Context, func(lm.Piece)
 	return err
 }
 
-// traced is a runner for statistics: pieces that hold whole runs of reduced tokens, and short chunks. It shares the compiled
+// traced returns a runner configured for statistics: its pieces are multiples of every tokens, its chunks short. It shares the compiled
 // graphs of r, so that a second trace compiles nothing.
 func traced(r *lm.Runner, every int) *lm.Runner {
 	if r.Options.Infer && r.Options.Chunk != 0 && r.Piece%every == 0 {

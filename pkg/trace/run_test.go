@@ -8,11 +8,11 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Pieces are taken in order and all of them; an error on either side ends the other and is the one returned.
+// All pieces are taken, in order; an error on either side stops the other and is returned.
 func TestAlongside(t *testing.T) {
 	late, full := errors.New("late"), errors.New("disk full")
 	for _, c := range []struct {
-		made, fails int // pieces before the producer's error; the piece whose taking fails, or −1
+		made, fails int // pieces before the producer's error; index of the piece that take fails on, or −1
 		want        error
 	}{{50, -1, late}, {0, -1, late}, {50, 3, full}, {50, 49, full}} {
 		var taken []int

@@ -1,9 +1,8 @@
-// Package trace shows what happens inside a recurrent model while it reads: for every layer and head, and every token or
-// bucket of tokens, statistics of the state h_t (arXiv 2410.07145, section 4, figures on state statistics), of the gates
-// and of what is written and read, in one pass of flat memory. Means and squares of h_t are those of every token, in float64
-// from Gram matrices (recurrence.Result.Moments) or, on a GPU, by kernels that follow the states in float32
-// (recurrence.Result.Statistics); nothing of the size [tokens, headDim, state] is formed. What a run reveals comes out as
-// tables.
+// Package trace records what happens inside a recurrent model while it reads: for every layer and head, and every token or bucket of
+// tokens, statistics of the state h_t (arXiv 2410.07145, section 4, figures on state statistics), of the gates, and of what is written and
+// read, in a single pass with constant memory. Means and second moments of h_t cover every token. They are computed in float64 from Gram
+// matrices (recurrence.Result.Moments) or, on a GPU, by kernels that follow the states in float32 (recurrence.Result.Statistics); no tensor
+// of shape [tokens, headDim, state] is ever formed. The results are tables.
 package trace
 
 import (
@@ -17,38 +16,38 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Config says what is traced.
+// Config selects what is traced.
 type Config struct {
-	Bucket   int                        `json:"bucket"`             // tokens of a row, 1 for every token; 0 means 64
-	Columns  []string                   `json:"columns,omitempty"`  // of the state table, see Columns; empty means all that the model has but ranks
-	State    string                     `json:"state,omitempty"`    // name of the recurrent state, empty for the model's first
-	Window   bool                       `json:"window,omitempty"`   // the inputs that a short convolution or a token shift holds, by layer
-	Channels []int                      `json:"channels,omitempty"` // layers whose x, B and C are written channel by channel
+	Bucket   int                        `json:"bucket"`             // tokens per row, 1 for every token; 0 means 64
+	Columns  []string                   `json:"columns,omitempty"`  // of the state table, see Columns; empty means all that the model provides except ranks
+	State    string                     `json:"state,omitempty"`    // name of the recurrent state; empty means the model's first
+	Window   bool                       `json:"window,omitempty"`   // statistics of the inputs held by a short convolution or token shift, per layer
+	Channels []int                      `json:"channels,omitempty"` // layers for which x, B and C are written channel by channel
 	Entries  []Entry                    `json:"entries,omitempty"`  // single entries of h_t, in every layer
-	Beyond   int                        `json:"beyond,omitempty"`   // tokens, the training length: a prompt that is not longer is an error
-	Batch    int                        `json:"batch,omitempty"`    // prompts of equal length side by side; 0 means 1
-	Exact    bool                       `json:"exact,omitempty"`    // in float64 on every device: no kernels that follow the states in float32
+	Beyond   int                        `json:"beyond,omitempty"`   // training length in tokens; shorter or equal prompts are an error
+	Batch    int                        `json:"batch,omitempty"`    // prompts of equal length per batch; 0 means 1
+	Exact    bool                       `json:"exact,omitempty"`    // float64 on every device, instead of kernels that follow the states in float32
 	Controls map[string]*tensors.Tensor `json:"-"`
 	Progress func(done, total int64)    `json:"-"` // tokens
 }
 
-// Entry is one entry of the state of one head.
+// Entry addresses one entry of a head's state.
 type Entry struct {
 	Head    int `json:"head"`
-	Channel int `json:"channel"` // of the values
-	State   int `json:"state"`   // of the keys
+	Channel int `json:"channel"` // index on the value axis
+	State   int `json:"state"`   // index on the key axis
 }
 
-// Columns of the state table beside prompt, position, tokens, layer and head. A row stands for the tokens position …
-// position + tokens − 1. Means over them: mean, variance (population), rms and norm (Frobenius) of the entries of h_t,
-// delta, log_alpha, and the norms of x_t, B_t, C_t and of the write Δ_t x_t B_tᵀ. After the last of them: absmax, the
-// largest magnitude in h_t; top_share, the share of ‖h_t‖² in the top ⌈N/16⌉ of the N state channels; log_retention, the
-// sum of log α from the first token on, and retention, its exponential. Retention of token i at t is
-// exp(log_retention(t) − log_retention(i)). Where the decay is finer than a head, log_alpha is its mean over the head.
+// Columns of the state table besides prompt, position, tokens, layer and head. A row covers the tokens position … position + tokens − 1.
+// Means over these tokens: mean, variance (population), rms and norm (Frobenius) of the entries of h_t, delta, log_alpha, and the norms of
+// x_t, B_t, C_t and of the write Δ_t x_t B_tᵀ. Values after the last token: absmax, the largest magnitude in h_t; top_share, the share of
+// ‖h_t‖² in the top ⌈N/16⌉ of the N state channels; log_retention, the sum of log α since the first token, and retention, its exponential.
+// Token i is retained at t by the factor exp(log_retention(t) − log_retention(i)). If the decay is finer than a head, log_alpha is its mean
+// over the head.
 //
-// Ranks of h_t as a matrix with singular values σ, after the last token, only where they are asked for by name:
-// effective_rank, exp(−Σ p log p) with p = σ / Σσ (Roy and Vetterli 2007); stable_rank, Σσ² / σ₁²; numerical_rank, the
-// number of σ above a hundredth of σ₁. All are 0 where the state is 0.
+// Ranks of h_t as a matrix with singular values σ, after the last token, computed only if requested by name: effective_rank,
+// exp(−Σ p log p) with p = σ / Σσ (Roy and Vetterli 2007); stable_rank, Σσ² / σ₁²; numerical_rank, the number of σ above σ₁/100. All are 0
+// for a zero state.
 var Columns = append([]string{"mean", "variance", "rms", "norm", "absmax", "top_share", "delta", "log_alpha", "log_retention",
 	"retention", "x_norm", "b_norm", "c_norm", "write_norm"}, rankColumns...)
 
@@ -59,11 +58,11 @@ var (
 )
 
 const (
-	longestReduced = 2048 // tokens that the device reduces at once
-	chunk          = 64   // of the recurrence: its cost and that of the moments grow with it
+	longestReduced = 2048 // maximum number of tokens per reduction on the device
+	chunk          = 64   // of the recurrence: the cost of the recurrence and of the moments grows with it
 )
 
-// filled has the defaults, and the columns of what the model shows.
+// filled returns the config with defaults, and with the columns that the model provides.
 func (c Config) filled(m lm.Model) Config {
 	if c.Bucket == 0 {
 		c.Bucket = 64
@@ -81,7 +80,7 @@ func (c Config) filled(m lm.Model) Config {
 	return c
 }
 
-// every is the run of tokens that the device reduces: the largest divisor of the bucket that it can take.
+// every is the number of tokens per reduction on the device: the largest divisor of the bucket that fits.
 func (c Config) every() int {
 	for d := min(c.Bucket, longestReduced); d > 1; d-- {
 		if c.Bucket%d == 0 {
@@ -91,7 +90,7 @@ func (c Config) every() int {
 	return 1
 }
 
-// Validate names the field that is out of range for a model.
+// Validate returns an error that names the field that is out of range for the model.
 func (c Config) Validate(m lm.Model) error {
 	c = c.filled(m)
 	if c.Bucket < 1 {
@@ -106,7 +105,7 @@ func (c Config) Validate(m lm.Model) error {
 	if c.Batch < 1 {
 		return fmt.Errorf("trace: batch is %d, want at least 1", c.Batch)
 	}
-	if _, err := lm.StateOf(m, c.State); err != nil { // before the columns, which are made of it
+	if _, err := lm.StateOf(m, c.State); err != nil { // before the columns, which depend on it
 		return fmt.Errorf("trace: %w", err)
 	}
 	seen := map[string]bool{}
@@ -152,12 +151,12 @@ func (c Config) Validate(m lm.Model) error {
 	return nil
 }
 
-// shown tells whether the model has what a column is made of.
+// shown returns an error if the model lacks a probe that the column needs.
 func (c Config) shown(m lm.Model, column string) error {
 	return lm.CheckNames(m, c.named(m, probesOf(column)), nil)
 }
 
-// named are probes of the state that is traced.
+// named translates probe names to those of the traced state.
 func (c Config) named(m lm.Model, probes []string) (names []string) {
 	for _, name := range probes {
 		if name == lm.Sum || name == lm.Squares || name == lm.States {
@@ -168,7 +167,7 @@ func (c Config) named(m lm.Model, probes []string) (names []string) {
 	return names
 }
 
-// dims are the sizes of a recurrent state.
+// dims holds the sizes of a recurrent state.
 type dims struct {
 	layers, heads, values, keys int
 	spec                        lm.Spec
@@ -186,7 +185,7 @@ func dimsOf(m lm.Model, state string) (dims, error) {
 	return dims{m.Layers(), heads, values, keys, spec}, nil
 }
 
-// windowOf is the first state that holds past inputs.
+// windowOf returns the first state that holds past inputs.
 func windowOf(m lm.Model) (lm.Spec, error) {
 	for _, s := range m.State(1) {
 		if (s.Role == lm.Convolution || s.Role == lm.Shift) && lm.HasProbe(m, lm.Of(lm.Inputs, m, s.Name)) {
@@ -196,7 +195,7 @@ func windowOf(m lm.Model) (lm.Spec, error) {
 	return lm.Spec{}, fmt.Errorf("%s shows no past inputs of a short convolution or a token shift", m.Name())
 }
 
-// check refuses what cannot be traced.
+// check validates model, config and prompts before a trace.
 func check(r *lm.Runner, c Config, probes []prompt.Probe) error {
 	if err := c.Validate(r.Weights.Model); err != nil {
 		return err
@@ -223,7 +222,7 @@ func check(r *lm.Runner, c Config, probes []prompt.Probe) error {
 	return nil
 }
 
-// ParseEntries reads entries written as HEAD/CHANNEL/STATE.
+// ParseEntries parses entries of the form HEAD/CHANNEL/STATE.
 func ParseEntries(texts []string) (all []Entry, err error) {
 	for _, text := range texts {
 		var e Entry

@@ -26,7 +26,7 @@ var (
 	opened []*xla.Device
 )
 
-// devices are the Go backend and, where its plug-in is there, XLA on the CPU.
+// devices are the Go backend and, if its plug-in is installed, XLA on the CPU.
 func devices(t testing.TB) []*xla.Device {
 	once.Do(func() {
 		for _, name := range []string{"go", "cpu"} {
@@ -40,7 +40,7 @@ func devices(t testing.TB) []*xla.Device {
 	return opened
 }
 
-// small is a float64 model of two layers and two groups with initial weights.
+// small is a float64 model with two layers, two groups and initial weights.
 func small(t testing.TB) *lm.Weights {
 	t.Helper()
 	c := mamba2.Default(32, 2, 16)
@@ -63,7 +63,7 @@ func small(t testing.TB) *lm.Weights {
 	return w
 }
 
-// sentence is a prompt of a small model.
+// sentence returns a prompt for the small model.
 func sentence(name string, tokens int) prompt.Probe {
 	p := prompt.Probe{Name: name}
 	for i := range tokens {
@@ -72,7 +72,7 @@ func sentence(name string, tokens int) prompt.Probe {
 	return p
 }
 
-// floats is a column of a table in the order of its rows.
+// floats returns a float column in row order.
 func floats(t testing.TB, tab *table.Table, name string) []float64 {
 	t.Helper()
 	v, err := tab.Float(name)
@@ -82,8 +82,8 @@ func floats(t testing.TB, tab *table.Table, name string) []float64 {
 	return v
 }
 
-// The reference's statistics of every token, whatever the pieces. testdata holds those of the reference fixtures' models, which
-// are those of the trainer's and the model's tests, and the tolerances of their manifest (suggested_atol).
+// The trace reproduces the reference's per-token statistics, whatever the pieces. testdata holds the statistics of the reference fixtures'
+// models, which the trainer's and the model's tests also use; tolerances are those of their manifest (suggested_atol).
 func TestFixtures(t *testing.T) {
 	data, err := os.ReadFile("testdata/tolerances.json")
 	if err != nil {

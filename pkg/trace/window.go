@@ -8,17 +8,17 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Columns of the table of the window of past inputs, whose rows are its parts in a layer: over the channels of the part and
-// the inputs held. Means over the bucket, absmax after its last token.
+// Columns of the window table, one row per layer and part of the window of past inputs; statistics over the part's channels and the inputs
+// held. Means over the bucket; absmax after its last token.
 var (
 	written       = []string{lm.Values, lm.Keys, lm.Queries}
 	windowColumns = []string{"mean", "variance", "rms", "norm", "absmax"}
 )
 
-// threeParts tells whether the window holds values, keys and queries side by side; else it is one part.
+// threeParts reports whether the window holds values, keys and queries concatenated; otherwise it is a single part.
 func (p *plan) threeParts() bool { return len(partsOf(p.model)) == 3 }
 
-// partsOf names the parts of the window.
+// partsOf returns the names of the window's parts.
 func partsOf(m lm.Model) []string {
 	w, err := windowOf(m)
 	if err == nil && w.Role == lm.Convolution && lm.CheckNames(m, written, nil) == nil {
@@ -27,8 +27,8 @@ func partsOf(m lm.Model) []string {
 	return []string{w.Name}
 }
 
-// windows are the statistics of the past inputs held [batch, n, parts, columns]. Those after token t are the last kernel
-// inputs, so that their sums are sums over a sliding window.
+// windows computes statistics of the past inputs held, [batch, n, parts, columns]. After token t the window holds the last kernel inputs,
+// so its sums are sliding-window sums.
 func (p *plan) windows(probes map[string]*Node, length *Node) *Node {
 	all := wide(probes[p.named(lm.Inputs)]) // [batch, kernel + tokens, channels]
 	kernel, ends := 1, []int{0, all.Shape().Dim(-1)}
@@ -36,7 +36,7 @@ func (p *plan) windows(probes map[string]*Node, length *Node) *Node {
 		kernel = w.Dim(lm.Tap)
 	}
 	if p.threeParts() {
-		width := func(name string) int { s := probes[name].Shape(); return s.Size() / s.Dim(0) / s.Dim(1) } // of a token
+		width := func(name string) int { s := probes[name].Shape(); return s.Size() / s.Dim(0) / s.Dim(1) } // channels per token
 		values, keys := width(lm.Values), width(lm.Keys)
 		ends = []int{0, values, values + keys, all.Shape().Dim(-1)}
 	}
@@ -61,7 +61,7 @@ func (p *plan) windows(probes map[string]*Node, length *Node) *Node {
 	return Stack(parts, 2)
 }
 
-// last takes x [batch, tokens] after the last of every p.every tokens before length: [batch, n].
+// last returns x [batch, tokens] at the last token of every run of p.every tokens before length: [batch, n].
 func (p *plan) last(x, length *Node) *Node {
 	g, batch, tokens := x.Graph(), x.Shape().Dim(0), x.Shape().Dim(1)
 	n := (tokens + p.every - 1) / p.every
@@ -78,7 +78,7 @@ func (p *plan) last(x, length *Node) *Node {
 	return ReduceSum(Where(here, values, ZerosLike(values)), -1)
 }
 
-// channels joins values, keys and queries of every token: [batch, tokens, channels].
+// channels concatenates values, keys and queries of every token: [batch, tokens, channels].
 func (p *plan) channels(probes map[string]*Node) *Node {
 	var all []*Node
 	for _, name := range written {

@@ -27,7 +27,7 @@ const (
 	flushAfter = 30 * time.Second
 )
 
-// Path is the file of one table of a trace: that of the states is output, the others lie beside it, T.losses.parquet for
+// Path returns the file of one table of a trace. The state table is output itself; the others lie next to it, T.losses.parquet for
 // T.parquet.
 func Path(output, name string) string {
 	if name == States {
@@ -37,7 +37,7 @@ func Path(output, name string) string {
 	return strings.TrimSuffix(output, ext) + "." + name + ext
 }
 
-// Files are the paths of all tables that Write makes.
+// Files returns the paths of all tables that Write creates.
 func Files(c Config, output string) (paths []string) {
 	names, _ := buffers(c)
 	for _, name := range names {
@@ -46,9 +46,8 @@ func Files(c Config, output string) (paths []string) {
 	return paths
 }
 
-// Write traces the prompts into Parquet or CSV files (see Path) in flat memory. Rows are complete parts at the latest
-// after half a minute, and a run that was interrupted goes on from there: the state is kept beside the parts. A trace that
-// is finished stays as it is.
+// Write traces the prompts into Parquet or CSV files (see Path) in constant memory. Rows become durable within half a minute, and an
+// interrupted run resumes from there, since the model's state is saved next to the parts. A finished trace is left as it is.
 func Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config, output string) error {
 	c = c.filled(r.Weights.Model)
 	if err := check(r, c, probes); err != nil {
@@ -67,7 +66,7 @@ func Write(ctx context.Context, r *lm.Runner, probes []prompt.Probe, c Config, o
 	return w.close()
 }
 
-// writer appends the rows of all tables together.
+// writer appends rows to all tables in step.
 type writer struct {
 	model   lm.Model
 	output  string
@@ -76,12 +75,12 @@ type writer struct {
 	files   map[string]*table.Writer
 	from    progress
 	latest  progress
-	rows    int // of the states, buffered at the latest pause
+	rows    int // rows of the state table buffered at the last pause
 	flushed time.Time
-	storing chan error // of the flush under way, or nil
+	storing chan error // result of the flush in progress, or nil
 }
 
-// place is what lies beside the parts: how far the parts go and the state there.
+// place is saved next to the parts: how far they reach, and the model's state there.
 type place struct {
 	Batch    int            `json:"batch"`
 	Position int            `json:"position"`
@@ -99,7 +98,7 @@ func openWriter(c Config, m lm.Model, output string) (*writer, error) {
 	}
 	if at == nil {
 		if _, err := os.Stat(output); err == nil {
-			return nil, nil // finished before
+			return nil, nil // already finished
 		}
 	}
 	for _, name := range w.names {
@@ -117,7 +116,7 @@ func openWriter(c Config, m lm.Model, output string) (*writer, error) {
 	return w, nil
 }
 
-// restore reads the place where a former run stopped, nil if there is none.
+// restore reads the place where an earlier run stopped, nil if there is none.
 func (w *writer) restore() (*place, error) {
 	path := placePath(w.output)
 	file, err := checkpoint.ReadSafetensors(path)
@@ -159,7 +158,7 @@ func (w *writer) restore() (*place, error) {
 	return &at, nil
 }
 
-// pause is called where no bucket is open; it makes the rows durable from time to time.
+// pause is called when no bucket is open; it flushes the rows from time to time.
 func (w *writer) pause(p progress) error {
 	w.latest, w.rows = p, w.buffers[States].rows()
 	if w.rows < flushRows*writers() && time.Since(w.flushed) < flushAfter {
@@ -168,7 +167,7 @@ func (w *writer) pause(p progress) error {
 	return w.flush()
 }
 
-// interrupted keeps what was traced up to now, if that is up to a pause.
+// interrupted saves what has been traced up to the last pause.
 func (w *writer) interrupted() error {
 	if w.rows > 0 && w.rows == w.buffers[States].rows() {
 		if err := w.flush(); err != nil {
@@ -178,7 +177,7 @@ func (w *writer) interrupted() error {
 	return w.wait()
 }
 
-// wait ends when the flush under way is durable.
+// wait blocks until the flush in progress is durable.
 func (w *writer) wait() error {
 	if w.storing == nil {
 		return nil
@@ -188,10 +187,10 @@ func (w *writer) wait() error {
 	return err
 }
 
-// writers is how many parts are encoded at once.
+// writers is the number of parts encoded concurrently.
 func writers() int { return min(runtime.GOMAXPROCS(0), 8) }
 
-// flush begins to make the buffered rows durable, in parts of about flushRows rows, after those of the flush before.
+// flush starts to write the buffered rows, in parts of about flushRows rows, once the previous flush is durable.
 func (w *writer) flush() error {
 	if err := w.wait(); err != nil {
 		return err
@@ -237,7 +236,7 @@ func (w *writer) store(parts map[string][]*table.Table, p progress) error {
 	return checkpoint.WriteSafetensors(placePath(w.output), kept, map[string]string{"place": string(meta)})
 }
 
-// close merges the parts, the states last, and forgets the place.
+// close merges the parts, the state table last, and deletes the place.
 func (w *writer) close() error {
 	if err := w.wait(); err != nil {
 		return err

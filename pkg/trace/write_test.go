@@ -17,7 +17,7 @@ import (
 	"stuffed/pkg/trace"
 )
 
-// A run that is interrupted again and again, and goes on each time, makes the tables of one that is not.
+// A run that is interrupted and resumed repeatedly produces the same tables as an uninterrupted one.
 func TestInterruptedRunGoesOn(t *testing.T) {
 	r := lm.NewRunner(devices(t)[0], small(t))
 	r.Piece = 16
@@ -42,7 +42,7 @@ func TestInterruptedRunGoesOn(t *testing.T) {
 		err := trace.Write(ctx, r, probes, c, output)
 		cancel()
 		if err == nil {
-			if runs < 2 { // pieces that are under way when a run ends may still be written
+			if runs < 2 { // pieces in flight when a run ends may still be written
 				t.Fatalf("done after %d runs", runs)
 			}
 			break
