@@ -149,8 +149,10 @@ async function walk(context) {
   await choose('File', 'New Launcher');
   const card = '.jp-LauncherCard[data-category="Notebook"]:has-text("Go (gonb)")';
   await page.waitForSelector(card);
+  await page.waitForFunction(() => [...document.images].every(i => i.complete));
   await picture(page, 'launcher');
   await page.locator(card).first().click();
+  const clean = () => page.locator('#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current:not(.jp-mod-dirty)').first().waitFor();
   const idle = () => page.evaluate(() => /\| Idle/.test((document.querySelector('#jp-bottom-panel') || document.body).textContent));
   await page.waitForSelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .cm-content');
   await until(page, 300, idle, 'the kernel of a new notebook is not ready');
@@ -261,13 +263,15 @@ async function walk(context) {
   check(Math.abs(width - 88) < 0.01 && pdf.includes('liberationserif'), `PDF ${width.toFixed(2)} mm wide in Liberation Serif`);
 
   await choose('File', 'Save Notebook', 'Rename file'); // what is not saved yet is asked about when another name is given
-  await page.locator('#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current:not(.jp-mod-dirty)').first().waitFor();
+  await clean();
   await choose('File', 'Save Notebook As', 'Save File As', 'lab/walk.ipynb');
   await until(page, 60, () => fs.existsSync('lab/walk.ipynb'), 'Save As writes no lab/walk.ipynb');
   const saved = JSON.parse(fs.readFileSync('lab/walk.ipynb', 'utf8')).cells.flatMap(c => c.outputs || []);
   check(saved.length >= 4 && !saved.some(o => o.output_type === 'error'), `saved as lab/walk.ipynb with ${saved.length} outputs`);
   await page.waitForSelector('.lm-TabBar-tabLabel:text-is("walk.ipynb")');
+  await clean();
   await picture(page, 'saved');
+  await until(page, 300, idle, 'the kernel is not ready under another name'); // a server that still connects to it answers a restart with 500
   await choose('Kernel', 'Restart Kernel and Clear Outputs of All Cells', 'Restart');
   await until(page, 60, async () => !/\[\d+\]/.test(await cells().first().locator('.jp-InputArea-prompt').textContent()), 'a restart clears no outputs');
   await until(page, 300, idle, 'the kernel is not ready after a restart');
@@ -275,6 +279,7 @@ async function walk(context) {
   cell = await go(cells().first(), 'own model opened after a restart');
   check(/2 layers, \d+ parameters/.test(await cell.textContent()), 'the same model');
   await choose('File', 'Save Notebook');
+  await clean();
   await picture(page, 'restarted');
 
   const running = processes();
