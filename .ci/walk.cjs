@@ -142,9 +142,10 @@ async function walk(context) {
     await page.click(`.lm-Menu-itemLabel:text-matches("^${item}…?$")`);
     if (!dialog) return;
     const box = page.locator('.jp-Dialog', { hasText: dialog });
+    const asking = await box.elementHandle();
     if (text) await box.locator('input').fill(text);
     await box.locator('.jp-mod-accept').click();
-    await box.waitFor({ state: 'detached' });
+    await asking.waitForElementState('hidden'); // this one: the next may have the same words, as "Server stopped" has those of the shutdown
   };
   await choose('File', 'New Launcher');
   const card = '.jp-LauncherCard[data-category="Notebook"]:has-text("Go (gonb)")';
