@@ -2,7 +2,8 @@
 //
 //	x̄ ± t_{0.975, n−1} s / √n,
 //
-// and bootstrap percentiles (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3).
+// bootstrap percentiles (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3), and the range of the values
+// themselves, for a few values of a bounded quantity, where Student's interval may reach beyond the bound.
 package interval
 
 import (
@@ -22,6 +23,14 @@ func Student(v []float64) (mean, low, high float64) {
 	n := float64(len(v))
 	half := distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(0.975) * deviation / math.Sqrt(n)
 	return mean, mean - half, mean + half
+}
+
+// Range is the mean of values, the smallest and the largest; all three are NaN for none.
+func Range(v []float64) (mean, low, high float64) {
+	if len(v) == 0 {
+		return math.NaN(), math.NaN(), math.NaN()
+	}
+	return stat.Mean(v, nil), slices.Min(v), slices.Max(v)
 }
 
 // Percentiles sorts the bootstrap draws in place and returns the ends of their central 95 %, with equally many draws in either tail. The

@@ -28,6 +28,15 @@ func TestStudentAgainstTables(t *testing.T) {
 	}
 }
 
+func TestRange(t *testing.T) {
+	if mean, low, high := Range([]float64{3, 1, 2}); mean != 2 || low != 1 || high != 3 {
+		t.Errorf("%g [%g, %g]", mean, low, high)
+	}
+	if mean, low, high := Range(nil); !math.IsNaN(mean) || !math.IsNaN(low) || !math.IsNaN(high) {
+		t.Errorf("no value: %g [%g, %g]", mean, low, high)
+	}
+}
+
 // For any number of draws both tails are equally large and together hold at most one draw in twenty.
 func TestPercentilesLeaveAsManyOutOnBothSides(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

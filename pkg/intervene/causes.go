@@ -102,8 +102,8 @@ type MeanResponse struct {
 	Dose      float64 `parquet:"dose" doc:"value of the intervention"`
 	Kept      float64 `parquet:"kept" doc:"dose^T: what a factor or bound of α leaves of a token after T tokens"`
 	Loss      float64 `parquet:"loss" doc:"nats per value"`
-	LossLow   float64 `parquet:"loss_low" doc:"lower end of its 95 % interval by Student's t over runs; of one run, over sequences"`
-	LossHigh  float64 `parquet:"loss_high" doc:"upper end"`
+	LossLow   float64 `parquet:"loss_low" doc:"smallest of the runs; of one run, lower end of its 95 % interval over sequences"`
+	LossHigh  float64 `parquet:"loss_high" doc:"largest of the runs; of one, upper end"`
 	Recall    float64 `parquet:"recall" doc:"share of the values that were the likeliest token"`
 	Norm      float64 `parquet:"norm_ratio" doc:"largest growth of a head's state over its maximum within T"`
 	Retention float64 `parquet:"retention" doc:"largest exp(T · mean log α) of a head"`
@@ -145,7 +145,7 @@ func MeanResponses(t *table.Table, multiple, trainLength int) (*table.Table, err
 			m.Norm += r.Norm / n
 			m.Retention += r.Retention / n
 		}
-		m.Loss, m.LossLow, m.LossHigh = interval.Student(losses)
+		m.Loss, m.LossLow, m.LossHigh = interval.Range(losses)
 		if len(losses) == 1 {
 			m.LossLow, m.LossHigh = cells[c][0].LossLow, cells[c][0].LossHigh
 		}

@@ -51,8 +51,8 @@ type Result struct {
 // count; of own text, all tokens.
 type lossColumns struct {
 	Loss     float64 `parquet:"loss" doc:"nats per value, in the ½T tokens before the position"`
-	LossLow  float64 `parquet:"loss_low" doc:"lower end of its 95 % interval"`
-	LossHigh float64 `parquet:"loss_high" doc:"upper end of its 95 % interval"`
+	LossLow  float64 `parquet:"loss_low" doc:"lower end of its 95 % interval over sequences; of several models, the smallest"`
+	LossHigh float64 `parquet:"loss_high" doc:"upper end of its 95 % interval over sequences; of several models, the largest"`
 }
 
 type scoreColumns struct {
@@ -224,7 +224,7 @@ func meanOf(rows []Result, first func(method, model string) float64) Mean {
 		m.Retention += r.Retention / n
 		m.TokensPerSecond += r.TokensPerSecond / n
 	}
-	m.Loss, m.LossLow, m.LossHigh = interval.Student(losses)
+	m.Loss, m.LossLow, m.LossHigh = interval.Range(losses)
 	if len(rows) == 1 {
 		m.LossLow, m.LossHigh = rows[0].LossLow, rows[0].LossHigh
 	}
