@@ -166,3 +166,20 @@ func there(path string) bool {
 	index, err := os.ReadFile(filepath.Join(filepath.Dir(path), "index.json"))
 	return err == nil && strings.Contains(string(index), `"`+filepath.Base(path)+`"`)
 }
+
+// A mistyped folder of studies must not turn every verdict of a list into "no result yet".
+func TestClaimsWithoutStudiesAreRefused(t *testing.T) {
+	const before = "<!-- claims -->\nverdicts\n<!-- /claims -->\n"
+	list := filepath.Join(t.TempDir(), "RESULTS.md")
+	if err := os.WriteFile(list, []byte(before), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(t.TempDir(), "no-such-folder")
+	err := runCommand(studyClaims(), "--root", root, "--results", list)
+	if err == nil || !strings.Contains(err.Error(), root) || !strings.Contains(err.Error(), "study collect") {
+		t.Errorf("%v", err)
+	}
+	if data, err := os.ReadFile(list); err != nil || string(data) != before {
+		t.Errorf("the list is now %q, %v", data, err)
+	}
+}
