@@ -34,8 +34,7 @@ func interval(onset, before int, resampled []int) span {
 	return out
 }
 
-// resampler draws prompts with replacement; of a single prompt it moves blocks
-// of the residuals around.
+// resampler draws prompts with replacement; for a single prompt it resamples blocks of the residuals.
 type resampler struct {
 	s         series
 	smooth    [][]float64 // nil: residuals stay
@@ -129,8 +128,8 @@ func stateInterval(heads []headSeries, found []Head, rule Rule) span {
 	return interval(first, before, earliest)
 }
 
-// lossInterval bootstraps the strict onset. The threshold stays: it already
-// stands above the level by twice the error of the level.
+// lossInterval bootstraps the strict onset. The threshold is kept fixed, since it already lies above the level by twice the level's standard
+// error.
 func lossInterval(s series, d degradation, b bucketing, rule Rule) span {
 	coarse := s.coarse(lossSamples)
 	samples := max(1, int(float64(b.strict)/stride(coarse.positions)))

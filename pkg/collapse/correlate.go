@@ -13,8 +13,7 @@ import (
 
 var nan = math.NaN()
 
-// Select returns the n heads with the largest explosion ratio, largest first;
-// equal ratios go by layer and head.
+// Select returns the n heads with the largest explosion ratio in decreasing order; ties are ordered by layer and head.
 func Select(heads []Head, n int) []Head {
 	out := slices.Clone(heads)
 	slices.SortStableFunc(out, func(a, b Head) int {
@@ -31,16 +30,16 @@ func Select(heads []Head, n int) []Head {
 	return out[:min(max(n, 0), len(out))]
 }
 
-// HeadRetention is what a head retains of the first token at the end of the training length.
+// HeadRetention is the share of the first token that a head retains at the end of the training length.
 type HeadRetention struct {
 	Layer     int64   `parquet:"layer" doc:"layer, from 0"`
 	Head      int64   `parquet:"head" doc:"head, from 0"`
 	Retention float64 `parquet:"retention" doc:"share that is retained, mean over prompts"`
 }
 
-// RetentionAt reads from a table of states (layer, head, position and log_retention or retention, as a trace writes them)
-// what is retained of the first token at the end of the training length: a table of [HeadRetention]. The mean is that of
-// the logarithm where it is known, since retention itself may be too small for a float.
+// RetentionAt computes, from a state table as a trace writes it (layer, head, position and log_retention or retention), the share of the
+// first token retained at the end of the training length: a table of [HeadRetention]. It averages the logarithm where that is available,
+// since retention itself may underflow.
 func RetentionAt(states *table.Table, trainLength int) (*table.Table, error) {
 	column := "log_retention"
 	if !states.Has(column) {
@@ -120,10 +119,9 @@ type Correlation struct {
 	N    int     `json:"n"` // heads
 }
 
-// RetentionCorrelation ranks all heads by retention at the training length
-// (table layer, head, retention) and by explosion ratio and correlates the
-// ranks. Heads that occur on one side only are left out; at least four common
-// heads are needed. Constant columns have no rank order and give NaN.
+// RetentionCorrelation computes the rank correlation, over heads, of retention at the training length (table layer, head, retention) with
+// the explosion ratio. Heads present on one side only are left out; fewer than four common heads are an error. Constant columns have no
+// rank order and give NaN.
 func RetentionCorrelation(heads []Head, retention *table.Table, seed uint64) (Correlation, error) {
 	if err := retention.Require("layer", "head", "retention"); err != nil {
 		return Correlation{}, fmt.Errorf("retention: %w", err)

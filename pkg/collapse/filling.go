@@ -2,10 +2,10 @@ package collapse
 
 import "math"
 
-// Filling is by how much the norm of a head's state must grow after the training length T, up to times · T, when nothing
-// about the head changes: writes go on as within the window and the head keeps the share retained of what it held T
-// tokens ago. The state is a sum h = Σ αᵗ⁻ⁱ wᵢ. Writes that all point the same way add up to (1 − r^times) / (1 − r);
-// writes without a common direction add in squares. Growth above the first is not explained by filling up.
+// Filling is the factor by which the norm of a head's state must grow between the training length T and times · T if nothing about the head
+// changes: writes continue as within the window, and the head keeps the share retained of what it held T tokens ago. The state is the sum
+// h = Σ αᵗ⁻ⁱ wᵢ. Parallel writes add up to (1 − r^times) / (1 − r); writes without a common direction add in squares. Growth beyond the
+// coherent bound is not explained by filling up.
 func Filling(retained, times float64) (incoherent, coherent float64) {
 	r := min(max(retained, 0), 1)
 	if times <= 1 {
@@ -23,10 +23,10 @@ func Filling(retained, times float64) (incoherent, coherent float64) {
 	return math.Sqrt(geometric(r * r)), geometric(r)
 }
 
-// Stationary is by how much the root mean square norm of a head's state over the second half of a sequence exceeds that over
-// ½T … T when nothing about the head changes: writes of one size whose mean cosine to one another is coherence, a decay
-// that leaves the share retained of what was held T tokens ago. It starts from zeros. Coherence 0 and 1 are the bounds of
-// writes without a common direction and of writes that all point the same way.
+// Stationary is the factor by which the root mean square norm of a head's state over the second half of a sequence exceeds that over ½T … T
+// if nothing about the head changes: writes of equal norm with mean pairwise cosine coherence, and a decay that leaves the share retained
+// of what was held T tokens ago, starting from a zero state. Coherence 0 and 1 give the bounds for writes without a common direction and
+// for parallel writes.
 func Stationary(retained, coherence float64, T, length int) float64 {
 	alpha := math.Pow(min(max(retained, 0), 1), 1/float64(T))
 	var incoherent, line, within, far float64 // Σ s², Σ s, sums of ‖h‖²

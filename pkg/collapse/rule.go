@@ -1,12 +1,9 @@
-// Package collapse judges from tables alone whether a recurrent state explodes
-// and whether the model degrades beyond its training length, which of the two
-// comes first, and which heads take part.
+// Package collapse decides, from tables alone, whether a recurrent state explodes and whether the model degrades beyond its training length,
+// which of the two comes first, and which heads are involved.
 //
-// State explosion: the log-norm of a head, averaged over prompts, lies above
-// log K + (its largest value within the training length) for M tokens on end.
-// Degradation: the rule of arXiv 2410.07145 §3 (loss above Factor times the
-// in-window maximum at any position), the same on perplexity, and a strict rule
-// (loss above the in-window level by Margin nats, persistently).
+// State explosion: the log-norm of a head, averaged over prompts, exceeds log K + (its largest value within the training length) for M
+// consecutive tokens. Degradation: the rule of arXiv 2410.07145 §3 (loss above Factor times the in-window maximum at any position), the same
+// rule on perplexity, and a strict rule (loss persistently above the in-window level by Margin nats).
 package collapse
 
 import "fmt"
@@ -29,7 +26,7 @@ func DefaultRule(trainLength int) Rule {
 	return Rule{TrainLength: trainLength, K: 2, M: 64, Factor: 2, Margin: 0.1, Column: "norm", Seed: 1, Resamples: 1000}
 }
 
-// Validate names the first field that is out of its range.
+// Validate returns an error that names the first field out of range.
 func (r Rule) Validate() error {
 	bad := func(field string, value any, want string) error {
 		return fmt.Errorf("%s is %v, want %s", field, value, want)

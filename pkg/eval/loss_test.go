@@ -30,8 +30,7 @@ func probes(t testing.TB, lengths ...int) (all []prompt.Probe) {
 }
 
 // TestLossAgainstLogits: no loss is dropped or counted twice at the boundaries of pieces, buckets and batches, for rows of unequal length
-// and
-// two members.
+// and two members.
 func TestLossAgainstLogits(t *testing.T) {
 	some := probes(t, 50, 2, 33, 16, 17)
 	for _, backend := range []string{"go", "cpu"} {

@@ -9,8 +9,8 @@ import (
 
 // Octaves is MeanLoss in buckets that grow with the position, which smooths the noise at far positions: the first bucket holds the positions
 // below first, followed by per buckets per doubling. The column read is the number of tokens read at the end of a bucket; unlike the
-// position
-// of the first bucket it can be plotted on a logarithmic axis. A row of the table is never split: its position decides the bucket.
+// position of the first bucket it can be plotted on a logarithmic axis. A row of the table is never split: its position decides the
+// bucket.
 func Octaves(t *table.Table, first, per int) (*table.Table, error) {
 	switch {
 	case first < 1:

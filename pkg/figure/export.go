@@ -42,8 +42,7 @@ func Export(dir, id, output string) error {
 type object = map[string]any
 
 // VegaLite returns the figure as a Vega-Lite spec (version 6) with inline data: interactive in any Vega-Lite viewer, and a starting point
-// for
-// changes that this package does not offer.
+// for changes that this package does not offer.
 func (f *Figure) VegaLite() (map[string]any, error) {
 	var spec object
 	var series []string

@@ -2,9 +2,8 @@
 //
 // A Spec says which columns to show and how; [New] combines it with a table; [Save] writes PDF, SVG, PNG, the points as CSV, the spec and a
 // manifest. The same spec and table always give the same bytes, so [Check] can redraw a saved figure from its points and compare. Colours
-// are
-// those of Okabe and Ito (jfly.uni-koeln.de/color), which are distinguishable with colour-vision deficiency; dashes and markers carry the
-// same information in greyscale.
+// are those of Okabe and Ito (jfly.uni-koeln.de/color), which are distinguishable with colour-vision deficiency; dashes and markers carry
+// the same information in greyscale.
 package figure
 
 import (
@@ -105,8 +104,7 @@ type Figure struct {
 }
 
 // New combines a spec with a table and lays the figure out. Points holds only the columns that are displayed. A missing column, an empty
-// table
-// and a spec that does not fit the table are errors.
+// table and a spec that does not fit the table are errors.
 func New(spec Spec, t *table.Table) (*Figure, error) {
 	if err := spec.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.kind(), err)

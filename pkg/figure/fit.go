@@ -12,8 +12,8 @@ import (
 
 // Fit draws measured points with intervals, fitted curves with bands and, below them, the residuals of the first curve. The table, made by
 // [FitData], holds points and curves together: columns part ("point" or "curve"), name, x, y, lo, hi and residual. A point with lo but
-// without
-// hi was never reached within the grid (right-censored) and gets an upward arrow; one with hi but without lo gets a downward arrow.
+// without hi was never reached within the grid (right-censored) and gets an upward arrow; one with hi but without lo gets a downward
+// arrow.
 type Fit struct {
 	Size
 	X     Axis   `json:"x"`

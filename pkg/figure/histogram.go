@@ -10,8 +10,7 @@ import (
 )
 
 // Histograms draws counts over common bin edges as outlines, one per series: a row holds the left and right edge of a bin and its count.
-// [Bin]
-// makes such a table from values.
+// [Bin] makes such a table from values.
 type Histograms struct {
 	Size
 	Left   string   `json:"left"` // columns of the bin edges; X gives their label, unit and scale
@@ -138,8 +137,7 @@ type BinRow struct {
 }
 
 // Bin counts values in n bins with common edges, equally spaced on the axis' scale: a table of [BinRow]. Values that the scale cannot
-// display
-// are left out and counted in Meta["left_out"].
+// display are left out and counted in Meta["left_out"].
 func Bin(names []string, values [][]float64, n int, scale string) (*table.Table, error) {
 	if len(names) != len(values) || n < 1 || n > 1000 {
 		return nil, fmt.Errorf("bin: %d names for %d series in %d bins; give one name for each series and 1 to 1000 bins",

@@ -17,8 +17,7 @@ import (
 )
 
 // pdfCanvas draws on a single PDF page and embeds the glyphs in use. gonum's PDF canvas encodes text in Windows-1252, which loses
-// superscripts
-// and Greek letters.
+// superscripts and Greek letters.
 type pdfCanvas struct {
 	doc    *fpdf.Fpdf
 	height float64

@@ -15,8 +15,7 @@ var absolute = regexp.MustCompile(`(?m)(?:^|[\s"'=(,>])((?:/(?:home|root|Users|t
 const program = "stuffed"
 
 // Private returns an error that quotes whatever in a text identifies the machine or its user: an absolute path, the home folder, the host
-// name
-// or the user name. Nothing that the project publishes may contain these.
+// name or the user name. Nothing that the project publishes may contain these.
 func Private(text []byte) error {
 	s := string(text)
 	if m := absolute.FindStringSubmatch(s); m != nil {

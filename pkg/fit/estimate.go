@@ -43,7 +43,7 @@ func newFitter(points []Point, model errorModel) *fitter {
 	return f
 }
 
-// widths of the closed brackets on the model's scale, sorted.
+// widths returns the widths of the closed brackets on the model's scale, sorted.
 func (f *fitter) widths() (out []float64) {
 	for _, p := range f.points {
 		if !p.Exact() && p.Low > 0 && !math.IsInf(p.High, 1) {
@@ -54,8 +54,8 @@ func (f *fitter) widths() (out []float64) {
 	return out
 }
 
-// cautious is the fitter for intervals: its σ is at least a sixth of a step of the grid. A grid cannot show smaller
-// errors; the likelihood of few brackets takes them for none, and intervals become too narrow.
+// cautious returns the fitter used for intervals, whose σ is at least a sixth of a grid step. A grid cannot resolve smaller errors; with few
+// brackets the likelihood would take them to be zero, and intervals would become too narrow.
 func (f *fitter) cautious() *fitter {
 	again := *f
 	again.predicted = make([]float64, len(f.points))

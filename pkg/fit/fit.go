@@ -48,12 +48,12 @@ type Options struct {
 	Progress  func(done, total int) // forms
 }
 
-// expected forms of the laws of arXiv 2410.07145.
+// expected holds the forms of the laws of arXiv 2410.07145.
 var expected = map[string]string{"forget": "linear", "recall": "exponential"}
 
-// Fit compares all forms. The AIC counts the parameters and the deviation of the errors; best is undecided when the
-// runner-up is within 2. Intervals are those of the case bootstrap, widened to the profile likelihood's where that
-// reaches further: few brackets tell the bootstrap too little.
+// Fit compares all forms. The AIC counts the parameters and the error deviation; best is undecided if the runner-up is within 2. Intervals
+// come from the case bootstrap, extended to the profile-likelihood interval where that is wider, since few brackets carry too little
+// information for the bootstrap alone.
 func Fit(points []Point, o Options) (*Result, error) {
 	want, known := expected[o.Law]
 	if !known {
@@ -110,7 +110,7 @@ func Fit(points []Point, o Options) (*Result, error) {
 	return r, nil
 }
 
-// enough tells whether the points can say anything.
+// enough returns an error if the points cannot determine a law, and warnings if they barely can.
 func enough(points []Point) (warnings []string, err error) {
 	reached, passedAtOnce, never := 0, 0, 0
 	for _, p := range points {
@@ -206,7 +206,7 @@ func (f *fitter) leaveOneOut(e estimate) float64 {
 	return math.Sqrt(sum / float64(n))
 }
 
-// Write stores the result as JSON, complete or not at all.
+// Write writes the result as JSON, atomically.
 func (r *Result) Write(path string) error {
 	data, err := json.MarshalIndent(r.finite(), "", "  ")
 	if err != nil {
@@ -215,7 +215,7 @@ func (r *Result) Write(path string) error {
 	return atomic.Bytes(path, append(data, '\n'))
 }
 
-// finite drops forms without a value and keeps numbers within what JSON can hold.
+// finite drops forms without a value and clamps numbers to what JSON can represent.
 func (r *Result) finite() *Result {
 	out := *r
 	out.Forms = nil
@@ -242,7 +242,7 @@ func bound(x float64) float64 {
 	return min(max(x, -math.MaxFloat64), math.MaxFloat64)
 }
 
-// Form is the result of one form, nil where it was not fitted.
+// Form returns the result of one form, nil if it was not fitted.
 func (r *Result) Form(name string) *Fitted {
 	for i := range r.Forms {
 		if r.Forms[i].Name == name {
@@ -252,7 +252,7 @@ func (r *Result) Form(name string) *Fitted {
 	return nil
 }
 
-// String is a short table for people.
+// String formats the result as a short table.
 func (r *Result) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s law, %d thresholds, errors %s\n", r.Law, r.N, r.Errors)
@@ -275,7 +275,7 @@ func (r *Result) String() string {
 	return b.String()
 }
 
-// parallel calls do for 0 … n−1.
+// parallel calls do concurrently for 0 … n−1.
 func parallel(n int, do func(i int)) {
 	const workers = 4
 	var all sync.WaitGroup

@@ -21,7 +21,7 @@ type Form struct {
 	loose  func(g *geometry, k int, p []float64) []float64
 }
 
-// geometry is what the data say about the scales.
+// geometry holds the scales of the data.
 type geometry struct {
 	n1, nm, n2 float64 // smallest positive, middle and largest N
 	unit       float64 // smallest positive threshold
@@ -64,7 +64,7 @@ func logOf(x float64) float64 { return math.Log(max(x, 1e-9)) }
 // steepest and flattest bend of the exponential over the range of N.
 const minBend, maxBend = 0.02, 40.0
 
-// Forms lists the rival laws, the simplest first: a constant is the law that the state size plays no part.
+// Forms lists the competing laws, simplest first: a constant means that state size plays no role.
 func Forms() []Form {
 	none := func(*geometry, []float64) string { return "" }
 	return []Form{{

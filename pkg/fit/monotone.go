@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/stat/combin"
 )
 
-// Outcome is the verdict on one trained model: N in millions of scalars, T_train in K tokens.
+// Outcome is the verdict on one trained model: N in millions of state scalars, T_train in K tokens.
 type Outcome struct {
 	N, T  float64
 	Run   string // seed or other name; thresholds are found within a run
@@ -19,11 +19,11 @@ type Outcome struct {
 
 // Direction counts the comparable pairs of outcomes along one axis.
 type Direction struct {
-	Agree    int     `json:"agree"`     // pairs that differ as the claim says
-	Violate  int     `json:"violate"`   // pairs that differ the other way
-	Same     int     `json:"same"`      // pairs with equal outcomes say nothing
-	P        float64 `json:"p"`         // chance of at least as much agreement without any order
-	TwoSided float64 `json:"two_sided"` // chance of at least as much order either way
+	Agree    int     `json:"agree"`     // pairs that differ as claimed
+	Violate  int     `json:"violate"`   // pairs that differ the opposite way
+	Same     int     `json:"same"`      // pairs with equal outcomes, which carry no information
+	P        float64 `json:"p"`         // probability of at least this much agreement under the null hypothesis of no order
+	TwoSided float64 `json:"two_sided"` // probability of at least this much order in either direction
 	Monotone bool    `json:"monotone"`  // no violation
 }
 
@@ -34,9 +34,9 @@ type Monotonicity struct {
 	Holds  bool      `json:"holds"`   // both are monotone, and both agree more than chance would (p < 0.05)
 }
 
-// Monotone compares all pairs with equal N (any run) along T and with equal T along N. Without any order, every
-// arrangement of the outcomes among the T of each N, or among the N of each T, is as likely as every other: the p-values
-// are exact. They take models as independent, seeds of one row included.
+// Monotone compares all pairs with equal N (any run) along T, and with equal T along N. The p-values are exact permutation p-values: under
+// the null hypothesis, every arrangement of the outcomes among the T of each N, or among the N of each T, is equally likely. Models are
+// treated as independent, including seeds of the same row.
 func Monotone(outcomes []Outcome) Monotonicity {
 	n := func(o Outcome) float64 { return o.N }
 	t := func(o Outcome) float64 { return o.T }
@@ -94,11 +94,11 @@ func direction(outcomes []Outcome, fixed, axis func(Outcome) float64, failsFirst
 	return d
 }
 
-// ascending are the keys of a map: sums over them come out the same to the last digit every time.
+// ascending returns a map's keys in order, so that floating-point sums over them are reproducible to the last digit.
 func ascending[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
-// scores is the distribution of agreeing minus violating pairs when so many failures fall at random on places of which
-// levels[i] share the i-th value of the axis.
+// scores is the distribution of agreeing minus violating pairs when the given number of failures falls at random on the positions,
+// levels[i] of which share the i-th value of the axis.
 func scores(levels []int, fails int, failsFirst bool) map[int]float64 {
 	type state struct{ fails, score int } // so far; the passes follow from the places
 	ways := map[state]float64{{}: 1}
@@ -127,7 +127,7 @@ func scores(levels []int, fails int, failsFirst bool) map[int]float64 {
 	return out
 }
 
-// added is the distribution of the sum of two independent scores.
+// added is the distribution of the sum of two independent scores (their convolution).
 func added(a, b map[int]float64) map[int]float64 {
 	out := map[int]float64{}
 	for _, x := range ascending(a) {
@@ -142,8 +142,8 @@ func choose(n, k int) float64 { return math.Round(combin.GeneralizedBinomial(flo
 
 func abs(x int) int { return max(x, -x) }
 
-// Brackets turns outcomes into thresholds, one for each N and run: low is the largest T_train that fails, high the
-// smallest passing one above it. Runs that pass below low are not monotone and are named in the warnings.
+// Brackets turns outcomes into thresholds, one per N and run: low is the largest failing T_train, high the smallest passing one above it.
+// Runs that pass below low are not monotone and are named in the warnings.
 func Brackets(outcomes []Outcome) (points []Point, warnings []string) {
 	type key struct {
 		n   float64

@@ -19,11 +19,11 @@ import (
 // Low = High: known exactly.
 type Point struct{ N, Low, High float64 }
 
-// Exact tells whether the threshold is a number and not a bracket.
+// Exact reports whether the threshold is known exactly rather than as a bracket.
 func (p Point) Exact() bool { return p.Low == p.High }
 
-// Points reads the columns n_s, low and high. An empty low stands for −Inf, an
-// empty high for +Inf; rows where both are empty say nothing and are an error.
+// Points reads the columns n_s, low and high. An empty low means −Inf, an empty high +Inf; rows in which both are empty carry no
+// information and are an error.
 func Points(t *table.Table) ([]Point, error) {
 	if err := t.Require("n_s", "low", "high"); err != nil {
 		return nil, err

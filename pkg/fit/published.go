@@ -7,14 +7,14 @@ import (
 	"stuffed/datasets/published"
 )
 
-// Published sets a published law beside fits of our own to the published points.
+// Published compares a published law with our fits to the published points.
 type Published struct {
 	Law       string    `json:"law"`
 	Form      string    `json:"form"`
 	Params    []float64 `json:"params"`
 	ClaimedR2 float64   `json:"claimed_r2"`
-	R2        float64   `json:"r2"`    // of the published coefficients on the published points, the artificial origin included
-	Refit     []float64 `json:"refit"` // least squares of the same form, origin included
+	R2        float64   `json:"r2"`    // of the published coefficients on the published points, including the artificial origin
+	Refit     []float64 `json:"refit"` // least squares of the same form, including the origin
 	RefitR2   float64   `json:"refit_r2"`
 	NoOrigin  []float64 `json:"refit_without_origin"`
 	NoOrigin2 float64   `json:"refit_without_origin_r2"`
@@ -76,7 +76,7 @@ func RSquared(points []Point, form Form, params []float64) float64 {
 	return 1 - residual/total
 }
 
-// Eval is a form by name at n millions of scalars; NaN for a name that is not known.
+// Eval evaluates a form by name at n millions of scalars; NaN for an unknown name.
 func Eval(form string, params []float64, n float64) float64 {
 	for _, f := range Forms() {
 		if f.Name == form {

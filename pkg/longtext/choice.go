@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// choice is InfiniteBench's reading of a multiple choice: a letter at the beginning, after a phrase such as “answer is”, or
-// as the first word of one letter.
+// choice implements InfiniteBench's parsing of multiple-choice answers: a letter at the start, after a phrase such as “answer is”, or as the
+// first one-letter word.
 func choice(said string, i Item) float64 {
 	right := func(letter string) float64 { return yes(slices.Contains(i.Answers, letter)) }
 	if said == "" {
@@ -28,10 +28,10 @@ func choice(said string, i Item) float64 {
 	return 0
 }
 
-// phrases come before the letter of a multiple choice.
+// phrases precede the letter of a multiple-choice answer.
 var phrases = []string{"answer is:", "answer:", "answer is", "option is"}
 
-// squeeze makes one space of several.
+// squeeze collapses runs of spaces into one.
 func squeeze(said string) string {
 	for strings.Contains(said, "  ") {
 		said = strings.ReplaceAll(said, "  ", " ")
@@ -43,7 +43,7 @@ func hasAny(said string, phrases []string) bool {
 	return slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(said, p) })
 }
 
-// afterPhrase says whether one of the answers stands one character after the first of the phrases that the text has.
+// afterPhrase reports (as 0 or 1) whether an answer occurs one character after the first phrase found in the text.
 func afterPhrase(said string, phrases, answers []string) float64 {
 	for _, p := range phrases {
 		_, rest, found := strings.Cut(said, p)

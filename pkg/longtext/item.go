@@ -1,9 +1,10 @@
-// Package longtext reads the files of published benchmarks of long texts, as their authors distribute them, and scores
-// answers as their programs do: InfiniteBench (arXiv 2402.13718), LooGLE (arXiv 2311.04939), LongBench (arXiv 2308.14508)
-// and what RULER's own program writes (arXiv 2404.06654). Nothing of them is shipped.
+// Package longtext reads the files of published long-text benchmarks in their authors' formats, and scores answers as the authors' programs
+// do:
+// InfiniteBench (arXiv 2402.13718), LooGLE (arXiv 2311.04939), LongBench (arXiv 2308.14508) and the output of RULER's generator (arXiv
+// 2404.06654). None of their data is shipped.
 //
-// Where a prompt is longer than a model may read, the middle of it is left out: the first and the last half of the tokens
-// allowed stay, as all four do.
+// Prompts longer than the model may read are truncated in the middle: the first and last half of the allowed tokens are kept, as in all four
+// benchmarks.
 package longtext
 
 import (
@@ -25,13 +26,13 @@ type Item struct {
 	Task     string   `json:"task"` // name of the task within its benchmark
 	ID       string   `json:"id"`
 	Context  string   `json:"context"`
-	Question string   `json:"question"` // empty where the context ends with it
-	Answers  []string `json:"answers"`  // any of them, or all under RULER's rule and in LooGLE's cloze
+	Question string   `json:"question"` // empty if the context ends with the question
+	Answers  []string `json:"answers"`  // any of these is correct; under RULER's rule and in LooGLE's cloze all of them are required
 	// Options are the choices or classes; in LooGLE's cloze the names of the blanks that Answers fill, one each.
 	Options []string `json:"options,omitempty"`
 }
 
-// Prompt is the text that a model continues.
+// Prompt returns the text that a model continues.
 func (i Item) Prompt() string {
 	if i.Question == "" {
 		return i.Context
@@ -39,16 +40,16 @@ func (i Item) Prompt() string {
 	return i.Context + "\n\n" + i.Question
 }
 
-// Formats are the names that Read knows.
+// Formats returns the formats that Read supports.
 func Formats() []string { return []string{"infinitebench", "longbench", "loogle", "ruler"} }
 
-// readers turn one line into items.
+// readers parse one line into items.
 var readers = map[string]func(line []byte, task string, number int) ([]Item, error){
 	"infinitebench": infiniteBench, "longbench": longBench, "loogle": looGLE, "ruler": ruler,
 }
 
-// Read reads a file of JSON lines. Task names the task within the benchmark; empty: the file's name without its extension, or
-// what the lines say.
+// Read reads a JSON-lines file. Task names the task within the benchmark; if empty, it is taken from the lines or else the file name without
+// its extension.
 func Read(path, format, task string) ([]Item, error) {
 	read := readers[format]
 	if read == nil {
@@ -69,7 +70,7 @@ func Read(path, format, task string) ([]Item, error) {
 	return all, err
 }
 
-// lines hands out the JSON values of a file, numbered from 1.
+// lines passes on the JSON values of a file, numbered from 1.
 func lines(path string, each func(line []byte, number int) error) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -90,7 +91,7 @@ func lines(path string, each func(line []byte, number int) error) error {
 	}
 }
 
-// texts is a JSON value that is a text, a number, or a list of such. Numbers stay as they are written: 2.0 is not 2.
+// texts is a JSON value that is a string, a number, or a list of these. Numbers keep their spelling: 2.0 is not 2.
 type texts []string
 
 func (t *texts) UnmarshalJSON(data []byte) error {
@@ -247,7 +248,7 @@ type Encoder interface {
 	Encode(text string) ([]int, error)
 }
 
-// Tokens encodes a prompt and, where it has more than most tokens, leaves out its middle.
+// Tokens encodes a prompt and, if it has more than most tokens, drops its middle.
 func Tokens(enc Encoder, prompt string, most int) ([]int32, error) {
 	if most < 2 {
 		return nil, fmt.Errorf("length is %d tokens, want 2 or more", most)

@@ -37,8 +37,7 @@ type AgeRow struct {
 }
 
 // OutcomeRow is a line of the table outcome, one per measured moment of training. The verdicts are those of package collapse on the states
-// and
-// losses of the traced sequences at the end of training.
+// and losses of the traced sequences at the end of training.
 type OutcomeRow struct {
 	Member
 	Tokens           int64   `parquet:"tokens" doc:"tokens of training of each member"`

@@ -1,8 +1,7 @@
 //go:build !race
 
 // The pure-Go backend forms pointers past the end of slices (compute v0.1.6, nosimd_small_transposed.go:108), which makes the race
-// detector's
-// pointer checks abort the process.
+// detector's pointer checks abort the process.
 
 package study
 

@@ -13,7 +13,7 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// Answer is what was said to a record: one id per position, or text.
+// Answer is the answer to a record: one id per position, or text.
 type Answer struct {
 	IDs  []int32 `json:"answer_ids,omitempty"`
 	Text string  `json:"text,omitempty"`
@@ -21,12 +21,12 @@ type Answer struct {
 
 // Grade of one answer, 0 to 1.
 type Grade struct {
-	Accuracy float64 // share of the ids, or of the parts of a text
-	Exact    bool    // all of it
+	Accuracy float64 // share of correct ids, or of the correct parts of a text
+	Exact    bool    // completely correct
 }
 
-// Judge grades an answer. Ids are right one by one. Text is right by the parts that occur in it whatever their case
-// (RULER's rule), and exact when it begins with the answer and does not run on in the same word.
+// Judge grades an answer. Ids are compared one by one. A text scores the share of the expected parts that occur in it, ignoring case
+// (RULER's rule), and is exact if it starts with the answer and the last word does not continue.
 func Judge(r Record, a Answer) (Grade, error) {
 	switch {
 	case a.IDs != nil:
@@ -45,7 +45,7 @@ func Judge(r Record, a Answer) (Grade, error) {
 	return Grade{prompt.Contained(a.Text, r.Parts), answer != "" && prompt.Exact(a.Text, answer)}, nil
 }
 
-// Result sums up grades.
+// Result aggregates grades.
 type Result struct {
 	Records  int     `json:"records"`
 	Accuracy float64 `json:"accuracy"` // mean over records
@@ -59,19 +59,19 @@ func (r *Result) add(g Grade) {
 	r.Records++
 }
 
-// TaskResult is a Result and its parts by group.
+// TaskResult is the Result of one task, in total and by group.
 type TaskResult struct {
 	Result
 	Groups map[string]*Result `json:"groups"`
 }
 
-// Score is the outcome of a sheet of answers.
+// Score is the result of scoring a file of answers.
 type Score struct {
 	Result
 	Tasks map[string]*TaskResult `json:"tasks"`
 }
 
-// Add counts one grade.
+// Add adds one grade.
 func (s *Score) Add(r Record, g Grade) {
 	if s.Tasks == nil {
 		s.Tasks = map[string]*TaskResult{}
@@ -89,7 +89,7 @@ func (s *Score) Add(r Record, g Grade) {
 	t.Groups[r.Group].add(g)
 }
 
-// readAnswer reads the next line of answers. One without ids and text is an error, since a misspelt name would count as silence.
+// readAnswer reads the next line of answers. A line without ids and text is an error, since a misspelt name would count as no answer.
 func readAnswer(d *json.Decoder) (Answer, error) {
 	var said struct {
 		IDs  *[]int32 `json:"answer_ids"`
@@ -115,7 +115,7 @@ func readAnswer(d *json.Decoder) (Answer, error) {
 	return a, nil
 }
 
-// ScoreFiles holds a file of answers against a file of records, line by line.
+// ScoreFiles scores a file of answers against a file of records, line by line.
 func ScoreFiles(records, answers string) (Score, error) {
 	var s Score
 	questions, err := os.Open(records)
@@ -160,7 +160,7 @@ func ScoreFiles(records, answers string) (Score, error) {
 	return s, nil
 }
 
-// Write makes a JSON-lines file of the records first … first+count−1; it appears complete or not at all.
+// Write atomically writes the records first … first+count−1 as JSON lines.
 func (t *Task) Write(path string, seed, first int64, count int) error {
 	if first < 0 {
 		return fmt.Errorf("first is %d, want 0 or more", first)

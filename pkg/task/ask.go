@@ -9,7 +9,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// ask reads records with all members side by side and returns the rows of the first counted of them.
+// ask reads records with all members in one batch and returns the rows of the first counted records.
 func (t Test) ask(ctx context.Context, r *lm.Runner, one *Task, asked []Record, counted int, progress func(tokens int)) ([]Row, error) {
 	s := newQuiz(asked, max(r.Weights.Members, 1))
 	req := lm.Request{Loss: true, Correct: true, Labels: s.labels, Controls: t.Controls, Progress: func(done, _ int) { progress(done) }}
@@ -41,7 +41,7 @@ func (t Test) ask(ctx context.Context, r *lm.Runner, one *Task, asked []Record, 
 	return all, nil
 }
 
-// quiz is what a batch is asked, member by member, and the grades of what was said.
+// quiz holds the questions of a batch, member by member, and the grades of the answers.
 type quiz struct {
 	ids, labels [][]int32 // [members × records][tokens of the longest]
 	wanted      [][]bool  // [records][tokens]
@@ -57,7 +57,7 @@ func newQuiz(asked []Record, members int) *quiz {
 	s := &quiz{first: longest, wanted: make([][]bool, len(asked)), given: make([]grades, members*len(asked))}
 	for i, q := range asked {
 		ids, labels := make([]int32, longest), make([]int32, longest)
-		copy(ids, q.IDs) // what follows a shorter one is not looked at
+		copy(ids, q.IDs) // tokens after the end of a shorter record are ignored
 		s.wanted[i] = make([]bool, longest)
 		for k, at := range q.Positions {
 			labels[at], s.wanted[i][at] = q.Answers[k], true
@@ -81,12 +81,12 @@ func (s *quiz) grade(p lm.Piece) error {
 	return nil
 }
 
-// spoken tells whether all questions end at one position and their answers are one piece.
+// spoken reports whether all questions end at the same position with the answer in one piece.
 func (s *quiz) spoken(asked []Record) bool {
 	return !slices.ContainsFunc(asked, func(q Record) bool { return !q.Spoken() || q.Positions[0] != s.first })
 }
 
-// answer reads the questions once, is given the answers, and goes on from the same state by itself.
+// answer reads the questions once; from the resulting state it scores the given answers and then generates its own.
 func (t Test) answer(ctx context.Context, r *lm.Runner, one *Task, s *quiz, asked []Record, req lm.Request, written []writing) error {
 	piece := func(rows [][]int32, from, to int) (out [][]int32) {
 		for _, row := range rows {
@@ -122,7 +122,7 @@ func (t Test) answer(ctx context.Context, r *lm.Runner, one *Task, s *quiz, aske
 	return nil
 }
 
-// tokens is how many are written for answers of so many.
+// tokens is the number of tokens to generate for an answer of the given length.
 func (t Test) tokens(answer int) int {
 	if t.Tokens == nil {
 		return answer
@@ -130,7 +130,7 @@ func (t Test) tokens(answer int) int {
 	return t.Tokens(answer)
 }
 
-// judge grades what was written after a question.
+// judge grades what the model generated after a question.
 func (t *Task) judge(q Record, ids []int32) (writing, error) {
 	a := Answer{IDs: ids[:min(len(ids), len(q.Answers))]}
 	if t.Text {
@@ -144,7 +144,7 @@ func (t *Task) judge(q Record, ids []int32) (writing, error) {
 	return writing{g, strings.ToValidUTF8(a.Text, "\uFFFD")}, err
 }
 
-// grades sums up one sequence. A loss that is not a number counts as infinite and as wrong.
+// grades accumulates one sequence. A NaN loss counts as infinite and as wrong.
 type grades struct{ loss, right, n float64 }
 
 func (g *grades) add(loss, hit float32) {
@@ -161,7 +161,7 @@ type writing struct {
 	output string
 }
 
-// write lets every member go on after the question. Questions with answers of one length are asked together.
+// write lets every member continue after the question. Questions with answers of equal length are asked together.
 func (t Test) write(ctx context.Context, r *lm.Runner, one *Task, asked []Record, given []grades, written []writing) error {
 	byLength := map[int][]int{} // answers → records
 	for i, q := range asked {

@@ -97,7 +97,7 @@ func (c *copying) size() int {
 	return c.String + c.Gram + c.Answer + 4
 }
 
-// pow is bⁿ, held below 2⁴⁰.
+// pow is bⁿ, saturated below 2⁴⁰.
 func pow(b, n int) int {
 	v := 1
 	for range n {
@@ -146,7 +146,7 @@ func (c *copying) fill(s *draw.Stream, r *Record) error {
 	return nil
 }
 
-// text draws the string, and the place of its run of letters.
+// text draws the string and the position of its run of letters.
 func (c *copying) text(s *draw.Stream) (text []int32, at int, err error) {
 	text = make([]int32, c.String)
 	for range 64 {
@@ -173,7 +173,7 @@ func (c *copying) text(s *draw.Stream) (text []int32, at int, err error) {
 	return nil, 0, fmt.Errorf("64 strings of %d letters all repeat a run of %d letters; choose a larger gram or a shorter string", c.String, c.Gram)
 }
 
-// count is how often a run stands in a text, overlaps counted.
+// count is the number of occurrences of a run in a text, overlaps included.
 func count(text, run []int32) (n int) {
 	for i := 0; i+len(run) <= len(text); i++ {
 		same := true
@@ -194,8 +194,8 @@ func (c *copying) guess(s *draw.Stream, r *Record) answer { return uniform(s, r,
 func (c *copying) chance() float64                        { return 1 / float64(c.Letters) }
 func (c *copying) vocab() int                             { return c.Letters + marks }
 
-// selective is selective copying (arXiv 2312.00752, section 4.1): Data tokens at random places among noise of id 0, then
-// as many marks, at each of which the next of them is to be said.
+// selective is selective copying (arXiv 2312.00752, section 4.1): Data tokens at random positions among noise of id 0, followed by as many
+// marks, at each of which the next data token has to be given.
 type selective struct {
 	Letters int `json:"letters" about:"tokens that there are; ids 1 … letters, noise is 0 and the mark letters+1"`
 	Data    int `json:"data" about:"tokens to be said"`
@@ -235,8 +235,8 @@ func (c *selective) guess(s *draw.Stream, r *Record) answer { return uniform(s, 
 func (c *selective) chance() float64                        { return 1 / float64(c.Letters) }
 func (c *selective) vocab() int                             { return c.Letters + 2 }
 
-// induction is the induction heads task (arXiv 2312.00752, section 4.1): random tokens, among which a special one stands
-// once, followed by the token that is to be said when the special one comes again as the last but one.
+// induction is the induction heads task (arXiv 2312.00752, section 4.1): random tokens with one special token among them, whose successor
+// has to be given when the special token appears again as the last but one.
 type induction struct {
 	Vocab int `json:"vocab" about:"ids; the last is the special one"`
 

@@ -10,16 +10,16 @@ var flipFlops = []Kind{
 	{"flip-flop", "flip-flop-1", "a bit that is written, kept while others pass, and read", false, func() maker { return &flipFlop{Ignore: 0.8} }},
 }
 
-// flipFlop is flip-flop language modelling (arXiv 2306.00946): pairs of an instruction and a bit. Write sets the memory, ignore
-// leaves it alone, and after read its bit is to be said. The first pair writes and the last reads; between them a pair ignores with
-// probability ignore and writes or reads with half of the rest each. Ids 0 and 1 are the bits.
+// flipFlop is flip-flop language modelling (arXiv 2306.00946): pairs of an instruction and a bit. Write sets the memory, ignore leaves it
+// unchanged, and read asks for the stored bit. The first pair is a write and the last a read; in between, a pair is an ignore with
+// probability ignore, and otherwise a write or a read with equal probability. Ids 0 and 1 are the bits.
 type flipFlop struct {
 	Ignore float64 `json:"ignore" about:"probability that a pair is to be ignored, 0 up to below 1"`
 
 	length int
 }
 
-// Ids of the instructions, after the bits; start stands in front where the length is odd.
+// Ids of the instructions, after the bits; start is prepended if the length is odd.
 const (
 	write = iota + 2
 	ignore

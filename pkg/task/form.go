@@ -12,13 +12,13 @@ import (
 	"stuffed/datasets"
 )
 
-// Form is how the sequences of tasks made of text are laid out. The zero form is that of Open.
+// Form is the layout of text-based task sequences. The zero Form is that of Open.
 type Form struct {
-	Question bool   // a length counts the tokens before the answer, which comes on top
-	Haystack string // text of one's own that things are hidden in, from its beginning on and over again; empty: the task's own
+	Question bool   // lengths count the tokens before the answer, which is appended
+	Haystack string // text of your own to hide needles in, read from its beginning and repeated; empty: the task's own
 }
 
-// ownWords cuts a text of one's own into what is never divided: at most so many characters, with the white space before them.
+// ownWords splits such a text into indivisible pieces: at most 24 characters with the white space before them.
 var ownWords = regexp.MustCompile(`\s*\S{1,24}`)
 
 func (f Form) lexicon(enc datasets.Encoder) (lexicon, error) {
@@ -31,7 +31,7 @@ func (f Form) lexicon(enc datasets.Encoder) (lexicon, error) {
 	return l, nil
 }
 
-// version is that of a kind in this form.
+// version is the version of a kind in this form.
 func (f Form) version(kind string) string {
 	if f.Question {
 		kind += " question"
@@ -43,7 +43,7 @@ func (f Form) version(kind string) string {
 	return kind
 }
 
-// inOrder hands out pieces one by one, again from the first after the last.
+// inOrder returns the pieces one at a time and starts over after the last.
 func inOrder(pieces []string) func() string {
 	next := 0
 	return func() string {
@@ -52,23 +52,23 @@ func inOrder(pieces []string) func() string {
 	}
 }
 
-// Needle is something that is hidden in a text.
+// Needle is an item hidden in a text.
 type Needle struct {
 	Text       string
 	Start, End int  // its first token, and the token after it
-	Main       bool // the one that a Place is about
+	Main       bool // the needle that a Place refers to
 }
 
-// Place is where a sequence has its main needle, and the number of the sequence among those that have it there.
+// Place is the depth of the main needle, and the number of the sequence among those with that depth.
 type Place struct {
 	Depth float64 // 0: start of the haystack, 1: its end
 	Trial int     // 0 … 2²⁰ − 1
 }
 
-// Index is the index of the sequence, the same whatever other places are asked for.
+// Index is the sequence's index, which does not depend on the other places in use.
 func (p Place) Index() int64 { return int64(math.Round(p.Depth*1e9))<<20 | int64(p.Trial) }
 
-// Validate names the field that is out of range.
+// Validate returns an error that names the field that is out of range.
 func (p Place) Validate() error {
 	if math.IsNaN(p.Depth) || p.Depth < 0 || p.Depth > 1 {
 		return fmt.Errorf("depth is %g, want 0 to 1", p.Depth)
@@ -79,7 +79,7 @@ func (p Place) Validate() error {
 	return nil
 }
 
-// At is a sequence of a seed whose main needle stands at a place.
+// At returns the sequence of a seed whose main needle is at the given place.
 func (t *Task) At(seed int64, p Place) (Record, error) {
 	if err := p.Validate(); err != nil {
 		return Record{}, fmt.Errorf("task %s: %w", t.Name, err)
@@ -100,12 +100,12 @@ func (r Record) main() *Needle {
 	return nil
 }
 
-// Prompt is a record up to the answer.
+// Prompt is a record without its answer.
 type Prompt struct {
 	Text        string   `json:"text"`
 	IDs         []int32  `json:"ids"`          // [length], decode to Text
-	Answer      string   `json:"answer"`       // without white space around it
-	AnswerIDs   []int32  `json:"answer_ids"`   // what a perfect model writes next: the answer and the space before it
+	Answer      string   `json:"answer"`       // without surrounding white space
+	AnswerIDs   []int32  `json:"answer_ids"`   // continuation by a perfect model: the answer with the space before it
 	Answers     []string `json:"answers"`      // the parts of the answer
 	Depth       float64  `json:"depth"`        // of the main needle; 0: start of the haystack, 1: its end
 	NeedleStart int      `json:"needle_start"` // token at which the main needle begins
@@ -119,8 +119,8 @@ type Prompt struct {
 	Version     string   `json:"version"`
 }
 
-// Prompt makes the sequence at a place and cuts off its answer. Ids that the tokenizer does not decode to the text that they came from
-// are an error.
+// Prompt returns the sequence at a place without its answer. Ids that the tokenizer does not decode to the text that they came from are an
+// error.
 func (t *Task) Prompt(seed int64, place Place) (Prompt, error) {
 	r, err := t.At(seed, place)
 	if err != nil {
@@ -152,7 +152,7 @@ func (t *Task) Prompt(seed int64, place Place) (Prompt, error) {
 	return p, nil
 }
 
-// span are the tokens of a needle without line breaks around it.
+// span returns the tokens of a needle without surrounding line breaks.
 func (t *Task) span(ids []int32, n Needle) (span [2]int, err error) {
 	span = [2]int{n.Start, n.End}
 	for _, end := range []int{0, 1} {

@@ -142,7 +142,7 @@ func (p *passkey) chance() float64 {
 }
 func (p *passkey) vocab() int { return 0 }
 
-// identifier is a random identifier of the form of a UUID of version 4, or its first n characters.
+// identifier returns a random version 4 UUID, or its first n characters.
 func identifier(s *draw.Stream, n int) string {
 	a, b := s.Uint64(), s.Uint64()
 	a = a&^0xf000 | 0x4000
@@ -178,7 +178,7 @@ func (k *keyValue) open(length int, words lexicon) error {
 	return k.choose(length, "wording=short or a shorter identifier", k.passages(nil), settings...)
 }
 
-// passages have their key at a place, or anywhere.
+// passages have their key at a given place, or anywhere.
 func (k *keyValue) passages(place *float64) func(s *draw.Stream) passage {
 	return func(s *draw.Stream) passage { return k.passage(s, place) }
 }

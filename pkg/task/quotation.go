@@ -35,7 +35,7 @@ type quotation struct {
 	lexicon
 }
 
-// libraries keeps the documents of a split, joined, and their words.
+// libraries caches the concatenated documents of each split, and their words.
 var libraries sync.Map
 
 type library struct {
@@ -121,14 +121,14 @@ func (q *quotation) open(length int, words lexicon) error {
 	return nil
 }
 
-// ask is the question about the words from a place on, and the answer.
+// ask returns the question about the words starting at a position, and the answer.
 func (q *quotation) ask(at int) (question, answer string) {
 	between := q.text[q.words[at][0]:q.words[at+q.Cue-1][1]]
 	said := q.text[q.words[at+q.Cue-1][1]:q.words[at+q.Cue+q.Words-1][1]]
 	return "\n\nIt says: " + between, said
 }
 
-// isName tells whether a word is capitalised, inside a sentence and on the same line as the one before.
+// isName reports whether a word is capitalised, inside a sentence and on the same line as the previous word.
 func (q *quotation) isName(at int) bool {
 	w, before := q.text[q.words[at][0]:q.words[at][1]], q.text[q.words[at-1][0]:q.words[at-1][1]]
 	first, size := utf8.DecodeRuneInString(w)
@@ -192,7 +192,7 @@ func (q *quotation) fill(s *draw.Stream, r *Record) error {
 	return &TooShortError{Length: q.length, Minimum: 2 * q.length, Set: "fewer cue and words"}
 }
 
-// stretch is room tokens of the library in which about so many stand before a word.
+// stretch returns room tokens of the library, of which about before precede the given word.
 func (q *quotation) stretch(at, room, before int) (ids []int32, text string, err error) {
 	from, to := max(at-room, 0), min(at+room, len(q.words)-1)
 	head, err := q.tokens(q.text[q.words[from][0]:q.words[at][0]])

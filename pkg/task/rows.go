@@ -8,7 +8,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Row is one sequence as one member answered it.
+// Row is one member's answer to one sequence.
 type Row struct {
 	Member          int     `parquet:"member" doc:"of the weights, from 0"`
 	Task            string  `parquet:"task" doc:"name of the task"`
@@ -37,13 +37,13 @@ func newRow(member int, r Record, g grades, w writing, generated bool) Row {
 	return row
 }
 
-// Rows is a table of Run without rows.
+// Rows returns an empty table of Run.
 func Rows() *table.Table { return table.Of[Row](nil) }
 
-// Summaries is a table of Summary without rows.
+// Summaries returns an empty table of Summary.
 func Summaries() *table.Table { return table.Of[SummaryRow](nil) }
 
-// SummaryRow are the means over the sequences of one member, task, length and group.
+// SummaryRow holds means over the sequences of one member, task, length and group.
 type SummaryRow struct {
 	Member          int     `parquet:"member" doc:"of the weights, from 0"`
 	Task            string  `parquet:"task" doc:"name of the task"`
@@ -60,7 +60,7 @@ type SummaryRow struct {
 	WrittenExact    float64 `parquet:"written_exact" doc:"share of the sequences where all of it is right"`
 }
 
-// answered is what a Summary needs of a Row.
+// answered is the part of a Row that Summary needs.
 type answered struct {
 	Member          int     `parquet:"member" doc:"see Row"`
 	Task            string  `parquet:"task" doc:"see Row"`
@@ -74,7 +74,7 @@ type answered struct {
 	WrittenExact    float64 `parquet:"written_exact" doc:"see Row"`
 }
 
-// Summary is a table of SummaryRow from one of Row.
+// Summary aggregates a table of Row into a table of SummaryRow.
 func Summary(t *table.Table) (*table.Table, error) {
 	rows, err := table.Rows[answered](t)
 	if err != nil {
@@ -99,7 +99,7 @@ func Summary(t *table.Table) (*table.Table, error) {
 	return table.Of(out), nil
 }
 
-// meansOf are those of the sequences of one member, task, length and group.
+// meansOf averages the rows of one member, task, length and group.
 func meansOf(rows []answered) SummaryRow {
 	s, n, square := SummaryRow{Member: rows[0].Member, Task: rows[0].Task, Length: rows[0].Length, Group: rows[0].Group, Records: len(rows)}, float64(len(rows)), 0.0
 	for _, r := range rows {

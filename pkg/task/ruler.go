@@ -77,7 +77,7 @@ func (n *niah) passages(place *float64) func(s *draw.Stream) passage {
 	return func(s *draw.Stream) passage { return n.passage(s, place) }
 }
 
-// item draws a word, number or identifier that was not drawn before.
+// item draws a word, number or identifier that has not been drawn before.
 func (n *niah) item(s *draw.Stream, kind string, used map[string]bool) string {
 	return fresh(used, func() string {
 		switch kind {
@@ -166,7 +166,7 @@ func (n *niah) fill(s *draw.Stream, r *Record) error {
 func (n *niah) guess(s *draw.Stream, _ *Record) answer { return guessed(s, n.passages(nil)) }
 func (n *niah) vocab() int                             { return 0 }
 
-// chance is that of meeting a value: negligible but for the shortest.
+// chance is the probability of guessing a value: negligible except for the shortest ones.
 func (n *niah) chance() float64 {
 	switch n.Value {
 	case "word":

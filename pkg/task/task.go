@@ -1,10 +1,9 @@
-// Package task makes questions about what a model remembers, and scores the answers. A task is a pure function
+// Package task generates questions that test a model's memory, and scores the answers. A task is a pure function
 //
 //	(seed, index, length, params) → tokens, positions whose next token is asked for, answers, group
 //
-// so that it can train a model, evaluate it, run under interventions and in studies in the same way, and every sequence
-// has exactly the length that was asked for, in the model's tokens. The file of each task says what it asks and where it comes
-// from.
+// so that it can be used in the same way for training, evaluation, interventions and studies. Every sequence has exactly the requested
+// length in the model's tokens. The file of each task documents what it asks and its source.
 package task
 
 import (
@@ -26,52 +25,52 @@ import (
 // Record is one sequence of a task.
 type Record struct {
 	Task    string          `json:"task"`
-	Version string          `json:"version"` // changes when any sequence comes out differently
-	Params  json.RawMessage `json:"params"`  // all of them, those left to choose filled in
+	Version string          `json:"version"` // changes whenever any sequence changes
+	Params  json.RawMessage `json:"params"`  // all params, with defaults filled in
 	Seed    int64           `json:"seed"`
 	Index   int64           `json:"index"`
-	Group   string          `json:"group"` // what results are reported by, such as "pairs 8"
+	Group   string          `json:"group"` // group by which results are reported, such as "pairs 8"
 
 	IDs       []int32 `json:"ids"`              // [length]
-	Positions []int   `json:"answer_positions"` // ascending: after reading these, the model has to say the answer
+	Positions []int   `json:"answer_positions"` // ascending; the answer is due after reading the token at each of them
 	Answers   []int32 `json:"answer_ids"`       // [positions]
 
-	Text   string   `json:"text,omitempty"`    // what the ids stand for, the answer with it
-	Answer string   `json:"answer,omitempty"`  // the end of Text that has to be said
+	Text   string   `json:"text,omitempty"`    // decoded ids, including the answer
+	Answer string   `json:"answer,omitempty"`  // the end of Text that the model has to produce
 	Parts  []string `json:"answers,omitempty"` // the parts of the answer
 
 	Meta map[string]float64 `json:"meta,omitempty"` // such as the depth of a needle
 
-	Needles []Needle `json:"-"` // what is hidden in a text, in order
+	Needles []Needle `json:"-"` // needles of a text, in order
 	place   *float64 // depth of the main needle, or nil
 }
 
-// Spoken tells whether the answer is one piece at the end of the sequence, each token of which is read before the next
-// is asked for, so that writing it freely differs from being given its tokens.
+// Spoken reports whether the answer is one piece at the end of the sequence, with each of its tokens read before the next is asked for, so
+// that generating it freely differs from scoring the given tokens.
 func (r Record) Spoken() bool {
 	n := len(r.Answers)
 	return n > 1 && r.Positions[0] == len(r.IDs)-n-1 && slices.Equal(r.IDs[len(r.IDs)-n:], r.Answers)
 }
 
-// Kind is a task by name.
+// Kind describes a task by name.
 type Kind struct {
 	Name    string
 	Version string
 	About   string // one line
-	Text    bool   // made of text: needs a tokenizer
+	Text    bool   // text-based: needs a tokenizer
 	make    func() maker
 }
 
-// maker is what a task's file implements. Its exported fields are the params.
+// maker is the interface that each task's file implements. Its exported fields are the params.
 type maker interface {
-	open(length int, words lexicon) error   // checks the params and fills in those that were left to choose
-	fill(s *draw.Stream, r *Record) error   // everything but the fields that name the record
-	guess(s *draw.Stream, r *Record) answer // as someone who has not read the sequence
+	open(length int, words lexicon) error   // checks the params and fills in defaults
+	fill(s *draw.Stream, r *Record) error   // all fields except those that identify the record
+	guess(s *draw.Stream, r *Record) answer // answers without having read the sequence
 	chance() float64                        // the expected accuracy of guess
-	vocab() int                             // ids; 0: the tokenizer's
+	vocab() int                             // number of ids; 0: the tokenizer's
 }
 
-// answer to a record: ids, or text where the task is made of text.
+// answer to a record: ids, or text for text-based tasks.
 type answer struct {
 	ids  []int32
 	text string
@@ -82,7 +81,7 @@ var kinds = slices.Concat(associations, copies, tracking, flipFlops, needles, do
 // Kinds lists all tasks.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
-// Task makes the sequences of one kind, length and params. It may be used by several goroutines.
+// Task generates the sequences of one kind, length and set of params. It is safe for concurrent use.
 type Task struct {
 	Kind
 	Length int // tokens
@@ -92,13 +91,13 @@ type Task struct {
 	form   Form
 }
 
-// Open prepares a task. Params are those of the kind, by name; what is not named has its default. The tokenizer may be
-// nil for tasks that are not made of text.
+// Open prepares a task. Params are passed by name; missing ones take their defaults. The tokenizer may be nil for tasks that are not
+// text-based.
 func Open(name string, length int, params map[string]any, enc datasets.Encoder) (*Task, error) {
 	return Form{}.Open(name, length, params, enc)
 }
 
-// Open prepares a task with the text laid out in this form.
+// Open prepares a task whose text is laid out in this form.
 func (f Form) Open(name string, length int, params map[string]any, enc datasets.Encoder) (*Task, error) {
 	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name })
 	if i < 0 {
@@ -131,7 +130,7 @@ func (f Form) Open(name string, length int, params map[string]any, enc datasets.
 	return t, nil
 }
 
-// Textual tells whether a task of a name is made of text.
+// Textual reports whether the named task is text-based.
 func Textual(name string) bool {
 	return slices.ContainsFunc(kinds, func(k Kind) bool { return k.Name == name && k.Text })
 }
@@ -144,7 +143,7 @@ func Names() (names []string) {
 	return names
 }
 
-// set writes params into the fields of a maker by their JSON names.
+// set assigns params to the fields of a maker by JSON name.
 func set(m maker, params map[string]any) error {
 	text, err := json.Marshal(params)
 	if err != nil {
@@ -180,14 +179,14 @@ func defaults(m maker) map[string]any {
 	return out
 }
 
-// Param is a setting of a task.
+// Param is a parameter of a task.
 type Param struct {
 	Name    string
 	Default string
 	About   string
 }
 
-// Params lists the settings of a kind.
+// Params lists the parameters of a kind.
 func (k Kind) Params() (all []Param) {
 	v := reflect.ValueOf(k.make()).Elem()
 	for i := range v.NumField() {
@@ -199,7 +198,7 @@ func (k Kind) Params() (all []Param) {
 	return all
 }
 
-// ParseParams reads settings of the form key=value; numbers and true or false are taken as such, the rest as text.
+// ParseParams parses settings of the form key=value; numbers and booleans are recognised, everything else is text.
 func ParseParams(settings []string) (map[string]any, error) {
 	params := map[string]any{}
 	for _, s := range settings {
@@ -218,8 +217,8 @@ func ParseParams(settings []string) (map[string]any, error) {
 	return params, nil
 }
 
-// Sweep opens a task at every length and every combination of the settings' values, which are separated by commas. A
-// combination that does not fit is left out, unless none fits.
+// Sweep opens a task at every length and every combination of values, which are comma-separated in settings. Combinations that do not fit
+// are skipped, unless none fits.
 func Sweep(name string, lengths []int, settings []string, enc datasets.Encoder) (all []*Task, err error) {
 	combined := [][]string{nil}
 	for _, s := range settings {
@@ -259,16 +258,16 @@ func Sweep(name string, lengths []int, settings []string, enc datasets.Encoder) 
 	return all, nil
 }
 
-// Vocab is the number of ids, 0 if it is the tokenizer's.
+// Vocab is the number of ids, or 0 if it is the tokenizer's.
 func (t *Task) Vocab() int { return t.maker.vocab() }
 
-// Chance is the accuracy that is expected of someone who has not read the sequence.
+// Chance is the expected accuracy of answering without having read the sequence.
 func (t *Task) Chance() float64 { return t.maker.chance() }
 
-// TrainFrom is the index of the first sequence that training reads; measurements stay below it.
+// TrainFrom is the index of the first training sequence; evaluations use lower indices.
 const TrainFrom = 1 << 41
 
-// Record is sequence index of a seed.
+// Record returns the sequence with the given index and seed.
 func (t *Task) Record(seed, index int64) (Record, error) {
 	return t.make(Record{Task: t.Name, Version: t.form.version(t.Version), Params: t.Params, Seed: seed, Index: index})
 }
@@ -294,13 +293,13 @@ func (t *Task) make(r Record) (Record, error) {
 	return r, nil
 }
 
-// Guess answers a record as someone who has not read it.
+// Guess answers a record without having read it.
 func (t *Task) Guess(seed int64, r Record) Answer {
 	a := t.maker.guess(draw.New(draw.Key(seed, "guess "+t.Version, r.Seed, r.Index)), &r)
 	return Answer{IDs: a.ids, Text: a.text}
 }
 
-// TooShortError says that a task's smallest sequence does not fit into the length asked for.
+// TooShortError means that even a task's smallest sequence exceeds the requested length.
 type TooShortError struct {
 	Task            string
 	Length, Minimum int    // tokens
@@ -315,7 +314,7 @@ func (e *TooShortError) Error() string {
 	return text
 }
 
-// within names the first param out of range.
+// within returns an error that names the first param out of range.
 func within(fields ...bounds) error {
 	for _, f := range fields {
 		if f.value < f.low || f.value > f.high {
@@ -330,7 +329,7 @@ type bounds struct {
 	value, low, high int
 }
 
-// oneOf names a param whose value is none of those allowed.
+// oneOf returns an error that names a param unless its value is one of those allowed.
 func oneOf(name, value string, allowed ...string) error {
 	if !slices.Contains(allowed, value) {
 		return fmt.Errorf("param %s is %q, want %s", name, value, strings.Join(allowed, ", "))
@@ -338,7 +337,7 @@ func oneOf(name, value string, allowed ...string) error {
 	return nil
 }
 
-// distinct draws k different numbers below n in random order (Floyd's algorithm and a shuffle).
+// distinct draws k distinct numbers below n in random order (Floyd's algorithm and a shuffle).
 func distinct(s *draw.Stream, n, k int) []int {
 	chosen, list := make(map[int]bool, k), make([]int, 0, k)
 	for top := n - k; top < n; top++ {
@@ -356,7 +355,7 @@ func distinct(s *draw.Stream, n, k int) []int {
 	return list
 }
 
-// uniform answers every position with an id of first … first+n−1.
+// uniform answers every position with a random id in first … first+n−1.
 func uniform(s *draw.Stream, r *Record, first, n int) answer {
 	ids := make([]int32, len(r.Answers))
 	for i := range ids {

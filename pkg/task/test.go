@@ -11,34 +11,34 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Test asks models: every member of the weights reads the same sequences.
+// Test configures a test in which every member of the weights reads the same sequences.
 type Test struct {
 	Tasks    []*Task
-	Count    int                  // sequences of each task
+	Count    int                  // sequences per task
 	Seed     int64                // of the sequences
-	First    int64                // index of the first
-	Batch    int                  // sequences of each member that run side by side; 0 to choose
-	Places   []Place              // where every task has its needles: the sequences are those at these places, Count and First say nothing
-	Generate bool                 // also let the model write the answers that are one piece at the end
-	Tokens   func(answer int) int // that it writes, for answers of so many; nil: as many
+	First    int64                // index of the first sequence
+	Batch    int                  // sequences per member in a batch; 0: automatic
+	Places   []Place              // places of the main needles; if set, they select the sequences instead of Count and First
+	Generate bool                 // also let the model generate answers that are one piece at the end
+	Tokens   func(answer int) int // number of tokens to generate for an answer of the given length; nil: that length
 	Controls map[string]*tensors.Tensor
-	Read     Reader                            // in the place of lm.Runner.Run, or nil
-	Skip     func(one *Task, index int64) bool // sequences that are not asked, or nil; called once for each, in order
+	Read     Reader                            // replaces lm.Runner.Run, or nil
+	Skip     func(one *Task, index int64) bool // reports sequences to skip, or nil; called once for each, in order
 	Progress func(done, total int64)           // tokens of one member
 }
 
-// Reader reads sequences, of which none asks before position first, and emits what the request is for.
+// Reader reads sequences, none of which has a question before position first, and emits the outputs that the request asks for.
 type Reader func(ctx context.Context, r *lm.Runner, ids [][]int32, first int, req lm.Request, emit func(lm.Piece) error) error
 
-// Run returns a Row for each member, task and sequence. What the model writes by itself, with Generate, is written greedily; what is not
-// one piece at the end is not written: the model never reads its own answer there, so that written_accuracy and written_exact are those
-// given.
+// Run returns a Row for each member, task and sequence. With Generate, the model's own answers are decoded greedily. Answers that are not
+// one piece at the end are not generated, since the model never reads its own answer there; written_accuracy and written_exact then equal
+// the scores for the given answer.
 func (t Test) Run(ctx context.Context, r *lm.Runner) (*table.Table, error) {
 	all := Rows()
 	return all, t.Each(ctx, r, all.Append)
 }
 
-// SkipFirst is a Skip of the first n sequences, for a run that goes on.
+// SkipFirst returns a Skip for the first n sequences, for resuming a run.
 func SkipFirst(n int) func(*Task, int64) bool {
 	return func(*Task, int64) bool {
 		n--
@@ -46,14 +46,14 @@ func SkipFirst(n int) func(*Task, int64) bool {
 	}
 }
 
-// part is a batch: sequences of one task that are asked side by side.
+// part is a batch: sequences of one task that are asked together.
 type part struct {
 	*Task
 	sequences []int
 	batch     int
 }
 
-// Each is Run that hands the rows out batch by batch, in order.
+// Each is Run that passes on the rows batch by batch, in order.
 func (t Test) Each(ctx context.Context, r *lm.Runner, put func(*table.Table) error) error {
 	if t.Places != nil {
 		t.Count = len(t.Places)
@@ -88,7 +88,7 @@ func (t Test) Each(ctx context.Context, r *lm.Runner, put func(*table.Table) err
 	}, put)
 }
 
-// parts are the batches of what is not skipped, and the tokens of one member.
+// parts returns the batches of all sequences not skipped, and the number of tokens of one member.
 func (t Test) parts(r *lm.Runner) (parts []part, total int64) {
 	for _, one := range t.Tasks {
 		var open []int
@@ -110,7 +110,7 @@ func (t Test) parts(r *lm.Runner) (parts []part, total int64) {
 	return parts, total
 }
 
-// index is that of sequence k.
+// index is the index of sequence k.
 func (t Test) index(k int) int64 {
 	if t.Places != nil {
 		return t.Places[k].Index()
@@ -118,8 +118,8 @@ func (t Test) index(k int) int64 {
 	return t.First + int64(k)
 }
 
-// records are those of one batch. Beyond the last it is repeated and not counted: another batch size would be another
-// graph to compile.
+// records returns the records of one batch. An incomplete batch is padded with copies of its last record, which are not counted: another
+// batch size would require compiling another graph.
 func (t Test) records(p part) ([]Record, error) {
 	asked := make([]Record, p.batch)
 	for i := range asked {

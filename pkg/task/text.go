@@ -10,36 +10,36 @@ import (
 	"stuffed/datasets/draw"
 )
 
-// passage is a text with something hidden in it and a question about that.
+// passage is a text with something hidden in it and a question about it.
 type passage struct {
 	prefix   string
 	needles  []needle
-	filler   func() string // next piece of the haystack; nil: there is none but the padding
-	rest     string        // what fills a question where no piece fits any more; empty: the next piece
+	filler   func() string // next piece of the haystack; nil: no haystack except the padding
+	rest     string        // fills the remainder where no whole piece fits; empty: the next piece, cut
 	question string
-	answer   string   // with the space before it
+	answer   string   // including the space before it
 	parts    []string // of the answer
 	group    string
 	meta     map[string]float64
 }
 
-// needle is a piece that stands in the haystack at a depth from 0, its beginning, to 1, its end.
+// needle is a piece placed in the haystack at a depth between 0, its start, and 1, its end.
 type needle struct {
 	text  string
 	depth float64
-	main  bool // the one that is put where a Place says
+	main  bool // the needle that a Place positions
 }
 
-// padding text makes the length exact where a task has no haystack.
+// noise is the padding that makes the length exact in tasks without a haystack.
 const noise = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
 
-// lexicon encodes the pieces that passages are made of; those that come again and again are kept.
+// lexicon encodes the pieces that passages consist of and caches the recurring ones.
 type lexicon struct {
 	enc  datasets.Encoder
 	kept *sync.Map // text → []int32
 
-	question bool     // lengths count what stands before the answer
-	own      []string // pieces of a haystack of one's own, or nil
+	question bool     // lengths count only the tokens before the answer
+	own      []string // pieces of a haystack of your own, or nil
 }
 
 func (l lexicon) tokens(text string) ([]int32, error) {
@@ -60,7 +60,7 @@ func (l lexicon) tokens(text string) ([]int32, error) {
 	return out, nil
 }
 
-// keep is tokens of a text that will be asked for again.
+// keep returns the tokens of a text and caches them.
 func (l lexicon) keep(text string) ([]int32, error) {
 	ids, err := l.tokens(text)
 	if err == nil {
@@ -86,7 +86,7 @@ func (p *page) put(text string) {
 	p.text.WriteString(text)
 }
 
-// cut appends the first n tokens of a text, over and over if it has fewer.
+// cut appends the first n tokens of a text, repeating it if it has fewer.
 func (p *page) cut(text string, n int) {
 	ids, err := p.tokens(text)
 	if p.err == nil {
@@ -106,7 +106,7 @@ func (p *page) cut(text string, n int) {
 	}
 }
 
-// Decode is the text of ids; rows that a model has beyond the tokenizer, as padding, are left out.
+// Decode returns the text of ids; ids beyond the tokenizer's vocabulary, such as padding rows, are skipped.
 func Decode(enc datasets.Encoder, ids []int32) (string, error) {
 	known := make([]int, 0, len(ids))
 	for _, id := range ids {
@@ -136,7 +136,7 @@ func (l lexicon) size(p passage) (n int, err error) {
 	return n, nil
 }
 
-// attempts is how many passages are drawn before one that fits is given up.
+// attempts is the number of passages drawn before giving up on finding one that fits.
 const attempts = 64
 
 // lay draws passages until one fits and writes it into a record.
@@ -158,7 +158,7 @@ func (l lexicon) lay(s *draw.Stream, length int, r *Record, draw func(s *draw.St
 	return &TooShortError{Length: length, Minimum: least}
 }
 
-// write makes a record of a passage and free tokens of its haystack: whole pieces, the last one cut.
+// write builds a record from a passage and free tokens of its haystack: whole pieces, the last one cut.
 func (l lexicon) write(p passage, free int, r *Record) error {
 	page := page{lexicon: l}
 	var hay []string
@@ -181,7 +181,7 @@ func (l lexicon) write(p passage, free int, r *Record) error {
 		}
 	}
 	switch {
-	case l.own != nil: // words of one's own text are not divided
+	case l.own != nil: // words of a haystack of your own are not divided
 		rest = "\n"
 	case l.question && p.rest != "":
 		rest = p.rest
@@ -221,7 +221,7 @@ func (l lexicon) write(p passage, free int, r *Record) error {
 	return nil
 }
 
-// choose tries settings in order and stops at the first of which at least three in four of the passages drawn fit.
+// choose tries settings in order and stops at the first for which at least three in four drawn passages fit.
 func (l lexicon) choose(length int, hint string, passages func(s *draw.Stream) passage, settings ...func()) error {
 	least := 0
 	const drawn = 32
@@ -246,12 +246,12 @@ func (l lexicon) choose(length int, hint string, passages func(s *draw.Stream) p
 	return &TooShortError{Length: length, Minimum: least, Set: hint}
 }
 
-// guessed is the answer of another passage of the same kind.
+// guessed returns the answer of another passage of the same kind.
 func guessed(s *draw.Stream, passages func(s *draw.Stream) passage) answer {
 	return answer{text: passages(s).answer}
 }
 
-// auto are the values that a param takes in turn: its own if it is set, else those given.
+// auto returns the values to try for a param: its own if set, otherwise the given ones.
 func auto[T comparable](value T, otherwise ...T) []T {
 	var zero T
 	if value != zero {
@@ -290,7 +290,7 @@ func prose(s *draw.Stream) string {
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// fresh draws until it gets something that was not drawn before; after many tries a number is put behind it.
+// fresh draws until it gets something new; after many tries it appends a number.
 func fresh(used map[string]bool, draw func() string) string {
 	for range 1000 {
 		if v := draw(); !used[v] {
@@ -307,7 +307,7 @@ func fresh(used map[string]bool, draw func() string) string {
 	}
 }
 
-// sorted are n random depths in ascending order.
+// sorted returns n random depths in ascending order.
 func sorted(s *draw.Stream, n int) []float64 {
 	d := make([]float64, n)
 	for i := range d {

@@ -50,7 +50,7 @@ func (c *common) open(length int, words lexicon) error {
 	return nil
 }
 
-// list makes a list of the common words and so many others.
+// list draws a list of the common words and the given number of others.
 func (c *common) list(s *draw.Stream, used map[string]bool, others int) (words []string, text string) {
 	word := func() string { return fresh(used, func() string { return syllables(s, 2) }) }
 	var items []string
@@ -83,7 +83,7 @@ func (c *common) list(s *draw.Stream, used map[string]bool, others int) (words [
 	return words, b.String()
 }
 
-// passage has the whole list as one needle.
+// passage contains the whole list as a single needle.
 func (c *common) passage(s *draw.Stream, others int) passage {
 	used := map[string]bool{}
 	p := passage{group: fmt.Sprintf("common %d of %d", c.Common, c.Common+others), question: "\nCommon words:"}
@@ -99,7 +99,7 @@ func (c *common) passage(s *draw.Stream, others int) passage {
 	return p
 }
 
-// others is the most other words that fit: a search once for each sequence, since words differ in length.
+// others is the largest number of other words that fit, searched for each sequence since words differ in length.
 func (c *common) others(key uint64) (int, error) {
 	low, high := 1, 2
 	fits := func(n int) (bool, error) {
@@ -165,7 +165,7 @@ func (c *common) guess(s *draw.Stream, _ *Record) answer {
 func (c *common) chance() float64 { return 0 }
 func (c *common) vocab() int      { return 0 }
 
-// syllables makes a word of so many syllables.
+// syllables makes a word with n syllables.
 func syllables(s *draw.Stream, n int) string {
 	const consonants, vowels = "bdfgklmnprstv", "aeiou"
 	var b strings.Builder

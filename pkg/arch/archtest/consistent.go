@@ -1,4 +1,4 @@
-// Package archtest holds any architecture to reference tensors and to itself.
+// Package archtest tests any architecture against reference tensors and for self-consistency.
 package archtest
 
 import (
@@ -16,10 +16,9 @@ import (
 	"stuffed/xla"
 )
 
-// Consistent holds a model to itself in float64: in chunks of any length, token by token, cut anywhere, unrolled, without a gradient,
-// in documents packed end to end, beside another member and piece by piece it computes the same; its gradients, of parameters and
-// of what is carried in, are those of finite differences; its probes are there and agree with each other; neutral controls change
-// nothing.
+// Consistent checks in float64 that a model computes the same in chunks of any length, token by token, split anywhere, unrolled, without a
+// gradient, in packed documents, beside another member and piece by piece; that its gradients, for parameters and for the initial state,
+// match finite differences; that all its probes exist and agree with each other; and that neutral controls change nothing.
 func Consistent(t *testing.T, d *xla.Device, c lm.Config) {
 	t.Helper()
 	m, err := c.New()
@@ -44,7 +43,7 @@ type checker struct {
 	device  *xla.Device
 }
 
-// Wide are initial weights in float64, moved from where nothing depends on anything.
+// Wide returns initial weights in float64, perturbed away from values that would hide dependencies.
 func Wide(t testing.TB, m lm.Model, seed uint64) *lm.Weights {
 	t.Helper()
 	r, values := rand.New(rand.NewPCG(seed, 1)), m.Initial(seed)
@@ -114,7 +113,7 @@ func nearly(t *testing.T, label string, got, want []float64, tolerance float64) 
 	}
 }
 
-// states compares all that is carried, as far as the caches of both go.
+// states compares every carried tensor, up to the shorter of both caches.
 func (k checker) states(label string, got, want lm.State) {
 	k.t.Helper()
 	for _, s := range k.model.State(1) {
@@ -183,7 +182,7 @@ func (k checker) members() {
 	}
 }
 
-// pieces compares a runner's pieces, which are padded, with one pass.
+// pieces compares a runner's padded pieces with a single pass.
 func (k checker) pieces() {
 	rows := k.rows(4, 2, 11)
 	whole := k.pass(lm.PassInput{Rows: rows}, lm.Options{})
@@ -275,7 +274,7 @@ func moved(t *testing.T, x *tensors.Tensor, direction []float64, by float64) *te
 	return out
 }
 
-// probes asks for every one and compares the sums of states with the states.
+// probes requests every probe and compares the sums of states with the states.
 func (k checker) probes() {
 	rows, ends := k.rows(6, 2, 5), []int{0, 1, 2, 3, 4}
 	var names []string
@@ -362,7 +361,7 @@ func (k checker) summary(summary, sum *tensors.Tensor) {
 	nearly(k.t, "sum of the summary", got, want, 1e-9)
 }
 
-// controls gives every one its neutral value.
+// controls sets every control to its neutral value, which must not change anything.
 func (k checker) controls() {
 	rows := k.rows(7, 2, 6)
 	controls := map[string]*tensors.Tensor{}

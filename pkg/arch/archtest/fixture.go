@@ -26,8 +26,8 @@ type Fixture struct {
 	truth, weights, gradients map[string]*checkpoint.Tensor
 }
 
-// Check recomputes in float64 all that the folder has of the main run, a run from a given state with its gradients, packed
-// documents, and every parameter's gradient.
+// Check recomputes in float64 everything that the folder holds: the main run, a run from a given state with its gradients, packed documents,
+// and the gradient of every parameter.
 func (f Fixture) Check(t *testing.T) {
 	t.Helper()
 	for name, into := range map[string]*map[string]*checkpoint.Tensor{"truth": &f.truth, "model": &f.weights, "grads_truth": &f.gradients} {
@@ -49,7 +49,7 @@ func (f Fixture) Check(t *testing.T) {
 	}
 }
 
-// parameter collects a parameter from the tensors of its layers.
+// parameter assembles a parameter from the tensors of its layers.
 func (f Fixture) parameter(s lm.Spec, from map[string]*checkpoint.Tensor) ([]float64, error) {
 	layers := 1
 	if s.Layered {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Keys are those of a folder's config.json.
+// Keys returns the keys of a folder's config.json.
 func Keys(t testing.TB, dir string) map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "config.json"))

@@ -9,7 +9,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// left is the state that other tokens leave.
+// left returns the state after reading some other tokens.
 func (k checker) left(batch int) lm.State {
 	return k.pass(lm.PassInput{Rows: k.rows(99, batch, 5)}, lm.Options{}).State
 }
@@ -31,7 +31,7 @@ func (k checker) lengths() {
 	}
 }
 
-// partitions compares 20 random ones with the whole.
+// partitions compares 20 random partitions with a single pass.
 func (k checker) partitions() {
 	const tokens = 37
 	r := rand.New(rand.NewPCG(5, 5))
@@ -75,7 +75,7 @@ func (k checker) initial() {
 	}
 }
 
-// Finite names the first value of a pass and its gradients that is none.
+// Finite returns an error that names the first value of a pass or its gradients that is not finite.
 func Finite(out lm.PassOutput) error {
 	all := map[string]lm.State{"gradient of parameter": out.Gradient, "gradient of state": out.Initial, "state": out.State,
 		"output": {"logits": out.Logits, "loss": out.Loss}}

@@ -24,7 +24,7 @@ const (
 	Length = "kv.length"
 )
 
-// queries is how many queries are computed at a time, unless the call says another number.
+// queries is the number of queries computed at a time unless the call overrides it.
 const queries = 128
 
 // States are the specs of the cache: kv.key (after rotation) and kv.value [layers, batch, kvHeads, positions, head], and
@@ -38,16 +38,16 @@ func States(layers, batch, kvHeads, head int) []lm.Spec {
 	return []lm.Spec{cache, values, {Name: Length, Role: lm.Length, Layered: true, Dims: []int{layers, batch}, Axes: []lm.Axis{lm.Layer, lm.Batch}}}
 }
 
-// Memory is how a model keeps its cache; models embed it. With a Window of r tokens a query sees the last r tokens of its layer, as
+// Memory is how a model keeps its cache; models embed it. With a Window of r tokens, a query attends to the last r tokens of its layer, as
 // with a cache of r tokens that drops the oldest.
 type Memory struct {
 	Window int // 0: the model's own, all tokens
 }
 
-// Past is the length of the window.
+// Past is the length of the window in tokens, 0 if there is none.
 func (m Memory) Past() int { return m.Window }
 
-// Vary is the memory in another way, for a model's Variant.
+// Vary returns the memory with the given variant applied, for a model's Variant method.
 func (m Memory) Vary(name string, v lm.Variant) (Memory, error) {
 	if v.NormEvery > 0 || v.Decimate {
 		return m, fmt.Errorf("%s keeps a cache: it may have a window, but no limited norm and no decimation", name)
@@ -59,7 +59,7 @@ func (m Memory) Vary(name string, v lm.Variant) (Memory, error) {
 	return m, nil
 }
 
-// Probes of a layer with the operator.
+// Probes lists the activations that a layer with the operator records.
 func Probes() []lm.Probe {
 	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
 	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}
@@ -74,7 +74,7 @@ func Probes() []lm.Probe {
 	}
 }
 
-// Controls of a layer with the operator, by query head.
+// Controls lists the interventions on a layer with the operator, per query head.
 func Controls(heads int) []lm.Control {
 	return []lm.Control{{Name: "y_scale", Neutral: 1, Does: "factor of the head's output; 0 ablates the head", Dims: []int{heads}, Axes: []lm.Axis{lm.HeadAxis}}}
 }

@@ -29,7 +29,7 @@ type Config struct {
 	Gate       bool    `json:"use_gate"`
 }
 
-// Default is the published shape with the given width, layers and vocabulary, and heads of 64.
+// Default returns the published shape with the given width, layers and vocabulary, and heads of 64.
 func Default(width, layers, vocab int) Config {
 	return Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width/64), ExpandK: 1, ExpandV: 1, Kernel: 4, Convolve: true,
 		Activation: "silu", Norm: "l2", UseBeta: true}
@@ -41,7 +41,7 @@ func (c Config) Key() int { return int(float64(c.Width)*c.ExpandK) / c.Heads }
 // Value is the size of a head's value.
 func (c Config) Value() int { return int(float64(c.Width)*c.ExpandV) / c.Heads }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if err := c.Outline.Validate(); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// FromKeys reads config.json.
+// FromKeys parses config.json; unsupported settings are an error.
 func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(2048, 24, 32000)
 	c.Heads = 16
@@ -73,19 +73,19 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json.
+// Keys returns the content of config.json.
 func (c Config) Keys() (map[string]any, error) { return fla.Keys(c, Kind, "DeltaNetForCausalLM") }
 
 // Kind is model_type in config.json.
 const Kind = "delta_net"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return "deltanet" }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Heads * c.Key() * c.Value()
 	carried := recurrent
@@ -95,13 +95,13 @@ func (c Config) Sizes() lm.Sizes {
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads, State: c.Key(), Recurrent: recurrent, Carried: carried}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
 
 func init() {

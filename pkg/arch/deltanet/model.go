@@ -12,7 +12,7 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct{ Config }
 
 var _ lm.Model = Model{}
@@ -48,7 +48,7 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	return l.Affine("attn.o_proj", y)
 }
 
-// project is a projection and its short convolution.
+// project applies a projection and its short convolution.
 func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
 	return fla.Project(l, name, m.Convolve, x)
 }
@@ -76,10 +76,10 @@ func (m Model) normalise(x *Node) *Node {
 	return deltarule.Unit(x)
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return m.Architecture() }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -88,7 +88,7 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 // Layers is the number of blocks.
 func (m Model) Layers() int { return m.Config.Layers }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	keys, values := m.Heads*m.Key(), m.Heads*m.Value()
 	mixer := []lm.Spec{fla.Matrix("attn.q_proj", keys, m.Width), fla.Matrix("attn.k_proj", keys, m.Width), fla.Matrix("attn.v_proj", values, m.Width)}
@@ -114,26 +114,26 @@ func (m Model) State(batch int) []lm.Spec {
 	return specs
 }
 
-// OneWay says why there is no sliding window.
+// OneWay says why the model has no sliding-window variant.
 func (Model) OneWay() string { return deltarule.NoWindow }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control { return deltarule.Controls(m.Heads, false) }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	return append(deltarule.Probes(), stack.WindowProbes(m.State(1)[1:])...)
 }
 
 func (m Model) layers() stack.Layers { return m.Outline.Stack(m, m.Block) }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.layers().Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node { return m.layers().Logits(call, hidden) }
 
-// Initial draws the parameters, see fla.Initial.
+// Initial draws the parameters at random, see fla.Initial.
 func (m Model) Initial(seed uint64) map[string][]float32 {
 	return fla.Initial(m.Parameters(1), m.InitRange, seed, func(string, *rand.Rand) func() float64 { return nil })
 }

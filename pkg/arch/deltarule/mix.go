@@ -22,17 +22,17 @@ import (
 // State is the name of the recurrent state, [layers, batch, heads, key, value].
 const State = "state"
 
-// NoWindow is why method 3 of arXiv 2410.07145 does not apply: an erasure multiplies older writes by a matrix, so their share of
+// NoWindow says why method 3 of arXiv 2410.07145 does not apply: an erasure multiplies older writes by a matrix, so their share of
 // the state is not a number times an older state.
 const NoWindow = "a delta rule erases: its state is not a weighted sum of what was written, so older writes cannot be removed by subtracting a multiple of an older state (method 3)"
 
-// StateSpec is its spec.
+// StateSpec returns the spec of the recurrent state.
 func StateSpec(layers, batch, heads, key, value int) lm.Spec {
 	return lm.Spec{Name: State, Role: lm.Recurrent, Layered: true, Dims: []int{layers, batch, heads, key, value},
 		Axes: []lm.Axis{lm.Layer, lm.Batch, lm.HeadAxis, lm.Key, lm.Value}}
 }
 
-// Probes of a layer with the operator; decay are the axes of log α after the heads.
+// Probes lists the activations that a layer with the operator records; decay names the axes of log α after the heads.
 func Probes(decay ...lm.Axis) []lm.Probe {
 	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
 	key, value := append(slices.Clone(head), lm.Key), append(slices.Clone(head), lm.Value)
@@ -51,7 +51,7 @@ func Probes(decay ...lm.Axis) []lm.Probe {
 	}
 }
 
-// Controls of a layer with the operator, by head; decays tells whether the state decays.
+// Controls lists the interventions on a layer with the operator, per head; decays says whether the state decays.
 func Controls(heads int, decays bool) []lm.Control {
 	list := []lm.Control{
 		{Name: "delta_scale", Neutral: 1, Does: "factor of β, the strength of the write and of the erasure"},
@@ -70,7 +70,7 @@ func Controls(heads int, decays bool) []lm.Control {
 	return list
 }
 
-// Gates are β and log α (or nil) with the layer's changes; padding neither writes nor decays.
+// Gates returns β and log α (or nil) after the layer's interventions; padding neither writes nor decays.
 func Gates(l *stack.Layer, beta, logAlpha *Node) (b, log *Node) {
 	beta = l.Change("delta_scale", beta, stack.PerHead(Mul))
 	beta = l.Real(l.Change("delta_max", beta, stack.PerHead(Min)))
@@ -78,7 +78,7 @@ func Gates(l *stack.Layer, beta, logAlpha *Node) (b, log *Node) {
 	return beta, Decay(l, logAlpha)
 }
 
-// Decay is log α, or nil, with the layer's changes.
+// Decay returns log α, or nil, after the layer's interventions.
 func Decay(l *stack.Layer, logAlpha *Node) *Node {
 	if logAlpha == nil {
 		return nil
@@ -90,8 +90,8 @@ func Decay(l *stack.Layer, logAlpha *Node) *Node {
 	return logAlpha
 }
 
-// Mix runs the operator from the layer's state and leaves the next, [batch, tokens, heads, value]: one token with Step where
-// no gradient is asked for, more with Chunk.
+// Mix runs the operator from the layer's state and stores the new state; it returns [batch, tokens, heads, value]. A single token without a
+// gradient uses Step, everything else Chunk.
 func Mix(l *stack.Layer, op delta.Operands, chunk int) *Node {
 	op.Initial, op.Infer = l.State(State), l.Infer
 	if l.Chunk > 0 {
@@ -132,7 +132,7 @@ func step(l *stack.Layer, op delta.Operands) *Node {
 	return InsertAxes(y, 1)
 }
 
-// sumAndSquares computes both once.
+// sumAndSquares computes both on first use and caches them.
 func sumAndSquares(f func() (sum, squares *Node)) func(i int) *Node {
 	var both []*Node
 	return func(i int) *Node {
@@ -144,10 +144,10 @@ func sumAndSquares(f func() (sum, squares *Node)) func(i int) *Node {
 	}
 }
 
-// Unit is x / √(Σ x² + 1e-6) over the last axis.
+// Unit returns x / √(Σ x² + 1e-6) over the last axis.
 func Unit(x *Node) *Node {
 	return Mul(x, Rsqrt(AddScalar(ReduceAndKeep(Square(x), ReduceSum, -1), 1e-6)))
 }
 
-// Scaled is q / √key.
+// Scaled returns q / √key.
 func Scaled(q *Node) *Node { return MulScalar(q, 1/math.Sqrt(float64(q.Shape().Dim(-1)))) }

@@ -19,7 +19,7 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Outline is the part of a configuration that is alike; the JSON names are those of config.json.
+// Outline is the common part of a configuration; the JSON names are those of config.json.
 type Outline struct {
 	Layers       int     `json:"num_hidden_layers"`
 	Width        int     `json:"hidden_size"`
@@ -32,7 +32,7 @@ type Outline struct {
 	Chunk        int     `json:"chunk"`             // tokens per chunk of the recurrence, a power of two
 }
 
-// Default is an outline of a size.
+// Default returns an outline of the given size.
 func Default(width, layers, vocab int) Outline {
 	return Outline{Layers: layers, Width: width, Vocab: vocab, Ratio: 4, Eps: 1e-6, InitRange: 0.02, Chunk: 64}
 }
@@ -45,7 +45,7 @@ func (o Outline) Inner() int {
 	return (int(float64(o.Width)*o.Ratio*2/3) + 255) / 256 * 256
 }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (o Outline) Validate() error {
 	err := Ranges(Range{"num_hidden_layers", o.Layers, 1, 512}, Range{"hidden_size", o.Width, 1, 65536}, Range{"vocab_size", o.Vocab, 2, 1 << 20},
 		Range{"intermediate_size", o.Inner(), 1, 1 << 20}, Range{"chunk", o.Chunk, 1, 4096})
@@ -62,13 +62,13 @@ func (o Outline) Validate() error {
 	return nil
 }
 
-// Range is a field and what it may be.
+// Range is a field and its allowed range.
 type Range struct {
 	Name          string
 	Value, Lo, Hi int
 }
 
-// Ranges names the first that is outside.
+// Ranges returns an error that names the first field out of range.
 func Ranges(all ...Range) error {
 	for _, r := range all {
 		if r.Value < r.Lo || r.Value > r.Hi {
@@ -78,7 +78,7 @@ func Ranges(all ...Range) error {
 	return nil
 }
 
-// Names outside the layers.
+// Names of the parameters outside the layers.
 const (
 	Embedding = "model.embeddings.weight"
 	Norm      = "model.norm.weight"
@@ -105,27 +105,27 @@ func (o Outline) Parameters(members int, mixer []lm.Spec) []lm.Spec {
 	return specs
 }
 
-// Matrix is the spec of a projection's weight.
+// Matrix returns the spec of a projection's weight.
 func Matrix(name string, out, in int) lm.Spec {
 	return lm.Spec{Name: name + ".weight", Role: lm.Matrix, Dims: []int{out, in}}
 }
 
-// Filter is the spec of a short convolution's weight.
+// Filter returns the spec of a short convolution's weight.
 func Filter(name string, channels, taps int) lm.Spec {
 	return lm.Spec{Name: name + ".weight", Role: lm.Filter, Dims: []int{channels, taps}}
 }
 
-// Vector is the spec of a parameter that is not a matrix.
+// Vector returns the spec of a parameter that is not a matrix.
 func Vector(name string, dims ...int) lm.Spec { return lm.Spec{Name: name, Dims: dims} }
 
-// Stack are the layers of a model.
+// Stack builds the layers of a model.
 func (o Outline) Stack(m lm.Model, block func(l *stack.Layer, r *Node) *Node) stack.Layers {
 	return stack.Layers{Model: m, Block: block, Leave: func(b *stack.Batch, r *Node) *Node {
 		return stack.RMSNorm(r, b.PerRow(b.Params[Norm], 1), o.Eps)
 	}}
 }
 
-// Block is one layer around a mixer.
+// Block builds one layer around a mixer.
 func (o Outline) Block(l *stack.Layer, r *Node, mixer func(x *Node) *Node) *Node {
 	out := mixer(stack.RMSNorm(r, l.Weight("attn_norm.weight", r), o.Eps))
 	l.Probe("mixer_out", func() *Node { return out })
@@ -170,8 +170,8 @@ func isNorm(name string) bool {
 	})
 }
 
-// FromKeys reads what config.json says over defaults, into a pointer to a configuration; what the models here cannot do is an
-// error, keys without a meaning here are left alone.
+// FromKeys overwrites defaults, through a pointer to a configuration, with the keys of config.json. Values that the models here do not
+// support are an error; unknown keys are ignored.
 func FromKeys(keys map[string]any, into any) error {
 	for key, kinds := range map[string]string{"attn": "layers of attention", "attnres_block_size": "residual attention"} {
 		if v := keys[key]; v != nil {
@@ -184,7 +184,7 @@ func FromKeys(keys map[string]any, into any) error {
 	return lm.ReadKeys(keys, into)
 }
 
-// Keys is config.json for a configuration.
+// Keys returns the content of config.json for a configuration.
 func Keys(c any, kind, class string) (map[string]any, error) {
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -204,10 +204,10 @@ func Keys(c any, kind, class string) (map[string]any, error) {
 	return keys, nil
 }
 
-// References are probes by the names of reference tensors.
+// References maps reference tensors to probes.
 var References = map[string]string{"hidden.layers": lm.Residual, "stats.mean": lm.Sum, "stats.var": lm.Squares, "stats.log_decay": lm.LogAlpha, "stats.beta": lm.Delta}
 
-// Tensor is the published name and shape of a parameter in one layer, or of one outside (layer −1).
+// Tensor returns the published name and shape of a parameter in one layer, or outside the layers (layer −1).
 func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 	if layer < 0 {
 		return s.Name, s.Dims[1:]

@@ -7,8 +7,8 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Project is W x of the mixer's projection of that name and, with convolve, its short convolution over the last tokens, whose
-// window is the state "conv_state.NAME", see [Windows].
+// Project computes W x for the mixer's projection of that name and, with convolve, applies its short convolution, whose window is the state
+// "conv_state.NAME", see [Windows].
 func Project(l *stack.Layer, name string, convolve bool, x *Node) *Node {
 	x = l.Affine("attn."+name+"_proj", x)
 	if convolve {

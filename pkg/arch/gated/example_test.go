@@ -6,7 +6,7 @@ import (
 	"stuffed/pkg/arch/gated"
 )
 
-// The state of two layers of two heads with keys of 16 and values of 32 entries.
+// The state of two layers with two heads each, key size 16 and value size 32.
 func ExampleStateSpec() {
 	s := gated.StateSpec(2, 1, 2, 16, 32)
 	heads, values, keys := s.Matrices()

@@ -21,13 +21,13 @@ import (
 // State is the name of the recurrent state, [layers, batch, heads, keys, values].
 const State = "state"
 
-// StateSpec is the spec of the state.
+// StateSpec returns the spec of the recurrent state.
 func StateSpec(layers, batch, heads, keys, values int) lm.Spec {
 	return lm.Spec{Name: State, Role: lm.Recurrent, Layered: true, Dims: []int{layers, batch, heads, keys, values},
 		Axes: []lm.Axis{lm.Layer, lm.Batch, lm.HeadAxis, lm.Key, lm.Value}}
 }
 
-// Controls lists what can be changed per head; those of a decay that tokens do not change are left out where fixed.
+// Controls lists the interventions per head; with fixed, those on a decay that does not depend on tokens are left out.
 func Controls(heads int, fixed bool) []lm.Control {
 	list := []lm.Control{
 		{Name: "log_alpha_shift", Neutral: math.Copysign(0, -1), Does: "added to log α: the log of a factor of α"},
@@ -45,7 +45,7 @@ func Controls(heads int, fixed bool) []lm.Control {
 	return list
 }
 
-// Probes lists what can be watched; decay names the axes of log α after the heads.
+// Probes lists the activations that can be recorded; decay names the axes of log α after the heads.
 func Probes(decay ...lm.Axis) []lm.Probe {
 	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
 	with := func(axes ...lm.Axis) []lm.Axis { return append(slices.Clone(head), axes...) }
@@ -64,8 +64,8 @@ func Probes(decay ...lm.Axis) []lm.Probe {
 	}
 }
 
-// Vector runs the recurrence with a vector gate from the layer's state and leaves the next: y [batch, tokens, heads, values].
-// scale is that of Q. One token without a gradient is a step.
+// Vector runs the recurrence with a vector gate from the layer's state, stores the new state and returns y [batch, tokens, heads, values].
+// scale multiplies q. A single token without a gradient runs as one step.
 func Vector(l *stack.Layer, op vectorgate.Operands, scale float64, chunk int) *Node {
 	show(l, op.Q, op.K, op.V)
 	op.LogDecay = l.Change("log_alpha_shift", op.LogDecay, stack.PerHead(Add))
@@ -93,7 +93,7 @@ func Vector(l *stack.Layer, op vectorgate.Operands, scale float64, chunk int) *N
 	return read(l, y)
 }
 
-// Fixed is Vector for a decay per head that nothing changes.
+// Fixed is Vector for a constant decay per head.
 func Fixed(l *stack.Layer, op fixeddecay.Operands, scale float64, chunk int) *Node {
 	show(l, op.Q, op.K, op.V)
 	l.Probe(lm.LogAlpha, func() *Node {
@@ -137,7 +137,7 @@ func read(l *stack.Layer, y *Node) *Node {
 	return y
 }
 
-// narrow is x in the dtype of the products.
+// narrow converts x to the dtype of matrix products.
 func narrow(l *stack.Layer, x *Node) *Node { return ConvertDType(x, l.Products) }
 
 func single(l *stack.Layer) bool {
@@ -155,7 +155,7 @@ func pieces(l *stack.Layer, chunk int) int {
 	return chunk
 }
 
-// once computes a pair at the first call.
+// once computes a pair on first use and caches it.
 func once(f func() (a, b *Node)) func() [2]*Node {
 	var both *[2]*Node
 	return func() [2]*Node {

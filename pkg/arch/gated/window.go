@@ -13,21 +13,21 @@ import (
 	"stuffed/xla"
 )
 
-// Memory is how a model keeps its state; models embed it. With a Window of r tokens the layers see what the last r tokens wrote
-// (arXiv 2410.07145, method 3, which is of Mamba-2 and holds for every weighted sum):
+// Memory is how a model keeps its state; models embed it. With a Window of r tokens, layers see only what the last r tokens wrote (arXiv
+// 2410.07145, method 3, which was proposed for Mamba-2 and applies to any weighted sum):
 //
 //	W_t = S_t − diag(e^(g_{t−r+1} + … + g_t)) S_{t−r} = diag(e^(g_t)) W_{t−1} + k_t v_tᵀ − (e^(g_{t−r+1} + … + g_t) ⊙ k_{t−r}) v_{t−r}ᵀ
 //
-// so every token writes and then takes away, at decay 1, what the token r before it wrote. Rounding errors of what is taken away
-// fade with the state and no sooner.
+// so every token writes and then subtracts, with decay 1, what the token r positions earlier wrote. Rounding errors of the subtraction fade
+// only as fast as the state decays.
 type Memory struct {
 	Window int // 0: the model's own, all tokens
 }
 
-// Past is the length of the window.
+// Past is the length of the window in tokens, 0 if there is none.
 func (m Memory) Past() int { return m.Window }
 
-// Vary is the memory in another way, for a model's Variant.
+// Vary returns the memory with the given variant applied, for a model's Variant method.
 func (m Memory) Vary(name string, v lm.Variant) (Memory, error) {
 	if v.NormEvery > 0 || v.Decimate {
 		return m, fmt.Errorf("%s has a sliding window, but neither a limited norm inside its graph nor decimation", name)
@@ -39,14 +39,14 @@ func (m Memory) Vary(name string, v lm.Variant) (Memory, error) {
 	return m, nil
 }
 
-// Names of what a window carries: keys, values and log decays of the last r tokens, oldest first.
+// Names of the tensors that a window carries: keys, values and log decays of the last r tokens, oldest first.
 const (
 	pastKeys   = "window_k"
 	pastValues = "window_v"
 	pastDecays = "window_log_alpha"
 )
 
-// StateSpecs are the state and what a window carries, zeros before the start of a sequence.
+// StateSpecs returns the specs of the state and of the tensors that a window carries, which are zero before the start of a sequence.
 func (m Memory) StateSpecs(layers, batch, heads, keys, values int) []lm.Spec {
 	specs := []lm.Spec{StateSpec(layers, batch, heads, keys, values)}
 	if m.Window == 0 {
@@ -63,7 +63,7 @@ func (m Memory) StateSpecs(layers, batch, heads, keys, values int) []lm.Spec {
 	return specs
 }
 
-// windowOf is the window of a layer's model.
+// windowOf returns the window of a layer's model.
 func windowOf(l *stack.Layer) int {
 	if m, has := l.Model.(interface{ Past() int }); has {
 		return m.Past()
@@ -71,7 +71,7 @@ func windowOf(l *stack.Layer) int {
 	return 0
 }
 
-// slid runs the recurrence over a sliding window of r tokens: twice as many tokens, of which every second takes away.
+// slid runs the recurrence over a sliding window of r tokens: on twice as many tokens, of which every second one subtracts an old write.
 func slid(l *stack.Layer, op vectorgate.Operands, r, chunk int) *Node {
 	if op.Segments != nil {
 		panic(fmt.Errorf("%s: a sliding window takes no packed documents", l.Model.Name()))
@@ -102,7 +102,7 @@ func slid(l *stack.Layer, op vectorgate.Operands, r, chunk int) *Node {
 	return every(y, reads)
 }
 
-// since are the sums of the r log decays that end with each token, of decays [batch, r + tokens, heads, keys].
+// since sums the r log decays up to and including each token, for decays [batch, r + tokens, heads, keys].
 func since(decays *Node, r, tokens int) *Node {
 	hi, lo := xla.RunningSumPair(TransposeAllAxes(decays, 0, 2, 3, 1))
 	part := func(x *Node, from int) *Node { return SliceAxis(x, -1, AxisRange(from, from+tokens)) }
@@ -110,21 +110,21 @@ func since(decays *Node, r, tokens int) *Node {
 	return TransposeAllAxes(sum, 0, 3, 1, 2)
 }
 
-// pairs puts the tokens of a and b in turn: [batch, 2 tokens, …].
+// pairs interleaves the tokens of a and b: [batch, 2 tokens, …].
 func pairs(a, b *Node) *Node {
 	dims := append([]int{}, a.Shape().Dimensions...)
 	dims[1] *= 2
 	return Reshape(Concatenate([]*Node{InsertAxes(a, 2), InsertAxes(b, 2)}, 2), dims...)
 }
 
-// every is every second token, from the first (0) or the second (1).
+// every returns every second token, starting with the first (0) or the second (1).
 func every(x *Node, from int) *Node {
 	dims := append([]int{}, x.Shape().Dimensions...)
 	split := append([]int{dims[0], dims[1] / 2, 2}, dims[2:]...)
 	return Squeeze(SliceAxis(Reshape(x, split...), 2, AxisRange(from, from+1)), 2)
 }
 
-// newest are the last r tokens of x [batch, r + tokens, …] before padding.
+// newest returns the last r tokens of x [batch, r + tokens, …] before the padding.
 func newest(l *stack.Layer, x *Node, r int) *Node {
 	if l.Length == nil {
 		return SliceAxis(x, 1, AxisRangeToEnd(l.Tokens))

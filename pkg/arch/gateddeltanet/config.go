@@ -30,12 +30,12 @@ type Config struct {
 	Erase      bool    `json:"erase" hash:"unless-default"`                  // a write removes what its key had stored; published models do
 }
 
-// Default has the given width, layers and vocabulary, keys of 64 and the published share of the width, ¾, for them.
+// Default returns a model of the given width, layers and vocabulary, keys of 64 and the published share of the width, ¾, for them.
 func Default(width, layers, vocab int) Config {
 	return Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width*3/4/64), Key: 64, ExpandV: 2, Kernel: 4, Convolve: true, Gate: true, Activation: "swish", Erase: true}
 }
 
-// Values is the number of heads that have a state.
+// Values is the number of value heads, each of which has a state.
 func (c Config) Values() int {
 	if c.ValueHeads > 0 {
 		return c.ValueHeads
@@ -46,7 +46,7 @@ func (c Config) Values() int {
 // Value is the size of a head's value.
 func (c Config) Value() int { return int(float64(c.Key) * c.ExpandV) }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if err := c.Outline.Validate(); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// FromKeys reads config.json.
+// FromKeys parses config.json; unsupported settings are an error.
 func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(2048, 21, 32000)
 	c.Heads, c.Key = 6, 256
@@ -93,13 +93,13 @@ const (
 	Additive = "gated_deltanet_additive"
 )
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return "gated-deltanet" }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Values() * c.Key * c.Value()
 	carried := recurrent
@@ -109,13 +109,13 @@ func (c Config) Sizes() lm.Sizes {
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Values(), State: c.Key, Recurrent: recurrent, Carried: carried}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
 
 func init() {

@@ -13,7 +13,7 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct{ Config }
 
 var _ lm.Model = Model{}
@@ -53,15 +53,15 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	return l.Affine("attn.o_proj", y)
 }
 
-// project is SiLU of a projection, with its short convolution if there is one.
+// project applies a projection, its short convolution if there is one, and SiLU.
 func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
 	return stack.SiLU(fla.Project(l, name, m.Convolve, x))
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return m.Architecture() }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -70,7 +70,7 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 // Layers is the number of blocks.
 func (m Model) Layers() int { return m.Config.Layers }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	keys, values := m.Heads*m.Key, m.Values()*m.Value()
 	mixer := []lm.Spec{fla.Matrix("attn.q_proj", keys, m.Width), fla.Matrix("attn.k_proj", keys, m.Width), fla.Matrix("attn.v_proj", values, m.Width),
@@ -95,7 +95,7 @@ func (m Model) State(batch int) []lm.Spec {
 	return specs
 }
 
-// OneWay says why there is no sliding window.
+// OneWay says why the model has no sliding-window variant.
 func (m Model) OneWay() string {
 	if !m.Erase {
 		return "the model without erasing is there to be compared, it has no method 3"
@@ -103,20 +103,20 @@ func (m Model) OneWay() string {
 	return deltarule.NoWindow
 }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control { return deltarule.Controls(m.Values(), true) }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	return append(deltarule.Probes(), stack.WindowProbes(m.State(1)[1:])...)
 }
 
 func (m Model) layers() stack.Layers { return m.Outline.Stack(m, m.Block) }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.layers().Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node { return m.layers().Logits(call, hidden) }
 
 // Initial draws the parameters, see fla.Initial; A uniform below 16, softplus(dt_bias) log-uniform in [1e-3, 0.1].

@@ -9,7 +9,7 @@ import (
 	"stuffed/xla"
 )
 
-// TestReference recomputes a model whose logits, states and gradients were made by a loop over tokens in float64.
+// TestReference compares logits, states and gradients with references from a float64 loop over tokens.
 func TestReference(t *testing.T) {
 	c, err := gateddeltanet.FromKeys(archtest.Keys(t, "testdata"))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// gateRank and gateDivisor are the same in every model: no configuration reaches them.
+// gateRank and gateDivisor are fixed in every model; configurations cannot change them.
 const (
 	gateRank    = 16
 	gateDivisor = 16
@@ -34,12 +34,12 @@ type Config struct {
 	Fused    bool     `json:"fuse_norm"` // with the gate: the norm is called g_norm_swish_gate in files
 }
 
-// Default is the published shape with the given width, layers and vocabulary, and heads of 64 values.
+// Default returns the published shape with the given width, layers and vocabulary, and heads of 64 values.
 func Default(width, layers, vocab int) Config {
 	return Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width/64), ExpandK: 0.5, ExpandV: 1, Kernel: 4, Gate: true, Affine: true, Fused: true}
 }
 
-// groups is how many heads read one of k, v and gate.
+// groups is the number of heads that share one k, v and gate.
 func (c Config) groups() int {
 	if c.KVHeads > 0 {
 		return c.Heads / c.KVHeads
@@ -53,7 +53,7 @@ func (c Config) Key() int { return int(float64(c.Width)*c.ExpandK) / c.Heads }
 // Value is the size of a head's value.
 func (c Config) Value() int { return int(float64(c.Width)*c.ExpandV) / c.Heads }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if err := c.Outline.Validate(); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// FromKeys reads config.json.
+// FromKeys parses config.json; unsupported settings are an error.
 func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(2048, 24, 32000)
 	c.Heads = 4
@@ -91,7 +91,7 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json.
+// Keys returns the content of config.json.
 func (c Config) Keys() (map[string]any, error) {
 	keys, err := fla.Keys(c, Kind, "GLAForCausalLM")
 	if err == nil && c.KVHeads == 0 {
@@ -103,13 +103,13 @@ func (c Config) Keys() (map[string]any, error) {
 // Kind is model_type in config.json.
 const Kind = "gla"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return Kind }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Heads * c.Key() * c.Value()
 	carried := recurrent
@@ -119,13 +119,13 @@ func (c Config) Sizes() lm.Sizes {
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads, State: c.Key(), Recurrent: recurrent, Carried: carried}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {

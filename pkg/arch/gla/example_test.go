@@ -6,7 +6,7 @@ import (
 	"stuffed/pkg/arch/gla"
 )
 
-// The state of a small Gated Linear Attention: what the recurrence carries for a sequence, and all that is carried.
+// The state of a small Gated Linear Attention: heads per layer, recurrent scalars, and all scalars carried per sequence.
 func ExampleConfig_Sizes() {
 	s := gla.Default(128, 2, 272).Sizes()
 	fmt.Println(s.Heads, s.Recurrent, s.Carried)

@@ -13,13 +13,13 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct {
 	Config
 	gated.Memory
 }
 
-// Variant is the model with a sliding window.
+// Variant returns the model with a sliding window.
 func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
 	m.Memory, err = m.Vary(m.Name(), v)
 	return m, err
@@ -44,7 +44,7 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	return l.Affine("attn.o_proj", m.gate(l, x, y))
 }
 
-// gate is norm(y) ⊙ SiLU(W_g x), per head.
+// gate returns norm(y) ⊙ SiLU(W_g x), per head.
 func (m Model) gate(l *stack.Layer, x, y *Node) *Node {
 	var weight *Node
 	if m.Affine {
@@ -64,7 +64,7 @@ func (m Model) normName() string {
 	return "attn.g_norm.weight"
 }
 
-// project is a projection or, with a short convolution, SiLU of that.
+// project applies a projection and, if enabled, its short convolution with SiLU.
 func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
 	x = fla.Project(l, name, m.Convolve, x)
 	if m.Convolve {
@@ -73,13 +73,13 @@ func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
 	return x
 }
 
-// widths are those of q, k and v.
+// widths returns the widths of q, k and v.
 func (m Model) widths() map[string]int {
 	keys, values := m.Heads*m.Key(), m.Heads*m.Value()
 	return map[string]int{"q": keys, "k": keys / m.groups(), "v": values / m.groups()}
 }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	values := m.Heads * m.Value()
 	var mixer []lm.Spec
@@ -111,23 +111,23 @@ func (m Model) State(batch int) []lm.Spec {
 	return specs
 }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control { return gated.Controls(m.Heads, false) }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	return append(gated.Probes(lm.Key), stack.WindowProbes(Model{Config: m.Config}.State(1)[1:])...)
 }
 
-// Initial draws the parameters, see fla.Initial.
+// Initial draws the parameters at random, see fla.Initial.
 func (m Model) Initial(seed uint64) map[string][]float32 {
 	return fla.Initial(m.Parameters(1), m.InitRange, seed, func(string, *rand.Rand) func() float64 { return nil })
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return Kind }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -136,10 +136,10 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 // Layers is the number of blocks.
 func (m Model) Layers() int { return m.Config.Layers }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.Stack(m, m.Block).Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node {
 	return m.Stack(m, m.Block).Logits(call, hidden)
 }

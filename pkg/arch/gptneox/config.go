@@ -32,7 +32,7 @@ type Config struct {
 	InitRange    float64 `json:"initializer_range"`
 }
 
-// Default has the given width, layers and vocabulary, and heads of 64.
+// Default returns a model of the given width, layers and vocabulary, and heads of 64.
 func Default(width, layers, vocab int) Config {
 	return Config{Layers: layers, Width: width, Vocab: vocab, Heads: max(1, width/64), Intermediate: 4 * width, Eps: 1e-5, Theta: 10000, Rotary: 0.25,
 		Parallel: true, Bias: true, InitRange: 0.02}
@@ -40,10 +40,10 @@ func Default(width, layers, vocab int) Config {
 
 func (c Config) head() int { return c.Width / c.Heads }
 
-// rotated is the even number of entries that turn.
+// rotated is the number of rotated entries per head, which is even.
 func (c Config) rotated() int { return int(float64(c.head()) * c.Rotary) }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	err := fla.Ranges(fla.Range{Name: "num_hidden_layers", Value: c.Layers, Lo: 1, Hi: 512}, fla.Range{Name: "hidden_size", Value: c.Width, Lo: 1, Hi: 65536},
 		fla.Range{Name: "vocab_size", Value: c.Vocab, Lo: 2, Hi: 1 << 20}, fla.Range{Name: "num_attention_heads", Value: c.Heads, Lo: 1, Hi: 65536},
@@ -85,7 +85,7 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json as transformers 5 writes it.
+// Keys returns config.json in the form that transformers 5 writes.
 func (c Config) Keys() (map[string]any, error) {
 	keys, err := fla.Keys(c, Kind, "GPTNeoXForCausalLM")
 	if err != nil {
@@ -101,24 +101,24 @@ func (c Config) Keys() (map[string]any, error) {
 // Kind is model_type in config.json.
 const Kind = "gpt_neox"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return "gpt-neox" }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(64, 1, 0)) }
 
-// Sizes are what tables and reports say of the model; the cache counts at one token.
+// Sizes returns the sizes that tables and reports show; the cache counts as one token long.
 func (c Config) Sizes() lm.Sizes {
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads, Carried: 2 * c.Layers * c.Width}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {

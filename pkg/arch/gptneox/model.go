@@ -13,13 +13,13 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct {
 	Config
 	attend.Memory
 }
 
-// Variant is the model with a window on its cache.
+// Variant returns the model with a sliding-window cache.
 func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
 	m.Memory, err = m.Vary(m.Name(), v)
 	return m, err
@@ -42,12 +42,12 @@ func (m Model) Block(l *stack.Layer, r *Node) *Node {
 	return Add(after, l.Affine("mlp.dense_4h_to_h", gelu(l.Affine("mlp.dense_h_to_4h", x))))
 }
 
-// gelu is x Φ(x), Φ the normal distribution.
+// gelu returns x Φ(x), where Φ is the standard normal distribution function.
 func gelu(x *Node) *Node {
 	return Mul(MulScalar(x, 0.5), OnePlus(Erf(MulScalar(x, math.Sqrt(0.5)))))
 }
 
-// Names outside the layers.
+// Names of the parameters outside the layers.
 const (
 	embedding = "gpt_neox.embed_in.weight"
 	finalNorm = "gpt_neox.final_layer_norm"
@@ -58,10 +58,10 @@ func (m Model) layers() stack.Layers {
 	return stack.Layers{Model: m, Block: m.Block, Leave: func(b *stack.Batch, r *Node) *Node { return b.LayerNorm(finalNorm, r, m.Eps) }}
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return m.Architecture() }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -70,7 +70,7 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 // Layers is the number of blocks.
 func (m Model) Layers() int { return m.Config.Layers }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	specs := []lm.Spec{{Name: embedding, Role: lm.Embedding, Dims: []int{members, c.Vocab, c.Width}, Decay: true}}
@@ -102,7 +102,7 @@ func (m Model) Parameters(members int) []lm.Spec {
 	return specs
 }
 
-// Tensor is the published name and shape of a parameter in one layer, or of one outside (layer −1).
+// Tensor returns the published name and shape of a parameter in one layer, or outside the layers (layer −1).
 func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 	if layer < 0 {
 		return s.Name, s.Dims[1:]
@@ -110,21 +110,21 @@ func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 	return fmt.Sprintf("gpt_neox.layers.%d.%s", layer, s.Name), s.Dims[2:]
 }
 
-// State lists the cache, see attend.States.
+// State lists the tensors of the cache, see attend.States.
 func (m Model) State(batch int) []lm.Spec {
 	return attend.States(m.Config.Layers, batch, m.Heads, m.head())
 }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control { return attend.Controls(m.Heads) }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe { return attend.Probes() }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.layers().Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node { return m.layers().Logits(call, hidden) }
 
 // Initial draws the parameters: matrices and embeddings N(0, range²), norms 1, biases 0.

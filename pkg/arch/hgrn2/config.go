@@ -14,7 +14,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// normEps is that of the output norm in every model, whatever norm_eps is.
+// normEps is ε of the output norm in every model, regardless of norm_eps.
 const normEps = 1e-5
 
 // Config of one model; the JSON names are those of config.json.
@@ -28,7 +28,7 @@ type Config struct {
 	Affine   bool `json:"elementwise_affine"`
 }
 
-// Default is the published shape with the given width, layers and vocabulary, and heads of 64 keys and values.
+// Default returns the published shape with the given width, layers and vocabulary, and heads of 64 keys and values.
 func Default(width, layers, vocab int) Config {
 	return Config{Outline: fla.Default(width, layers, vocab), Expand: 64, Bounded: true, Kernel: 4, Affine: true}
 }
@@ -52,7 +52,7 @@ func (c Config) Count() int {
 // Value is the size of a head's value.
 func (c Config) Value() int { return c.Width / c.Count() }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if err := c.Outline.Validate(); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// FromKeys reads config.json.
+// FromKeys parses config.json; unsupported settings are an error.
 func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(2048, 24, 32000)
 	c.Expand = 128
@@ -83,7 +83,7 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json.
+// Keys returns the content of config.json.
 func (c Config) Keys() (map[string]any, error) {
 	keys, err := fla.Keys(c, Kind, "HGRN2ForCausalLM")
 	if err == nil {
@@ -95,16 +95,16 @@ func (c Config) Keys() (map[string]any, error) {
 // Kind is model_type in config.json.
 const Kind = "hgrn2"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return Kind }
 
-// Hash identifies the configuration; sizes that follow from others count as given.
+// Hash identifies the configuration; derived sizes hash like the same sizes given explicitly.
 func (c Config) Hash() string {
 	c.Heads, c.Expand = c.Count(), c.Key()
 	return identity.Hash(c, Default(0, 0, 0))
 }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Count() * c.Key() * c.Value()
 	carried := recurrent
@@ -114,13 +114,13 @@ func (c Config) Sizes() lm.Sizes {
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Count(), State: c.Key(), Recurrent: recurrent, Carried: carried}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {

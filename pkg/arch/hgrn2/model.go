@@ -14,13 +14,13 @@ import (
 	"stuffed/xla"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct {
 	Config
 	gated.Memory
 }
 
-// Variant is the model with a sliding window.
+// Variant returns the model with a sliding window.
 func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
 	m.Memory, err = m.Vary(m.Name(), v)
 	return m, err
@@ -28,7 +28,7 @@ func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
 
 var _ lm.Model = Model{}
 
-// bounds is the parameter of the lower bounds, outside the layers; bound is the value that a layer is given.
+// bounds is the lower bounds' parameter, outside the layers; bound is the value passed to a layer.
 const (
 	bounds = "model.lower_bounds"
 	bound  = "lower bound"
@@ -60,7 +60,7 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	return l.Affine("attn.o_proj", stack.RMSNorm(y, weight, normEps))
 }
 
-// lower makes the bounds of the layers [layers, members, width] of their parameter [members, layers, width].
+// lower computes the layers' lower bounds [layers, members, width] from their parameter [members, layers, width].
 func (m Model) lower(b *stack.Batch) map[string]*Node {
 	if !m.Bounded {
 		return nil
@@ -71,18 +71,18 @@ func (m Model) lower(b *stack.Batch) map[string]*Node {
 	return map[string]*Node{bound: TransposeAllAxes(sum, 2, 0, 1)}
 }
 
-// project is a projection and its short convolution.
+// project applies a projection and its short convolution.
 func (m Model) project(l *stack.Layer, name string, x *Node) *Node {
 	return fla.Project(l, name, m.Convolve, x)
 }
 
-// widths are those of q, f and i.
+// widths returns the widths of q, f and i.
 func (m Model) widths() map[string]int {
 	keys := m.Count() * m.Key()
 	return map[string]int{"q": keys, "f": keys, "i": m.Width}
 }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	var mixer []lm.Spec
 	for _, name := range []string{"q", "f", "i"} {
@@ -112,10 +112,10 @@ func (m Model) State(batch int) []lm.Spec {
 	return specs
 }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control { return gated.Controls(m.Count(), false) }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	return append(gated.Probes(lm.Key), stack.WindowProbes(Model{Config: m.Config}.State(1)[1:])...)
 }
@@ -125,10 +125,10 @@ func (m Model) Initial(seed uint64) map[string][]float32 {
 	return fla.Initial(m.Parameters(1), m.InitRange, seed, func(string, *rand.Rand) func() float64 { return nil })
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return Kind }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -143,8 +143,8 @@ func (m Model) stack() stack.Layers {
 	return s
 }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.stack().Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node { return m.stack().Logits(call, hidden) }

@@ -28,12 +28,12 @@ type Config struct {
 	Bound      float64 `json:"lower_bound"` // below 0: log α = bound · σ(exp(A_log) (W_f x + dt_bias)) instead; 0 (null): no bound
 }
 
-// Default has the given width, layers and vocabulary, and heads of 64.
+// Default returns a model of the given width, layers and vocabulary, and heads of 64.
 func Default(width, layers, vocab int) Config {
 	return Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width/64), Key: 64, ExpandV: 1, Kernel: 4, Convolve: true}
 }
 
-// Values is the number of heads that have a state.
+// Values is the number of value heads, each of which has a state.
 func (c Config) Values() int {
 	if c.ValueHeads > 0 {
 		return c.ValueHeads
@@ -44,7 +44,7 @@ func (c Config) Values() int {
 // Value is the size of a head's value.
 func (c Config) Value() int { return int(float64(c.Key) * c.ExpandV) }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if err := c.Outline.Validate(); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// FromKeys reads config.json.
+// FromKeys parses config.json; unsupported settings are an error.
 func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(2048, 24, 32000)
 	c.Heads, c.Key = 16, 128
@@ -73,19 +73,19 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json.
+// Keys returns the content of config.json.
 func (c Config) Keys() (map[string]any, error) { return fla.Keys(c, Kind, "KDAForCausalLM") }
 
 // Kind is model_type in config.json.
 const Kind = "kda"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return "kda" }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Values() * c.Key * c.Value()
 	carried := recurrent
@@ -95,13 +95,13 @@ func (c Config) Sizes() lm.Sizes {
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Values(), State: c.Key, Recurrent: recurrent, Carried: carried}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
 
 func init() {

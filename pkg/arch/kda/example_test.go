@@ -6,7 +6,7 @@ import (
 	"stuffed/pkg/arch/kda"
 )
 
-// The state of a small Kimi Delta Attention: what the recurrence carries for a sequence, and all that is carried.
+// The state of a small Kimi Delta Attention: heads per layer, recurrent scalars, and all scalars carried per sequence.
 func ExampleConfig_Sizes() {
 	s := kda.Default(128, 2, 272).Sizes()
 	fmt.Println(s.Heads, s.Recurrent, s.Carried)

@@ -32,7 +32,7 @@ type Config struct {
 	InitRange    float64 `json:"initializer_range"`
 }
 
-// Default has the given width, layers and vocabulary, heads of 64 and an MLP of 8/3 of the width.
+// Default returns a model of the given width, layers and vocabulary, heads of 64 and an MLP of 8/3 of the width.
 func Default(width, layers, vocab int) Config {
 	return Config{Layers: layers, Width: width, Vocab: vocab, Heads: max(1, width/64), Intermediate: (width*8/3 + 63) / 64 * 64, Eps: 1e-6,
 		Theta: 10000, InitRange: 0.02}
@@ -52,7 +52,7 @@ func (c Config) kvHeads() int {
 	return c.Heads
 }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	err := fla.Ranges(fla.Range{Name: "num_hidden_layers", Value: c.Layers, Lo: 1, Hi: 512}, fla.Range{Name: "hidden_size", Value: c.Width, Lo: 1, Hi: 65536},
 		fla.Range{Name: "vocab_size", Value: c.Vocab, Lo: 2, Hi: 1 << 20}, fla.Range{Name: "num_attention_heads", Value: c.Heads, Lo: 1, Hi: 65536},
@@ -93,7 +93,7 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json as transformers 5 writes it.
+// Keys returns config.json in the form that transformers 5 writes.
 func (c Config) Keys() (map[string]any, error) {
 	keys, err := fla.Keys(c, Kind, "LlamaForCausalLM")
 	if err != nil {
@@ -108,24 +108,24 @@ func (c Config) Keys() (map[string]any, error) {
 // Kind is model_type in config.json.
 const Kind = "llama"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return "llama" }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(64, 1, 0)) }
 
-// Sizes are what tables and reports say of the model; the cache counts at one token.
+// Sizes returns the sizes that tables and reports show; the cache counts as one token long.
 func (c Config) Sizes() lm.Sizes {
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads, Carried: 2 * c.Layers * c.kvHeads() * c.head()}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {

@@ -33,7 +33,7 @@ type Config struct {
 	Chunk    int     `json:"chunk"` // tokens between the states that the backward keeps
 }
 
-// Default is the official shape with the given width, layers and vocabulary.
+// Default returns the official shape with the given width, layers and vocabulary.
 func Default(width, layers, vocab int) Config {
 	return Config{Layers: layers, Width: width, Vocab: vocab, Expand: 2, State: 16, Kernel: 4, Eps: 1e-5, ConvBias: true, Tied: true,
 		DeltaMin: 1e-3, DeltaMax: 0.1, Floor: 1e-4, Chunk: 64}
@@ -56,7 +56,7 @@ func (c Config) DeltaRank() int {
 	return (c.Width + 15) / 16
 }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	for _, f := range []struct {
 		name          string
@@ -98,7 +98,7 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.read(own)
 }
 
-// read takes keys of known names over what is there.
+// read overwrites the fields whose keys are present.
 func (c *Config) read(keys map[string]any) error {
 	if err := lm.ReadKeys(keys, c); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (c *Config) read(keys map[string]any) error {
 	return c.Validate()
 }
 
-// fromOfficial reads the keys of mamba_ssm, whose vocabulary is the unpadded one.
+// fromOfficial reads mamba_ssm's keys, in which the vocabulary is unpadded.
 func fromOfficial(c Config, keys map[string]any) (Config, error) {
 	own := map[string]any{"hidden_size": keys["d_model"], "num_hidden_layers": keys["n_layer"], "vocab_size": keys["vocab_size"]}
 	ssm, _ := keys["ssm_cfg"].(map[string]any)
@@ -142,7 +142,7 @@ func fromOfficial(c Config, keys map[string]any) (Config, error) {
 	return c, err
 }
 
-// Keys is config.json of transformers.
+// Keys returns the content of config.json for transformers.
 func (c Config) Keys() (map[string]any, error) {
 	return map[string]any{"model_type": Kind, "architectures": []string{"MambaForCausalLM"}, "num_hidden_layers": c.Layers, "hidden_size": c.Width,
 		"vocab_size": c.Vocab, "expand": c.Expand, "intermediate_size": c.Inner(), "state_size": c.State, "conv_kernel": c.Kernel, "time_step_rank": c.DeltaRank(),
@@ -164,29 +164,29 @@ func (c Config) Official() (map[string]any, error) {
 // Kind is model_type in config.json.
 const Kind = "mamba"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return "mamba1" }
 
-// Hash identifies the configuration; a rank that is left to its rule counts as given.
+// Hash identifies the configuration; the default rank hashes like the same rank given explicitly.
 func (c Config) Hash() string {
 	c.Rank = c.DeltaRank()
 	return identity.Hash(c, Default(0, 0, 0))
 }
 
-// Sizes are what tables and reports say of the model; all channels of a layer count as one head.
+// Sizes returns the sizes that tables and reports show; all channels of a layer count as one head.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Inner() * c.State
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: 1, State: c.State, Recurrent: recurrent,
 		Carried: recurrent + c.Layers*(c.Kernel-1)*c.Inner()}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
 
 func init() {

@@ -8,7 +8,7 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct{ Config }
 
 func (m Model) block(l *stack.Layer, r *Node) *Node {
@@ -66,7 +66,7 @@ func (m Model) scan(l *stack.Layer, x, delta, b, c *Node) *Node {
 	return y
 }
 
-// rates are A, [channels, state] or, with several members, by row.
+// rates returns A, [channels, state] or, with several members, one per row.
 func (m Model) rates(l *stack.Layer) *Node {
 	a := l.PerRow(Neg(Exp(l.Param("mixer.A_log"))), 0)
 	if l.Members == 1 {
@@ -75,7 +75,7 @@ func (m Model) rates(l *stack.Layer) *Node {
 	return a
 }
 
-// show offers the probes of the recurrence.
+// show registers the probes of the recurrence.
 func (m Model) show(l *stack.Layer, op selectivescan.Operands) {
 	var both []*Node
 	moment := func(i int) func() *Node {
@@ -103,7 +103,7 @@ func (m Model) show(l *stack.Layer, op selectivescan.Operands) {
 	l.Probe(lm.Queries, func() *Node { return InsertAxes(op.C, 2) })
 }
 
-// product is a projection, and its bias where there is one.
+// product applies a projection, with its bias if there is one.
 func (m Model) product(l *stack.Layer, name string, x *Node) *Node {
 	y := l.Product(name+".weight", x)
 	if m.UseBias {
@@ -112,7 +112,7 @@ func (m Model) product(l *stack.Layer, name string, x *Node) *Node {
 	return y
 }
 
-// split cuts the last axis after n entries.
+// split splits the last axis after n entries.
 func split(x *Node, n int) (first, rest *Node) {
 	return SliceAxis(x, -1, AxisRange(0, n)), SliceAxis(x, -1, AxisRangeToEnd(n))
 }
@@ -123,10 +123,10 @@ func (m Model) stack() stack.Layers {
 	}}
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return m.Architecture() }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -135,8 +135,8 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 // Layers is the number of blocks.
 func (m Model) Layers() int { return m.Config.Layers }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.stack().Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node { return m.stack().Logits(call, hidden) }

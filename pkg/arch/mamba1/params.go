@@ -8,7 +8,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Names outside the layers, and of the states.
+// Names of the parameters outside the layers, and of the states.
 const (
 	embedding  = "backbone.embeddings.weight"
 	finalNorm  = "backbone.norm_f.weight"
@@ -52,7 +52,7 @@ func (m Model) Parameters(members int) []lm.Spec {
 	return specs
 }
 
-// Tensor is the published name and shape of a parameter in one layer, or of one outside (layer −1).
+// Tensor returns the published name and shape of a parameter in one layer, or outside the layers (layer −1).
 func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 	if layer < 0 {
 		return s.Name, s.Dims[1:]
@@ -75,12 +75,12 @@ func (m Model) State(batch int) []lm.Spec {
 	}
 }
 
-// OneWay says why there is no sliding window.
+// OneWay says why the model has no sliding-window variant.
 func (Model) OneWay() string {
 	return "its state is a weighted sum, but one whose decay differs by channel and key, so that only states of all tokens of a window could take old ones away (method 3), and these are not kept"
 }
 
-// Controls lists what can be changed in a layer: all its channels are one head.
+// Controls lists the quantities that interventions can change; all channels of a layer count as one head.
 func (m Model) Controls() []lm.Control {
 	list := []lm.Control{
 		{Name: "delta_scale", Neutral: 1, Does: "factor of Δ"},
@@ -96,7 +96,7 @@ func (m Model) Controls() []lm.Control {
 	return list
 }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	one := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
 	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}

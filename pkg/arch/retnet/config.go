@@ -14,7 +14,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// theta is the base of the angles in every model.
+// theta is the base of the rotation angles in every model.
 const theta = 10000
 
 // Config of one model; the JSON names are those of config.json. use_short_conv has no effect in published code, and none here.
@@ -29,14 +29,14 @@ type Config struct {
 	Fused   bool    `json:"fuse_norm"` // with the gate: the norm is called g_norm_swish_gate in files
 }
 
-// Default is the published shape with the given width, layers and vocabulary, and heads of 64 keys.
+// Default returns the published shape with the given width, layers and vocabulary, and heads of 64 keys.
 func Default(width, layers, vocab int) Config {
 	c := Config{Outline: fla.Default(width, layers, vocab), Heads: max(1, width/64), ExpandK: 1, ExpandV: 2, Gate: true, Affine: true, Fused: true}
 	c.Ratio = 2
 	return c
 }
 
-// groups is how many heads read one of k and v.
+// groups is the number of heads that share one k and v.
 func (c Config) groups() int {
 	if c.KVHeads > 0 {
 		return c.Heads / c.KVHeads
@@ -50,7 +50,7 @@ func (c Config) Key() int { return int(float64(c.Width)*c.ExpandK) / c.Heads }
 // Value is the size of a head's value.
 func (c Config) Value() int { return int(float64(c.Width)*c.ExpandV) / c.Heads }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if err := c.Outline.Validate(); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// FromKeys reads config.json.
+// FromKeys parses config.json; unsupported settings are an error.
 func FromKeys(keys map[string]any) (Config, error) {
 	c := Default(2048, 24, 32000)
 	c.Heads = 8
@@ -85,7 +85,7 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json.
+// Keys returns the content of config.json.
 func (c Config) Keys() (map[string]any, error) {
 	keys, err := fla.Keys(c, Kind, "RetNetForCausalLM")
 	if err == nil && c.KVHeads == 0 {
@@ -97,25 +97,25 @@ func (c Config) Keys() (map[string]any, error) {
 // Kind is model_type in config.json.
 const Kind = "retnet"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return Kind }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Heads * c.Key() * c.Value()
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads, State: c.Key(), Recurrent: recurrent, Carried: recurrent + c.Layers}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {

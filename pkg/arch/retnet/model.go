@@ -14,13 +14,13 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct {
 	Config
 	gated.Memory
 }
 
-// Variant is the model with a sliding window.
+// Variant returns the model with a sliding window.
 func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
 	m.Memory, err = m.Vary(m.Name(), v)
 	return m, err
@@ -45,7 +45,7 @@ func (m Model) mixer(l *stack.Layer, x *Node) *Node {
 	return l.Affine("attn.o_proj", m.gate(l, x, y))
 }
 
-// gate is norm(y) ⊙ SiLU(W_g x), per head.
+// gate returns norm(y) ⊙ SiLU(W_g x), per head.
 func (m Model) gate(l *stack.Layer, x, y *Node) *Node {
 	var weight *Node
 	if m.Affine {
@@ -65,7 +65,7 @@ func (m Model) normName() string {
 	return "attn.g_norm.weight"
 }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	keys, values := m.Heads*m.Key(), m.Heads*m.Value()
 	mixer := []lm.Spec{fla.Matrix("attn.q_proj", keys, m.Width), fla.Matrix("attn.k_proj", keys/m.groups(), m.Width),
@@ -85,23 +85,23 @@ func (m Model) State(batch int) []lm.Spec {
 		lm.Spec{Name: position, Role: lm.Other, Layered: true, Dims: []int{m.Config.Layers, batch}, Axes: []lm.Axis{lm.Layer, lm.Batch}})
 }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control { return gated.Controls(m.Heads, true) }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	return gated.Probes()
 }
 
-// Initial draws the parameters, see fla.Initial.
+// Initial draws the parameters at random, see fla.Initial.
 func (m Model) Initial(seed uint64) map[string][]float32 {
 	return fla.Initial(m.Parameters(1), m.InitRange, seed, func(string, *rand.Rand) func() float64 { return nil })
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return Kind }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -110,10 +110,10 @@ func (m Model) Vocab() int { return m.Config.Vocab }
 // Layers is the number of blocks.
 func (m Model) Layers() int { return m.Config.Layers }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.Stack(m, m.Block).Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node {
 	return m.Stack(m, m.Block).Logits(call, hidden)
 }

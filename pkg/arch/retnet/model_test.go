@@ -9,7 +9,7 @@ import (
 	"stuffed/xla"
 )
 
-// TestReference recomputes a model whose logits, states and gradients were made by a loop over tokens in float64.
+// TestReference compares logits, states and gradients with references from a float64 loop over tokens.
 func TestReference(t *testing.T) {
 	c, err := retnet.FromKeys(archtest.Keys(t, "testdata"))
 	if err != nil {
@@ -22,7 +22,7 @@ func TestReference(t *testing.T) {
 	archtest.Fixture{Dir: "testdata", Model: retnet.Model{Config: c}, Tensor: fla.Tensor, Device: d, Probes: fla.References}.Check(t)
 }
 
-// TestConsistent holds the model to itself.
+// TestConsistent checks the model's ways of computing against each other.
 func TestConsistent(t *testing.T) {
 	d, err := xla.Open("go")
 	if err != nil {

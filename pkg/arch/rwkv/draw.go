@@ -8,7 +8,7 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Entry is where a number of a parameter stands.
+// Entry locates one number of a parameter.
 type Entry struct {
 	Name         string
 	Layer, I     int     // layer and place in the layer's tensor
@@ -43,7 +43,7 @@ func (o Outline) Initial(specs []lm.Spec, seed uint64, special func(e Entry, r *
 	return values
 }
 
-// draw is an entry of a parameter outside the time mix, or of a projection.
+// draw returns the initial value of an entry of a parameter outside the time mix, or of a projection.
 func (o Outline) draw(s lm.Spec, r *rand.Rand) float64 {
 	in := float64(s.Dims[len(s.Dims)-1])
 	switch {

@@ -16,7 +16,7 @@ type Heads struct {
 	Chunk         int
 }
 
-// Inner is the width of the channel mix: 3.5 times that of the model, down to a multiple of 32.
+// Inner is the width of the channel mix: 3.5 times the model's, rounded down to a multiple of 32.
 func (h Heads) Inner() int {
 	if h.Intermediate > 0 {
 		return h.Intermediate
@@ -27,13 +27,13 @@ func (h Heads) Inner() int {
 // Count is the number of heads of a layer.
 func (h Heads) Count() int { return h.Mix() / h.Head }
 
-// Size is a field of a configuration that is at least 1.
+// Size is a field of a configuration that must be at least 1.
 type Size struct {
 	Name      string
 	Value, Hi int
 }
 
-// Validate names the first field out of range, the architecture's own sizes included.
+// Validate returns an error that names the first field out of range, including the architecture's own sizes.
 func (h Heads) Validate(own ...Size) error {
 	if err := h.Outline.Validate(h.Inner()); err != nil {
 		return err
@@ -58,7 +58,7 @@ func Read[C interface{ Validate() error }](keys map[string]any, c C) (C, error) 
 	return c, c.Validate()
 }
 
-// Keys is config.json; published are the names of the classes, such as Rwkv5.
+// Keys returns the content of config.json; published is the prefix of the class names, such as Rwkv5.
 func (h Heads) Keys(published string) map[string]any {
 	return map[string]any{"model_type": h.Kind, "architectures": []string{published + "ForCausalLM"}, "num_hidden_layers": h.Layers, "hidden_size": h.Width,
 		"vocab_size": h.Vocab, "attention_hidden_size": h.Mix(), "intermediate_size": h.Inner(), "layer_norm_epsilon": h.Eps,
@@ -68,7 +68,7 @@ func (h Heads) Keys(published string) map[string]any {
 			"AutoModelForCausalLM": "modeling_" + h.Kind + "." + published + "ForCausalLM"}}
 }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (h Heads) Sizes() lm.Sizes {
 	recurrent := h.Layers * h.Mix() * h.Head
 	return lm.Sizes{Layers: h.Layers, Width: h.Width, Vocab: h.Vocab, Heads: h.Count(), State: h.Head, Recurrent: recurrent, Carried: recurrent + 2*h.Layers*h.Width}
@@ -80,7 +80,7 @@ func (h Heads) State(m gated.Memory, batch int) []lm.Spec {
 	return append(m.StateSpecs(h.Layers, batch, h.Count(), h.Head, h.Head), h.Shifts(batch)...)
 }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (h Heads) Probes() []lm.Probe {
 	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}
 	return append(append(gated.Probes(lm.Key), Probes()...), lm.Probe{Name: "g", Axes: wide, Does: "output gate"})

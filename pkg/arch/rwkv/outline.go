@@ -15,7 +15,7 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Names outside the layers, and of the states.
+// Names of the parameters outside the layers, and of the states.
 const (
 	Embedding = "rwkv.embeddings.weight"
 	PreNorm   = "rwkv.blocks.0.pre_ln"
@@ -25,10 +25,10 @@ const (
 	ShiftMix  = "shift.ffn"
 )
 
-// lastEps is ε of the last norm, which no configuration reaches.
+// lastEps is ε of the last norm, which configurations cannot change.
 const lastEps = 1e-5
 
-// Outline is the part of a configuration that is alike; the JSON names are those of config.json.
+// Outline is the common part of a configuration; the JSON names are those of config.json.
 type Outline struct {
 	Layers       int     `json:"num_hidden_layers"`
 	Width        int     `json:"hidden_size"`
@@ -47,7 +47,7 @@ func (o Outline) Mix() int {
 	return o.Width
 }
 
-// Validate names the first field out of range; inner is the width of the channel mix.
+// Validate returns an error that names the first field out of range; inner is the width of the channel mix.
 func (o Outline) Validate(inner int) error {
 	for _, f := range []struct {
 		name          string
@@ -66,7 +66,7 @@ func (o Outline) Validate(inner int) error {
 	return nil
 }
 
-// Specs collects parameters in order.
+// Specs accumulates parameters in order.
 type Specs struct {
 	o       Outline
 	members int
@@ -121,7 +121,7 @@ func (o Outline) Parameters(members, inner int, own func(s *Specs)) []lm.Spec {
 	return s.All
 }
 
-// Shifts are the specs of the last inputs to both mixes.
+// Shifts returns the specs of the last inputs to both mixes.
 func (o Outline) Shifts(batch int) (specs []lm.Spec) {
 	for _, name := range []string{ShiftTime, ShiftMix} {
 		specs = append(specs, lm.Spec{Name: name, Role: lm.Shift, Layered: true, Dims: []int{o.Layers, batch, o.Width},
@@ -130,7 +130,7 @@ func (o Outline) Shifts(batch int) (specs []lm.Spec) {
 	return specs
 }
 
-// Probes are those of the shifts and of the channel mix.
+// Probes lists the activations of the shifts and of the channel mix.
 func Probes() (list []lm.Probe) {
 	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}
 	for _, name := range []string{ShiftTime, ShiftMix} {
@@ -140,7 +140,7 @@ func Probes() (list []lm.Probe) {
 	return append(list, lm.Probe{Name: "ffn_out", Axes: wide, Does: "what the channel mix adds to the residual stream"})
 }
 
-// Stack is the model around a block.
+// Stack builds the model around a block.
 func (o Outline) Stack(m lm.Model, block func(l *stack.Layer, r *Node) *Node) stack.Layers {
 	norm := func(name string, eps float64) func(b *stack.Batch, r *Node) *Node {
 		return func(b *stack.Batch, r *Node) *Node {
@@ -166,10 +166,10 @@ func (o Outline) Block(l *stack.Layer, r *Node, time func(x, before *Node) *Node
 	return Add(r, mixed)
 }
 
-// LayerNorm has weight and bias of a name.
+// LayerNorm applies a LayerNorm whose weight and bias have the given name prefix.
 func LayerNorm(l *stack.Layer, name string, x *Node, eps float64) *Node {
 	return stack.LayerNorm(x, Row(l, name+".weight"), Row(l, name+".bias"), eps)
 }
 
-// Row is a vector of the layer as [batch or 1, 1, n…].
+// Row returns a vector of the layer as [batch or 1, 1, n…].
 func Row(l *stack.Layer, name string) *Node { return l.PerRow(l.Param(name), 1) }

@@ -20,7 +20,7 @@ type Config struct {
 	Chunk   int `json:"chunk"`          // tokens per chunk of the recurrence
 }
 
-// Default is the published shape with the given width, layers and vocabulary.
+// Default returns the published shape with the given width, layers and vocabulary.
 func Default(width, layers, vocab int) Config {
 	return Config{Outline: rwkv.Outline{Layers: layers, Width: width, Vocab: vocab, Eps: 1e-5}, Context: 1024, Chunk: 16}
 }
@@ -33,7 +33,7 @@ func (c Config) Inner() int {
 	return 4 * c.Width
 }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if err := c.Outline.Validate(c.Inner()); err != nil {
 		return err
@@ -54,7 +54,7 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json.
+// Keys returns the content of config.json.
 func (c Config) Keys() (map[string]any, error) {
 	return map[string]any{"model_type": Kind, "architectures": []string{"RwkvForCausalLM"}, "num_hidden_layers": c.Layers, "hidden_size": c.Width,
 		"vocab_size": c.Vocab, "attention_hidden_size": c.Mix(), "intermediate_size": c.Inner(), "layer_norm_epsilon": c.Eps, "tie_word_embeddings": c.Tied,
@@ -64,28 +64,28 @@ func (c Config) Keys() (map[string]any, error) {
 // Kind is model_type in config.json.
 const Kind = "rwkv"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return "rwkv4" }
 
-// Hash identifies the configuration; sizes that are left to their rule count as given.
+// Hash identifies the configuration; default sizes hash like the same sizes given explicitly.
 func (c Config) Hash() string {
 	c.Attention, c.Intermediate = c.Mix(), c.Inner()
 	return identity.Hash(c, Default(0, 0, 0))
 }
 
-// Sizes are what tables and reports say of the model; all channels of a layer count as one head.
+// Sizes returns the sizes that tables and reports show; all channels of a layer count as one head.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := 2 * c.Layers * c.Mix()
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: 1, State: 1, Recurrent: recurrent, Carried: recurrent + c.Layers*(c.Mix()+2*c.Width)}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
 
 func init() {

@@ -13,7 +13,7 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct{ Config }
 
 var _ lm.Summarised = Model{}
@@ -35,7 +35,7 @@ func (m Model) block(l *stack.Layer, r *Node) *Node {
 	}, mix("feed_forward"))
 }
 
-// average runs the recurrence from the layer's state and leaves the next.
+// average runs the recurrence from the layer's state and stores the new state.
 func (m Model) average(l *stack.Layer, k, v *Node) *Node {
 	all := func(name string, x *Node, with func(x, y *Node) *Node) *Node {
 		return l.Change(name, x, stack.PerHead(with))
@@ -69,7 +69,7 @@ func (m Model) average(l *stack.Layer, k, v *Node) *Node {
 	return y
 }
 
-// show offers the probes of the recurrence.
+// show registers the probes of the recurrence.
 func (m Model) show(l *stack.Layer, op logsum.Operands) {
 	var both []*Node
 	moment := func(i int) func() *Node {
@@ -109,7 +109,7 @@ func (m Model) Summary(state map[string]*Node) *Node {
 	return logsum.State{Num: state["num"], Den: state["den"], Max: state["max"]}.Average()
 }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	return c.Outline.Parameters(members, c.Inner(), func(s *rwkv.Specs) {
@@ -127,7 +127,7 @@ func (m Model) Parameters(members int) []lm.Spec {
 	})
 }
 
-// Tensor is the published name and shape of a parameter in one layer, or of one outside (layer −1).
+// Tensor returns the published name and shape of a parameter in one layer, or outside the layers (layer −1).
 func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 	return rwkv.Tensor(s, layer, strings.Contains(s.Name, "time_mix_"))
 }
@@ -154,10 +154,10 @@ func (m Model) Initial(seed uint64) map[string][]float32 {
 	})
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return m.Architecture() }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -176,12 +176,12 @@ func (m Model) State(batch int) (specs []lm.Spec) {
 	return append(specs, m.Shifts(batch)...)
 }
 
-// OneWay says why there is no sliding window.
+// OneWay says why the model has no sliding-window variant.
 func (Model) OneWay() string {
 	return "its sums are kept as logarithms of positive weights, from which nothing can be taken away (method 3)"
 }
 
-// Controls lists what can be changed in a layer: all its channels are one head.
+// Controls lists the quantities that interventions can change; all channels of a layer count as one head.
 func (m Model) Controls() []lm.Control {
 	list := []lm.Control{
 		{Name: "b_scale", Neutral: 1, Does: "factor of e^k, the weight of what is written"},
@@ -193,7 +193,7 @@ func (m Model) Controls() []lm.Control {
 	return list
 }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	one := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
 	wide := []lm.Axis{lm.Batch, lm.Token, lm.Channel}
@@ -215,10 +215,10 @@ func (m Model) Probes() []lm.Probe {
 	}, rwkv.Probes()...)
 }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.Stack(m, m.block).Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node {
 	return m.Stack(m, m.block).Logits(call, hidden)
 }

@@ -6,7 +6,7 @@ import (
 	"stuffed/pkg/arch/rwkv5"
 )
 
-// The state of a small RWKV-5: what the recurrence carries for a sequence, and all that is carried.
+// The state of a small RWKV-5: heads per layer, recurrent scalars, and all scalars carried per sequence.
 func ExampleConfig_Sizes() {
 	s := rwkv5.Default(128, 2, 272).Sizes()
 	fmt.Println(s.Heads, s.Recurrent, s.Carried)

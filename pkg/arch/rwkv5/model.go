@@ -14,19 +14,19 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct {
 	Config
 	gated.Memory
 }
 
-// Variant is the model with a sliding window.
+// Variant returns the model with a sliding window.
 func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
 	m.Memory, err = m.Vary(m.Name(), v)
 	return m, err
 }
 
-// mixes are the inputs of the time mix.
+// mixes names the inputs of the time mix.
 var mixes = []string{"key", "value", "receptance", "gate"}
 
 func (m Model) block(l *stack.Layer, r *Node) *Node {
@@ -42,7 +42,7 @@ func (m Model) block(l *stack.Layer, r *Node) *Node {
 	}, mix("feed_forward"))
 }
 
-// timeMix is the mixer of projections of mixed inputs.
+// timeMix is the mixer, given the projections of the mixed inputs.
 func (m Model) timeMix(l *stack.Layer, project func(name string) *Node) *Node {
 	heads := func(name string) *Node { return stack.Heads(project(name), m.Heads()) }
 	r, k, v, g := heads("receptance"), heads("key"), heads("value"), stack.SiLU(project("gate"))
@@ -59,7 +59,7 @@ func (m Model) timeMix(l *stack.Layer, project func(name string) *Node) *Node {
 	return l.Product("attention.output.weight", Mul(o, g))
 }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	return c.Outline.Parameters(members, c.Inner(), func(s *rwkv.Specs) {
@@ -78,7 +78,7 @@ func (m Model) Parameters(members int) []lm.Spec {
 	})
 }
 
-// Tensor is the published name and shape of a parameter in one layer, or of one outside (layer −1).
+// Tensor returns the published name and shape of a parameter in one layer, or outside the layers (layer −1).
 func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 	return rwkv.Tensor(s, layer, strings.Contains(s.Name, "time_mix_"))
 }
@@ -103,10 +103,10 @@ func (m Model) Initial(seed uint64) map[string][]float32 {
 	})
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return Kind }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -119,16 +119,16 @@ func (m Model) Layers() int { return m.Config.Layers }
 // batch, width].
 func (m Model) State(batch int) []lm.Spec { return m.heads().State(m.Memory, batch) }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control { return gated.Controls(m.Heads(), false) }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe { return m.heads().Probes() }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.Stack(m, m.block).Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node {
 	return m.Stack(m, m.block).Logits(call, hidden)
 }

@@ -23,24 +23,24 @@ type Config struct {
 	Chunk     int `json:"chunk"` // tokens per chunk of the recurrence: at most 16, or a multiple of 16
 }
 
-// Default is the published shape with the given width, layers and vocabulary.
+// Default returns the published shape with the given width, layers and vocabulary.
 func Default(width, layers, vocab int) Config {
 	return Config{Outline: rwkv.Outline{Layers: layers, Width: width, Vocab: vocab, Eps: 1e-5}, Head: 64, Divisor: 8,
 		MixRank: 32, DecayRank: 64, Chunk: 64}
 }
 
-// heads is the part that RWKV-5 and RWKV-6 share.
+// heads returns the part common to RWKV-5 and RWKV-6.
 func (c Config) heads() rwkv.Heads {
 	return rwkv.Heads{Outline: c.Outline, Kind: Kind, Head: c.Head, Divisor: c.Divisor, Chunk: c.Chunk}
 }
 
-// Inner is the width of the channel mix: 3.5 times that of the model, down to a multiple of 32.
+// Inner is the width of the channel mix: 3.5 times the model's, rounded down to a multiple of 32.
 func (c Config) Inner() int { return c.heads().Inner() }
 
 // Heads is the number of heads of a layer.
 func (c Config) Heads() int { return c.heads().Count() }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	return c.heads().Validate(rwkv.Size{Name: "mix_rank", Value: c.MixRank, Hi: 65536}, rwkv.Size{Name: "decay_rank", Value: c.DecayRank, Hi: 65536})
 }
@@ -63,31 +63,31 @@ func (c Config) FromShapes(shape func(name string) []int) lm.Config {
 	return c
 }
 
-// Keys is config.json.
+// Keys returns the content of config.json.
 func (c Config) Keys() (map[string]any, error) { return c.heads().Keys("Rwkv6"), nil }
 
 // Kind is model_type in config.json.
 const Kind = "rwkv6"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return Kind }
 
-// Hash identifies the configuration; sizes that are left to their rule count as given.
+// Hash identifies the configuration; default sizes hash like the same sizes given explicitly.
 func (c Config) Hash() string {
 	c.Attention, c.Intermediate = c.Mix(), c.Inner()
 	return identity.Hash(c, Default(0, 0, 0))
 }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes { return c.heads().Sizes() }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{Config: c}, c.Validate() }
 
 func init() {

@@ -14,13 +14,13 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct {
 	Config
 	gated.Memory
 }
 
-// Variant is the model with a sliding window.
+// Variant returns the model with a sliding window.
 func (m Model) Variant(v lm.Variant) (_ lm.Model, err error) {
 	m.Memory, err = m.Vary(m.Name(), v)
 	return m, err
@@ -36,7 +36,7 @@ func (m Model) block(l *stack.Layer, r *Node) *Node {
 		})
 }
 
-// timeMix is the mixer; xx leads from x to the token before.
+// timeMix is the mixer; xx is the previous token's input minus x.
 func (m Model) timeMix(l *stack.Layer, x, xx *Node) *Node {
 	mixed := m.mixed(l, x, xx)
 	product := func(name, of string) *Node { return l.Product("attention."+name+".weight", mixed[of]) }
@@ -70,14 +70,14 @@ func (m Model) mixed(l *stack.Layer, x, xx *Node) map[string]*Node {
 	return out
 }
 
-// narrow is x times a low-rank matrix of the layer, which is stored as [in, out].
+// narrow multiplies x by a low-rank matrix of the layer, stored as [in, out].
 func narrow(l *stack.Layer, x *Node, name string) *Node { return product(l, x, l.Param(name)) }
 
 func product(l *stack.Layer, x, w *Node) *Node {
 	return l.Linear(ConvertDType(x, l.Products), TransposeAllAxes(ConvertDType(w, l.Products), 0, 2, 1), l.Gate)
 }
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	return c.Outline.Parameters(members, c.Inner(), func(s *rwkv.Specs) {
@@ -100,7 +100,7 @@ func (m Model) Parameters(members int) []lm.Spec {
 	})
 }
 
-// Tensor is the published name and shape of a parameter in one layer, or of one outside (layer −1).
+// Tensor returns the published name and shape of a parameter in one layer, or outside the layers (layer −1).
 func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 	vector := strings.Contains(s.Name, "time_maa_") && len(s.Dims) == 3 || s.Name == "attention.time_decay"
 	return rwkv.Tensor(s, layer, vector)
@@ -131,10 +131,10 @@ func (m Model) Initial(seed uint64) map[string][]float32 {
 	})
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return Kind }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -147,16 +147,16 @@ func (m Model) Layers() int { return m.Config.Layers }
 // batch, width].
 func (m Model) State(batch int) []lm.Spec { return m.heads().State(m.Memory, batch) }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control { return gated.Controls(m.Heads(), false) }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe { return m.heads().Probes() }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.Stack(m, m.block).Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node {
 	return m.Stack(m, m.block).Logits(call, hidden)
 }

@@ -35,7 +35,7 @@ type Config struct {
 	Chunk        int     `json:"chunk"` // tokens per chunk of the recurrence, a power of two
 }
 
-// Default is the published shape with the given width, layers and vocabulary.
+// Default returns the published shape with the given width, layers and vocabulary.
 func Default(width, layers, vocab int) Config {
 	return Config{Layers: layers, Width: width, Vocab: vocab, Head: 64, Ratio: 4, DecayRank: 64, GateRank: 128, RateRank: 64, ValueRank: 16,
 		Eps: 1e-5, NormBias: true, NormFirst: true, Chunk: 64}
@@ -60,7 +60,7 @@ func (c Config) HeadEps() float64 {
 	return float64(c.Head) * c.Eps
 }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	var ranges []fla.Range
 	for _, r := range []fla.Range{{Name: "hidden_size", Value: c.Width}, {Name: "head_dim", Value: c.Head}, {Name: "decay_low_rank_dim", Value: c.DecayRank},
@@ -110,7 +110,7 @@ func FromKeys(keys map[string]any) (Config, error) {
 	return c, c.Validate()
 }
 
-// Keys is config.json of flash-linear-attention.
+// Keys returns the content of config.json for flash-linear-attention.
 func (c Config) Keys() (map[string]any, error) {
 	keys, err := fla.Keys(c, Kind, "RWKV7ForCausalLM")
 	if err != nil {
@@ -131,25 +131,25 @@ func (c Config) Keys() (map[string]any, error) {
 // Kind is model_type in config.json.
 const Kind = "rwkv7"
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (Config) Architecture() string { return "rwkv7" }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default(0, 0, 0)) }
 
-// Sizes are what tables and reports say of the model.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Width * c.Head
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads(), State: c.Head, Recurrent: recurrent, Carried: recurrent + 2*c.Layers*c.Width}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
 
 func init() {

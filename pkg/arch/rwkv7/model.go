@@ -11,7 +11,7 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct{ Config }
 
 var _ lm.Model = Model{}
@@ -57,10 +57,10 @@ func (m Model) timeMix(l *stack.Layer, x *Node) *Node {
 	return l.Affine("attn.o_proj", Mul(Add(o, stack.Flat(Mul(own, v))), g))
 }
 
-// values are those of the first layer, on their way through the layers.
+// values names the first layer's values, which are passed through the layers.
 const values = "values of the first layer"
 
-// firstValues keeps the values of the first layer for the others, and mixes them into theirs.
+// firstValues stores the first layer's values and mixes them into those of later layers.
 func (m Model) firstValues(l *stack.Layer, v, share *Node) *Node {
 	first := Equal(l.Index, ZerosLike(l.Index))
 	mixed := Add(v, Mul(Sub(l.Passed(values), v), share))
@@ -74,7 +74,7 @@ func (m Model) channelMix(l *stack.Layer, x *Node) *Node {
 	return l.Affine("ffn.value", Square(MaxScalar(l.Affine("ffn.key", mixed), 0)))
 }
 
-// unit is x / max(‖x‖, 1e-12) over the last axis.
+// unit returns x / max(‖x‖, 1e-12) over the last axis.
 func unit(x *Node) *Node {
 	return Mul(x, Rsqrt(MaxScalar(ReduceAndKeep(Square(x), ReduceSum, -1), 1e-24)))
 }
@@ -90,10 +90,10 @@ func (m Model) layers() stack.Layers {
 	return s
 }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return m.Architecture() }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -113,17 +113,17 @@ func (m Model) State(batch int) []lm.Spec {
 	return specs
 }
 
-// OneWay says why there is no sliding window.
+// OneWay says why the model has no sliding-window variant.
 func (Model) OneWay() string { return deltarule.NoWindow }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control {
 	list := deltarule.Controls(m.Heads(), true)
 	list[0].Does, list[1].Does = "factor of a, the strength of the erasure", "upper bound of a"
 	return list
 }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
 	key, wide := append(head, lm.Key), []lm.Axis{lm.Batch, lm.Token, lm.Channel}
@@ -138,8 +138,8 @@ func (m Model) Probes() []lm.Probe {
 	return list
 }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.layers().Forward(call) }
 
-// Logits is hidden · Wᵀ.
+// Logits returns hidden · Wᵀ, where W is the output head.
 func (m Model) Logits(call lm.Call, hidden *Node) *Node { return m.layers().Logits(call, hidden) }

@@ -11,17 +11,18 @@ import (
 	"stuffed/pkg/lm"
 )
 
-// Names outside the layers.
+// Names of the parameters outside the layers.
 const (
 	embedding = "model.embeddings.weight"
 	preNorm   = "model.layers.0.pre_norm"
 	head      = "lm_head.weight"
 )
 
-// valueMix are the parameters that mix in the first layer's values: the first layer's own are without effect, and not in files.
+// valueMix is the prefix of the parameters that mix in the first layer's values; those of the first layer itself have no effect and are
+// not in files.
 const valueMix = "attn.v_lora."
 
-// Parameters lists the tensors under their published names, without the prefix of the layer.
+// Parameters lists the tensors by their published names, without the layer prefix.
 func (m Model) Parameters(members int) []lm.Spec {
 	c := m.Config
 	var specs []lm.Spec
@@ -80,7 +81,8 @@ func (m Model) Parameters(members int) []lm.Spec {
 	return specs
 }
 
-// Tensor is the published name and shape of a parameter in one layer, or of one outside (layer −1); no name: not in files.
+// Tensor returns the published name and shape of a parameter in one layer, or outside the layers (layer −1); an empty name means that
+// files do not contain it.
 func Tensor(s lm.Spec, layer int) (name string, dims []int) {
 	if layer < 0 {
 		return s.Name, s.Dims[1:]
@@ -115,7 +117,7 @@ func (m Model) Initial(seed uint64) map[string][]float32 {
 	return values
 }
 
-// draw is entry i of a parameter of a layer.
+// draw returns the initial value of entry i of a layer's parameter.
 func (m Model) draw(name string, layer, i int, r *rand.Rand) float64 {
 	c := m.Config
 	width := float64(c.Width)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// needs lists the packages of the module that a package imports, directly or through others.
+// needs lists the packages of the module that a package imports, directly or transitively.
 func needs(t *testing.T, pkg string, seen map[string]bool) {
 	t.Helper()
 	dir := filepath.Join("../../..", filepath.FromSlash(strings.TrimPrefix(pkg, "stuffed/")))
@@ -23,7 +23,7 @@ func needs(t *testing.T, pkg string, seen map[string]bool) {
 	}
 }
 
-// What computes draws nothing, and the engine of studies knows neither this paper nor notebooks.
+// Packages that compute import none that draw, and the study engine imports neither the paper's packages nor notebooks.
 func TestArrowsPointOneWay(t *testing.T) {
 	for _, pkg := range []string{"study", "models", "train", "trace", "eval", "intervene", "task", "lm"} {
 		seen := map[string]bool{}

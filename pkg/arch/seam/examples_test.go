@@ -34,7 +34,7 @@ func TestEveryPackageHasAnExample(t *testing.T) {
 	}
 }
 
-// shown tells whether a folder's package exports functions, and whether it has an Example.
+// shown reports whether a folder's package exports functions, and whether it has an Example.
 func shown(dir string) (exported, example bool, err error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {

@@ -55,7 +55,7 @@ func TestNothingAboveReachesThroughTheSeam(t *testing.T) {
 	}
 }
 
-// TestSeamIsWatched shows the watch a file that does all that is forbidden.
+// TestSeamIsWatched checks that a file which does everything forbidden is reported.
 func TestSeamIsWatched(t *testing.T) {
 	for source, want := range map[string]string{
 		`import "stuffed/pkg/mamba2"`:                      "imports",
@@ -154,7 +154,7 @@ func reaching(file *ast.File, registers bool) (found []finding) {
 	return found
 }
 
-// nameOf is the last name of what is called or indexed.
+// nameOf returns the last identifier of a called or indexed expression.
 func nameOf(x ast.Expr) string {
 	switch x := x.(type) {
 	case *ast.Ident:

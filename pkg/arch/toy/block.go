@@ -9,7 +9,7 @@ import (
 	"stuffed/pkg/stack"
 )
 
-// block is one layer on the residual stream r [batch, tokens, width].
+// block builds one layer on the residual stream r [batch, tokens, width].
 func (m Model) block(l *stack.Layer, r *Node) *Node {
 	x := l.Norm("norm", r, 1e-5)
 	u := Add(x, Mul(l.PerRow(l.Param("mix"), 1), Sub(l.Shift("previous", x), x)))
@@ -61,7 +61,7 @@ func (m Model) decays(l *stack.Layer, logAlpha *Node) (decay, enter *Node) {
 	return Where(mask, Exp(Where(mask, between, ZerosLike(between))), ZerosLike(between)), enter
 }
 
-// at is x [batch, tokens, …] at one token.
+// at returns x [batch, tokens, …] at one token.
 func at(x *Node, token int) *Node { return Squeeze(SliceAxis(x, 1, AxisElem(token)), 1) }
 
 // perHead sums [batch, tokens, heads, …] over the entries of a head, in float64.

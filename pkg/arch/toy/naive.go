@@ -21,7 +21,7 @@ func (c Config) Naive(params map[string][]float64, ids []int32) (logits []float6
 	return logits, state
 }
 
-// layer is what a block adds to the residual stream of one token.
+// layer returns what a block adds to the residual stream at one token.
 func (c Config) layer(params, state map[string][]float64, layer int, r []float64) []float64 {
 	of := func(from map[string][]float64, name string) []float64 { // the layer's part
 		size := len(from[name]) / c.Layers
@@ -64,7 +64,7 @@ func norm(x, weight []float64) []float64 {
 	return out
 }
 
-// product is W x for W [out, in].
+// product returns W x for W [out, in].
 func product(w, x []float64) []float64 {
 	out := make([]float64, len(w)/len(x))
 	for i := range out {

@@ -29,7 +29,7 @@ type Config struct {
 	Vocab  int `json:"vocab"`
 }
 
-// Default is a tiny model.
+// Default returns a tiny model.
 func Default() Config { return Config{Layers: 2, Width: 12, Heads: 2, Keys: 4, Values: 3} }
 
 func init() {
@@ -37,13 +37,13 @@ func init() {
 		Preset: func(string) (lm.Config, error) { return Default().WithVocab(272), nil }})
 }
 
-// Architecture is the name in the registry.
+// Architecture is the architecture's name in the registry.
 func (c Config) Architecture() string { return "toy" }
 
 // Hash identifies the configuration.
 func (c Config) Hash() string { return identity.Hash(c, Default()) }
 
-// Validate names the first field out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	for name, v := range map[string]int{"layers": c.Layers, "width": c.Width, "heads": c.Heads, "keys": c.Keys, "values": c.Values, "vocab": c.Vocab} {
 		if v < 1 || v > 1<<20 {
@@ -53,28 +53,28 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Sizes are what tables and reports say.
+// Sizes returns the sizes that tables and reports show.
 func (c Config) Sizes() lm.Sizes {
 	recurrent := c.Layers * c.Heads * c.Keys * (c.Values + 1)
 	return lm.Sizes{Layers: c.Layers, Width: c.Width, Vocab: c.Vocab, Heads: c.Heads, State: c.Keys, Recurrent: recurrent, Carried: recurrent + c.Layers*c.Width}
 }
 
-// WithVocab is the configuration with another vocabulary.
+// WithVocab returns the configuration with another vocabulary size.
 func (c Config) WithVocab(rows int) lm.Config {
 	c.Vocab = rows
 	return c
 }
 
-// New is the model.
+// New returns the model, or the error of Validate.
 func (c Config) New() (lm.Model, error) { return Model{c}, c.Validate() }
 
-// Model is a configuration with the methods of lm.Model.
+// Model implements lm.Model for a configuration.
 type Model struct{ Config }
 
-// Name is the architecture's.
+// Name is the architecture's name in the registry.
 func (m Model) Name() string { return m.Architecture() }
 
-// Configuration is the model's.
+// Configuration returns the model's Config.
 func (m Model) Configuration() lm.Config { return m.Config }
 
 // Vocab is the number of rows of the embedding.
@@ -112,7 +112,7 @@ func (m Model) State(batch int) []lm.Spec {
 	}
 }
 
-// Controls lists what can be changed.
+// Controls lists the quantities that interventions can change.
 func (m Model) Controls() []lm.Control {
 	of := func(name string, neutral float64, does string) lm.Control {
 		return lm.Control{Name: name, Dims: []int{m.Heads}, Axes: []lm.Axis{lm.HeadAxis}, Neutral: neutral, Does: does}
@@ -121,7 +121,7 @@ func (m Model) Controls() []lm.Control {
 		of("y_scale", 1, "factor of the head's output; 0 ablates the head")}
 }
 
-// Probes lists what can be watched.
+// Probes lists the activations that can be recorded.
 func (m Model) Probes() []lm.Probe {
 	head := []lm.Axis{lm.Batch, lm.Token, lm.HeadAxis}
 	key, value := append(head[:3:3], lm.Key), append(head[:3:3], lm.Value)
@@ -163,7 +163,7 @@ func (m Model) layers() stack.Layers {
 	}}
 }
 
-// Forward builds the model.
+// Forward builds the graph of the model.
 func (m Model) Forward(call lm.Call) lm.Output { return m.layers().Forward(call) }
 
 // Logits is hidden · Eᵀ.
