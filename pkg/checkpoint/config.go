@@ -54,7 +54,7 @@ func ParseConfig(content []byte) (Config, error) {
 
 var specialFloats = map[string]float64{"Infinity": math.Inf(1), "-Infinity": math.Inf(-1), "NaN": math.NaN()}
 
-// quoteBareFloats turns Infinity, -Infinity and NaN outside of texts into the texts that configValue understands.
+// quoteBareFloats quotes Infinity, -Infinity and NaN outside of strings, in the form that configValue understands.
 func quoteBareFloats(text []byte) []byte {
 	out := make([]byte, 0, len(text)+64)
 	for i := 0; i < len(text); {
@@ -185,7 +185,7 @@ func encodeConfigValue(b *bytes.Buffer, v any, indent string, asFloat bool, dept
 	return nil
 }
 
-// encodeConfigOther handles lists and typed values by way of []any.
+// encodeConfigOther encodes lists, and converts other typed values to []any first.
 func encodeConfigOther(b *bytes.Buffer, v any, indent string, asFloat bool, depth int) error {
 	var items []any
 	switch v := v.(type) {
@@ -244,7 +244,7 @@ func configNumber(v float64, inner, indent string, asFloat bool) string {
 	return text
 }
 
-// Int returns a whole number of the config within [low, high].
+// Int returns an integer of the config; a missing key, another type, or a value outside [low, high] is an error.
 func (c Config) Int(key string, low, high int) (int, error) {
 	v, ok := c[key]
 	if !ok {
@@ -285,7 +285,7 @@ func (c Config) Floats(key string) ([]float64, error) {
 	return nil, fmt.Errorf("config: %s is %v, want a list of numbers", key, c[key])
 }
 
-// Bool returns a truth value of the config.
+// Bool returns a boolean of the config.
 func (c Config) Bool(key string) (bool, error) {
 	if v, ok := c[key].(bool); ok {
 		return v, nil

@@ -39,7 +39,7 @@ func FromDevice(t *tensors.Tensor) (*Tensor, error) {
 	return nil, fmt.Errorf("a tensor of %s cannot be written, want float32, float64 or int32", t.Shape())
 }
 
-// ToDevice makes a tensor of a shape, of float32, float64 or int32; other dims are an error.
+// ToDevice copies the tensor to a device tensor of the given shape, of float32, float64 or int32; a mismatch of dimensions is an error.
 func (t *Tensor) ToDevice(s shapes.Shape) (*tensors.Tensor, error) {
 	if !slices.Equal(t.Shape, s.Dimensions) {
 		return nil, fmt.Errorf("shape %v, must be %v", t.Shape, s.Dimensions)

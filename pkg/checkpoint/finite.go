@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// CheckFinite names the first weight that is not finite. A_log may be −∞, which is a head that forgets nothing.
+// CheckFinite returns an error that names the first weight that is not finite. A_log may be −∞: such a head never forgets.
 func (m *Model) CheckFinite() error {
 	names := slices.Sorted(maps.Keys(m.Tensors))
 	faults := make([]error, len(names))
@@ -54,7 +54,7 @@ func (t *Tensor) checkFinite(name string) error {
 	return fmt.Errorf("tensor %q: %d of its weights are not finite, the first at %v: the file is damaged or training diverged", name, count, index)
 }
 
-// eachNotFinite visits what has an exponent of all ones.
+// eachNotFinite visits the values whose exponent bits are all ones.
 func (t *Tensor) eachNotFinite(visit func(i int, v float64)) {
 	switch t.DType {
 	case "F64":

@@ -20,9 +20,10 @@ type Entry struct {
 	Begin, End int64
 }
 
-// ParseHeader validates a safetensors header against the number of data bytes that follow it and returns its tensors by offset. As in
-// the reference parser: the header begins with "{", is UTF-8 JSON, names nothing twice, knows every dtype, holds only strings in
-// __metadata__, and the tensors fill the data from 0 to its end without hole or overlap, each as long as shape and dtype say.
+// ParseHeader validates a safetensors header against the number of data bytes that follow it and returns its tensors by offset. Like the
+// reference parser it requires that the header starts with "{", is UTF-8 JSON without duplicate names, uses only known dtypes and has only
+// strings in __metadata__, and that the tensors cover the data from 0 to its end without gap or overlap, with lengths that match shape and
+// dtype.
 func ParseHeader(header []byte, dataBytes int64) ([]Entry, map[string]string, error) {
 	if len(header) == 0 || header[0] != '{' {
 		return nil, nil, fmt.Errorf("header does not begin with '{'")
@@ -79,7 +80,7 @@ func checkOffsets(entries []Entry, dataBytes int64) error {
 	return nil
 }
 
-// short cuts a name from a stranger to a length fit for a message.
+// short truncates an untrusted name for use in a message.
 func short(name string) string {
 	if len(name) > 200 {
 		return name[:200] + "…"
@@ -87,7 +88,7 @@ func short(name string) string {
 	return name
 }
 
-// jsonReader walks over JSON token by token.
+// jsonReader reads JSON token by token.
 type jsonReader struct{ *json.Decoder }
 
 func (r jsonReader) delim(want json.Delim) error {
@@ -108,7 +109,7 @@ func (r jsonReader) object(member func(key string) error) error {
 	return r.members(member)
 }
 
-// members calls member for each key of an object just opened, positioned at its value, and refuses a key that comes twice.
+// members calls member for each key of an object just opened, positioned at its value, and rejects duplicate keys.
 func (r jsonReader) members(member func(key string) error) error {
 	seen := map[string]bool{}
 	for r.More() {
@@ -215,7 +216,7 @@ func (r jsonReader) ints() ([]int, error) {
 	return out, r.delim(']')
 }
 
-// skip passes over one value of any kind.
+// skip skips one value of any type.
 func (r jsonReader) skip() error {
 	for depth := 0; ; {
 		token, err := r.Token()

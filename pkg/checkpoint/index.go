@@ -13,13 +13,12 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// IndexName is the file that gives models other names than those of their folders: a JSON object from name to folder,
-// relative to the file's own.
+// IndexName is the file that maps model names to folders, as a JSON object; folders are relative to the file.
 const IndexName = "index.json"
 
-// Folder is where the files of the model at path lie: path itself or, where there is no such folder, the one that index.json in
-// the folder above lists under path's last element. A path of neither kind is returned as it is; a name that an index lacks is an
-// error that lists those it has.
+// Folder returns the folder with the files of the model at path: path itself or, if there is no such folder, the one that index.json in the
+// parent folder lists under path's last element. If there is neither folder nor index, it returns path; a name missing from an index is an
+// error that lists the available ones.
 func Folder(path string) (string, error) {
 	if _, err := os.Stat(path); path == "" || !errors.Is(err, fs.ErrNotExist) {
 		return path, nil

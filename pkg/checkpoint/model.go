@@ -28,9 +28,9 @@ type Model struct {
 // Tied reports whether the output head is the embedding.
 func (m *Model) Tied() bool { return m.Tensors[headName] == nil }
 
-// LoadModel reads config.json and the weights (model.safetensors, its shards, pytorch_model.bin or its shards) of a folder in either
-// layout, and checks that exactly the tensors that the config asks for are there, in their shapes, as floats. A tied head (absent, or
-// the same as the embedding where the config does not say otherwise) is left out and "tie_word_embeddings" is set.
+// LoadModel reads config.json and the weights (model.safetensors, its shards, pytorch_model.bin or its shards) of a folder in either layout,
+// and checks that it contains exactly the tensors that the config calls for, with the right shapes and float dtypes. A tied head (absent, or
+// identical to the embedding unless the config says otherwise) is left out and "tie_word_embeddings" is set.
 func LoadModel(dir string) (*Model, error) {
 	dir, err := Folder(dir)
 	if err != nil {
@@ -63,7 +63,7 @@ func LoadModel(dir string) (*Model, error) {
 	return m, nil
 }
 
-// Normal is a config of either layout with Hugging Face keys.
+// Normal converts a config of either layout to Hugging Face keys.
 func Normal(config Config) (Config, error) {
 	m, _, err := newModel(config)
 	if err != nil {
@@ -88,7 +88,7 @@ func readConfig(dir string) (m *Model, saysTied *bool, err error) {
 	return m, saysTied, nil
 }
 
-// newModel normalises a config of either layout. saysTied is nil where the config is silent on tying.
+// newModel normalises a config of either layout. saysTied is nil if the config does not mention tying.
 func newModel(config Config) (m *Model, saysTied *bool, err error) {
 	m = &Model{Layout: LayoutHuggingFace, Tensors: map[string]*Tensor{}}
 	_, hidden := config["hidden_size"]
@@ -116,7 +116,7 @@ func newModel(config Config) (m *Model, saysTied *bool, err error) {
 	return m, saysTied, nil
 }
 
-// tie drops a head that repeats the embedding, and settles tie_word_embeddings.
+// tie drops a head that duplicates the embedding, and sets tie_word_embeddings accordingly.
 func (m *Model) tie(saysTied *bool) error {
 	embedding, head := m.Tensors[embeddingName], m.Tensors[headName]
 	tied := head == nil
@@ -136,7 +136,7 @@ func (m *Model) tie(saysTied *bool) error {
 	return nil
 }
 
-// Check compares the tensors with what the config asks for and names every missing, extra or wrong one (the first ten).
+// Check compares the tensors with those that the config calls for and names every missing, extra or wrong one (the first ten).
 func (m *Model) Check() error {
 	want, err := expectedShapes(m.Config, m.Tensors)
 	if err != nil {
@@ -256,7 +256,7 @@ func SaveModel(dir, layout string, config Config, tensors map[string]*Tensor, dt
 		}
 	case LayoutOfficial:
 		if m.Tied() {
-			out[headName] = out[officialName(embeddingName)] // mamba_ssm loads strictly and asks for both
+			out[headName] = out[officialName(embeddingName)] // mamba_ssm loads strictly and requires both
 		}
 		if m.Config, err = toOfficial(m.Config); err != nil {
 			return err
@@ -273,7 +273,7 @@ func SaveModel(dir, layout string, config Config, tensors map[string]*Tensor, dt
 
 var torchDTypes = map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
-// weightsName is the weights' file of each layout: mamba_ssm reads no other.
+// weightsName is the weights file of each layout; mamba_ssm reads no other.
 var weightsName = map[string]string{LayoutHuggingFace: singleName, LayoutOfficial: binName}
 
 const binName = "pytorch_model.bin"
@@ -284,9 +284,8 @@ func WriteFolder(dir string, config []byte, tensors map[string]*Tensor, dtype st
 	return WriteFolderAs(dir, config, singleName, nil, tensors, dtype)
 }
 
-// WriteFolderAs is WriteFolder with another file of weights: one that ends in .bin or .pth is torch's, its
-// tensors in an order (see WriteTorch). Without config there is no
-// config.json. Weights of the other usual name that the folder had are removed.
+// WriteFolderAs is WriteFolder with another weights file: one that ends in .bin or .pth is written in torch's format, its tensors sorted by
+// order (see WriteTorch). If config is nil, no config.json is written. A weights file left under the other usual name is removed.
 func WriteFolderAs(dir string, config []byte, weights string, order func(a, b string) int, tensors map[string]*Tensor, dtype string) error {
 	out := map[string]*Tensor{}
 	for name, t := range tensors {

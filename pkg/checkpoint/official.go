@@ -12,10 +12,10 @@ const (
 	LayoutOfficial    = "official"    // mamba_ssm, MambaLMHeadModel
 )
 
-// bigDim bounds every whole number of a config that this package computes with; pkg/mamba2 has the narrower limits of each field.
+// bigDim bounds every integer of a config that this package computes with; pkg/mamba2 has narrower limits for each field.
 const bigDim = 1 << 24
 
-// huggingFaceDefaults are those of transformers' Mamba2Config, which leaves no key out of a saved file but may in older ones.
+// huggingFaceDefaults are the defaults of transformers' Mamba2Config, which saves every key, though older versions may omit some.
 var huggingFaceDefaults = Config{
 	"num_heads": 128.0, "head_dim": 64.0, "vocab_size": 32768.0, "hidden_size": 4096.0, "state_size": 128.0, "num_hidden_layers": 64.0,
 	"layer_norm_epsilon": 1e-5, "expand": 2.0, "conv_kernel": 4.0, "n_groups": 8.0, "use_bias": false, "use_conv_bias": true,
@@ -23,7 +23,7 @@ var huggingFaceDefaults = Config{
 	"time_step_floor": 1e-4, "time_step_limit": []any{0.0, math.Inf(1)}, "rescale_prenorm_residual": false, "chunk_size": 256.0,
 }
 
-// officialDefaults and ssmDefaults are those of mamba_ssm's MambaConfig and Mamba2 classes.
+// officialDefaults and ssmDefaults are the defaults of mamba_ssm's MambaConfig and Mamba2 classes.
 var officialDefaults = Config{
 	"d_intermediate": 0.0, "rms_norm": true, "residual_in_fp32": true, "fused_add_norm": true, "vocab_size": 50277.0,
 	"pad_vocab_size_multiple": 8.0, "tie_embeddings": true, "attn_layer_idx": []any{}, "norm_epsilon": 1e-5,
@@ -48,7 +48,7 @@ func withDefaults(c, defaults Config) Config {
 	return out
 }
 
-// fromOfficial translates a mamba_ssm config to Hugging Face keys, and refuses what those cannot say.
+// fromOfficial translates a mamba_ssm config to Hugging Face keys, and rejects settings that these cannot express.
 func fromOfficial(official Config) (Config, error) {
 	c := withDefaults(official, officialDefaults)
 	given, _ := c["ssm_cfg"].(map[string]any)
@@ -110,7 +110,7 @@ func fromOfficial(official Config) (Config, error) {
 }
 
 // toOfficial translates a config with Hugging Face keys to a mamba_ssm one. The padded vocabulary becomes vocab_size with a padding
-// multiple of 1, which mamba_ssm leaves as it is.
+// multiple of 1, so that mamba_ssm does not pad it again.
 func toOfficial(c Config) (Config, error) {
 	c = withDefaults(c, huggingFaceDefaults)
 	if eps, err := c.Float("layer_norm_epsilon"); err != nil || eps != 1e-5 {
@@ -134,7 +134,7 @@ func toOfficial(c Config) (Config, error) {
 
 const embeddingName, headName = "backbone.embeddings.weight", "lm_head.weight"
 
-// huggingFaceName translates a tensor name of either layout; the two differ in the embedding alone.
+// huggingFaceName translates a tensor name of either layout; only the name of the embedding differs.
 func huggingFaceName(name string) string {
 	if strings.HasPrefix(name, "backbone.embedding.") {
 		return strings.Replace(name, "backbone.embedding.", "backbone.embeddings.", 1)

@@ -97,7 +97,7 @@ func (u *unpickler) take(n uint64) ([]byte, error) {
 	return b, nil
 }
 
-// number takes an unsigned little-endian number of 1 to 8 bytes.
+// number reads an unsigned little-endian integer of 1 to 8 bytes.
 func (u *unpickler) number(bytes uint64) (uint64, error) {
 	b, err := u.take(bytes)
 	if err != nil {
@@ -257,7 +257,7 @@ func (u *unpickler) step(op byte) error {
 	return u.stepContainer(op)
 }
 
-// long takes a signed little-endian number of up to 8 bytes.
+// long reads a signed little-endian integer of up to 8 bytes.
 func (u *unpickler) long() error {
 	n, err := u.number(1)
 	if err != nil {
@@ -469,7 +469,7 @@ func intTuple(what string, v any) ([]int, error) {
 	return out, nil
 }
 
-// check makes sure that every element of the view lies inside its storage.
+// check returns an error unless every element of the view lies within its storage.
 func (t *pickleTensor) check() error {
 	if len(t.shape) != len(t.stride) {
 		return fmt.Errorf("size has %d dimensions, stride %d", len(t.shape), len(t.stride))

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Prune removes the snapshots of root that the keep policy does not name, and unfinished folders, and returns the removed steps. Kept
-// are the last keepLast and, with ladder, the first snapshot at or after each rung 1, 2, 3, 4, 6, 8, 12, 16, 24, … times the smallest
-// positive step. Call it when no snapshot is being written.
+// Prune removes unfinished folders and all snapshots of root that the policy does not keep, and returns the removed steps. It keeps the last
+// keepLast snapshots and, with ladder, the first snapshot at or after each rung 1, 2, 3, 4, 6, 8, 12, 16, 24, … times the smallest positive
+// step. It must not run while a snapshot is being written.
 func Prune(root string, keepLast int, ladder bool) (removed []int64, err error) {
 	if keepLast < 1 {
 		return nil, fmt.Errorf("keepLast is %d, must be at least 1", keepLast)

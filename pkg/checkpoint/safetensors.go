@@ -33,8 +33,8 @@ func (f *File) Tensor(name string) (*Tensor, error) {
 	return nil, fmt.Errorf("tensor %q is missing; present: %s", name, strings.Join(names, ", "))
 }
 
-// ReadSafetensors reads and validates one file by the rules of the reference parser: see [ParseHeader]. Memory is allocated only for
-// bytes that the file really has.
+// ReadSafetensors reads and validates one file by the rules of the reference parser, see [ParseHeader]. It allocates memory only for bytes
+// that the file actually contains.
 func ReadSafetensors(path string) (*File, error) {
 	f, size, err := atomic.Open(path)
 	if err != nil {

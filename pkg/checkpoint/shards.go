@@ -21,7 +21,7 @@ const (
 	indexName  = "model.safetensors.index.json"
 )
 
-// jsonText marshals values that cannot fail (texts, whole numbers, maps of texts) without HTML escapes.
+// jsonText marshals values that cannot fail (strings, integers, maps of strings) without HTML escapes.
 func jsonText(v any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -134,7 +134,7 @@ func WriteSharded(dir string, tensors map[string]*Tensor, maxBytes int64) error 
 	if err != nil {
 		return err
 	}
-	// Readers prefer a single file over an index, so one left from before would hide the shards.
+	// Readers prefer a single file over an index, so a leftover single file would hide the shards.
 	if err := os.Remove(filepath.Join(dir, singleName)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -20,13 +20,12 @@ import (
 // sumsName lists the SHA-256 of every file of a snapshot, in the format of sha256sum.
 const sumsName = "SHA256SUMS"
 
-// ErrNoSnapshot says that a folder holds no snapshot that verifies.
+// ErrNoSnapshot means that a folder contains no valid snapshot.
 var ErrNoSnapshot = errors.New("no valid snapshot")
 
-// SaveSnapshot saves a training snapshot as root/step-N, complete or not at all: write fills root/step-N.tmp, every file and folder is
-// flushed to the disk, SHA256SUMS is written, the folder is renamed, and root/LATEST (a text naming it) is replaced by a rename. When
-// write or anything before the rename fails, the unfinished folder is removed and earlier snapshots stay as they were. A snapshot of
-// the same step is replaced.
+// SaveSnapshot atomically saves a training snapshot as root/step-N: write fills root/step-N.tmp, every file and folder is synced,
+// SHA256SUMS is written, the folder is renamed, and root/LATEST (a text file that names it) is replaced by a rename. On an error before
+// the rename the unfinished folder is removed and earlier snapshots are untouched. A snapshot of the same step is replaced.
 func SaveSnapshot(root string, step int64, write func(dir string) error) error {
 	if step < 0 {
 		return fmt.Errorf("snapshot: step is %d, must be at least 0", step)
@@ -114,7 +113,7 @@ func commitSnapshot(final string, write func(dir string) error) error {
 // replacedSuffix marks a snapshot while another of the same step takes its place.
 const replacedSuffix = ".old.tmp"
 
-// restoreReplaced puts back a snapshot whose replacement was cut off between the two renames.
+// restoreReplaced restores a snapshot whose replacement was interrupted between the two renames.
 func restoreReplaced(root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -205,8 +204,8 @@ func VerifySnapshot(dir string) error {
 	return nil
 }
 
-// LatestSnapshot returns the folder and step of the newest snapshot whose files verify. skipped says, newest first, which newer ones
-// were passed over and why. Unfinished folders (.tmp) are ignored. Without a valid snapshot the error is [ErrNoSnapshot].
+// LatestSnapshot returns the folder and step of the newest snapshot whose files verify. skipped lists, newest first, the newer ones that
+// failed and why. Unfinished folders (.tmp) are ignored. Without a valid snapshot the error is [ErrNoSnapshot].
 func LatestSnapshot(root string) (dir string, step int64, skipped []string, err error) {
 	if err := restoreReplaced(root); err != nil {
 		return "", 0, nil, err

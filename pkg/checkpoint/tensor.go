@@ -1,4 +1,4 @@
-// Package checkpoint reads and writes model weights and training snapshots without ever trusting the bytes it is given.
+// Package checkpoint reads and writes model weights and training snapshots; all input is treated as untrusted.
 //
 // Weights: safetensors (single and sharded), the zip form of PyTorch's torch.save through a restricted unpickler that runs no
 // code, and the two Mamba-2 folder layouts in use, "huggingface" (transformers, Mamba2ForCausalLM) and "official" (mamba_ssm,
@@ -86,7 +86,7 @@ func (t *Tensor) Len() int {
 	return n
 }
 
-// String gives dtype and shape, for messages.
+// String returns dtype and shape, for messages.
 func (t *Tensor) String() string { return fmt.Sprintf("%s%v", t.DType, t.Shape) }
 
 // SameStorage reports whether both tensors are the same view of the same memory, as tied weights are.

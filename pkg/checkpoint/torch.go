@@ -104,7 +104,7 @@ func openTorchZip(r io.ReaderAt, size int64) (*torchZip, error) {
 	return z, nil
 }
 
-// entry reads one stored entry whole. Its size is checked against limit and against the size of the archive itself.
+// entry reads one stored entry in full. Its size is checked against limit and against the size of the archive itself.
 func (z *torchZip) entry(name string, limit int64) ([]byte, error) {
 	f := z.entries[z.prefix+name]
 	if f == nil {
@@ -125,7 +125,7 @@ func (z *torchZip) entry(name string, limit int64) ([]byte, error) {
 	if _, err := io.ReadFull(r, content); err != nil {
 		return nil, fmt.Errorf("zip entry %q: %w", short(f.Name), err)
 	}
-	if _, err := r.Read(make([]byte, 1)); err != io.EOF { // at the end the reader compares the checksum
+	if _, err := r.Read(make([]byte, 1)); err != io.EOF { // at EOF the reader verifies the checksum
 		return nil, fmt.Errorf("zip entry %q: %w", short(f.Name), err)
 	}
 	return content, nil

@@ -12,8 +12,8 @@ import (
 	"stuffed/pkg/atomic"
 )
 
-// WriteTorch writes a state dict as torch.save does (pytorch_model.bin, model.pth), complete or not at all, its names in an order:
-// nil for that of texts. torch.load reads it with weights_only, and ReadTorch does.
+// WriteTorch atomically writes a state dict in the format of torch.save (pytorch_model.bin, model.pth), with names sorted by order; nil
+// sorts them alphabetically. Both torch.load with weights_only and ReadTorch can read it.
 func WriteTorch(path string, tensors map[string]*Tensor, order func(a, b string) int) error {
 	if err := atomic.Write(path, func(w io.Writer) error { return EncodeTorch(w, tensors, order) }); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -45,7 +45,7 @@ func EncodeTorch(w io.Writer, tensors map[string]*Tensor, order func(a, b string
 			return
 		}
 		var entry io.Writer
-		// Sizes and checksum stand before the content: torch's reader does not look for them behind it.
+		// Sizes and checksum precede the content, since torch's reader does not look for a trailing data descriptor.
 		entry, err = archive.CreateRaw(&zip.FileHeader{Name: "archive/" + name, Method: zip.Store, CRC32: crc32.ChecksumIEEE(content),
 			CompressedSize64: uint64(len(content)), UncompressedSize64: uint64(len(content))})
 		if err == nil {
@@ -64,10 +64,10 @@ func EncodeTorch(w io.Writer, tensors map[string]*Tensor, order func(a, b string
 	return archive.Close()
 }
 
-// pickler writes the few opcodes of protocol 2 that a state dict needs.
+// pickler emits the few protocol 2 opcodes that a state dict needs.
 type pickler struct{ out []byte }
 
-// pickleStateDict is an OrderedDict of tensors, the i-th on a storage of its own called i.
+// pickleStateDict pickles an OrderedDict of tensors, the i-th of which has its own storage named i.
 func pickleStateDict(names []string, tensors map[string]*Tensor) ([]byte, error) {
 	globals := map[string]pickleGlobal{}
 	for g, dtype := range storageDTypes {
@@ -108,7 +108,7 @@ func pickleStateDict(names []string, tensors map[string]*Tensor) ([]byte, error)
 					p.whole(step)
 				}
 			})
-			p.out = append(p.out, 0x89) // NEWFALSE: no gradient is asked for
+			p.out = append(p.out, 0x89) // NEWFALSE: requires_grad
 			p.empty(globalDict)         // backward hooks
 		})
 		p.out = append(p.out, 'R') // REDUCE
@@ -141,7 +141,7 @@ func (p *pickler) text(s string) {
 	p.out = append(p.out, s...)
 }
 
-// whole is a number from 0: BININT, or LONG1 of eight bytes where that is too small.
+// whole emits a non-negative integer: BININT, or an eight-byte LONG1 if it does not fit.
 func (p *pickler) whole(n int) {
 	if n < 1<<31 {
 		p.out = append(p.out, 'J')

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ReadWeights reads all tensors of a folder: model.safetensors, its shards, pytorch_model.bin or its shards, else the only weight file
-// that is there (.safetensors, .pth, .pt or .bin); or those of such a file itself.
+// ReadWeights reads all tensors of a folder: model.safetensors, its shards, pytorch_model.bin or its shards, or otherwise the only weights
+// file in it (.safetensors, .pth, .pt or .bin). It also accepts the path of such a file.
 func ReadWeights(dir string) (*File, error) {
 	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
 		return readAlone(dir)
@@ -34,7 +34,7 @@ func ReadWeights(dir string) (*File, error) {
 	return readOnly(dir)
 }
 
-// alone reads weight files by the ends of their names; those of torch through the restricted reader.
+// alone maps file extensions to readers; torch files are read by the restricted unpickler.
 var alone = map[string]func(string) (*File, error){".safetensors": ReadSafetensors, ".pth": ReadTorch, ".pt": ReadTorch, ".bin": ReadTorch}
 
 func readAlone(path string) (*File, error) {
@@ -45,7 +45,7 @@ func readAlone(path string) (*File, error) {
 	return read(path)
 }
 
-// readOnly reads the only weight file of a folder without the usual names, as RWKV's are published.
+// readOnly reads the only weights file of a folder that has none of the usual names, as RWKV's models are published.
 func readOnly(dir string) (*File, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
