@@ -192,16 +192,16 @@ async function walk(context) {
   const asked = Date.now(); // gopls reads the module at its first question, which it may answer with nothing, or later than the kernel waits
   for (let i = 0, shown = false; !shown; i++) {
     if (i === 25) throw new Error('no completion after five minutes');
-    await put('%%\nm, _ := mine()\nm.Weights'); // the same text is not asked for again, nor a cell that has lost the cursor
+    await put(`%%\nm${i}, _ := mine()\nm${i}.Weights`); // the same text is not asked for again, nor a cell that has lost the cursor
     await page.keyboard.type('.');
     await page.keyboard.press('Tab');
-    shown = await page.waitForSelector('.jp-Completer:visible', { timeout: 12000 }).then(() => true, async () => (await last().locator('.cm-content').textContent()).includes('m.Weights.Count'));
+    shown = await page.waitForSelector('.jp-Completer:visible', { timeout: 12000 }).then(() => true, async () => (await last().locator('.cm-content').textContent()).includes('.Weights.Count'));
   }
   say(`first completion after ${((Date.now() - asked) / 1000).toFixed(1)} s`);
   await picture(page, 'completion');
   const offered = await page.locator('.jp-Completer:visible .jp-Completer-item').allTextContents();
   const written = await last().locator('.cm-content').textContent();
-  check(offered.some(t => t.includes('Count')) || written.includes('m.Weights.Count'), `completion: ${offered.slice(0, 4).join(', ') || 'the only one was taken'}`);
+  check(offered.some(t => t.includes('Count')) || written.includes('.Weights.Count'), `completion: ${offered.slice(0, 4).join(', ') || 'the only one was taken'}`);
   await page.keyboard.press('Escape');
   const tooltip = page.locator('.jp-Tooltip');
   await until(page, 300, async () => { // gopls may need longer than the kernel waits for it; then there is no tooltip, or one with an error
