@@ -105,7 +105,8 @@ func (c Config) Validate(m lm.Model) error {
 	if c.Batch < 1 {
 		return fmt.Errorf("trace: batch is %d, want at least 1", c.Batch)
 	}
-	if _, err := lm.StateOf(m, c.State); err != nil { // before the columns, which depend on it
+	d, err := dimsOf(m, c.State) // before the columns, which depend on it
+	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
 	seen := map[string]bool{}
@@ -133,10 +134,6 @@ func (c Config) Validate(m lm.Model) error {
 		if l < 0 || l >= m.Layers() {
 			return fmt.Errorf("trace: layer %d does not exist, the model has layers 0 … %d", l, m.Layers()-1)
 		}
-	}
-	d, err := dimsOf(m, c.State)
-	if err != nil {
-		return fmt.Errorf("trace: %w", err)
 	}
 	for _, e := range c.Entries {
 		for _, f := range []struct {
