@@ -14,7 +14,7 @@ import (
 func (d *Device) Memory() int64 {
 	memory.Lock()
 	defer memory.Unlock()
-	if memory.of[d.Kind] == 0 {
+	if _, known := memory.of[d.Kind]; !known {
 		if d.Kind == "cuda" {
 			memory.of[d.Kind] = graphicsMemory()
 		} else {

@@ -103,9 +103,10 @@ func readForward(m lm.Model, dtype dtypes.DType, in map[string]*checkpoint.Tenso
 		return f, fmt.Errorf("input_ids: %w", err)
 	}
 	f.rows = make([][]int32, ids.Shape[0])
+	vocab := int64(m.Vocab())
 	for i, id := range flat {
-		if id < 0 || id >= int64(m.Vocab()) {
-			return f, fmt.Errorf("input_ids at sequence %d, position %d is %d, outside the vocabulary 0 … %d", i/ids.Shape[1], i%ids.Shape[1], id, m.Vocab()-1)
+		if id < 0 || id >= vocab {
+			return f, fmt.Errorf("input_ids at sequence %d, position %d is %d, outside the vocabulary 0 … %d", i/ids.Shape[1], i%ids.Shape[1], id, vocab-1)
 		}
 		f.rows[i/ids.Shape[1]] = append(f.rows[i/ids.Shape[1]], int32(id))
 	}
