@@ -120,19 +120,21 @@ func effective(singular []float64) float64 {
 // gates collects keys, queries, decays and write strengths along a sequence.
 type gates struct {
 	names                          []string
+	of                             map[string]lm.Probe
 	layers, members                int
 	heads, groups, size            int
 	keys, queries, logAlpha, delta [][]float64 // [layers × members], flattened over tokens
 }
 
 func newGates(m lm.Model, members int) *gates {
-	g := &gates{members: members, layers: m.Layers()}
+	g := &gates{members: members, layers: m.Layers(), of: map[string]lm.Probe{}}
 	for _, name := range []string{lm.Keys, lm.Queries, lm.LogAlpha, lm.Delta} {
-		if !lm.HasProbe(m, name) {
+		probe, err := lm.ProbeOf(m, name)
+		if err != nil || name == lm.LogAlpha && len(probe.Finer()) > 0 { // one decay per head is needed
 			g.names = nil
 			break
 		}
-		g.names = append(g.names, name)
+		g.names, g.of[name] = append(g.names, name), probe
 	}
 	n := g.layers * members
 	g.keys, g.queries, g.logAlpha, g.delta = make([][]float64, n), make([][]float64, n), make([][]float64, n), make([][]float64, n)
@@ -147,17 +149,13 @@ func (g *gates) add(p lm.Piece) error {
 			return err
 		}
 		dims := t.Shape().Dimensions // [layers, batch, padded, …]
-		width := len(v) / (dims[0] * dims[1] * dims[2])
-		to := g.logAlpha
+		units, entries := g.of[name].Units(dims)
+		width, to := units*entries, g.logAlpha
 		switch name {
 		case lm.LogAlpha:
-			if len(dims) != 4 {
-				g.names = nil // decay finer than one number per head
-				return nil
-			}
-			g.heads = dims[3]
+			g.heads = units
 		case lm.Keys:
-			to, g.groups, g.size = g.keys, dims[3], dims[4]
+			to, g.groups, g.size = g.keys, units, entries
 		case lm.Queries:
 			to = g.queries
 		case lm.Delta:

@@ -57,17 +57,11 @@ func (n *normLimit) apply(m lm.Model, state lm.State) (lm.State, error) {
 		return nil, err
 	}
 	v = slices.Clone(v)
-	head, inner := s.Along(lm.HeadAxis), 1
-	heads, after := heads(m), dims[2:]
-	if head >= 0 {
-		if head != 2 {
-			return nil, fmt.Errorf("%s: heads are axis %d of state %s, want 2", m.Name(), head, s.Name)
-		}
-		after = dims[3:]
+	if head := s.Along(lm.HeadAxis); head >= 0 && head != 2 {
+		return nil, fmt.Errorf("%s: heads are axis %d of state %s, want 2", m.Name(), head, s.Name)
 	}
-	for _, d := range after {
-		inner *= d
-	}
+	heads, values, keys := s.Matrices()
+	inner := values * keys
 	for i := 0; i < len(v); i += inner {
 		layer, h, sum := i/(dims[1]*heads*inner), i/inner%heads, 0.0
 		for _, x := range v[i : i+inner] {

@@ -130,13 +130,27 @@ func list(specs []Spec) string {
 func (p Probe) Units(dims []int) (units, entries int) {
 	units, entries = 1, 1
 	for i, a := range p.Axes {
-		switch a {
-		case HeadAxis, Group:
+		if a == HeadAxis || a == Group {
 			units = dims[i+1]
-		case Batch, Token, Position:
-		default:
-			entries *= dims[i+1]
 		}
 	}
+	for _, i := range p.Finer() {
+		entries *= dims[i+1]
+	}
 	return units, entries
+}
+
+// HasHeads tells whether the probe has an axis of heads or groups.
+func (p Probe) HasHeads() bool {
+	return slices.Contains(p.Axes, HeadAxis) || slices.Contains(p.Axes, Group)
+}
+
+// Finer lists the positions in Axes of those that divide a head or group: all but those of rows, tokens, heads and groups.
+func (p Probe) Finer() (axes []int) {
+	for i, a := range p.Axes {
+		if !slices.Contains([]Axis{Batch, Token, Position, HeadAxis, Group}, a) {
+			axes = append(axes, i)
+		}
+	}
+	return axes
 }

@@ -48,7 +48,7 @@ func (w *watched) take(p lm.Piece) error {
 	for _, name := range w.names {
 		t := p.Probes[name]
 		dims := t.Shape().Dimensions
-		if len(dims) < 3 || dims[1] != w.batch || dims[2] != p.Padded {
+		if want := []int{dims[0], w.batch, p.Padded}; !slices.Equal(dims[:min(len(want), len(dims))], want) {
 			return fmt.Errorf("probe %q is %v, not [layers, batch, tokens, …]", name, dims)
 		}
 		values, err := lm.Floats(t)

@@ -218,24 +218,27 @@ func (p *plan) column(name string, probes map[string]*Node) *Node {
 	case "write_norm":
 		return Mul(Mul(wide(probes[lm.Delta]), norm(p.byHead(lm.Values, probes))), p.perHead(norm(p.byHead(lm.Keys, probes))))
 	}
-	x := p.byHead(name, probes)
-	if x.Rank() == 3 {
-		return wide(x)
+	probe, x := p.probe(name), wide(probes[name])
+	if finer := probe.Finer(); len(finer) > 0 { // decay per key, or per channel and key
+		x = ReduceMean(x, finer...)
 	}
-	var finer []int // decay per key, or per channel and key
-	for a := 3; a < x.Rank(); a++ {
-		finer = append(finer, a)
+	if !probe.HasHeads() {
+		x = InsertAxes(x, 2)
 	}
-	return ReduceMean(wide(x), finer...)
+	return x
 }
 
-// byHead returns a probe as [batch, tokens, heads or groups, …]; a probe without these axes gets a single head.
-func (p *plan) byHead(name string, probes map[string]*Node) *Node {
+func (p *plan) probe(name string) lm.Probe {
 	probe, err := lm.ProbeOf(p.model, name)
 	if err != nil {
 		panic(err)
 	}
-	if len(probe.Axes) > 2 && (probe.Axes[2] == lm.HeadAxis || probe.Axes[2] == lm.Group) {
+	return probe
+}
+
+// byHead returns a probe as [batch, tokens, heads or groups, …]; a probe without these axes gets a single head.
+func (p *plan) byHead(name string, probes map[string]*Node) *Node {
+	if p.probe(name).HasHeads() {
 		return probes[name]
 	}
 	return InsertAxes(probes[name], 2)

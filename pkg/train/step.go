@@ -341,8 +341,8 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 func (p *program) fitted(s lm.Spec, state *Node) []*Node {
 	last := p.byMember(StopGradient(state), 1) // [layers, members, rows, …]
 	axes := []int{2}
-	for a := 2; a < len(s.Axes); a++ {
-		if !isUnit(s, a) {
+	for a, axis := range s.Axes {
+		if axis != lm.Layer && axis != lm.Batch && !isUnit(s, a) {
 			axes = append(axes, a+1)
 		}
 	}
@@ -407,7 +407,7 @@ func (p *program) noise(g *Graph, spec lm.Spec, number int, fit []*Node, b input
 			x = Reshape(BroadcastToDims(InsertAxes(x, 2), d[0], d[1], p.rows, d[2]), d[0], d[1]*p.rows, d[2])
 			dims := slices.Repeat([]int{1}, shape.Rank())
 			dims[0], dims[1] = d[0], d[1]*p.rows
-			for a := 2; a < len(dims); a++ {
+			for a := range dims {
 				if isUnit(spec, a) {
 					dims[a] = d[2]
 				}

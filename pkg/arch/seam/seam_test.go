@@ -66,7 +66,13 @@ func TestSeamIsWatched(t *testing.T) {
 		`func f(n N) { use(n.Shape().Dimensions[3]) }`:     "axis 3",
 		`func f(s S) { use(s.Dims[2]) }`:                   "axis 2",
 		`func f(n N) { use(n.Shape().Dim(4)) }`:            "axis 4",
-		`func f(n N) { if n.Rank() == 5 { use(n) } }`:      "rank",
+		`func f(n N) { if n.Rank() == 3 { use(n) } }`:      "rank",
+		`func f(n N) { if 4 <= n.Shape().Rank() { g() } }`: "rank",
+		`func f(n N) { for a := 3; a < n.Rank(); a++ {} }`: "rank",
+		`func f(n N) { switch n.Rank() { case 5: g() } }`:  "rank",
+		`func f(dims []int) { if len(dims) != 4 { g() } }`: "rank",
+		`func f(p P) { if p.Axes[2] == Head { g() } }`:     "axis 2",
+		`func f(dims []int) { use(dims[3]) }`:              "axis 3",
 		`var convState int`:                                "convState",
 		`type s struct{ x int ` + "`json:\"conv\"`" + ` }`: "conv",
 		`const name = "conv_state"`:                        "conv_state",
@@ -133,7 +139,7 @@ func reaching(file *ast.File, registers bool) (found []finding) {
 			switch name := nameOf(n.X); {
 			case name == "State", name == "state", name == "states", name == "Ends":
 				add(n.Pos(), "a state by position: reach it by its name (lm.StateOf, State[spec.Name])")
-			case (name == "Dimensions" || name == "Dims") && i.Value > "1":
+			case slices.Contains([]string{"Dimensions", "Dims", "Axes"}, name) && i.Value > "1", name == "dims" && i.Value > "2":
 				add(n.Pos(), "axis %s by position: name it (Spec.Dim, Spec.Along)", i.Value)
 			}
 		case *ast.CallExpr:
@@ -143,15 +149,40 @@ func reaching(file *ast.File, registers bool) (found []finding) {
 				}
 			}
 		case *ast.BinaryExpr:
-			if c, ok := n.X.(*ast.CallExpr); ok && nameOf(c.Fun) == "Rank" && (n.Op == token.EQL || n.Op == token.NEQ) {
-				if i, ok := n.Y.(*ast.BasicLit); ok && i.Value > "3" {
-					add(n.Pos(), "a test of the rank: ask for the role or the axes of the tensor's Spec")
-				}
+			if n.Op.Precedence() == token.EQL.Precedence() && (isRank(n.X) && number(n.Y, "2") || isRank(n.Y) && number(n.X, "2")) {
+				add(n.Pos(), rank)
+			}
+		case *ast.SwitchStmt:
+			if isRank(n.Tag) {
+				add(n.Pos(), rank)
+			}
+		case *ast.ForStmt:
+			from, _ := n.Init.(*ast.AssignStmt)
+			until, _ := n.Cond.(*ast.BinaryExpr)
+			if from != nil && until != nil && number(from.Rhs[0], "1") && isRank(until.Y) {
+				add(n.Pos(), rank)
 			}
 		}
 		return true
 	})
 	return found
+}
+
+const rank = "a test of the rank: ask for the role or the axes of the tensor's Spec or Probe"
+
+// isRank recognises the number of a tensor's axes.
+func isRank(x ast.Expr) bool {
+	c, ok := x.(*ast.CallExpr)
+	if ok && nameOf(c.Fun) == "len" {
+		return slices.Contains([]string{"Dimensions", "Dims", "Axes", "dims", "axes"}, nameOf(c.Args[0]))
+	}
+	return ok && nameOf(c.Fun) == "Rank"
+}
+
+// number tells whether x is a digit above another.
+func number(x ast.Expr, above string) bool {
+	i, ok := x.(*ast.BasicLit)
+	return ok && i.Kind == token.INT && i.Value > above
 }
 
 // nameOf returns the last identifier of a called or indexed expression.
