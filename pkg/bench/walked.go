@@ -57,20 +57,21 @@ func stepByStep(d *xla.Device, w *lm.Weights, tokens int) (want lastStates, err 
 		return want, err
 	}
 	apart, m := tokens/walkedPlaces, w.Model
-	specs := m.State(1)
 	build := func(in lm.In, out *lm.Out) {
 		ids := graph.Reshape(in.Node("tokens"), apart, 1, 1)
-		forward := func(weights []*graph.Node, id *graph.Node, state map[string]*graph.Node) (lm.Call, lm.Output) {
-			c := lm.Call{Params: lm.ByName(w.Specs, weights), Tokens: id, State: state, Options: lm.Options{Infer: true, Unroll: true}}
+		forward := func(params map[string]*graph.Node, id *graph.Node, state map[string]*graph.Node) (lm.Call, lm.Output) {
+			c := lm.Call{Params: params, Tokens: id, State: state, Options: lm.Options{Infer: true, Unroll: true}}
 			return c, m.Forward(c)
 		}
-		weights := lm.InOrder(w.Specs, in.Params())
-		before, _ := xla.Scan{N: apart - 1, Infer: true}.Run(lm.InOrder(specs, in.State()), []*graph.Node{graph.SliceAxis(ids, 0, graph.AxisRange(0, apart-1))}, weights,
-			func(_ *xla.Iter, state, id, weights []*graph.Node) (next, ys []*graph.Node) {
-				_, o := forward(weights, id[0], lm.ByName(specs, state))
-				return lm.InOrder(specs, o.State), nil
-			})
-		c, o := forward(weights, graph.Squeeze(graph.SliceAxis(ids, 0, graph.AxisElem(apart-1)), 0), lm.ByName(specs, before))
+		var carry, xs, weights lm.Out
+		carry.State(m, in.State())
+		xs.Put("id", graph.SliceAxis(ids, 0, graph.AxisRange(0, apart-1)))
+		weights.Params(w.Specs, in.Params())
+		before, _ := lm.Loop(xla.Scan{N: apart - 1, Infer: true}, carry, xs, weights, func(_ *xla.Iter, in lm.In, next, _ *lm.Out) {
+			_, o := forward(in.Params(), in.Node("id"), in.State())
+			next.State(m, o.State)
+		})
+		c, o := forward(in.Params(), graph.Squeeze(graph.SliceAxis(ids, 0, graph.AxisElem(apart-1)), 0), before.State())
 		out.Put("logits", m.Logits(c, o.Hidden))
 		out.State(m, o.State)
 	}

@@ -2,7 +2,6 @@ package lm
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -49,54 +48,57 @@ type decoding struct {
 }
 
 func (d decoding) build(in In, out *Out) {
-	specs := d.model.State(1)
-	carry := append([]*graph.Node{in.Node("tokens")}, InOrder(specs, in.State())...)
-	sampled := in.Node("uniform") != nil
-	var uniform []*graph.Node
-	fixed := []*graph.Node{in.Node("position")}
+	var carry, xs, consts Out
+	carry.Put("tokens", in.Node("tokens"))
+	carry.State(d.model, in.State())
+	var step *Step
+	var weights []string
+	if m, ok := d.model.(stepper); ok && len(d.controls) == 0 {
+		step = m.Step(Call{Params: in.Params(), Tokens: graph.InsertAxes(in.Node("tokens"), 1), Options: d.options})
+	}
+	if step != nil {
+		for i := range step.Consts {
+			weights = append(weights, fmt.Sprint("step/", i))
+		}
+		consts.PutAll(weights, step.Consts)
+	} else {
+		consts.Params(d.params, in.Params())
+	}
+	sampled, fixed := in.Node("uniform") != nil, []string{"position"}
 	if sampled {
-		uniform, fixed = []*graph.Node{in.Node("uniform")}, append(fixed, in.Node("inverse temperature"), in.Node("top-p"))
+		xs.Put("uniform", in.Node("uniform"))
+		fixed = append(fixed, "inverse temperature", "top-p")
 	}
 	for _, name := range d.controls {
-		fixed = append(fixed, in.Node(controlPrefix+name))
+		fixed = append(fixed, controlPrefix+name)
 	}
-	parameters := InOrder(d.params, in.Params())
-	var step *Step
-	if m, ok := d.model.(stepper); ok && len(d.controls) == 0 {
-		if step = m.Step(Call{Params: in.Params(), Tokens: graph.InsertAxes(carry[0], 1), Options: d.options}); step != nil {
-			parameters = step.Consts
-		}
-	}
-	count := len(parameters)
-	loop := xla.Scan{N: d.n, Infer: true}
-	last, tokens := loop.Run(carry, uniform, append(slices.Clone(parameters), fixed...), func(it *xla.Iter, carry, uniform, consts []*graph.Node) (next, ys []*graph.Node) {
-		consts, rest := consts[:count], consts[count:]
-		at, state := graph.Add(rest[0], it.I), ByName(specs, carry[1:])
+	consts.PutAll(fixed, in.Nodes(fixed))
+	last, stacked := Loop(xla.Scan{N: d.n, Infer: true}, carry, xs, consts, func(it *xla.Iter, in In, next, ys *Out) {
+		at, tokens, state := graph.Add(in.Node("position"), it.I), in.Node("tokens"), in.State()
 		var logits *graph.Node
 		if step != nil {
-			logits, state = step.Run(consts, carry[0], state)
+			logits, state = step.Run(in.Nodes(weights), tokens, state)
 		} else {
-			logits, state = d.token(consts, carry[0], state, at, rest[len(fixed)-len(d.controls):])
+			logits, state = d.token(in, tokens, state, at)
 		}
 		token := graph.ArgMax(logits, -1, dtypes.Int32)
 		if sampled {
-			token = d.sample(logits, uniform[0], rest[1], rest[2])
+			token = d.sample(logits, in.Node("uniform"), in.Node("inverse temperature"), in.Node("top-p"))
 		}
-		return append([]*graph.Node{token}, InOrder(specs, state)...), []*graph.Node{token}
+		next.Put("tokens", token)
+		next.State(d.model, state)
+		ys.Put("made", token)
 	})
-	out.Put("made", tokens[0])
-	out.Put("tokens", last[0])
-	out.State(d.model, ByName(specs, last[1:]))
+	out.Put("made", stacked.Node("made"))
+	out.Put("tokens", last.Node("tokens"))
+	out.State(d.model, last.State())
 }
 
 // token is Forward of one token per sequence.
-func (d decoding) token(parameters []*graph.Node, tokens *graph.Node, state map[string]*graph.Node, at *graph.Node, controls []*graph.Node) (logits *graph.Node, next map[string]*graph.Node) {
-	call := Call{Params: ByName(d.params, parameters), Tokens: graph.InsertAxes(tokens, 1), State: state, Offset: at, Options: d.options}
-	if len(controls) > 0 {
-		call.Controls = map[string]*graph.Node{}
-		for i, name := range d.controls {
-			call.Controls[name] = controls[i]
-		}
+func (d decoding) token(in In, tokens *graph.Node, state map[string]*graph.Node, at *graph.Node) (logits *graph.Node, next map[string]*graph.Node) {
+	call := Call{Params: in.Params(), Tokens: graph.InsertAxes(tokens, 1), State: state, Offset: at, Options: d.options}
+	if len(d.controls) > 0 {
+		call.Controls = in.Under(controlPrefix)
 	}
 	out := d.model.Forward(call)
 	return graph.Squeeze(d.model.Logits(call, out.Hidden), 1), out.State

@@ -78,6 +78,14 @@ type In struct {
 // Node is an argument, nil if it is not given.
 func (in In) Node(name string) *graph.Node { return in.of[name] }
 
+// Nodes are the arguments of the names.
+func (in In) Nodes(names []string) (nodes []*graph.Node) {
+	for _, name := range names {
+		nodes = append(nodes, in.of[name])
+	}
+	return nodes
+}
+
 // Under are the arguments whose names begin with a prefix, without it.
 func (in In) Under(prefix string) map[string]*graph.Node {
 	out := map[string]*graph.Node{}
@@ -106,10 +114,24 @@ func (o *Out) Put(name string, n *graph.Node) {
 	o.names, o.nodes = append(o.names, name), append(o.nodes, n)
 }
 
+// PutAll adds results by name.
+func (o *Out) PutAll(names []string, nodes []*graph.Node) {
+	for i, name := range names {
+		o.Put(name, nodes[i])
+	}
+}
+
 // State adds a state in the order of the model's specs.
 func (o *Out) State(m Model, state map[string]*graph.Node) {
 	for _, s := range m.State(1) {
 		o.Put(statePrefix+s.Name, state[s.Name])
+	}
+}
+
+// Params adds parameters in the order of their specs.
+func (o *Out) Params(specs []Spec, params map[string]*graph.Node) {
+	for _, s := range specs {
+		o.Put(paramPrefix+s.Name, params[s.Name])
 	}
 }
 
@@ -129,11 +151,8 @@ func (r Results) State(m Model) State {
 func NewProgram(d *xla.Device, name string, args *Args, build func(in In, out *Out)) *Program {
 	p := &Program{args: args.names}
 	p.exec = graph.MustNewExec(d.Backend, func(nodes []*graph.Node) []*graph.Node {
-		in, out := In{p.args, map[string]*graph.Node{}}, &Out{}
-		for i, n := range p.args {
-			in.of[n] = nodes[i]
-		}
-		build(in, out)
+		out := &Out{}
+		build(inOf(p.args, nodes), out)
 		p.mutex.Lock()
 		p.outs = out.names
 		p.mutex.Unlock()

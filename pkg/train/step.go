@@ -36,25 +36,52 @@ type carry struct {
 	bad          *Node   // [members] steps skipped in a row
 }
 
-func (m carry) list() []*Node {
-	return slices.Concat(m.params, m.m, m.v, m.state, m.fit, []*Node{m.count, m.bad})
+// carried finds the carry among named nodes, put gives it its names.
+func (p *program) carried(in lm.In) carry {
+	return carry{params: in.Nodes(named("param/", p.specs)), m: in.Nodes(named("adam_m/", p.specs)), v: in.Nodes(named("adam_v/", p.specs)),
+		state: in.Nodes(p.stateNames()), fit: in.Nodes(p.fitNames()), count: in.Node("count"), bad: in.Node("bad")}
 }
 
-func (p *program) unlist(n []*Node) (m carry, rest []*Node) {
-	take := func(k int) (first []*Node) { first, n = n[:k:k], n[k:]; return }
-	m.params, m.m, m.v = take(len(p.specs)), take(len(p.specs)), take(len(p.specs))
-	if p.use.carry {
-		m.state = take(len(p.model.State(1)))
-	}
-	if p.use.fit {
-		m.fit = take(2 * len(p.recurrent()))
-	}
-	last := take(2)
-	m.count, m.bad = last[0], last[1]
-	return m, n
+func (p *program) put(out *lm.Out, m carry) {
+	out.PutAll(named("param/", p.specs), m.params)
+	out.PutAll(named("adam_m/", p.specs), m.m)
+	out.PutAll(named("adam_v/", p.specs), m.v)
+	out.PutAll(p.stateNames(), m.state)
+	out.PutAll(p.fitNames(), m.fit)
+	out.PutAll([]string{"count", "bad"}, []*Node{m.count, m.bad})
 }
 
-// shapes of the carry, in the order of list.
+func named(prefix string, specs []lm.Spec) (names []string) {
+	for _, s := range specs {
+		names = append(names, prefix+s.Name)
+	}
+	return names
+}
+
+// stateNames are those of carry.state.
+func (p *program) stateNames() []string {
+	if !p.use.carry {
+		return nil
+	}
+	return named("carry/", p.model.State(1))
+}
+
+// fitNames are those of carry.fit.
+func (p *program) fitNames() (names []string) {
+	if !p.use.fit {
+		return nil
+	}
+	for i, s := range p.recurrent() {
+		end := "/" + s.Name
+		if i == 0 {
+			end = ""
+		}
+		names = append(names, "fit/mean"+end, "fit/square"+end)
+	}
+	return names
+}
+
+// shapes of the carry, in the order of put.
 func (p *program) shapes() (all []shapes.Shape, names []string) {
 	add := func(name string, dtype dtypes.DType, dims ...int) {
 		all, names = append(all, shapes.Make(dtype, dims...)), append(names, name)
@@ -64,20 +91,13 @@ func (p *program) shapes() (all []shapes.Shape, names []string) {
 			add(kind+s.Name, p.dtype, s.Dims...)
 		}
 	}
-	if p.use.carry {
-		for _, s := range p.model.State(len(p.members) * p.rows) {
-			add("carry/"+s.Name, p.dtype, append([]int{p.config.Accumulate}, s.Dims...)...)
-		}
+	state, recurrent := p.model.State(len(p.members)*p.rows), p.recurrent()
+	for i, name := range p.stateNames() {
+		add(name, p.dtype, append([]int{p.config.Accumulate}, state[i].Dims...)...)
 	}
-	if p.use.fit {
-		for i, s := range p.recurrent() {
-			for _, n := range []string{"fit/mean", "fit/square"} {
-				if i > 0 {
-					n += "/" + s.Name
-				}
-				add(n, p.dtype, s.Dims[0], len(p.members), units(s))
-			}
-		}
+	for i, name := range p.fitNames() {
+		s := recurrent[i/2]
+		add(name, p.dtype, s.Dims[0], len(p.members), units(s))
 	}
 	add("count", dtypes.Float32, len(p.members))
 	add("bad", dtypes.Int32, len(p.members))
@@ -129,59 +149,33 @@ func (p *program) inputs() []string {
 	return names
 }
 
-func (b inputs) list() (all []*Node) {
-	for _, n := range []*Node{b.tokens, b.labels, b.keep, b.rate, b.clock, b.starts, b.device} {
-		if n != nil {
-			all = append(all, n)
-		}
-	}
-	return all
-}
-
-func (p *program) unlistInputs(n []*Node) inputs {
-	b := inputs{n[0], n[1], n[2], n[3], n[4], nil, nil}
-	if p.segmented {
-		b.starts = n[5]
-	}
-	if p.devices > 1 {
-		b.device = n[len(n)-1]
-	}
-	return b
+func inputsOf(in lm.In) inputs {
+	return inputs{tokens: in.Node("tokens"), labels: in.Node("labels"), keep: in.Node("keep"), rate: in.Node("rate"), clock: in.Node("clock"),
+		starts: in.Node("starts"), device: in.Node("device")}
 }
 
 // build is the whole graph: carry and inputs → carry, results.
 func (p *program) build(in lm.In, out *lm.Out) {
 	_, names := p.shapes()
-	var carry []*Node
 	for _, name := range names {
-		carry = append(carry, in.Node(name))
 		xla.MarkDonor(in.Node(name))
 	}
-	all := inputs{in.Node("tokens"), in.Node("labels"), in.Node("keep"), in.Node("rate"), in.Node("clock"), in.Node("starts"), in.Node("device")}
-	body := func(_ *xla.Iter, carry, xs, _ []*Node) (next, ys []*Node) {
-		m, _ := p.unlist(carry)
-		after, results := p.step(m, p.unlistInputs(xs))
-		return after.list(), results
+	var carry, xs lm.Out
+	carry.PutAll(names, in.Nodes(names))
+	xs.PutAll(p.inputs(), in.Nodes(p.inputs()))
+	body := func(_ *xla.Iter, in lm.In, next, ys *lm.Out) {
+		after, results := p.step(p.carried(in), inputsOf(in))
+		p.put(next, after)
+		ys.PutAll(resultNames[:p.results()], results)
 	}
-	xs, steps := all.list(), all.tokens.Shape().Dim(0)
-	var last, ys []*Node
-	if steps > 1 {
-		last, ys = xla.Scan{N: steps, Infer: true, Unroll: !p.loops}.Run(carry, xs, nil, body)
+	var last, stacked lm.In
+	if steps := in.Node("tokens").Shape().Dim(0); steps > 1 {
+		last, stacked = lm.Loop(xla.Scan{N: steps, Infer: true, Unroll: !p.loops}, carry, xs, lm.Out{}, body)
 	} else {
-		for i, x := range xs {
-			xs[i] = Squeeze(x, 0)
-		}
-		last, ys = body(nil, carry, xs, nil)
-		for i := range ys {
-			ys[i] = InsertAxes(ys[i], 0)
-		}
+		last, stacked = lm.Once(carry, xs, body)
 	}
-	for i, name := range names {
-		out.Put(name, last[i])
-	}
-	for i, y := range ys {
-		out.Put(resultNames[i], y)
-	}
+	out.PutAll(names, last.Nodes(names))
+	out.PutAll(resultNames[:p.results()], stacked.Nodes(resultNames))
 }
 
 // step is one optimiser step.
@@ -263,37 +257,44 @@ func (p *program) accumulate(m carry, b inputs, total *Node) (loss *Node, grads,
 		}
 		return
 	}
-	carry := []*Node{ZerosLike(total)}
-	for _, n := range slices.Concat(m.params, m.fit) {
-		carry = append(carry, ZerosLike(n))
+	params, fit, state := named("param/", p.specs), p.fitNames(), p.stateNames()
+	sum := func(name string) string { return "sum/" + name }
+	var sums, rows, consts lm.Out
+	sums.Put(sum("loss"), ZerosLike(total))
+	for i, n := range slices.Concat(m.params, m.fit) {
+		sums.Put(sum(slices.Concat(params, fit)[i]), ZerosLike(n))
 	}
-	rows := slices.Concat([]*Node{b.tokens, b.labels, b.keep}, m.state)
+	rows.PutAll([]string{"tokens", "labels", "keep"}, []*Node{b.tokens, b.labels, b.keep})
+	rows.PutAll(state, m.state)
+	consts.PutAll([]string{"total", "clock"}, []*Node{total, b.clock})
+	consts.PutAll(slices.Concat(params, fit), slices.Concat(m.params, m.fit))
 	if b.starts != nil {
-		rows = append(rows, b.starts)
+		rows.Put("starts", b.starts)
 	}
-	consts := slices.Concat([]*Node{total, b.clock}, m.params, m.fit)
 	if b.device != nil {
-		consts = append(consts, b.device)
+		consts.Put("device", b.device)
 	}
-	last, ys := xla.Scan{N: a, Infer: true, Unroll: !p.loops}.Run(carry, rows, consts, func(it *xla.Iter, carry, xs, consts []*Node) (next, ys []*Node) {
-		params, fit := consts[2:2+len(p.specs)], consts[2+len(p.specs):][:len(m.fit)]
-		own := inputs{tokens: xs[0], labels: xs[1], keep: xs[2], clock: Add(MulScalar(consts[1], a), it.I)}
-		if b.starts != nil {
-			own.starts = xs[len(xs)-1]
+	last, ys := lm.Loop(xla.Scan{N: a, Infer: true, Unroll: !p.loops}, sums, rows, consts, func(it *xla.Iter, in lm.In, next, ys *lm.Out) {
+		add := func(name string, n *Node) { next.Put(sum(name), Add(in.Node(sum(name)), n)) }
+		own := inputsOf(in)
+		own.clock = Add(MulScalar(own.clock, a), it.I)
+		loss, grads, after, moments := p.micro(in.Nodes(params), in.Nodes(fit), in.Node("total"), own, in.Nodes(state))
+		add("loss", loss)
+		for i, name := range params {
+			add(name, grads[i])
 		}
-		if b.device != nil {
-			own.device = consts[len(consts)-1]
+		for i, name := range fit {
+			add(name, DivScalar(moments[i], a))
 		}
-		loss, grads, after, moments := p.micro(params, fit, consts[0], own, xs[3:3+len(m.state)])
-		for i, n := range slices.Concat([]*Node{loss}, grads, moments) {
-			if i > len(grads) {
-				n = DivScalar(n, a)
-			}
-			next = append(next, Add(carry[i], n))
-		}
-		return next, after
+		ys.PutAll(state, after)
 	})
-	return last[0], last[1 : 1+len(p.specs)], ys, last[1+len(p.specs):]
+	of := func(names []string) (nodes []*Node) {
+		for _, name := range names {
+			nodes = append(nodes, last.Node(sum(name)))
+		}
+		return nodes
+	}
+	return last.Node(sum("loss")), of(params), ys.Nodes(state), of(fit)
 }
 
 // micro is forward and backward of one micro-batch: the share of the mean loss [members], gradients, last states and
