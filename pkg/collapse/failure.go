@@ -53,9 +53,14 @@ type Limits struct {
 	Values int64   // minimum number of values within the window for a ratio
 }
 
+// paperFactor is that of arXiv 2410.07145: a model fails where its loss beyond T exceeds so many times its loss within.
+const paperFactor = 2
+
 // DefaultLimits returns 0.1 nats (the margin of the strict rule), 5 points, and the factor 2 of arXiv 2410.07145 for levels of at least 0.05
 // nats from at least 200 values.
-func DefaultLimits() Limits { return Limits{Excess: 0.1, Lost: 5, Factor: 2, Floor: 0.05, Values: 200} }
+func DefaultLimits() Limits {
+	return Limits{Excess: 0.1, Lost: 5, Factor: paperFactor, Floor: 0.05, Values: 200}
+}
 
 // Answer of a rule to a question.
 type Answer int

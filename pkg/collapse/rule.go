@@ -23,7 +23,7 @@ type Rule struct {
 
 // DefaultRule is K 2, M 64 tokens, Factor 2, Margin 0.1 nats.
 func DefaultRule(trainLength int) Rule {
-	return Rule{TrainLength: trainLength, K: 2, M: 64, Factor: 2, Margin: 0.1, Column: "norm", Seed: 1, Resamples: 1000}
+	return Rule{TrainLength: trainLength, K: 2, M: 64, Factor: paperFactor, Margin: 0.1, Column: "norm", Seed: 1, Resamples: 1000}
 }
 
 // Validate returns an error that names the first field out of range.

@@ -44,8 +44,12 @@ func noModel(name string) error {
 	if _, err := lm.Preset(preset); err == nil {
 		return fmt.Errorf("model %s: there is no folder of that name; the preset, with initial weights, is %s", name, untrained+preset)
 	}
-	return fmt.Errorf("model %q: %w, and a name on the hub is OWNER/MODEL or OWNER/MODEL@REVISION; give one, a folder with config.json and weights, or %s and one of %s",
-		name, fs.ErrNotExist, untrained, strings.Join(lm.Presets(), ", "))
+	return notFound("model", name, "a folder with config.json and weights, or "+untrained+" and one of "+strings.Join(lm.Presets(), ", "))
+}
+
+// notFound is the error of a name that is neither there nor one of the hub; others are what else may be given.
+func notFound(what, name, others string) error {
+	return fmt.Errorf("%s %q: %w, and a name on the hub is OWNER/MODEL or OWNER/MODEL@REVISION; give one, %s", what, name, fs.ErrNotExist, others)
 }
 
 // Client is the hub of the environment (see hub.FromEnvironment) with progress and notes for people.

@@ -63,7 +63,7 @@ func OpenTokenizer(name string) (tokenizer.Tokenizer, error) {
 	}
 	parsed, ok := hub.ParseName(name)
 	if !ok {
-		return nil, fmt.Errorf("tokenizer %q: %w, and a name on the hub is OWNER/MODEL or OWNER/MODEL@REVISION; give one, bytes, or the path of a tokenizer's file or folder", name, fs.ErrNotExist)
+		return nil, notFound("tokenizer", name, "bytes, or the path of a tokenizer's file or folder")
 	}
 	path, err := fetch(parsed, hub.Tokenizer)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -292,7 +293,7 @@ func studyClaims() *cobra.Command {
 	c := &cobra.Command{
 		Use: "claims", Short: "Check every claim of the paper against the collected studies", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if studies, _ := filepath.Glob(filepath.Join(root, "*", "tables")); len(studies) == 0 {
+			if !slices.ContainsFunc(study.Plans(), func(plan string) bool { return study.Collected(root, plan) }) {
 				return fmt.Errorf("--root %s holds no collected study; give the folder that stuffed study collect wrote to, %s for those that ship", root, study.Shipped)
 			}
 			claims, err := paper.Claims(root)

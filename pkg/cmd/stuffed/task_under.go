@@ -45,33 +45,31 @@ func (u underFlags) table() *table.Table {
 	return intervene.CompareRows()
 }
 
+// changes are what the flags ask for: a plan or mitigations.
+type changes struct {
+	plan  intervene.Plan
+	tasks intervene.CompareTasks
+}
+
 // run asks the questions of a test but for those that are done, and hands out rows.
-func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test, former *table.Table, put func(*table.Table) error) error {
+func (u underFlags) run(ctx context.Context, m *models.Opened, test task.Test, c changes, former *table.Table, put func(*table.Table) error) error {
 	bench, err := intervene.NewBench(m.Runner)
 	if err != nil {
 		return err
 	}
 	if u.plan != "" {
-		p, err := intervene.ReadPlan(u.plan)
-		if err != nil {
-			return err
-		}
 		test.Skip = task.SkipFirst(former.Rows() / max(m.Runner.Weights.Members, 1))
-		if err := bench.AskEach(ctx, test, intervene.Method{Name: "plan", Plan: p}, put); err != nil {
+		if err := bench.AskEach(ctx, test, intervene.Method{Name: "plan", Plan: c.plan}, put); err != nil {
 			return fmt.Errorf("%s: %w", u.plan, err)
 		}
 		return nil
-	}
-	c, err := u.compare(m, test)
-	if err != nil {
-		return err
 	}
 	done, err := former.Text("method")
 	if err != nil {
 		return err
 	}
 	progress := notebook.NewProgress("mitigations", 0, "methods")
-	refused, err := c.Run(ctx, bench, done, put, func(done, total int) { progress.Of(int64(done), int64(total)) })
+	refused, err := c.tasks.Run(ctx, bench, done, put, func(done, total int) { progress.Of(int64(done), int64(total)) })
 	if err != nil {
 		return err
 	}
@@ -96,22 +94,23 @@ func (u underFlags) compare(m *models.Opened, test task.Test) (c intervene.Compa
 	return c, c.Validate()
 }
 
-// check finds what is wrong with the flags before a table is begun: one that is begun stands in the way of other options.
-func (u underFlags) check(m *models.Opened, test task.Test) (err error) {
+// read finds what is wrong with the flags before a table is begun: one that is begun stands in the way of other options.
+func (u underFlags) read(m *models.Opened, test task.Test) (c changes, err error) {
 	switch {
 	case u.plan != "" && len(u.methods) > 0:
-		return errors.New("task run: give --plan or --mitigate, not both")
+		err = errors.New("task run: give --plan or --mitigate, not both")
 	case u.plan != "":
-		_, err = intervene.ReadPlan(u.plan)
+		c.plan, err = intervene.ReadPlan(u.plan)
 	default:
-		_, err = u.compare(m, test)
+		c.tasks, err = u.compare(m, test)
 	}
-	return err
+	return c, err
 }
 
 // write is run into a table with a manifest beside it, and returns the means. An interrupted run is resumed, with --mitigate method by method.
 func (u underFlags) write(ctx context.Context, m *models.Opened, test task.Test, output string) (shown *table.Table, err error) {
-	if err := u.check(m, test); err != nil {
+	changes, err := u.read(m, test)
+	if err != nil {
 		return nil, err
 	}
 	var asked []any
@@ -135,7 +134,7 @@ func (u underFlags) write(ctx context.Context, m *models.Opened, test task.Test,
 		return nil, err
 	}
 	defer w.Abort()
-	if err := u.run(ctx, m, test, former, w.Append); err != nil {
+	if err := u.run(ctx, m, test, changes, former, w.Append); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
