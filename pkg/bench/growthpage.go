@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/figure"
+	"stuffed/pkg/numeral"
 	"stuffed/pkg/table"
 )
 
@@ -48,7 +49,7 @@ func GrowthPage(path string, scaling []string, id string) (text string, f Growth
 	}
 	b.WriteString(growthPoints)
 	for _, p := range r.Points {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", p.Axis, count(p.Value), seconds(p.Seconds), megabytes(p.Memory), strings.ReplaceAll(p.Error, "|", "/"))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", p.Axis, numeral.Grouped(p.Value), seconds(p.Seconds), megabytes(p.Memory), strings.ReplaceAll(p.Error, "|", "/"))
 	}
 	if several != "" {
 		b.WriteString("\n## GPUs: 1, 2, 4\n\n" + several)
@@ -104,7 +105,7 @@ func (r *GrowthReport) summary(a Axis) string {
 	}
 	all, last := Slope(values, times)
 	memoryAll, memoryLast := Slope(values, memory)
-	return fmt.Sprintf("| %s: %s | %s … %s %s | %s → %s | %s, %s | %s, %s | %s |\n", a.Name, a.What, count(int(values[0])), count(int(values[n-1])), a.Unit,
+	return fmt.Sprintf("| %s: %s | %s … %s %s | %s → %s | %s, %s | %s, %s | %s |\n", a.Name, a.What, numeral.Grouped(int(values[0])), numeral.Grouped(int(values[n-1])), a.Unit,
 		seconds(times[0]), seconds(times[n-1]), exponent(all), exponent(last), exponent(memoryAll), exponent(memoryLast), r.wall(a, values, times, memory, failed))
 }
 
@@ -114,7 +115,7 @@ const farthest = 1000
 // wall says what stops the growth first: a measured failure, or a limit to which the steeper of the two exponents leads.
 func (r *GrowthReport) wall(a Axis, values, times, memory []float64, failed *GrowthPoint) string {
 	if failed != nil {
-		return fmt.Sprintf("met: %s %s fail", count(failed.Value), a.Unit)
+		return fmt.Sprintf("met: %s %s fail", numeral.Grouped(failed.Value), a.Unit)
 	}
 	n := len(values) - 1
 	at := func(costs []float64, limit float64) float64 {
@@ -127,11 +128,11 @@ func (r *GrowthReport) wall(a Axis, values, times, memory []float64, failed *Gro
 	full, long := at(memory, float64(r.Memory)), at(times, 3600)
 	switch {
 	case r.Memory > 0 && full <= min(long, farthest*values[n]):
-		return fmt.Sprintf("memory (%s): at about %s %s", megabytes(r.Memory), count(rounded(full)), a.Unit)
+		return fmt.Sprintf("memory (%s): at about %s %s", megabytes(r.Memory), numeral.Grouped(rounded(full)), a.Unit)
 	case long <= farthest*values[n]:
-		return fmt.Sprintf("time: an hour for one at about %s %s", count(rounded(long)), a.Unit)
+		return fmt.Sprintf("time: an hour for one at about %s %s", numeral.Grouped(rounded(long)), a.Unit)
 	}
-	return fmt.Sprintf("none within %s times what was measured", count(farthest))
+	return fmt.Sprintf("none within %s times what was measured", numeral.Grouped(farthest))
 }
 
 // rounded formats a number with two significant digits.
@@ -154,7 +155,7 @@ func (r *GrowthReport) paper() string {
 			"worker lists the finished rows before each), on a disk of this machine; workers pay it side by side, so of a row's time it is %.2g %%. %s\n"+
 			"Two more that were not measured: a network file system answers each of the some ten operations of a row in milliseconds, and %d workers that wait\n"+
 			"for the last rows list the store once a second each.\n",
-			nodes*gpus, nodes, gpus, rowSeconds, nodes*gpus/rowSeconds, seconds(perRow), count(int(values[n-1])), exponent(slope), 100*perRow/rowSeconds,
+			nodes*gpus, nodes, gpus, rowSeconds, nodes*gpus/rowSeconds, seconds(perRow), numeral.Grouped(int(values[n-1])), exponent(slope), 100*perRow/rowSeconds,
 			storeWall(values[n-1], perRow, slope-1, rowSeconds/10), nodes*gpus)
 	}
 	return b.String()
@@ -163,9 +164,9 @@ func (r *GrowthReport) paper() string {
 // storeWall says at how many rows the store's cost per row, which grows with this power of their number, reaches a limit.
 func storeWall(rows, perRow, power, limit float64) string {
 	if at := rows * math.Pow(limit/perRow, 1/power); power > 0 && at <= farthest*rows {
-		return fmt.Sprintf("It would be a tenth of it at\nabout %s rows in one store: the first wall, and the reason to split a plan into several stores there.", count(rounded(at)))
+		return fmt.Sprintf("It would be a tenth of it at\nabout %s rows in one store: the first wall, and the reason to split a plan into several stores there.", numeral.Grouped(rounded(at)))
 	}
-	return fmt.Sprintf("It would not be a tenth of it\nwithin %s times as many rows.", count(farthest))
+	return fmt.Sprintf("It would not be a tenth of it\nwithin %s times as many rows.", numeral.Grouped(farthest))
 }
 
 // growthPoint is the cost at one value of an axis.
@@ -226,13 +227,4 @@ func megabytes(n int64) string {
 		return fmt.Sprintf("%.3g MB", float64(n)/1e6)
 	}
 	return fmt.Sprintf("%.3g GB", float64(n)/1e9)
-}
-
-// count formats a whole number with thousands separators.
-func count(n int) string {
-	text := fmt.Sprint(n)
-	for at := len(text) - 3; at > 0; at -= 3 {
-		text = text[:at] + "," + text[at:]
-	}
-	return text
 }

@@ -3,9 +3,10 @@ package hub
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"stuffed/pkg/numeral"
 )
 
 // Published is a model on the hub as its authors describe it.
@@ -48,23 +49,15 @@ const trainedOn2048 = "training length: arXiv 2507.02782, figure 1"
 func (p Published) row() []string {
 	state, length, licence := "–", "–", p.Licence
 	if p.State > 0 {
-		state = thousands(p.State)
+		state = numeral.Grouped(p.State)
 	}
 	if p.TrainLength > 0 {
-		length = thousands(p.TrainLength)
+		length = numeral.Grouped(p.TrainLength)
 	}
 	if licence == "" {
 		licence = "not stated"
 	}
 	return []string{p.Name, p.Architecture, p.Size, state, length, licence, p.Source}
-}
-
-func thousands(n int) string {
-	text := strconv.Itoa(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
 
 var columns = []string{"name", "architecture", "parameters", "state (scalars)", "training length", "licence", "source of what the card does not say"}

@@ -31,6 +31,15 @@ func Text(v float64) string {
 	return Minus(strconv.FormatFloat(v, 'g', 3, 64))
 }
 
+// Grouped writes a whole number with commas between thousands: 65,281.
+func Grouped(n int) string {
+	text := strconv.Itoa(n)
+	for at := len(text) - 3; at > 0 && text[at-1] != '-'; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return Minus(text)
+}
+
 // Minus puts a minus sign in the place of the hyphen of a number.
 func Minus(s string) string { return strings.Replace(s, "-", "−", 1) }
 

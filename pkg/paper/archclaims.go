@@ -55,11 +55,11 @@ func (e evidence) othersFail() (Claim, error) {
 	base := by["mamba2"]
 	said := []string{base.said()}
 	var sides []Side
-	for _, name := range []string{"rwkv6", "mamba1", "hgrn2"} {
+	for _, name := range milder {
 		s := summaryOf(by, name)
 		said = append(said, s.said())
-		milder, worse := s.Excess.High < base.Excess.Low, s.Excess.Low > base.Excess.High
-		sides = append(sides, decided(s.Learned > 0 && s.mostFail() && milder, s.Learned > 0 && (s.Held == s.Learned || worse)))
+		below, above := s.Excess.High < base.Excess.Low, s.Excess.Low > base.Excess.High
+		sides = append(sides, decided(s.Learned > 0 && s.mostFail() && below, s.Learned > 0 && (s.Held == s.Learned || above)))
 	}
 	c.Ours = fmt.Sprintf("of 65.5M tokens, equal width and state, failing of learned models and their excess in nats: %s", strings.Join(said, "; "))
 	if c.Verdict = Verdict(sides...); base.Learned == 0 || !base.mostFail() {
@@ -67,6 +67,46 @@ func (e evidence) othersFail() (Claim, error) {
 	}
 	return c, nil
 }
+
+// architecturesUnshown says how many architectures of the study have run on the stream that decides, which have not, and what else
+// there is.
+func architecturesUnshown(root string) (string, error) {
+	all, err := ComparedModels(root)
+	if err != nil {
+		return "", err
+	}
+	texts, longer := map[string]bool{}, 0
+	var ran, missing, others []string
+	for _, m := range all {
+		switch {
+		case m.Kind != streamKind:
+			texts[fmt.Sprint(m.Row, m.Member)] = true
+		case m.T != streamShort:
+			longer++
+		case !slices.Contains(ran, m.Architecture):
+			ran = append(ran, m.Architecture)
+		}
+	}
+	for _, name := range Architectures {
+		if !slices.Contains(ran, name) {
+			missing = append(missing, ArchitectureNames[name])
+		} else if slices.Contains(milder, name) {
+			others = append(others, ArchitectureNames[name])
+		}
+	}
+	text := fmt.Sprintf("Of the study `architectures` %d of %d architectures have run on the recall stream at T %d; models on it at other lengths: %d, models of text: %d.",
+		len(ran), len(Architectures), streamShort, longer, len(texts))
+	if len(missing) > 0 {
+		text += fmt.Sprintf(" Missing are %s; of the three that the paper names there are %s.", strings.Join(missing, ", "), strings.Join(others, ", "))
+	}
+	if len(texts) < len(Architectures) {
+		text += " Nothing is said about text."
+	}
+	return text, nil
+}
+
+// milder are the architectures that fail more mildly than Mamba-2, says the paper.
+var milder = []string{"rwkv6", "mamba1", "hgrn2"}
 
 // least is the smallest difference, in nats, by which architectures that do not erase must be worse.
 const least = 0.05

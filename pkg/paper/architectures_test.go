@@ -1,13 +1,17 @@
 package paper
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"stuffed/pkg/report"
+	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
 
@@ -180,5 +184,36 @@ func TestArchitecturesFollowTheirTable(t *testing.T) {
 		if f, err := draw(e.root); err != nil || f.Table.Rows() < len(Architectures) {
 			t.Errorf("%s: %v", id, err)
 		}
+	}
+}
+
+// What has not been shown follows from the rows that ship: every architecture of the plan has run on the stream that decides, or is
+// named as missing.
+func TestArchitecturesUnshown(t *testing.T) {
+	root := filepath.Join("..", "..", study.Shipped)
+	rows, err := planRows(ArchitecturesPlan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := architecturesUnshown(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, r := range rows {
+		if train := r.Config.Train; train.Data.Kind != "recall" || train.TrainLength != 64 {
+			continue
+		}
+		_, err := os.Stat(filepath.Join(root, ArchitecturesPlan, "rows", r.Hash, "outcome.parquet"))
+		name := ArchitectureNames[r.Config.Train.Model.Architecture()]
+		if err == nil {
+			ran++
+		}
+		if _, missing, _ := strings.Cut(text, "Missing are "); (err != nil) != slices.Contains(strings.Split(strings.Split(missing, ";")[0], ", "), name) {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+	if want := fmt.Sprintf(" %d of 13 architectures", ran); !strings.Contains(text, want) {
+		t.Errorf("%q is not in %s", want, text)
 	}
 }

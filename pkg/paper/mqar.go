@@ -9,6 +9,7 @@ import (
 
 	"stuffed/datasets/published"
 	"stuffed/pkg/bound"
+	"stuffed/pkg/numeral"
 	"stuffed/pkg/study"
 	"stuffed/pkg/table"
 )
@@ -260,7 +261,7 @@ func MQARReport(root string) (string, error) {
 	}
 	sizes, rates, full := map[string]int{}, 0, 0
 	var order []string
-	var far, others []string
+	var far, others, cached []string
 	worst, factor, best := 0.0, math.Inf(1), bestOfBytes(all)
 	for i, a := range all {
 		name := a.with(a.Architecture)
@@ -281,7 +282,10 @@ func MQARReport(root string) (string, error) {
 			if !math.IsNaN(a.OneLayer) {
 				known = fmt.Sprintf("printed about %.3f, %+.3f", a.OneLayer, a.Accuracy-a.OneLayer)
 			}
-			others = append(others, fmt.Sprintf("%s %d × %d, %.0f B: %.3f (%s%s)", architectureName(a.Architecture), a.Width, a.State, a.Bytes/mqarLayers, a.Accuracy, known, scatter))
+			others = append(others, fmt.Sprintf("%s %d × %d, %s B: %.3f (%s%s)", architectureName(a.Architecture), a.Width, a.State, numeral.Grouped(int(a.Bytes/mqarLayers)), a.Accuracy, known, scatter))
+		}
+		if a.Architecture == "llama" {
+			cached = append(cached, fmt.Sprintf("width %d, %s B: %.3f (%s%s)", a.Width, numeral.Grouped(int(a.Bytes)), a.Accuracy, a.saidByPairs(), scatter))
 		}
 		if a.Architecture != "mamba2" || math.IsNaN(a.Published) || !best[i] {
 			continue
@@ -304,11 +308,24 @@ func MQARReport(root string) (string, error) {
 	if len(others) > 0 {
 		text += fmt.Sprintf("**The others at the bytes of one layer**, as Zoology counts them (one layer of the mixer after one of a long convolution; ours have two of the mixer, with short convolutions; printed values between neighbours, linear in log bytes): %s.\n\n", strings.Join(others, "; "))
 	}
+	if len(cached) > 0 {
+		text += fmt.Sprintf("**Attention**, of which no printed value was read off: %s.\n\n", strings.Join(cached, "; "))
+	}
 	missing, err := missingRows(root, MQARPlan)
 	if err != nil {
 		return "", err
 	}
 	return text + missing + fmt.Sprintf("**Bounds**: what the models recall takes at least %.0f times fewer bits than 32 for each number that they carry.\n", math.Floor(factor)), nil
+}
+
+// saidByPairs puts the accuracies by number of pairs into words.
+func (a Associative) saidByPairs() string {
+	var said []string
+	for _, p := range a.ByPairs {
+		said = append(said, fmt.Sprintf("%.3f", p.Accuracy))
+	}
+	last := a.ByPairs[len(a.ByPairs)-1]
+	return fmt.Sprintf("%s at %d to %d pairs, the last in %s tokens", strings.Join(said, ", "), a.ByPairs[0].Pairs, last.Pairs, numeral.Grouped(last.Length))
 }
 
 // bestOfBytes marks the models that recall most among those of the same architecture, recipe and bytes: a published point is also

@@ -9,6 +9,7 @@ import (
 
 	"stuffed/datasets/published"
 	"stuffed/pkg/figure"
+	"stuffed/pkg/numeral"
 	"stuffed/pkg/report"
 	"stuffed/pkg/study"
 	"stuffed/pkg/table"
@@ -211,8 +212,9 @@ func mqarHeldFigure(root string) (report.Figure, error) {
 		points = append(points, heldPoint{"bound", b, b, band{b, b}})
 	}
 	return report.Figure{Spec: figure.Curves{
-		Size: figure.Size{Note: fmt.Sprintf("Means and ranges over models of a size. They stay below the bound by factors of %.0f to %.0f. Held: Fano's inequality at the measured accuracy; there: 32 bits for each number.", math.Floor(nearest), math.Ceil(farthest))},
-		X:    figure.Axis{Column: "have", Label: "There", Unit: "bit", Scale: figure.Log2}, Y: figure.Axis{Column: "held", Label: "Held", Unit: "bit", Scale: figure.Log2},
+		Size: figure.Size{Note: fmt.Sprintf("Means and ranges over models of a size. They stay below the bound by factors of %s to %s. Recalled: the least that the accuracy takes, by Fano's inequality; carried: 32 bits for each number.",
+			numeral.Grouped(int(nearest)), numeral.Grouped(int(math.Ceil(farthest))))},
+		X: figure.Axis{Column: "have", Label: "Carried from token to token", Unit: "bit", Scale: figure.Log2}, Y: figure.Axis{Column: "held", Label: "Recalled", Unit: "bit", Scale: figure.Log2},
 		Lo: "low", Hi: "high", Series: []string{"series"},
 	}, Table: table.Of(points)}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"stuffed/pkg/figure"
+	"stuffed/pkg/numeral"
 	"stuffed/pkg/report"
 	"stuffed/pkg/table"
 )
@@ -38,7 +39,7 @@ func passkeyFigure(root string) (report.Figure, error) {
 	}
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Note: "Means over ten depths and ranges over seeds; trained on 256 and 512 tokens. Chance 1 in 100,000"},
-		X:    figure.Axis{Column: "length", Label: "Length", Unit: "tokens", Scale: figure.Tokens},
+		X:    figure.Axis{Column: "length", Label: "Length", Unit: "tokens", Scale: figure.Log2},
 		Y:    figure.Axis{Column: "exact", Label: "Exact passkeys", Unit: "share"}, Lo: "exact_low", Hi: "exact_high",
 		Series: []string{"state"}, Name: "N = %s", Marks: []figure.Mark{{At: 512, Label: "T"}, {At: 0.95, Label: "level 0.95", Horizontal: true}},
 	}, Table: t}, nil
@@ -67,6 +68,27 @@ func passkeyPairsFigure(root string) (report.Figure, error) {
 		Y:    figure.Axis{Column: "accuracy", Label: "Recalled", Unit: "share"}, Lo: "accuracy_low", Hi: "accuracy_high",
 		Series: []string{"state"}, Name: "N = %s", Marks: []figure.Mark{{At: 32, Label: "trained"}},
 	}, Table: t.Without("length").AddInt("pairs", pairs)}, nil
+}
+
+// passkeySize sums up the models of one state size.
+type passkeySize struct {
+	state    int
+	recalled []string    // T_recall of each seed, tokens
+	exact    [][]float64 // by length: exact passkeys of each seed, %
+	lists    []float64   // values of the longest list, %, of each seed
+}
+
+// said puts it into words, beside lists of so many pairs.
+func (s passkeySize) said(pairs int) string {
+	each := func(v []float64) string {
+		mean, low, high := spread(v)
+		return fmt.Sprintf("%.0f %% [%.0f, %.0f]", mean, low, high)
+	}
+	var shares []string
+	for _, v := range s.exact {
+		shares = append(shares, each(v))
+	}
+	return fmt.Sprintf("N %d: passkeys %s, T_recall %s tokens, %d pairs %s", s.state, strings.Join(shares, ", "), strings.Join(s.recalled, ", "), pairs, each(s.lists))
 }
 
 // PasskeyReport says up to which length each model of the study recalls passkeys and lists, and which of its rows are missing.
@@ -107,10 +129,18 @@ func PasskeyReport(root string) (string, error) {
 		return "", err
 	}
 	var said, held []string
+	bySize := map[int]*passkeySize{}
+	var sizes []*passkeySize
 	for _, m := range keys {
 		recalled, failed, shares := 0, 0, []string{}
-		for _, c := range m {
+		size := bySize[m[0].State]
+		if size == nil {
+			size = &passkeySize{state: m[0].State, exact: make([][]float64, len(m))}
+			bySize[m[0].State], sizes = size, append(sizes, size)
+		}
+		for i, c := range m {
 			shares = append(shares, fmt.Sprintf("%.0f %%", 100*c.Exact))
+			size.exact[i] = append(size.exact[i], 100*c.Exact)
 			switch {
 			case c.Exact >= 0.95 && failed == 0:
 				recalled = c.Length
@@ -118,22 +148,33 @@ func PasskeyReport(root string) (string, error) {
 				failed = c.Length
 			}
 		}
-		said = append(said, fmt.Sprintf("N %d, seed %d: %s, T_recall %d tokens, not %d", m[0].State, m[0].Seed, strings.Join(shares, ", "), recalled, failed))
+		size.recalled = append(size.recalled, numeral.Grouped(recalled))
+		said = append(said, fmt.Sprintf("N %d, seed %d: %s, T_recall %s tokens, not %s", m[0].State, m[0].Seed, strings.Join(shares, ", "), numeral.Grouped(recalled), numeral.Grouped(failed)))
 	}
+	most := 0
 	for _, m := range lists {
 		var shares []string
 		for _, c := range m {
 			shares = append(shares, fmt.Sprintf("%d pairs %.3f", c.Length/4, c.Accuracy))
 		}
+		last := m[len(m)-1]
+		if size := bySize[last.State]; size != nil {
+			size.lists, most = append(size.lists, 100*last.Accuracy), last.Length/4
+		}
 		held = append(held, fmt.Sprintf("N %d, seed %d: %s", m[0].State, m[0].Seed, strings.Join(shares, ", ")))
+	}
+	var sized []string
+	for _, s := range sizes {
+		sized = append(sized, s.said(most))
 	}
 	var lengths []string
 	for _, c := range keys[0] {
-		lengths = append(lengths, fmt.Sprint(c.Length))
+		lengths = append(lengths, numeral.Grouped(c.Length))
 	}
 	missing, err := missingRows(root, PasskeyPlan)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("**Exact passkeys** at %s tokens: %s.\n\n**Values of lists**: %s.\n\n%s", strings.Join(lengths, ", "), strings.Join(said, "; "), strings.Join(held, "; "), missing), nil
+	return fmt.Sprintf("**Exact passkeys** at %s tokens: %s.\n\n**Values of lists**: %s.\n\n**By state size**, means and ranges over seeds: %s.\n\n%s", strings.Join(lengths, ", "),
+		strings.Join(said, "; "), strings.Join(held, "; "), strings.Join(sized, "; "), missing), nil
 }

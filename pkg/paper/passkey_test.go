@@ -1,6 +1,7 @@
 package paper
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,7 @@ import (
 func TestPasskeyReport(t *testing.T) {
 	root := filepath.Join("..", "..", study.Shipped)
 	text, err := PasskeyReport(root)
-	for _, want := range []string{"at 256, 512, 1024, 2048, 4096, 8192 tokens", "N 64, seed 1: 100 %, 100 %, 67 %", "T_recall 512 tokens, not 1024", "128 pairs 0.719"} {
+	for _, want := range []string{"at 256, 512, 1,024, 2,048, 4,096, 8,192 tokens", "N 64, seed 1: 100 %, 100 %, 67 %", "T_recall 512 tokens, not 1,024", "128 pairs 0.719"} {
 		if err != nil || !strings.Contains(text, want) {
 			t.Errorf("%q is not in (%v)\n%s", want, err, text)
 		}
@@ -23,6 +24,48 @@ func TestPasskeyReport(t *testing.T) {
 	for id, rows := range map[string]int{"12_passkey": 6, "12_pairs": 5} {
 		if f, err := Draw(id, root); err != nil || f.Table.Rows() < rows {
 			t.Errorf("%s: %d rows, %v", id, f.Table.Rows(), err)
+		}
+	}
+}
+
+// The words by state size are those of the table, counted here without the report's reductions: 3 seeds of 10 depths of 10.
+func TestPasskeyReportBySize(t *testing.T) {
+	root := filepath.Join("..", "..", study.Shipped)
+	text, err := PasskeyReport(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type cell struct {
+		Task   string  `parquet:"task" doc:"name"`
+		State  int     `parquet:"state" doc:"N"`
+		Seed   int     `parquet:"seed" doc:"of weights"`
+		Length int     `parquet:"length" doc:"tokens"`
+		Tokens int     `parquet:"tokens" doc:"trained on"`
+		Exact  float64 `parquet:"exact" doc:"share"`
+	}
+	all, err := study.Read(root, PasskeyPlan, "task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := table.Rows[cell](all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := 0
+	for _, r := range rows {
+		last = max(last, r.Tokens)
+	}
+	sum, n, seen := map[int]float64{}, map[int]float64{}, map[int]bool{}
+	for _, r := range rows {
+		if seen[r.State] = true; r.Task == "passkey" && r.Length == 2048 && r.Tokens == last {
+			sum[r.State], n[r.State] = sum[r.State]+100*r.Exact, n[r.State]+1
+		}
+	}
+	for state := range seen {
+		_, said, _ := strings.Cut(text, "By state size")
+		_, said, _ = strings.Cut(said, fmt.Sprintf("N %d: ", state))
+		if want := fmt.Sprintf(", %.0f %% [", sum[state]/n[state]); n[state] == 0 || !strings.Contains(strings.Split(said, ";")[0], want) {
+			t.Errorf("N %d at 2,048 tokens: %q is not in %q", state, want, said)
 		}
 	}
 }

@@ -1,8 +1,12 @@
 package paper
 
 import (
+	"encoding/json"
+	"path/filepath"
+	"regexp"
 	"testing"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/study"
 )
 
@@ -24,5 +28,42 @@ func TestZeroStatesComeFirst(t *testing.T) {
 		if want := []string{"zero inside", "zero far", "passed inside", "passed far"}; len(order) != 4 || order[0] != want[0] || order[1] != want[1] || order[2] != want[2] || order[3] != want[3] {
 			t.Errorf("%s: curves come as %v, want %v", plan, order, want)
 		}
+	}
+}
+
+// Words in figures group the digits of large numbers.
+func TestFiguresGroupDigits(t *testing.T) {
+	specs, err := filepath.Glob("../../figures/*/spec.json")
+	if err != nil || len(specs) == 0 {
+		t.Fatal(specs, err)
+	}
+	long := regexp.MustCompile(`(^|[^.\d])\d{5}`)
+	for _, path := range specs {
+		data, err := atomic.Read(path, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var spec any
+		if err := json.Unmarshal(data, &spec); err != nil {
+			t.Fatal(path, err)
+		}
+		var look func(any)
+		look = func(v any) {
+			switch v := v.(type) {
+			case string:
+				if long.MatchString(v) {
+					t.Errorf("%s: digits without commas in %q", path, v)
+				}
+			case []any:
+				for _, one := range v {
+					look(one)
+				}
+			case map[string]any:
+				for _, one := range v {
+					look(one)
+				}
+			}
+		}
+		look(spec)
 	}
 }
