@@ -142,7 +142,7 @@ func PasskeyReport(root string) (string, error) {
 			shares = append(shares, fmt.Sprintf("%.0f %%", 100*c.Exact))
 			size.exact[i] = append(size.exact[i], 100*c.Exact)
 			switch {
-			case c.Exact >= 0.95 && failed == 0:
+			case c.Exact >= 0.95-1e-9 && failed == 0: // a mean over depths: 95 of 100 may come out a hair below
 				recalled = c.Length
 			case failed == 0:
 				failed = c.Length
