@@ -11,11 +11,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"stuffed/xla/share"
 )
 
 // Launch runs n worker processes with the given arguments of this program and waits for them. Worker i sees only GPU i mod the number of
 // GPUs; with several workers on a GPU, compilation of some rows overlaps with training of others. A worker shuts down cleanly when its
-// standard input closes, so none outlives this process.
+// standard input closes, so none outlives this process. One that ends with [Crowded] has given its memory back; it is started again when
+// another worker on its device has ended, or after a pause, and those that were crowded out of a device work there one at a time.
 func Launch(ctx context.Context, n int, gpus []string, args []string, grace time.Duration) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -23,33 +26,13 @@ func Launch(ctx context.Context, n int, gpus []string, args []string, grace time
 	}
 	results := make(chan error, n)
 	for i := range n {
-		c := exec.Command(program, args...)
-		c.Stderr = os.Stderr
+		l := launched{program: program, args: args, grace: grace, gpus: os.Getenv(visible)}
 		if len(gpus) > 0 {
-			c.Env = append(os.Environ(), "CUDA_VISIBLE_DEVICES="+gpus[i%len(gpus)])
-		}
-		input, err := c.StdinPipe()
-		if err != nil {
-			return err
-		}
-		if err := c.Start(); err != nil {
-			return fmt.Errorf("worker %d: %w", i+1, err)
+			l.gpus = gpus[i%len(gpus)]
+			l.env = append(os.Environ(), visible+"="+l.gpus)
 		}
 		go func() {
-			over := make(chan error, 1)
-			go func() { over <- c.Wait() }()
-			var err error
-			select {
-			case err = <-over:
-			case <-ctx.Done():
-				input.Close()
-				select {
-				case err = <-over:
-				case <-time.After(grace):
-					_ = c.Process.Kill()
-					err = <-over
-				}
-			}
+			err := l.work(ctx)
 			if err != nil {
 				err = fmt.Errorf("worker %d: %w", i+1, err)
 			}
@@ -63,9 +46,76 @@ func Launch(ctx context.Context, n int, gpus []string, args []string, grace time
 	return all
 }
 
+// visible is the environment variable that names the GPUs of a process.
+const visible = "CUDA_VISIBLE_DEVICES"
+
+// Crowded is the exit status of a worker whose device has too little memory for all of its workers.
+const Crowded = 4
+
+// pause is how long a worker that was crowded out waits if no other one ends.
+var pause = 5 * time.Minute
+
+// Place is the name, for package share, of the GPUs that a process with the given CUDA_VISIBLE_DEVICES works on.
+func Place(gpus string) string { return "gpus " + gpus }
+
+// launched is a worker process that is started again whenever it was crowded out of its device.
+type launched struct {
+	program   string
+	args, env []string
+	gpus      string
+	grace     time.Duration
+}
+
+func (l launched) work(ctx context.Context) error {
+	end := func() {}
+	for {
+		err := l.once(ctx)
+		end()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != Crowded {
+			return err
+		}
+		place := Place(l.gpus)
+		others := share.Workers(place)
+		for until := time.Now().Add(pause); share.Workers(place) >= others && others > 0 && time.Now().Before(until) && ctx.Err() == nil; {
+			time.Sleep(pause / 300)
+		}
+		if end = share.Turn(ctx, "crowded "+place, 1); ctx.Err() != nil {
+			end()
+			return nil
+		}
+	}
+}
+
+func (l launched) once(ctx context.Context) error {
+	c := exec.Command(l.program, l.args...)
+	c.Stderr, c.Env = os.Stderr, l.env
+	input, err := c.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	over := make(chan error, 1)
+	go func() { over <- c.Wait() }()
+	select {
+	case err = <-over:
+	case <-ctx.Done():
+		input.Close()
+		select {
+		case err = <-over:
+		case <-time.After(l.grace):
+			_ = c.Process.Kill()
+			err = <-over
+		}
+	}
+	return err
+}
+
 // GPUs lists the machine's NVIDIA GPUs in the form of CUDA_VISIBLE_DEVICES, restricted to that variable if it is set.
 func GPUs() []string {
-	if some, set := os.LookupEnv("CUDA_VISIBLE_DEVICES"); set {
+	if some, set := os.LookupEnv(visible); set {
 		return strings.FieldsFunc(some, func(r rune) bool { return r == ',' || r == ' ' })
 	}
 	devices, _ := filepath.Glob("/dev/nvidia[0-9]*") // the pattern is well formed

@@ -114,7 +114,7 @@ func (s *saving) due() error {
 
 // save writes a snapshot and removes older ones, including those of earlier claims.
 func (s *saving) save() error {
-	if s.kept == nil || s.state.Step == 0 || s.state.Step != s.trainer.Steps() {
+	if s.kept == nil || s.state.Step == 0 || s.state.Step != s.trainer.Steps() || s.trainer.Broken() {
 		return nil
 	}
 	s.state.Seconds = s.seconds()

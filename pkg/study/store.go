@@ -25,7 +25,7 @@ import (
 //	rows/HASH/            a finished row: row.json, tables, models, manifest.json with the hash of every file
 //	claims/HASH.G/        the G-th claim of a row, with the holder's heartbeat
 //	failed/HASH.json      why a row failed
-//	work/HASH.G/          training snapshots of the G-th claim, until the row is done
+//	work/HASH.G/          training snapshots of the G-th claim, until the row is done; also if it failed
 //	tmp/HASH.G-TOKEN/     a row in progress under the G-th claim
 //	tmp/ready-…/          a complete row about to be moved to rows
 //	jobs/                 jobs submitted to Slurm, and their logs

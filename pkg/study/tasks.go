@@ -153,7 +153,11 @@ func (t *Trainer) runTasks(ctx context.Context, row Row, dir string, report func
 	}
 	ask := func(ctx context.Context) error {
 		m.runner.Weights = trainer.Weights()
-		best, err := m.ask(ctx, trainer.Steps()*int64(c.Train.BatchTokens))
+		var best float64
+		err := t.measured("answers", func() (err error) {
+			best, err = m.ask(ctx, trainer.Steps()*int64(c.Train.BatchTokens))
+			return err
+		})
 		if err == nil && c.Evaluate.Stop > 0 && best >= c.Evaluate.Stop {
 			err = errEnough
 		}
@@ -163,7 +167,7 @@ func (t *Trainer) runTasks(ctx context.Context, row Row, dir string, report func
 		err = ask(ctx)
 	}
 	if err != nil && !errors.Is(err, errEnough) {
-		return nil, stopped(ctx, err, saving)
+		return nil, stopped(err, saving)
 	}
 	for i, r := range c.Train.Members() {
 		if !c.keeps(r) {

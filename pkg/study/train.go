@@ -14,7 +14,21 @@ import (
 
 // Trainer is the Runner that trains a row's members in one graph and measures them far beyond the training length. Its tables are those of
 // TrainingRow, LossRow, AgeRow, OutcomeRow, HeadRow and StateRow, and those of prompts.
-type Trainer struct{ Device *xla.Device }
+type Trainer struct {
+	Device *xla.Device
+
+	fault func(what string) error // replaces, in tests, a measurement that fails: losses, states or answers; nil if none does
+}
+
+// measured makes a measurement.
+func (t *Trainer) measured(what string, measure func() error) error {
+	if t.fault != nil {
+		if err := t.fault(what); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return measure()
+}
 
 // About is the manifest of a row: its configuration as options, the program and the device.
 func (t *Trainer) About(row Row) (any, error) {
@@ -52,15 +66,15 @@ func (t *Trainer) Run(ctx context.Context, row Row, dir string, report func(Prog
 		}
 	}
 	err = run(ctx, c, trainer, state, saving, func(ctx context.Context) error {
-		err := m.losses(ctx, trainer)
+		err := t.measured("losses", func() error { return m.losses(ctx, trainer) })
 		state.Moments = m.moments
 		return err
 	}, report, c.Trained()+c.Evaluated())
 	if err == nil {
-		err = m.finish(ctx, trainer)
+		err = t.measured("states", func() error { return m.finish(ctx, trainer) })
 	}
 	if err != nil {
-		return nil, stopped(ctx, err, saving)
+		return nil, stopped(err, saving)
 	}
 	for i, r := range c.Train.Members() {
 		if !c.keeps(r) {
@@ -118,11 +132,9 @@ func run(ctx context.Context, c Config, trainer *train.Trainer, state *rowState,
 	return err
 }
 
-// stopped handles the error that ends a row; if the worker was told to stop, it saves the row's progress.
-func stopped(ctx context.Context, err error, s *saving) error {
-	if ctx.Err() == nil {
-		return err
-	}
+// stopped handles the error that ends a row, for whatever reason: it saves the row's progress, so that nothing is computed twice. If a step
+// failed, its weights are lost on the device and the last snapshot stays.
+func stopped(err error, s *saving) error {
 	if saveErr := s.save(); saveErr != nil {
 		s.log("%v", saveErr)
 	}

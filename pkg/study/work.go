@@ -1,6 +1,7 @@
 package study
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"stuffed/pkg/table"
+	"stuffed/xla"
 )
 
 // Tables holds the tables of a row by name.
@@ -28,6 +30,7 @@ type Worker struct {
 	Retry    bool          // also rows that failed before
 	Deadline time.Time     // zero: none; at the deadline the current row is released and can be resumed
 	Save     time.Duration // snapshot interval; zero: ten minutes
+	Others   func() int    // number of other workers on the device, nil for none; see package share
 	Log      func(format string, args ...any)
 }
 
@@ -35,7 +38,8 @@ type Worker struct {
 type Summary struct{ Done, Failed, Left int }
 
 // Run works on the rows in order. It waits for rows held by other workers and takes them over if their heartbeat stops. A failed row is
-// recorded and does not stop the others.
+// recorded and does not stop the others. What may pass is no failure: the row is handed back with its progress, and Run ends with
+// [ErrCrowded] if device memory ran out beside other workers, or with what this machine lacks ([Passing]).
 func (w *Worker) Run(ctx context.Context, rows []Row) (Summary, error) {
 	if !w.Deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -91,6 +95,7 @@ func (w *Worker) pass(ctx context.Context, rows []Row, tried map[string]bool) (l
 			continue
 		}
 		worked = true
+		before := w.others()
 		if err := w.make(ctx, row, c); err != nil {
 			if ctx.Err() != nil {
 				return left, worked, ctx.Err()
@@ -99,9 +104,14 @@ func (w *Worker) pass(ctx context.Context, rows []Row, tried map[string]bool) (l
 				left++
 				continue
 			}
+			if passing := w.passing(row, err, max(before, w.others())); passing != nil {
+				return left, worked, passing
+			}
+			if size, out := xla.OutOfMemory(err); out {
+				err = fmt.Errorf("alone on its device the row ran out of memory, asking for %s: %w", cmp.Or(size, "an unknown size"), err)
+			}
 			w.log("row %s (%s) failed: %v", row.Hash, row.Label, err)
 			tried[row.Hash] = true
-			w.Store.forget(row.Hash)
 			if err := w.Store.fail(row, err); err != nil {
 				return left, worked, err
 			}
@@ -182,9 +192,33 @@ func (w *Worker) run(ctx context.Context, row Row, dir string, report func(Progr
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
+			if cause, is := p.(error); is {
+				err = fmt.Errorf("panic: %w", cause)
+			}
 		}
 	}()
 	return w.Runner.Run(ctx, row, dir, report)
+}
+
+// passing explains an error for which the row must not be marked as failed; nil for any other error. others is the number of workers with
+// which the device was shared.
+func (w *Worker) passing(row Row, err error, others int) error {
+	if size, out := xla.OutOfMemory(err); out && others > 0 {
+		w.log("row %s (%s): no device memory left for %s beside %d other workers; handed back with its progress, to go on when one of them has ended. Give fewer --workers",
+			row.Hash, row.Label, cmp.Or(size, "it"), others)
+		return ErrCrowded
+	}
+	if Passing(err) {
+		return fmt.Errorf("row %s (%s) is handed back with its progress: %w; run the same command again once that has passed", row.Hash, row.Label, err)
+	}
+	return nil
+}
+
+func (w *Worker) others() int {
+	if w.Others == nil {
+		return 0
+	}
+	return w.Others()
 }
 
 func (w *Worker) count(rows []Row) (s Summary, err error) {

@@ -32,6 +32,7 @@ type Trainer struct {
 	Message func(string) // lines for the user, may be nil
 
 	step    int64 // steps done
+	broken  bool  // a step failed, see Broken
 	stage   int   // of step
 	program *program
 	feed    *feed
@@ -226,6 +227,9 @@ func (t *Trainer) advance() error {
 // Steps is the number of optimiser steps done.
 func (t *Trainer) Steps() int64 { return t.step }
 
+// Broken reports whether the last step failed, which leaves no weights: they were the device's to overwrite.
+func (t *Trainer) Broken() bool { return t.broken }
+
 // Weights are the models as they are now; training on replaces them.
 func (t *Trainer) Weights() *lm.Weights {
 	specs := t.Model.Parameters(len(t.program.members))
@@ -265,8 +269,12 @@ func (t *Trainer) Step() (Results, error) {
 func (t *Trainer) call(b *block) (Results, error) {
 	p := t.program
 	outs, err := t.run(b)
-	if err != nil {
-		return Results{}, fmt.Errorf("step %d: %w; continue from the last snapshot with --resume", b.step, err)
+	if t.broken = err != nil; t.broken {
+		err = fmt.Errorf("step %d: %w", b.step, err)
+		if t.Config.Output != "" {
+			err = fmt.Errorf("%w; continue from the last snapshot with --resume", err)
+		}
+		return Results{}, err
 	}
 	r := Results{Step: b.step}
 	for i, to := range []*[][]float32{&r.Loss, &r.GradNorm, &r.Skipped, &r.GradLayer, &r.ParamLayer}[:p.results()] {

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stuffed/pkg/manifest"
+	"stuffed/pkg/study"
 )
 
 // commands is filled by the files beside this one, one per command.
@@ -42,6 +44,9 @@ func main() {
 	if text, left := unfinished(ctx, err); left {
 		fmt.Fprintln(os.Stderr, "stuffed:", text)
 		os.Exit(exitUnfinished)
+	}
+	if errors.Is(err, study.ErrCrowded) { // said by the worker, read by study.Launch
+		os.Exit(study.Crowded)
 	}
 	fmt.Fprintln(os.Stderr, "stuffed:", err)
 	os.Exit(1)

@@ -17,6 +17,7 @@ import (
 	"stuffed/pkg/report"
 	"stuffed/pkg/study"
 	"stuffed/xla"
+	"stuffed/xla/share"
 )
 
 func init() { commands = append(commands, studyCommand) }
@@ -226,7 +227,12 @@ func studyRun(open opener) *cobra.Command {
 		Long: `Trains and measures rows until none is left. With --workers N, N processes work side by side: each on a
 GPU of its own where there are several, in turn where there are more workers than GPUs, so that some compile while others compute
 (CUDA_VISIBLE_DEVICES chooses the GPUs). Ctrl-C, TERM, USR1 or --time-limit hands back the rows in progress and exits with status 3;
-the same command resumes later.`,
+the same command resumes later.
+
+A worker whose row runs out of device memory while other workers of yours share the device, in whatever store, hands the row back, gives
+its memory back and goes on when one of them has ended, or after five minutes. Alone on its device the row has failed. A full disk, too
+many open files or a device that is in use fail no row. A row that failed or stopped goes on at its last snapshot, after training at its
+measurement.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, rows, err := open(args[0])
 			if err != nil {
@@ -245,7 +251,12 @@ the same command resumes later.`,
 				ctx = study.UntilClosed(ctx, os.Stdin)
 			}
 			if !worker {
-				child := []string{"study", "run", args[0], "--store", s.Dir, "--backend", backend, "--worker", fmt.Sprint("--retry=", retry), fmt.Sprint("--fast=", fast)}
+				if retry {
+					if _, err := s.Forgive(rows); err != nil {
+						return err
+					}
+				}
+				child := []string{"study", "run", args[0], "--store", s.Dir, "--backend", backend, "--worker", fmt.Sprint("--fast=", fast)}
 				for _, row := range only {
 					child = append(child, "--row", row)
 				}
@@ -255,13 +266,18 @@ the same command resumes later.`,
 				}
 				return study.Supervise(ctx, s, rows, workers, gpus, study.Speed(kindOf(backend)), child, cmd.OutOrStdout(), notebook.NewProgress("study", 0, "GFLOP").Of)
 			}
+			w := &study.Worker{Store: s, Log: func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }}
+			if seat, err := share.Enter(study.Place(os.Getenv("CUDA_VISIBLE_DEVICES"))); err == nil {
+				defer seat.Leave()
+				w.Others = seat.Others
+			}
 			d, err := xla.Open(backend, xla.Options{Fast: fast})
-			if err != nil {
+			if _, out := xla.OutOfMemory(err); out && w.Others != nil && w.Others() > 0 {
+				return fmt.Errorf("%w: %w", study.ErrCrowded, err)
+			} else if err != nil {
 				return err
 			}
-			w := &study.Worker{Store: s, Runner: &study.Trainer{Device: d}, Retry: retry, Log: func(format string, args ...any) {
-				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
-			}}
+			w.Runner = &study.Trainer{Device: d}
 			_, err = w.Run(ctx, rows)
 			return err
 		},
