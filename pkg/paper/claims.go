@@ -79,7 +79,7 @@ var registry = []test{
 	{"forget law, its R²", evidence.publishedForget}, {"recall law, its R²", evidence.publishedRecall}, {"state sizes", evidence.sizes},
 	{"text", evidence.documents}, {"newlines", evidence.newlines}, {"text law", evidence.textLaw}, {"text law, width 512", evidence.text512}, {"paper's size", evidence.bridgeFails}, {"paper's size, longer window", evidence.bridgeCures}, {"text documents", evidence.textDocuments},
 	{"text tokens", evidence.textTokens}, {"text explosion", evidence.textExplosion}, {"text heads", evidence.textHeadsClaim}, {"text states", evidence.textStatesClaim},
-	{"text over-training", evidence.textLongerClaim}, {"text cause", evidence.textBoundsClaim}, {"text again", evidence.textAgainClaim}, {"RWKV-6 and others", evidence.othersFail}, {"erasing", evidence.erasingHelps}, {"components", evidence.components}, {"convolution state", evidence.convolution},
+	{"text over-training", evidence.textLongerClaim}, {"text cause", evidence.textBoundsClaim}, {"text again", evidence.textAgainClaim}, {"byte models again", evidence.bytesAgainClaim}, {"RWKV-6 and others", evidence.othersFail}, {"erasing", evidence.erasingHelps}, {"components", evidence.components}, {"convolution state", evidence.convolution},
 }
 
 func evidenceOf(root string, resamples int) (evidence, error) {

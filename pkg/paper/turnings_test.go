@@ -159,6 +159,8 @@ func moreTurnings() map[string]turning {
 		"text over-training": {planned(trainedOnText), textLoss, "loss", farOfText(func(r study.Row) bool { return isIn("longer")(r) && r.Config.Train.Steps > 4000 }, "newlines", "0", "0"), -90, Reproduced, Undecided},
 		"text cause":         {boundsWorld, "interventions/bounded.csv", "excess", equals("model", "m0", "set", "chosen"), 9, Reproduced, Undecided},
 		"text again":         {againWorld, AgainFolder + "/" + textLoss, "loss", farOfText(sized(128, 256), "newlines", "0", "0"), 0.1, Reproduced, ""},
+		// three models come back, then one turns from failing to holding
+		"byte models again": {bytesWorld, ByteRules + "/seed0.csv", "far", equals("model", "b", "kind", "newlines"), 0, Reproduced, ""},
 		// two of three architectures are milder than Mamba-2, then one
 		"RWKV-6 and others": {func(t *testing.T, root string) {
 			comparedTablesIn(t, root, func(a string, seed int) float64 {
@@ -269,6 +271,57 @@ func againWorld(t *testing.T, root string) {
 		return !(isIn("pilot-fail")(r) && r.Config.Train.Model.Sizes().State == 128)
 	}
 	placed(func(t *testing.T) evidence { return plantStudy(t, once, model) })(t, filepath.Join(root, AgainFolder))
+}
+
+// byteLines are the rows of one training: seven sequences of each kind, newlines with an excess.
+func byteLines(model string, seed int, excess, documents float64) (rows [][]any) {
+	for i := range 7 {
+		rows = append(rows, []any{model, seed, "w", "newlines", 1.0, 1 + excess}, []any{model, seed, "w", "documents", 2 + documents + 0.1*float64(i), 2 + documents})
+	}
+	return rows
+}
+
+var byteColumns = []string{"model", "seed", "weights", "kind", "inside", "far"}
+
+// bytesWorld has three byte models that fail and came back, and two other seeds of each.
+func bytesWorld(t *testing.T, root string) {
+	for file, seed := range map[string]int{"shipped": 0, "seed0": 0, "seed1": 1, "seed2": 2} {
+		var rows [][]any
+		for _, name := range []string{"a", "b", "c"} {
+			rows = append(rows, byteLines(name, seed, 0.5, 0.01*float64(seed))...)
+		}
+		csv(t, root, filepath.Join(ByteRules, file+".csv"), byteColumns, rows)
+	}
+}
+
+// A byte model is reproduced by its verdict and by the noise of the other seeds alone, and one without its seeds is named, not judged.
+func TestByteModelsAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		excess, documents float64
+		seeds             int
+		want, says        string
+	}{
+		"alike":         {0.5, 0, 2, Reproduced, "3 of 3 are reproduced (3 fail, 0 hold, 0 are undecided)"},
+		"within noise":  {0.5, 0.02, 2, Reproduced, "3 of 3"},
+		"beyond noise":  {0.5, 0.021, 2, Undecided, "2 of 3 are reproduced"},
+		"turned":        {0, 0, 2, Contradicted, "2 of 3 are reproduced"},
+		"without seeds": {0.5, 0, 1, NotTestable, "3 are asked for"},
+	} {
+		root := t.TempDir()
+		bytesWorld(t, root)
+		again := byteLines("a", 0, c.excess, c.documents)
+		for _, other := range []string{"b", "c"} {
+			again = append(again, byteLines(other, 0, 0.5, 0)...)
+		}
+		csv(t, root, ByteRules+"/seed0.csv", byteColumns, again)
+		if c.seeds < 2 {
+			csv(t, root, ByteRules+"/seed2.csv", byteColumns, slices.Concat(byteLines("b", 2, 0.5, 0.02), byteLines("c", 2, 0.5, 0.02)))
+		}
+		got := verdictOf(t, root, "byte models again")
+		if got.Verdict != c.want || !strings.Contains(got.Ours, c.says) {
+			t.Errorf("%s: %s, want %s with %q\n%s", name, got.Verdict, c.want, c.says, got.Ours)
+		}
+	}
 }
 
 // A model whose loss is no number is not counted as one that does not fail.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -154,6 +155,7 @@ func openCorpus(d DataConfig) (Data, error) {
 }
 
 func openOn(corpus *datasets.Corpus, d DataConfig) (Data, error) {
+	d.Cache = cmp.Or(d.Cache, DefaultConfig().Data.Cache) // an exported configuration names no folder
 	c, err := &corpusData{DataConfig: d, corpus: corpus}, error(nil)
 	if c.tok = tokenizer.Bytes(); d.Tokenizer != "" && d.Tokenizer != "bytes" {
 		if c.tok, err = models.OpenTokenizer(d.Tokenizer); err != nil {

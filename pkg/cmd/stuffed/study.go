@@ -48,7 +48,7 @@ of the shipped plans: ` + strings.Join(study.Plans(), ", ") + ".",
 		s, err := study.OpenStore(store)
 		return p, s, rows, err
 	}
-	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyJoin(open), studyDrop(open), studyClaims(), studyCompare())
+	root.AddCommand(studyPlan(open), studyRun(open), studySubmit(open), studyStatus(open), studyCollect(open), studyJoin(open), studyDrop(open), studyClaims(), studyCompare(), studyRead())
 	return root
 }
 
