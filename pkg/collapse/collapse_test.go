@@ -304,6 +304,12 @@ func TestBadInput(t *testing.T) {
 		}
 		return t
 	}
+	withOne := func(t *table.Table, v float64) *table.Table {
+		t = t.Filter(func(int) bool { return true })
+		values, _ := t.Float("loss")
+		values[3] = v
+		return t
+	}
 	set := func(f func(*Rule)) Rule { r := rule; f(&r); return r }
 	for name, c := range map[string]struct {
 		states, losses *table.Table
@@ -322,6 +328,8 @@ func TestBadInput(t *testing.T) {
 		"empty losses":  {states, losses.Filter(none), rule, "no rows"},
 		"NaN states":    {withNaN(states, "norm"), losses, rule, "holds no number"},
 		"NaN losses":    {states, withNaN(losses, "loss"), rule, "holds no number"},
+		"infinite loss": {states, withOne(losses, math.Inf(1)), rule, "losses: line 4, of prompt 0 at position"},
+		"loss −∞":       {states, withOne(losses, math.Inf(-1)), rule, "loss is -Inf"},
 		"columns":       {losses, losses, rule, "missing columns: layer, head, norm"},
 		"other column":  {states, losses, set(func(r *Rule) { r.Column = "variance" }), "missing columns: variance"},
 		"swapped":       {states, states, rule, "missing columns: loss"},

@@ -22,13 +22,14 @@ func loadLosses(t *table.Table, rule Rule) (series, []string, error) {
 	if err != nil {
 		return series{}, nil, fmt.Errorf("%s: %w", what, err)
 	}
-	values, bad := slices.Clone(losses), 0
+	values, bad := losses, 0
 	for i, v := range values {
 		switch {
 		case math.IsNaN(v):
 			bad++
 		case math.IsInf(v, 0):
-			values[i] = math.Copysign(1e4, v)
+			return series{}, nil, fmt.Errorf("losses: %s, of prompt %s at position %d: loss is %v; no mean can be formed with it: score the model again in float32, or leave the line empty (missing)",
+				t.Place(i), prompts[i], positions[i], v)
 		}
 	}
 	if bad == len(values) {

@@ -185,7 +185,7 @@ func training(dir string) (t struct {
 }
 
 // TrainLength is the training length in tokens that training.json in a model's folder states, that of the last stage
-// where there are several, or otherwise (for other programs' models) the given length.
+// where there are several, or otherwise (for other programs' models) the given length. It is an error if there is neither.
 func TrainLength(dir string, otherwise int) (int, error) {
 	t, err := training(dir)
 	if err != nil {
@@ -196,7 +196,11 @@ func TrainLength(dir string, otherwise int) (int, error) {
 		length = s[len(s)-1].TrainLength
 	}
 	if length < 1 {
-		return otherwise, nil
+		length = otherwise
+	}
+	if length < 1 {
+		return 0, fmt.Errorf("%s has no training length (train_length in its training.json), in multiples of which it would be read; "+
+			"take a model that was trained, or give --train-length where the command has it", hub.Label(dir))
 	}
 	return length, nil
 }

@@ -114,7 +114,7 @@ func byteModels(path string) (out []ByteTraining, err error) {
 	}
 	c, err := readOf(t, []string{"model", "weights", "kind"}, []string{"seed", "inside", "far"})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	var names []string
 	type name struct{ model, kind string }

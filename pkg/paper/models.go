@@ -208,7 +208,7 @@ func readOf(t *table.Table, texts, floats []string) (c columnsOf, err error) {
 			return c, err
 		}
 	}
-	return c, c.measured(floats)
+	return c, c.measured(t, floats)
 }
 
 // judgedBy are the columns whose values decide whether a model fails.
@@ -216,7 +216,7 @@ var judgedBy = []string{"loss", "excess", "inside", "far", "documents", "accurac
 
 // measured refuses losses and accuracies that are no numbers, which every comparison would silently count as "does not fail".
 // Where no value was repeated there is none.
-func (c columnsOf) measured(names []string) error {
+func (c columnsOf) measured(t *table.Table, names []string) error {
 	repeats := c.float["repeats"]
 	for _, name := range names {
 		if !slices.Contains(judgedBy, name) {
@@ -230,7 +230,7 @@ func (c columnsOf) measured(names []string) error {
 			if rows := c.text["row"]; rows != nil {
 				which = ", of row " + rows[i]
 			}
-			return fmt.Errorf("line %d%s: %s is %v; no claim can be judged on that: train the row again and collect the study, or take it out of the plan", i+1, which, name, v)
+			return fmt.Errorf("%s%s: %s is %v; no claim can be judged on that: train the row again and collect the study, or take it out of the plan", t.Place(i), which, name, v)
 		}
 	}
 	return nil

@@ -333,7 +333,7 @@ func TestLossThatIsNoNumberIsRefused(t *testing.T) {
 			root := t.TempDir()
 			c.world(t, root)
 			changeOne(t, filepath.Join(root, c.file), c.column, c.row, v)
-			if _, err := judge(root, id); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s is %v", c.column, v)) || !strings.Contains(err.Error(), "line ") {
+			if _, err := judge(root, id); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s is %v", c.column, v)) || !strings.Contains(err.Error(), filepath.FromSlash(c.file)+": line ") {
 				t.Errorf("%s: %v", id, err)
 			}
 		}

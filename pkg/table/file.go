@@ -36,6 +36,9 @@ func Read(path string) (*Table, error) {
 		return nil, err
 	}
 	t, err := readFile(path, nil)
+	if err == nil {
+		t.from = path
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return t, err
 	}

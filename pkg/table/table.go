@@ -40,7 +40,24 @@ type Table struct {
 	Columns []Column
 	Meta    map[string]string // free text about the whole table; only Parquet files store it
 
+	from  string           // file that it was read from, see Place
+	lines []int            // in the file, from 1; nil where they are all there, in order
 	aside map[string]error // columns of the file that cannot be decoded, and why
+}
+
+// Place names a row for an error: its line, from 1 without the header, and the file if it was read from one.
+func (t *Table) Place(row int) string {
+	if t.from == "" {
+		return fmt.Sprintf("line %d", row+1)
+	}
+	return fmt.Sprintf("%s: line %d", t.from, t.line(row))
+}
+
+func (t *Table) line(row int) int {
+	if t.lines != nil {
+		return t.lines[row]
+	}
+	return row + 1
 }
 
 // leaveAside records a column that cannot be decoded; the error is returned when the column is requested.
@@ -276,7 +293,13 @@ func (t *Table) Filter(keep func(row int) bool) *Table {
 
 // Take returns a new table with the given rows, in that order.
 func (t *Table) Take(rows []int) *Table {
-	out := &Table{Meta: cloneMeta(t.Meta)}
+	out := &Table{Meta: cloneMeta(t.Meta), from: t.from}
+	if t.from != "" {
+		out.lines = make([]int, len(rows))
+		for i, row := range rows {
+			out.lines[i] = t.line(row)
+		}
+	}
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		n := Column{Name: c.Name}
@@ -315,6 +338,7 @@ func (t *Table) Append(other *Table) error {
 	if err := other.Check(); err != nil {
 		return err
 	}
+	t.from, t.lines = "", nil
 	if len(t.Columns) == 0 {
 		all := make([]int, other.Rows())
 		for i := range all {

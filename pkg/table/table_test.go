@@ -243,3 +243,22 @@ func TestRowsWithoutValuesSurvive(t *testing.T) {
 		t.Errorf("%v, %v", back, err)
 	}
 }
+
+// A row is named by its line in the file, whatever was filtered before.
+func TestPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.csv")
+	if err := os.WriteFile(path, []byte("a\n1\n2\n3\n4\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	all, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	even := all.Filter(func(i int) bool { return i%2 == 1 })
+	if got := even.Filter(func(i int) bool { return i == 1 }).Place(0); got != path+": line 4" {
+		t.Error(got)
+	}
+	if err := even.Append(all); err != nil || even.Place(3) != "line 4" {
+		t.Error(even.Place(3), err)
+	}
+}

@@ -183,3 +183,25 @@ func TestClaimsWithoutStudiesAreRefused(t *testing.T) {
 		t.Errorf("the list is now %q, %v", data, err)
 	}
 }
+
+// A model that was not trained has no training length: what reads in multiples of it refuses at once, rather than read whole documents for hours.
+func TestCommandsThatNeedATrainingLengthRefuseWithout(t *testing.T) {
+	for name, c := range map[string]struct {
+		command *cobra.Command
+		args    []string
+	}{
+		"probes":  {probesCommand(), []string{"--model", "preset:byte"}},
+		"matched": {matchedCommand(), []string{"--lower", "preset:byte"}},
+		"memory":  {memoryCommand(), []string{"--model", "preset:byte"}},
+		"bounded": {boundedCommand(), []string{"--model", "preset:byte"}},
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		c.command.SetArgs(append(c.args, "--backend", "go", "--output", filepath.Join(t.TempDir(), "o.csv")))
+		c.command.SilenceUsage, c.command.SilenceErrors = true, true
+		err := c.command.ExecuteContext(ctx)
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), "preset:byte has no training length") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
