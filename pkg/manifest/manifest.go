@@ -109,7 +109,7 @@ func (m *Manifest) Hash() (string, error) {
 }
 
 // Start writes the manifest before the first row of a result. Rows left by an earlier run are an error if its options, model or inputs
-// differ; if they are equal, the run may be resumed.
+// differ; if they are equal, the run may be resumed, and the manifest of a finished result stays until Finish replaces it.
 func (m *Manifest) Start(result string) error {
 	var err error
 	if m.Config, err = m.Hash(); err != nil {
@@ -118,7 +118,11 @@ func (m *Manifest) Start(result string) error {
 	former, err := os.ReadFile(Path(result))
 	if err == nil {
 		var old Manifest
-		if json.Unmarshal(former, &old) == nil && old.Config != m.Config && begun(result) {
+		switch known := json.Unmarshal(former, &old) == nil && begun(result); {
+		case known && old.Config == m.Config && len(old.Files) > 0:
+			m.Files = nil
+			return nil
+		case known && old.Config != m.Config:
 			return fmt.Errorf("%s holds rows of other options, model or inputs (%s): give another output, or remove it and %s",
 				result, old.Command, Path(result))
 		}

@@ -47,6 +47,12 @@ func TestStartContinuesOnlyWhatIsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := start(t, result, map[string]int{"bucket": 8}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(manifest.Path(result)); err != nil || string(again) != string(text) {
+		t.Errorf("a finished result lost its manifest when it was started again (%v): %s", err, again)
+	}
 	var read manifest.Manifest
 	if err := json.Unmarshal(text, &read); err != nil {
 		t.Fatal(err)

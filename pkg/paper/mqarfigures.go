@@ -118,7 +118,7 @@ func mqarPairsFigure(root string) (report.Figure, error) {
 				continue
 			}
 			most[p.Pairs] = p.Accuracy
-			points = append(points, mqarPairsPoint{architectureName(a.Architecture), a.with(fmt.Sprintf("%.0fK", a.Bytes/1024)), p.Pairs, p.Accuracy})
+			points = append(points, mqarPairsPoint{architectureName(a.Architecture), a.with(figure.Length(a.Bytes)), p.Pairs, p.Accuracy})
 		}
 	}
 	return report.Figure{Spec: figure.Curves{

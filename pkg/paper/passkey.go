@@ -37,6 +37,9 @@ func passkeyFigure(root string) (report.Figure, error) {
 	if t, err = OverSeeds(t.Without("exact_low", "exact_high", "n"), []string{"state", "length"}, "exact"); err != nil {
 		return report.Figure{}, err
 	}
+	if t, err = Sorted(t, "state", "length"); err != nil {
+		return report.Figure{}, err
+	}
 	return report.Figure{Spec: figure.Curves{
 		Size: figure.Size{Note: "Means over ten depths and ranges over seeds; trained on 256 and 512 tokens. Chance 1 in 100,000"},
 		X:    figure.Axis{Column: "length", Label: "Length", Unit: "tokens", Scale: figure.Log2},
@@ -52,6 +55,9 @@ func passkeyPairsFigure(root string) (report.Figure, error) {
 		return report.Figure{}, err
 	}
 	if t, err = OverSeeds(t.Without("accuracy_low", "accuracy_high", "n"), []string{"state", "length"}, "accuracy"); err != nil {
+		return report.Figure{}, err
+	}
+	if t, err = Sorted(t, "state", "length"); err != nil {
 		return report.Figure{}, err
 	}
 	length, err := t.Int("length")

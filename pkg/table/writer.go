@@ -72,6 +72,11 @@ func Resume(path string, like *Table) (*Writer, *Table, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(parts) == 0 { // without the first, later parts are what Close had not yet removed
+		if err := os.RemoveAll(partsDir(path)); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := os.MkdirAll(partsDir(path), 0o755); err != nil {
 		return nil, nil, err
 	}

@@ -281,3 +281,32 @@ func TestLargePartsAreCopied(t *testing.T) {
 		}
 	}
 }
+
+// A crash while Close removes the parts of a finished table leaves some of them; they are not taken for rows again.
+func TestResumeAfterACrashInClose(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.csv")
+	like := New().AddInt("x", nil)
+	w, err := NewWriter(path, like)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for x := range int64(3) {
+		if err := w.Append(New().AddInt("x", []int64{x})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, err := os.ReadFile(partName(path, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), os.MkdirAll(partsDir(path), 0o755), os.WriteFile(partName(path, 1), second, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		again, former, err := Resume(path, like)
+		if err != nil || former.Rows() != 3 {
+			t.Fatalf("%d rows, want 3 (%v)", former.Rows(), err)
+		}
+		again.Abort()
+	}
+}

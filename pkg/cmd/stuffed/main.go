@@ -48,7 +48,7 @@ func main() {
 	if errors.Is(err, study.ErrCrowded) { // said by the worker, read by study.Launch
 		os.Exit(study.Crowded)
 	}
-	fmt.Fprintln(os.Stderr, "stuffed:", err)
+	fmt.Fprintln(os.Stderr, "stuffed:", full(err, wait == 0))
 	os.Exit(1)
 }
 

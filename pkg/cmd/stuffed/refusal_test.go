@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,6 +81,17 @@ func TestStoppedCommandsSayHowToGoOn(t *testing.T) {
 	}
 	if _, left := unfinished(ctx, errors.New("disk full")); left {
 		t.Error("another error")
+	}
+}
+
+// Where the disk is full, a command that saves as it goes says that it can go on; other errors and commands are left alone.
+func TestFullDisksSayHowToGoOn(t *testing.T) {
+	none := fmt.Errorf("e.csv: %w", &os.PathError{Op: "write", Path: "e.csv", Err: syscall.ENOSPC})
+	if err := full(none, true); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "same flags") {
+		t.Error(err)
+	}
+	if full(none, false) != none || full(io.EOF, true) != io.EOF {
+		t.Error("another command, or another error")
 	}
 }
 

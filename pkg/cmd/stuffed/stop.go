@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"syscall"
 	"time"
 
 	"stuffed/pkg/study"
@@ -20,6 +22,14 @@ func unfinished(ctx context.Context, err error) (text string, left bool) {
 		return "stopped before the end; to continue, start the command again with the same flags (training: add --resume)", true
 	}
 	return "", false
+}
+
+// full adds to an error of a full disk how to go on, if the command saves as it goes.
+func full(err error, saves bool) error {
+	if saves && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
+		return fmt.Errorf("%w; what was finished before is kept: make room and start the command again with the same flags (training: add --resume)", err)
+	}
+	return err
 }
 
 // grace is how long a command that was told to stop may take to come to an end.
