@@ -9,19 +9,22 @@ import (
 	"sync"
 )
 
-// Memory returns how many bytes the device can hold: GPU memory, or the machine's within the limit of its control group. 0 means
-// unknown.
-func (d *Device) Memory() int64 {
+// Memory returns how many bytes the device can hold, see the function Memory.
+func (d *Device) Memory() int64 { return Memory(d.Kind) }
+
+// Memory returns how many bytes a device of a kind can hold, without opening it: GPU memory, or the machine's within the limit of its
+// control group. 0 means unknown.
+func Memory(kind string) int64 {
 	memory.Lock()
 	defer memory.Unlock()
-	if _, known := memory.of[d.Kind]; !known {
-		if d.Kind == "cuda" {
-			memory.of[d.Kind] = graphicsMemory()
+	if _, known := memory.of[kind]; !known {
+		if kind == "cuda" {
+			memory.of[kind] = graphicsMemory()
 		} else {
-			memory.of[d.Kind] = machineMemory("/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+			memory.of[kind] = machineMemory("/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 		}
 	}
-	return memory.of[d.Kind]
+	return memory.of[kind]
 }
 
 var memory = struct {

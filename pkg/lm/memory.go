@@ -1,6 +1,7 @@
 package lm
 
 import (
+	"cmp"
 	"fmt"
 
 	"stuffed/xla"
@@ -15,6 +16,8 @@ type Load struct {
 	Logits        bool   // logits of all tokens leave the graph
 	Save          string // what layers keep for the backward: "none", else the outputs of their matrices
 	Unroll        bool   // no loop over layers: all are worked on at once
+	Answers       int    // tokens of a sequence that the head works on in training, 0 for all
+	LogitsAtOnce  int64  // bytes of logits that training makes at a time at most, 0 for 2 GiB
 }
 
 // Footprint is an estimate in bytes.
@@ -28,8 +31,12 @@ type Footprint struct {
 // Total is the sum.
 func (f Footprint) Total() int64 { return f.Parameters + f.State + f.Activations + f.Logits }
 
-// logitsAtOnce is how many bytes of logits training makes at a time at most.
-const logitsAtOnce = 2 << 30
+// Peak is about what a process that works on the load takes at most, on its device or, where that is the CPU, altogether: its program, and
+// twice what a call works with, since an allocator seldom finds room for all of it in what the call before has freed.
+func (f Footprint) Peak() int64 { return process + f.Parameters + f.State + 2*(f.Activations+f.Logits) }
+
+// process is what a process takes before it computes: programs, and on a GPU its context.
+const process = 600e6
 
 // Estimate adds up what a load holds at the same time, in float32 unless Half: parameters; states; per token the outputs
 // of a layer's matrices twice and, per chunk of tokens, its decay matrix and its state; in training what each layer keeps
@@ -73,10 +80,10 @@ func Estimate(m Model, l Load) Footprint {
 		}
 		f.Activations += layers * tokens * kept
 	}
-	f.Logits = tokens * int64(m.Vocab()) * 4
+	f.Logits = int64(l.Batch) * int64(cmp.Or(l.Answers, l.Tokens)) * int64(m.Vocab()) * 4
 	switch {
 	case l.Train:
-		f.Logits = 3 * min(f.Logits, logitsAtOnce)
+		f.Logits = 3 * min(f.Logits, cmp.Or(l.LogitsAtOnce, 2<<30))
 	case !l.Logits:
 		f.Logits = 0
 	}

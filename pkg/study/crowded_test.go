@@ -103,7 +103,9 @@ func TestCrowdedWorkersComeBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	over := make(chan error, 1)
-	go func() { over <- Launch(t.Context(), 1, []string{"7"}, []string{"-test.run=^TestCrowdedWorker$"}, time.Second) }()
+	go func() {
+		over <- Launch(t.Context(), 1, []string{"7"}, []string{"-test.run=^TestCrowdedWorker$"}, time.Second)
+	}()
 	tries := func() int {
 		files, _ := filepath.Glob(filepath.Join(dir, "try-*")) // the pattern is well formed
 		return len(files)

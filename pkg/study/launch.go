@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"stuffed/xla"
 	"stuffed/xla/share"
 )
 
@@ -126,20 +127,23 @@ func GPUs() []string {
 	return names
 }
 
-// Supervise prints an estimate of the time that the rows of a store will take (at speed operations per second until one is done), launches
-// workers on the GPUs (none: the workers choose their device), calls show once a second with the work done by all of them (in units of 1e9
+// Supervise prints estimates of the time that the rows of a store will take on a kind of device and of the memory of a worker, with a warning
+// if its workers take more than the device has, launches workers on the GPUs (none: the workers choose their device), calls show once a second with the work done by all of them (in units of 1e9
 // operations, with the total), and prints a report at the end.
-func Supervise(ctx context.Context, s *Store, rows []Row, workers int, gpus []string, speed float64, args []string, out io.Writer, show func(done, total int64)) error {
+func Supervise(ctx context.Context, s *Store, rows []Row, workers int, gpus []string, kind string, args []string, out io.Writer, show func(done, total int64)) error {
 	status, err := s.Status(rows)
 	if err != nil {
 		return err
 	}
-	left, measured := Estimate(status, speed, 1)
+	left, measured := Estimate(status, Speed(kind), 1)
 	if len(gpus) > 0 {
 		fmt.Fprintf(out, "%d workers on GPU %s in turn\n", workers, strings.Join(gpus, ", "))
 	}
 	fmt.Fprintf(out, "%d rows, about %s of computing left on one device (%s)\n", len(rows), left.Round(time.Second),
 		map[bool]string{true: "at the speed of the rows done", false: "a rough guess until a row is done"}[measured])
+	if text := Share(Largest(status, kind), xla.Memory(kind), (workers+max(len(gpus), 1)-1)/max(len(gpus), 1)); text != "" {
+		fmt.Fprintln(out, text)
+	}
 	over := make(chan error, 1)
 	go func() { over <- Launch(ctx, workers, gpus, args, 30*time.Second) }()
 	total := 0.0

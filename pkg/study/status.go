@@ -7,6 +7,8 @@ import (
 	"os"
 	"text/tabwriter"
 	"time"
+
+	"stuffed/xla"
 )
 
 // RowStatus is the state of one row.
@@ -98,16 +100,17 @@ func Speed(kind string) float64 {
 	return 1e9
 }
 
-// PrintPlan prints the rows with their work and the terms of the estimate.
-func PrintPlan(w io.Writer, p *Plan, status []RowStatus, speed float64) error {
+// PrintPlan prints the rows with their work, the device memory that each takes on a kind of device, and the terms of the estimate.
+func PrintPlan(w io.Writer, p *Plan, status []RowStatus, speed float64, kind string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s: %s\n", p.Name, p.About)
-	fmt.Fprintln(t, "row\tstate\twhat\ttrained\tmeasured\twork")
+	fmt.Fprintln(t, "row\tstate\twhat\ttrained\tmeasured\twork\tmemory")
 	var trained, measured, work float64
 	for _, r := range status {
 		c := r.Config
 		trained, measured, work = trained+float64(c.Trained()), measured+float64(c.Evaluated()), work+c.Work()
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.0fM\t%.0fM\t%.2f PFLOP\n", r.Hash, r.State, r.Label, float64(c.Trained())/1e6, float64(c.Evaluated())/1e6, c.Work()/1e15)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.0fM\t%.0fM\t%.2f PFLOP\t%s\n", r.Hash, r.State, r.Label, float64(c.Trained())/1e6, float64(c.Evaluated())/1e6, c.Work()/1e15,
+			xla.Bytes(c.Memory(kind)))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -117,7 +120,8 @@ func PrintPlan(w io.Writer, p *Plan, status []RowStatus, speed float64) error {
 	if known {
 		source = "at the speed of the rows that are done"
 	}
-	_, err := fmt.Fprintf(w, "%d rows, %.0fM tokens trained, %.0fM measured, %.3g PFLOP; about %s left on one device, %s, compilation not counted\n",
+	_, err := fmt.Fprintf(w, "%d rows, %.0fM tokens trained, %.0fM measured, %.3g PFLOP; about %s left on one device, %s, compilation not counted; memory is that of a "+
+		kind+" device for one worker, good to a factor of two\n",
 		len(status), trained/1e6, measured/1e6, work/1e15, left.Round(time.Second), source)
 	return err
 }

@@ -52,9 +52,34 @@ func (t *Trainer) Estimate() (Estimate, error) {
 // activations are what forward and backward need: see lm.Estimate, and the gradients.
 func (t *Trainer) activations() int64 {
 	p := t.program
-	f := lm.Estimate(t.Model, lm.Load{Batch: len(p.members) * p.rows, Tokens: p.T, Train: true, Half: t.Config.Compute == "bf16",
-		Members: len(p.members), Save: t.Config.Save, Unroll: t.Config.Unroll})
+	f := lm.Estimate(t.Model, t.Config.load(t.Device.Kind, len(p.members)*p.rows, p.T, p.answers[p.T]))
 	return f.Activations + f.Logits + 4*int64(t.Weights().Count()*len(p.members))
+}
+
+// load is a step on a kind of device; the CPU computes in float32 what is to be in bfloat16.
+func (c Config) load(kind string, batch, T, answers int) lm.Load {
+	return lm.Load{Batch: batch, Tokens: T, Answers: answers, Train: true, Half: c.Compute == "bf16" && kind == "cuda", Members: len(c.Members()),
+		Save: c.Save, Unroll: c.Unroll, LogitsAtOnce: int64(logitsAtOnce(kind))}
+}
+
+// Footprint is an estimate of what a step needs on each device of a kind, without a device or data.
+func (c Config) Footprint(kind string) (lm.Footprint, error) {
+	m, err := c.Model.New()
+	if err != nil {
+		return lm.Footprint{}, err
+	}
+	var answers map[int]int
+	if c.Data.Kind == "task" {
+		data, err := openTasks(c.Data)
+		if err != nil {
+			return lm.Footprint{}, err
+		}
+		if answers, err = data.(*taskData).mostAnswers(c.TrainLength); err != nil {
+			return lm.Footprint{}, err
+		}
+	}
+	rows := c.rows(c.TrainLength) / c.Accumulate / max(c.Devices, 1)
+	return lm.Estimate(m, c.load(kind, len(c.Members())*rows, c.TrainLength, answers[c.TrainLength])), nil
 }
 
 func (e Estimate) String() string {

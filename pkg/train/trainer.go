@@ -139,10 +139,7 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 		return err
 	}
 	p := &program{config: t.Config, model: model, members: members, use: usesOf(members), T: f.T, devices: devices,
-		rows: f.rows / t.Config.Accumulate / devices, segmented: f.segmented, dtype: dtype, loops: t.Device.HasLoops(), logits: 256 << 20}
-	if t.Device.Kind == "cuda" {
-		p.logits = 2 << 30
-	}
+		rows: f.rows / t.Config.Accumulate / devices, segmented: f.segmented, dtype: dtype, loops: t.Device.HasLoops(), logits: logitsAtOnce(t.Device.Kind)}
 	p.specs = t.Model.Parameters(len(members))
 	if p.use.learn {
 		for _, s := range t.Model.State(len(members)) { // one state of each member
@@ -158,6 +155,14 @@ func (t *Trainer) enter(stage int, dtype dtypes.DType) error {
 	t.stage, t.feed, t.program = stage, f, p
 	t.graph, err = executable(t.Device, p)
 	return err
+}
+
+// logitsAtOnce is how many bytes the logits of one piece may take on a kind of device.
+func logitsAtOnce(kind string) int {
+	if kind == "cuda" {
+		return 2 << 30
+	}
+	return 256 << 20
 }
 
 // compiled keeps the graphs of the last configurations, so that a run that resumes in the same process starts at once.

@@ -58,7 +58,7 @@ func studyPlan(open opener) *cobra.Command {
 	var speed float64
 	var kind string
 	c := &cobra.Command{
-		Use: "plan PLAN", Short: "List the rows of a plan and estimate the time", Args: cobra.ExactArgs(1),
+		Use: "plan PLAN", Short: "List the rows of a plan and estimate time and memory", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, s, rows, err := open(args[0])
 			if err != nil {
@@ -71,10 +71,10 @@ func studyPlan(open opener) *cobra.Command {
 			if speed == 0 {
 				speed = study.Speed(kind)
 			}
-			return study.PrintPlan(cmd.OutOrStdout(), p, status, speed)
+			return study.PrintPlan(cmd.OutOrStdout(), p, status, speed, kind)
 		},
 	}
-	c.Flags().StringVar(&kind, "backend", "cuda", "cuda, cpu or go: whose usual speed to assume before any row is done")
+	c.Flags().StringVar(&kind, "backend", "cuda", "cuda, cpu or go: whose usual speed to assume before any row is done, and whose memory")
 	c.Flags().Float64Var(&speed, "speed", 0, "floating-point operations per second to assume instead")
 	return c
 }
@@ -229,10 +229,10 @@ GPU of its own where there are several, in turn where there are more workers tha
 (CUDA_VISIBLE_DEVICES chooses the GPUs). Ctrl-C, TERM, USR1 or --time-limit hands back the rows in progress and exits with status 3;
 the same command resumes later.
 
-A worker whose row runs out of device memory while other workers of yours share the device, in whatever store, hands the row back, gives
-its memory back and goes on when one of them has ended, or after five minutes. Alone on its device the row has failed. A full disk, too
-many open files or a device that is in use fail no row. A row that failed or stopped goes on at its last snapshot, after training at its
-measurement.`,
+Before it starts it says about how much device memory a worker takes, and how many fit if there are too many. A worker whose row runs out
+of device memory while other workers of yours share the device, in whatever store, hands the row back, frees its memory and goes on
+when one of them has ended, or after five minutes. Alone on its device the row has failed. A full disk, too many open files or a device
+that is in use fail no row. A row that failed or stopped goes on at its last snapshot, after training at its measurement.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, rows, err := open(args[0])
 			if err != nil {
@@ -264,7 +264,7 @@ measurement.`,
 				if kindOf(backend) == "cuda" {
 					gpus = study.GPUs()
 				}
-				return study.Supervise(ctx, s, rows, workers, gpus, study.Speed(kindOf(backend)), child, cmd.OutOrStdout(), notebook.NewProgress("study", 0, "GFLOP").Of)
+				return study.Supervise(ctx, s, rows, workers, gpus, kindOf(backend), child, cmd.OutOrStdout(), notebook.NewProgress("study", 0, "GFLOP").Of)
 			}
 			w := &study.Worker{Store: s, Log: func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }}
 			if seat, err := share.Enter(study.Place(os.Getenv("CUDA_VISIBLE_DEVICES"))); err == nil {

@@ -21,7 +21,7 @@ func studySubmit(open opener) *cobra.Command {
 nodes share. A task takes one row after the other until none is left, so rows may be many and small. Before its time is up
 (--warn) or when it is told to stop it hands its row back and is queued again, at most --restarts times. Submitting again, also
 while tasks run, adds workers and runs no row twice; --retry makes rows that failed open again first. "stuffed study status PLAN"
-shows rows and jobs. Without Slurm, "stuffed study run PLAN --workers N" does the same on this machine.`,
+shows rows and jobs; how much device memory a worker takes is said before. Without Slurm, "stuffed study run PLAN --workers N" does the same on this machine.`,
 		Example: `  stuffed study submit recall-table --partition gpu --array 8%4 --gpus 1 --time 2:00:00 --dry-run
   stuffed study submit recall-table --partition gpu --array 8%4 --gpus 1 --time 2:00:00 --sbatch --account=mine`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,6 +71,9 @@ shows rows and jobs. Without Slurm, "stuffed study run PLAN --workers N" does th
 			}
 			if j.GPUs > 0 && backend == "auto" {
 				backend = "cuda"
+			}
+			if text := study.Share(study.Largest(status, kindOf(backend)), 0, 0); text != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s; a task has %d on %d GPUs\n", text, workers, j.GPUs)
 			}
 			j.Command = append(j.Command, "--workers", fmt.Sprint(workers), "--backend", backend, fmt.Sprint("--fast=", fast))
 			if dry {
