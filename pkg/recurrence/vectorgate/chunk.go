@@ -8,7 +8,6 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint
 
 	"stuffed/pkg/recurrence/internal/chunking"
-	"stuffed/xla"
 )
 
 // Operands of one call of [Chunk]. LogDecay and Initial are float32 (or float64); Q, K and V may be bfloat16, which makes
@@ -33,20 +32,13 @@ type call struct {
 	gate, half       dtypes.DType // of gates and sums; of operands
 	query, key       *Node        // [b,n,h,k,i] in gate
 	value            *Node        // [b,n,h,j,v] in half
-	read, sum        pair         // [b,n,h,k,i]: log decay from the chunk's start to where token i reads, and to after it
+	read, sum        *Node        // [b,n,h,k,i] float64: log decay from the chunk's start to where token i reads, and to after it
 	segments         *Node        // [b,n,i] or nil
 }
 
-// pair is a running sum and its rounding error, which has no gradient.
-type pair struct{ hi, lo *Node }
-
-// minus is p − o in full precision.
-func (p pair) minus(o pair) *Node { return Add(Sub(p.hi, o.hi), Sub(p.lo, o.lo)) }
-
-func (p pair) value() *Node { return Add(p.hi, p.lo) }
-
-// each applies f to both.
-func (p pair) each(f func(*Node) *Node) pair { return pair{f(p.hi), f(p.lo)} }
+// minus is a later sum less an earlier one in the dtype of gates. Sums are float64, and so are their gradients: what a pair of
+// tokens gives to the sums at both its ends cancels in the gradient of the decays outside of it.
+func (c *call) minus(later, earlier *Node) *Node { return ConvertDType(Sub(later, earlier), c.gate) }
 
 // Chunk computes the operator in pieces of q tokens (at most 16, or a multiple of 16): products inside a piece, a prefix
 // over pieces. It returns y [batch, tokens, heads, values] in the dtype of LogDecay and the last state [batch, heads,
@@ -94,10 +86,10 @@ func cutUp(op Operands, q int) *call {
 	}
 	keys := func(x *Node) *Node { return TransposeAllAxes(split(ConvertDType(x, c.gate)), 0, 1, 3, 4, 2) }
 	c.query, c.key, c.value = keys(op.Q), keys(op.K), TransposeAllAxes(split(op.V), 0, 1, 3, 2, 4)
-	c.sum.hi, c.sum.lo = xla.RunningSumPair(keys(op.LogDecay))
+	c.sum = chunking.RunningSum(keys(op.LogDecay))
 	c.read = c.sum
 	if op.Bonus != nil {
-		c.read = c.sum.each(func(x *Node) *Node { return ShiftWithScalar(x, -1, ShiftDirRight, 1, 0) })
+		c.read = ShiftWithScalar(c.sum, -1, ShiftDirRight, 1, 0)
 	}
 	if op.Segments != nil {
 		c.segments = Reshape(chunking.PadEdge(op.Segments, c.chunks*q), c.Batch, c.chunks, q)
@@ -108,8 +100,8 @@ func cutUp(op Operands, q int) *call {
 // gates are the decays from the chunk's start to where each token reads, and from each write to the chunk's end
 // [b,n,h,k,i], and the log of the whole chunk's [b,n,h,k].
 func (c *call) gates() (enter, leave, total *Node) {
-	end := c.sum.each(func(x *Node) *Node { return SliceAxis(x, -1, AxisRangeToEnd(c.q-1)) })
-	enter, leave, total = c.read.value(), end.minus(c.sum), Squeeze(end.value(), -1)
+	end := SliceAxis(c.sum, -1, AxisRangeToEnd(c.q-1))
+	enter, leave, total = ConvertDType(c.read, c.gate), c.minus(end, c.sum), ConvertDType(Squeeze(end, -1), c.gate)
 	if c.segments != nil {
 		last := SliceAxis(c.segments, -1, AxisRangeToEnd(c.q-1)) // [b,n,1]
 		before := ShiftWithScalar(last, 1, ShiftDirRight, 1, 0)  // of the state that enters

@@ -12,7 +12,7 @@ import (
 // inside is what tokens read of the writes before them in their own chunk: Σ_{j<i} (Σ_k q_ik k_jk e^{B_i − B_j}) v_j,
 // [b,n,h,i,v].
 func (c *call) inside() *Node {
-	in := xla.Nodes{c.query, c.key, c.read.hi, c.read.lo, c.sum.hi, c.sum.lo}
+	in := xla.Nodes{c.query, c.key, c.read, c.sum}
 	backward := func(adjoints xla.Nodes) xla.Nodes { return c.scoresBackward(in, adjoints) }
 	scores := xla.CustomVJP(c.scores, backward, in...)[0]
 	if c.segments != nil {
@@ -23,7 +23,7 @@ func (c *call) inside() *Node {
 	return chunking.Product("bnhij,bnhjv->bnhiv", ConvertDType(scores, c.half), c.value, c.gate)
 }
 
-// scores are Σ_k q_ik k_jk e^{B_i − B_j} for j < i and 0 elsewhere, [b,n,h,i,j]. in: query, key, read and sum as pairs.
+// scores are Σ_k q_ik k_jk e^{B_i − B_j} for j < i and 0 elsewhere, [b,n,h,i,j]. in: query, key, read and sum.
 func (c *call) scores(in xla.Nodes) xla.Nodes {
 	f := c.factors(in)
 	scores := c.onDiagonal(ReduceSum(Mul(Mul(InsertAxes(f.query, -1), InsertAxes(f.key, -2)), f.near), 3))
@@ -50,7 +50,8 @@ func (c *call) scoresBackward(in, adjoints xla.Nodes) xla.Nodes {
 	}
 	back := func(x *Node) *Node { return Reshape(x, c.query.Shape().Dimensions...) }
 	dq, dk = back(dq), back(dk)
-	return xla.Nodes{dq, dk, Mul(in[0], dq), nil, Neg(Mul(in[1], dk)), nil}
+	wide := func(x *Node) *Node { return ConvertDType(x, c.sum.DType()) }
+	return xla.Nodes{dq, dk, wide(Mul(in[0], dq)), wide(Neg(Mul(in[1], dk)))}
 }
 
 // factors of the scores. Axes: a block of the chunk, i/j token in its block, or in the chunk where it says so.
@@ -64,23 +65,18 @@ type factors struct {
 
 func (c *call) factors(in xla.Nodes) (f factors) {
 	f = factors{call: c, query: c.blocks(in[0]), key: c.blocks(in[1])}
-	read, sum := pair{in[2], in[3]}, pair{in[4], in[5]}
-	inRead, inSum := read.each(c.blocks), sum.each(c.blocks)
-	column := func(x *Node) *Node { return InsertAxes(x, -1) }
-	row := func(x *Node) *Node { return InsertAxes(x, -2) }
-	f.near = Exp(where(before(c.query.Graph(), c.block, c.block, 1), inRead.each(column).minus(inSum.each(row)), chunking.Cut))
+	read, sum := c.blocks(in[2]), c.blocks(in[3])
+	f.near = Exp(where(before(c.query.Graph(), c.block, c.block, 1), c.minus(InsertAxes(read, -1), InsertAxes(sum, -2)), chunking.Cut))
 	if c.q == c.block {
 		return f
 	}
 	blocks := c.q / c.block
-	swap := func(x *Node) *Node { return TransposeAllAxes(x, 0, 1, 2, 4, 3, 5) } // [b,n,h,k,a,·] <-> [b,n,h,a,k,·]
-	start := inSum.each(func(x *Node) *Node {                                    // [b,n,h,k,a,1]
-		return ShiftWithScalar(SliceAxis(x, -1, AxisRangeToEnd(c.block-1)), 4, ShiftDirRight, 1, 0)
-	})
-	f.late = Exp(swap(inRead.minus(start)))
-	all := sum.each(func(x *Node) *Node { return InsertAxes(x, 3) }) // [b,n,h,1,k,j]
+	swap := func(x *Node) *Node { return TransposeAllAxes(x, 0, 1, 2, 4, 3, 5) }                    // [b,n,h,k,a,·] <-> [b,n,h,a,k,·]
+	start := ShiftWithScalar(SliceAxis(sum, -1, AxisRangeToEnd(c.block-1)), 4, ShiftDirRight, 1, 0) // [b,n,h,k,a,1]
+	f.late = Exp(swap(c.minus(read, start)))
+	all := InsertAxes(in[3], 3) // [b,n,h,1,k,j]
 	mask := InsertAxes(before(c.query.Graph(), blocks, c.q, c.block), 1)
-	f.early = Exp(where(mask, start.each(swap).minus(all), chunking.Cut))
+	f.early = Exp(where(mask, c.minus(swap(start), all), chunking.Cut))
 	return f
 }
 
