@@ -53,7 +53,7 @@ type Limits struct {
 	Values int64   // minimum number of values within the window for a ratio
 }
 
-// paperFactor is that of arXiv 2410.07145: a model fails where its loss beyond T exceeds so many times its loss within.
+// paperFactor is the threshold of arXiv 2410.07145: a model fails if its loss beyond T exceeds this multiple of its loss within T.
 const paperFactor = 2
 
 // DefaultLimits returns 0.1 nats (the margin of the strict rule), 5 points, and the factor 2 of arXiv 2410.07145 for levels of at least 0.05

@@ -51,8 +51,7 @@ func loadLosses(t *table.Table, rule Rule) (series, []string, error) {
 	return s, warnings, nil
 }
 
-// settled is the index of the first position in the second half of the window,
-// or 0 where there is none.
+// settled is the index of the first position in the second half of the window, or 0 if there is none.
 func (s *series) settled(trainLength int) int {
 	from, _ := slices.BinarySearch(s.positions, (trainLength+1)/2)
 	if from >= s.window {
@@ -61,7 +60,7 @@ func (s *series) settled(trainLength int) int {
 	return from
 }
 
-// degradation is what the three rules say about one mean loss curve.
+// degradation holds the findings of the three rules for one mean loss curve.
 type degradation struct {
 	paper, perplexity, strict bool
 	onset                     int // index of the strict onset, −1: none
@@ -69,18 +68,17 @@ type degradation struct {
 	windowMax                 float64 // nats, over the buckets of the paper's rule
 }
 
-// bucketing are the bucket widths in tokens; they follow the noise of the curve
-// so that a rule does not fire on it.
+// bucketing holds the bucket widths in tokens, chosen from the noise of the curve so that noise does not trigger a rule.
 type bucketing struct {
 	loose, strict int     // paper and perplexity rules; strict rule
 	step          float64 // tokens between samples
-	deviation     float64 // of the strict buckets' means, nats
+	deviation     float64 // standard deviation of the strict buckets' means, nats
 	guard         float64 // twice the standard error of the excess over the level, nats
-	chance        float64 // excess of the worst bucket over the in-window maximum that noise alone may show, nats
+	chance        float64 // largest excess of a bucket over the in-window maximum that noise alone explains, nats
 }
 
-// sampleNoise is the deviation of single samples from a slowly moving mean,
-// from first differences without the three largest (steps are not noise).
+// sampleNoise estimates the standard deviation of single samples around a slowly moving mean from first differences. The three largest
+// differences are left out: steps are not noise.
 func sampleNoise(y []float64) float64 {
 	if len(y) < 3 {
 		return 0
@@ -111,7 +109,7 @@ func chooseBuckets(s *series, y []float64, level float64, rule Rule) bucketing {
 	if level > 0 {
 		loose = min(loose, level*(rule.Factor-1)/5)
 	}
-	// The paper's rule needs several buckets within the window, the strict rule only its level.
+	// The paper's rule needs several buckets within the window, the strict rule only their level.
 	b := bucketing{step: step, loose: width(loose, min(most, float64(rule.TrainLength)/step/4)), strict: width(rule.Margin/2, most)}
 	b.loose, b.strict = max(b.loose, 1), max(b.strict, 1)
 	if rule.Bucket > 0 {
@@ -130,8 +128,8 @@ func chooseBuckets(s *series, y []float64, level float64, rule Rule) bucketing {
 	return b
 }
 
-// promptError is the lower quartile over buckets of the standard error, over prompts,
-// of (bucket mean − the prompt's own level); 0 below four prompts.
+// promptError is the standard error over prompts of (bucket mean − the prompt's own level), of which it takes the lower quartile over
+// buckets; 0 for fewer than four prompts.
 func (s *series) promptError(settled int, starts []int) float64 {
 	if len(s.values) < 4 {
 		return 0
@@ -154,12 +152,12 @@ func (s *series) promptError(settled int, starts []int) float64 {
 		return 0
 	}
 	slices.Sort(errors)
-	// A quantile from the calm side: prompts differ more where some have degraded.
+	// A low quantile, because prompts differ more where some have degraded.
 	return errors[len(errors)/4]
 }
 
-// bucketMeans averages y over token ranges of the given width that start at the
-// training length; starts are indices into y, the last one closes the list.
+// bucketMeans averages y over ranges of width tokens, counted from the training length. starts are the indices into y at which they begin,
+// followed by the end of the last one.
 func bucketMeans(positions []int, y []float64, from, to, width, origin int) (means []float64, starts []int) {
 	index := func(i int) int {
 		d := positions[i] - origin
@@ -181,7 +179,7 @@ func bucketMeans(positions []int, y []float64, from, to, width, origin int) (mea
 	return means, append(starts, to)
 }
 
-// degrade judges one mean loss curve y over the positions of s.
+// degrade applies the three rules to one mean loss curve y over the positions of s.
 func degrade(s *series, y []float64, b bucketing, rule Rule) degradation {
 	n, settled := len(y), s.settled(rule.TrainLength)
 	d := degradation{level: nanMean(y[settled:s.window])}
@@ -200,8 +198,7 @@ func degrade(s *series, y []float64, b bucketing, rule Rule) degradation {
 	return d
 }
 
-// strictOnset looks in y for the first run of buckets above d.threshold that is
-// long enough in tokens and in buckets, and returns its index or −1.
+// strictOnset returns the index in y of the first run of buckets above d.threshold that is long enough in tokens and in buckets, or −1.
 func strictOnset(s *series, y []float64, d degradation, b bucketing, rule Rule) int {
 	means, starts := bucketMeans(s.positions, y, s.window, len(y), b.strict, rule.TrainLength)
 	needed := bucketsNeeded(len(means), b.deviation, rule.Margin)
@@ -225,8 +222,8 @@ func strictOnset(s *series, y []float64, d degradation, b bucketing, rule Rule) 
 	return -1
 }
 
-// bucketsNeeded is how many buckets on end must lie above the margin so that
-// noise of the given deviation does it once in a hundred tables at most.
+// bucketsNeeded is the number of consecutive buckets above the margin that noise of this standard deviation produces in at most one table
+// of a hundred.
 func bucketsNeeded(buckets int, deviation, margin float64) int {
 	least := min(max((buckets+5)/6, 1), 2)
 	if deviation <= 0 {
@@ -236,9 +233,8 @@ func bucketsNeeded(buckets int, deviation, margin float64) int {
 	return max(least, int(math.Ceil(math.Log(0.01/float64(buckets))/math.Log(max(p, 1e-300)))))
 }
 
-// crossing refines the onset inside the bucket where the run starts and the one
-// before it: the cumulative sum of (y − level in between) is least where the
-// curve begins to stay above.
+// crossing refines the onset within the run's first bucket and the one before it: the cumulative sum of (y − level in between) is smallest
+// where the curve begins to stay above that level.
 func crossing(y []float64, starts []int, run int, level, threshold float64) int {
 	after := starts[min(run+1, len(starts)-2)]
 	upper := (level + nanMean(y[after:starts[min(run+2, len(starts)-1)]])) / 2

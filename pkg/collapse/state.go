@@ -89,8 +89,8 @@ func loadStates(t *table.Table, rule Rule) ([]headSeries, []string, error) {
 	return out, warnings, nil
 }
 
-// logarithms takes logs; zeros become 1e-12 of the largest value, +Inf the
-// largest float, NaN stays and counts as missing.
+// logarithms returns the logs of values. Zeros are replaced by 1e-12 of the largest value and +Inf by the largest float; NaN is kept and
+// counts as missing.
 func logarithms(values []float64, column string) ([]float64, []string, error) {
 	largest, bad := 0.0, 0
 	for i, v := range values {
@@ -121,17 +121,16 @@ func logarithms(values []float64, column string) ([]float64, []string, error) {
 	return logs, warnings, nil
 }
 
-// smoothing is how a log-norm series is read: running medians of narrow samples
-// within the window and wide ones beyond, and the excess over the band, in log,
-// that counts. It follows the noise of the series.
+// smoothing holds the widths, in samples, of the running medians of a log-norm series (narrow within the window, wide beyond) and the excess
+// over the in-window band, in log, that counts as above it. All are chosen from the noise of the series.
 type smoothing struct {
 	narrow, wide int
 	excess       float64
 	step         float64 // tokens between samples
 }
 
-// chooseSmoothing takes the noise from y. Where noise alone would pass K once
-// in a hundred tables of so many heads, the excess is raised until it does not.
+// chooseSmoothing estimates the noise of y. If noise alone would exceed K in more than one of a hundred tables with this many heads, the
+// excess is raised until it does not.
 func chooseSmoothing(positions []int, window int, y []float64, heads int, rule Rule) smoothing {
 	step := stride(positions)
 	samples := float64(rule.M) / 2 / step
@@ -145,26 +144,25 @@ func chooseSmoothing(positions []int, window int, y []float64, heads int, rule R
 	return m
 }
 
-// explosion looks for the first run above the band in one log-norm series.
-// It returns the index of the onset (−1: none) and the log of the ratio.
+// explosion finds the first run above the band in one log-norm series. It returns the index of the onset (−1: none) and the log of the
+// ratio.
 //
-// A running median leaves steps where they are and removes single outliers. A
-// run lasts from its first sample to the next one below the threshold.
+// A running median keeps steps in place and removes single outliers. A run lasts from its first sample to the next one below the threshold.
 func explosion(positions []int, window int, y []float64, m smoothing, rule Rule) (onset int, logRatio float64) {
 	band := slices.Max(runningMedian(y[:window], m.narrow))
 	onset, highest := firstRun(positions, window, y, band+m.excess, m, rule, true)
 	return onset, highest - band
 }
 
-// explosionOnset is the onset alone, which need not look at what follows it.
+// explosionOnset returns only the onset, so it can stop there.
 func explosionOnset(positions []int, window int, y []float64, m smoothing, rule Rule) int {
 	band := slices.Max(runningMedian(y[:window], m.narrow))
 	onset, _ := firstRun(positions, window, y, band+m.excess, m, rule, false)
 	return onset
 }
 
-// firstRun is the index of the first sample of the first run above the threshold that is long enough, and the largest
-// running median: of all samples beyond the window, or of those up to the run.
+// firstRun returns the index of the first sample of the first sufficiently long run above the threshold, and the largest running median:
+// of all samples beyond the window, or of those up to the run.
 func firstRun(positions []int, window int, y []float64, threshold float64, m smoothing, rule Rule, all bool) (onset int, highest float64) {
 	beyond := positions[window:]
 	needed := min(max((len(beyond)+5)/6, 1), 3)
@@ -174,7 +172,7 @@ func firstRun(positions []int, window int, y []float64, threshold float64, m smo
 			onset = window + start
 		}
 	}
-	// The wide median sees the last in-window samples too.
+	// The wide median also covers the last samples within the window.
 	from := max(0, window-m.wide/2)
 	i, start := from-window-1, -1
 	eachMedian(y[from:], m.wide, func(median float64) bool {
@@ -199,8 +197,8 @@ func firstRun(positions []int, window int, y []float64, threshold float64, m smo
 	return onset, highest
 }
 
-// unlucky is how far, in units of the sample noise, smoothed noise may pass the
-// band by chance: the largest median beyond is high, the largest one within low.
+// unlucky is how far, in units of the sample noise, smoothed noise can exceed the band by chance, when the largest median beyond the window
+// happens to be high and the largest within it low.
 func unlucky(window, narrow, beyond, width, heads int) float64 {
 	chance := 0.01 / float64(heads) * min(1, float64(width)/float64(beyond))
 	independent := max(1, 0.75*float64(window)/float64(narrow))
@@ -209,15 +207,15 @@ func unlucky(window, narrow, beyond, width, heads int) float64 {
 	return high + max(0, low)
 }
 
-// normalQuantile is the standard normal deviate below which p lies.
+// normalQuantile is the p-quantile of the standard normal distribution.
 func normalQuantile(p float64) float64 { return math.Sqrt2 * math.Erfinv(2*p-1) }
 
 func odd(x float64) int { return int(x)/2*2 + 1 }
 
 func square(x float64) float64 { return x * x }
 
-// spread estimates the sample noise of a smooth series from the median
-// magnitude of its second differences, whose deviation is √6 times the noise.
+// spread estimates the sample noise of a smooth series from the median magnitude of its second differences, whose standard deviation is √6
+// times the noise.
 func spread(y []float64) float64 {
 	if len(y) < 5 {
 		return 0
@@ -230,7 +228,7 @@ func spread(y []float64) float64 {
 	return 1.4826 * d[len(d)/2] / math.Sqrt(6)
 }
 
-// judgeHead applies the rule to the mean over prompts.
+// judgeHead applies the rule to one head's mean over prompts.
 func judgeHead(h headSeries, heads int, rule Rule) Head {
 	y := h.mean(nil)
 	m := chooseSmoothing(h.positions, h.window, y, heads, rule)

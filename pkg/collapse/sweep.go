@@ -4,7 +4,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Grid lists the thresholds of a sweep; empty lists mean the rule's own value.
+// Grid lists the thresholds of a sweep; an empty list stands for the rule's own value.
 type Grid struct {
 	K, Factor, Margin []float64
 	M                 []int
@@ -18,10 +18,9 @@ func DefaultGrid() Grid {
 	}
 }
 
-// Sweep judges the tables under every combination of thresholds. One row each:
-// the thresholds, the verdicts (0/1), onsets in tokens (NaN: not reached), the
-// share of exploding heads, which comes first by the point estimates, and flips:
-// 1 where any of the four verdicts differs from the one under rule itself.
+// Sweep judges the tables under every combination of thresholds and returns one row for each: the thresholds, the verdicts (0 or 1), onsets
+// in tokens (NaN: not reached), the share of exploding heads, which onset comes first by the point estimates, and flips: 1 if any of the
+// four verdicts differs from that under rule itself.
 func Sweep(states, losses *table.Table, rule Rule, grid Grid) (*table.Table, error) {
 	rule = rule.filled()
 	if err := rule.Validate(); err != nil {
@@ -71,7 +70,7 @@ func Sweep(states, losses *table.Table, rule Rule, grid Grid) (*table.Table, err
 	return table.Of(rows), nil
 }
 
-// point is a verdict without intervals.
+// point is a verdict by point estimates, without intervals.
 type point struct {
 	explosion, paper, perplexity, strict bool
 	stateOnset, lossOnset                float64

@@ -11,8 +11,7 @@ import (
 	"stuffed/pkg/table"
 )
 
-// Verdict is what the tables show. Onsets are positions in tokens; nil stands
-// for "not reached" (and for a high end beyond the trace).
+// Verdict is the finding for a pair of tables. Onsets are positions in tokens, nil if not reached; a nil upper end lies beyond the trace.
 type Verdict struct {
 	Explosion     bool   `json:"explosion"`
 	ExplosionAt   *int   `json:"explosion_onset"`
@@ -31,12 +30,12 @@ type Verdict struct {
 	Details Details `json:"details"`
 }
 
-// Details say how the verdict came about.
+// Details hold the quantities behind a verdict.
 type Details struct {
 	Rule         Rule     `json:"rule"`
 	HeadsTotal   int      `json:"heads_total"`
 	HeadsShare   float64  `json:"heads_share"` // exploding heads / all heads
-	StateEnd     int      `json:"state_end"`   // last position of the states; onsets beyond are censored
+	StateEnd     int      `json:"state_end"`   // last position of the states; later onsets are censored
 	LossEnd      int      `json:"loss_end"`
 	Bucket       int      `json:"bucket"`        // tokens, strict rule
 	BucketPaper  int      `json:"bucket_paper"`  // tokens, paper and perplexity rules
@@ -45,19 +44,19 @@ type Details struct {
 	InWindowPeak float64  `json:"in_window_max"` // largest bucket mean within the window, nats
 	Warnings     []string `json:"warnings"`
 
-	// Rank correlation over heads between retention at the training length and explosion ratio; nil where the states
-	// do not tell retention or ranks.
+	// Rank correlation over heads between retention at the training length and explosion ratio; nil if the states have no retention or
+	// its ranks are undefined.
 	Retention *Correlation `json:"retention_correlation"`
 
-	// All heads in order of layer and head, exploding or not.
+	// All heads, exploding or not, ordered by layer and head.
 	All []Head `json:"-"`
 }
 
 // Judge applies the rule to states (prompt, position, layer, head and the
 // column rule.Column) and losses (prompt, position, loss in nats).
 //
-// Rows with a missing value are left out; errors name missing columns, tables
-// without numbers and traces that do not reach beyond the training length.
+// Rows with missing values are ignored. Errors name missing columns, tables without numbers, and traces that end within the training
+// length.
 func Judge(states, losses *table.Table, rule Rule) (*Verdict, error) {
 	rule = rule.filled()
 	if err := rule.Validate(); err != nil {
@@ -129,8 +128,7 @@ func (v *Verdict) judgeLosses(curve series, rule Rule) {
 	}
 }
 
-// first compares the two onsets: overlapping intervals decide nothing, and an
-// onset that was not reached comes after every one that was.
+// first compares the two onsets. Overlapping intervals leave the order undecided; an onset that was not reached comes after one that was.
 func first(v *Verdict) string {
 	switch {
 	case !v.Explosion && !v.Strict:
@@ -147,7 +145,7 @@ func first(v *Verdict) string {
 	return "undecided"
 }
 
-// Write stores the verdict as JSON, complete or not at all.
+// Write saves the verdict as JSON, atomically.
 func (v *Verdict) Write(path string) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -156,7 +154,7 @@ func (v *Verdict) Write(path string) error {
 	return atomic.Bytes(path, append(data, '\n'))
 }
 
-// Print writes the verdict for people.
+// Print writes the verdict as text for readers.
 func (v *Verdict) Print(w io.Writer) {
 	at := func(onset, low, high *int) string {
 		if onset == nil {

@@ -70,7 +70,7 @@ func Read(path, format, task string) ([]Item, error) {
 	return all, err
 }
 
-// lines passes on the JSON values of a file, numbered from 1.
+// lines calls a function with each JSON value of a file and its line number, from 1.
 func lines(path string, each func(line []byte, number int) error) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -91,7 +91,7 @@ func lines(path string, each func(line []byte, number int) error) error {
 	}
 }
 
-// texts is a JSON value that is a string, a number, or a list of these. Numbers keep their spelling: 2.0 is not 2.
+// texts is a JSON value that is a string, a number, or a list of these. Numbers keep their spelling: 2.0 stays 2.0.
 type texts []string
 
 func (t *texts) UnmarshalJSON(data []byte) error {
@@ -161,7 +161,7 @@ func longBench(line []byte, task string, number int) ([]Item, error) {
 	return []Item{{"longbench", task, name(texts{l.ID}, number), l.Context, l.Input, l.Answers, l.Classes}}, nil
 }
 
-// looGLE has all questions about a text in one line, as a list or as the text of a Python list.
+// looGLE reads a line that holds all questions about a text, as a JSON list or as a string with a Python list.
 func looGLE(line []byte, task string, number int) ([]Item, error) {
 	var l struct {
 		Input  string          `json:"input"`
@@ -243,12 +243,12 @@ func name(id texts, number int) string {
 
 func first(t texts) string { return t[0] }
 
-// Encoder turns text into ids.
+// Encoder turns text into token ids.
 type Encoder interface {
 	Encode(text string) ([]int, error)
 }
 
-// Tokens encodes a prompt and, if it has more than most tokens, drops its middle.
+// Tokens encodes a prompt; if it has more than most tokens, the middle is dropped. most must be at least 2.
 func Tokens(enc Encoder, prompt string, most int) ([]int32, error) {
 	if most < 2 {
 		return nil, fmt.Errorf("length is %d tokens, want 2 or more", most)

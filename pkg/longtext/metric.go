@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// metric scores one answer, 0 to 1.
+// metric scores one answer, from 0 to 1.
 type metric func(said string, i Item) float64
 
-// scorers are the rules of each benchmark by task; "" is that of tasks without a rule of their own.
+// scorers are the scoring rules of each benchmark, by task; "" is the default for its other tasks.
 var scorers = map[string]map[string]metric{
 	"infinitebench": {
 		"passkey": firstInteger, "number_string": firstInteger, "kv_retrieval": amongWords, "longdialogue_qa_eng": amongWordsUpper,
@@ -29,7 +29,7 @@ var scorers = map[string]map[string]metric{
 	"ruler": {"": containsAll, "qa_1": containsAny, "qa_2": containsAny},
 }
 
-// Tasks are the tasks of a benchmark that can be scored.
+// Tasks lists the tasks of a benchmark that can be scored.
 func Tasks(format string) (names []string) {
 	for name := range scorers[format] {
 		if name != "" {
@@ -40,9 +40,9 @@ func Tasks(format string) (names []string) {
 	return names
 }
 
-// Score is what an answer to an item is worth, 0 to 1, by the rule of its benchmark. Of LongBench, tasks in Chinese that need a
-// word segmenter and those scored by the distance of lines of code are refused. Of the values that LooGLE's program prints, this is
-// the recall of ROUGE-L and, of the cloze, the exact match. Where a program fails on an answer, the score is 0.
+// Score grades an answer to an item, from 0 to 1, by the rule of its benchmark. LongBench's Chinese tasks that need a word segmenter and its
+// code tasks scored by edit distance are refused. Of the metrics that LooGLE's program prints, this is the recall of ROUGE-L, and exact
+// match for the cloze. If the benchmark's program would fail on an answer, the score is 0.
 func Score(i Item, said string) (float64, error) {
 	rules := scorers[i.Format]
 	if rules == nil {
@@ -58,7 +58,7 @@ func Score(i Item, said string) (float64, error) {
 	return rule(said, i), nil
 }
 
-// best is the highest score over the answers.
+// best is the highest score over the reference answers.
 func best(one func(said, answer string) float64) metric {
 	return func(said string, i Item) (top float64) {
 		for _, a := range i.Answers {
@@ -68,7 +68,7 @@ func best(one func(said, answer string) float64) metric {
 	}
 }
 
-// firstLine leaves out what follows the first line of an answer to a task with examples.
+// firstLine keeps only the first line of an answer to a few-shot task.
 func firstLine(rule metric) metric {
 	return func(said string, i Item) float64 {
 		said, _, _ = strings.Cut(strings.TrimLeft(said, "\n"), "\n")
@@ -86,7 +86,7 @@ var (
 	paragraphs  = regexp.MustCompile(`(?:Paragraph |段落)(\p{Nd}+)`)
 )
 
-// normal is lower case without punctuation, articles and superfluous white space (SQuAD).
+// normal lowers the case and removes punctuation, articles and extra white space (SQuAD).
 func normal(text string) []string {
 	text = strings.Map(func(c rune) rune {
 		if strings.ContainsRune(punctuation, c) {
@@ -102,12 +102,12 @@ func normal(text string) []string {
 	}))
 }
 
-// f1 is the harmonic mean of the shares of common words (SQuAD; arXiv 1606.05250).
+// f1 is the F1 score over words (SQuAD; arXiv 1606.05250).
 func f1(said, answer string) float64 {
 	return overlap(normal(said), normal(answer))
 }
 
-// overlap is the F measure of two bags of words.
+// overlap is the F1 score of two bags of words.
 func overlap(a, b []string) float64 {
 	counts, same := map[string]int{}, 0
 	for _, w := range b {
@@ -133,10 +133,10 @@ func yes(b bool) float64 {
 	return 0
 }
 
-// firstInteger: the first run of digits is the answer.
+// firstInteger reads the first run of digits as the answer.
 func firstInteger(said string, i Item) float64 { return yes(integers.FindString(said) == i.Answers[0]) }
 
-// lastInteger: the last word is the answer as a number.
+// lastInteger reads the last word as a number.
 func lastInteger(said string, i Item) float64 {
 	list := fields(strings.NewReplacer("\n", " ", ".", " ", "`", " ", "'", " ", `"`, " ", ":", " ").Replace(said))
 	if len(list) == 0 {
@@ -151,8 +151,8 @@ func lastInteger(said string, i Item) float64 {
 	return yes(err == nil && err2 == nil && got == want)
 }
 
-// firstNumber: the first number is the answer. Where the answer is written as an integer, so has to be the number said; the original
-// program fails on others.
+// firstNumber reads the first number as the answer. If the reference is written as an integer, the number must be, too: the original program
+// fails on others.
 func firstNumber(said string, i Item) float64 {
 	number := numbers.FindString(said)
 	got, err := strconv.ParseFloat(decimal(number), 64)
@@ -163,7 +163,7 @@ func firstNumber(said string, i Item) float64 {
 	return yes(err == nil && err2 == nil && got == want)
 }
 
-// leading is the share of the answers that the numbers said begin with.
+// leading is the fraction of the reference numbers that the answer gives in order before its first mistake.
 func leading(said string, i Item) float64 {
 	got, right := integers.FindAllString(said, -1), 0
 	for k, want := range i.Answers {
@@ -175,7 +175,7 @@ func leading(said string, i Item) float64 {
 	return float64(right) / float64(len(i.Answers))
 }
 
-// words splits at white space and the marks that InfiniteBench leaves out.
+// words splits at white space and at the punctuation that InfiniteBench removes.
 func words(text string) []string {
 	return strings.FieldsFunc(text, func(c rune) bool { return space(c) || strings.ContainsRune(":\"'.,?!{}", c) })
 }
@@ -186,7 +186,7 @@ func amongWordsUpper(said string, i Item) float64 {
 	return yes(slices.Contains(words(upper(said)), i.Answers[0]))
 }
 
-// class is LongBench's classification: the share of the classes named that are right.
+// class scores LongBench's classification: the fraction of the named classes that are right.
 func class(said string, i Item) float64 {
 	return best(func(said, answer string) float64 {
 		var named []string
@@ -195,7 +195,7 @@ func class(said string, i Item) float64 {
 				named = append(named, c)
 			}
 		}
-		for k := 0; k < len(named); k++ { // a removal makes the loop of the original skip the next one
+		for k := 0; k < len(named); k++ { // in the original, removing an element makes the loop skip the next one
 			if strings.Contains(answer, named[k]) && named[k] != answer {
 				named = slices.Delete(named, k, k+1)
 			}
@@ -207,7 +207,7 @@ func class(said string, i Item) float64 {
 	})(said, i)
 }
 
-// share of the numbers said that are the answer.
+// share is the fraction of the numbers in the text that equal the answer.
 func share(said, answer string) float64 {
 	list, right := digits.FindAllString(said, -1), 0
 	for _, n := range list {
@@ -218,7 +218,7 @@ func share(said, answer string) float64 {
 	return float64(right) / float64(max(len(list), 1))
 }
 
-// paragraph is share for answers of the form “Paragraph 7” or “段落7”.
+// paragraph is share for answers such as “Paragraph 7” or “段落7”.
 func paragraph(said string, i Item) float64 {
 	return best(func(said, answer string) float64 {
 		if m := paragraphs.FindStringSubmatch(answer); m != nil {
@@ -228,7 +228,7 @@ func paragraph(said string, i Item) float64 {
 	})(said, i)
 }
 
-// containsAll is RULER's string_match_all: the share of the answers that are in what was said, whatever their case.
+// containsAll is RULER's string_match_all: the fraction of the reference answers that occur in the text, ignoring case.
 func containsAll(said string, i Item) float64 {
 	found := 0.0
 	for _, a := range i.Answers {
@@ -242,13 +242,13 @@ func containsAny(said string, i Item) float64 {
 	return yes(containsAll(said, i) > 0)
 }
 
-// filled is the exact match of LooGLE's cloze: the share of the blanks that the answer, a dict of Python, fills as it should.
+// filled is the exact match of LooGLE's cloze: the fraction of the blanks that the answer, a Python dict, fills correctly.
 func filled(said string, i Item) float64 {
 	raw, err := pythonJSON(strings.TrimFunc(said, space))
 	if err != nil {
 		return 0
 	}
-	keys, values, _ := blanks(raw) // of what is no object there are none
+	keys, values, _ := blanks(raw) // anything but an object fills none
 	right := 0.0
 	for k, name := range i.Options {
 		at := slices.Index(keys, name)
@@ -257,7 +257,7 @@ func filled(said string, i Item) float64 {
 	return right / float64(len(i.Options))
 }
 
-// weight is what an item counts in the score of its file: LooGLE's program takes the share of all blanks, the others the mean.
+// weight is the weight of an item in the score of its file: LooGLE's program averages over blanks, the others over items.
 func weight(i Item) float64 {
 	if i.Format == "loogle" && i.Task == "shortdep_cloze" {
 		return float64(len(i.Answers))
@@ -265,10 +265,10 @@ func weight(i Item) float64 {
 	return 1
 }
 
-// chinese is the punctuation that InfiniteBench leaves out of Chinese texts, besides that of ASCII.
+// chinese is the punctuation, besides that of ASCII, that InfiniteBench removes from Chinese texts.
 const chinese = "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏"
 
-// characters is f1 with characters for words, without white space and punctuation.
+// characters is f1 over characters instead of words, ignoring white space and punctuation.
 func characters(said, answer string) float64 {
 	split := func(text string) (all []string) {
 		for _, c := range lower(text) {

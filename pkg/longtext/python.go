@@ -15,18 +15,18 @@ import (
 
 // The benchmarks' programs are written in Python, whose notions of white space, case, digits and literals differ from Go's.
 
-// space is white space as Python has it: the four separators U+001C to U+001F belong to it.
+// space reports whether Python counts a rune as white space, which includes the separators U+001C to U+001F.
 func space(c rune) bool { return unicode.IsSpace(c) || c >= 0x1c && c <= 0x1f }
 
-// fields splits a text at white space.
+// fields splits a text at Python's white space.
 func fields(text string) []string { return strings.FieldsFunc(text, space) }
 
-// lower and upper map a text by all rules of Unicode: a Σ at the end of a word is ς, and ß in upper case is SS. Where a word ends,
-// Python sees otherwise in rare cases (ΑΣ`Α).
+// lower and upper map the case of a text by the full rules of Unicode: a final Σ becomes ς, and ß becomes SS. In rare cases Python sees the
+// end of a word elsewhere (ΑΣ`Α).
 func lower(text string) string { return cases.Lower(language.Und).String(text) }
 func upper(text string) string { return cases.Upper(language.Und).String(text) }
 
-// decimal writes the decimal digits of every script as 0 to 9.
+// decimal replaces the decimal digits of every script by 0 to 9.
 func decimal(text string) string {
 	return strings.Map(func(c rune) rune {
 		for _, r := range unicode.Nd.R16 {
@@ -43,7 +43,7 @@ func decimal(text string) string {
 	}, text)
 }
 
-// pythonJSON rewrites a list or dict of Python's literals (texts in quotes of either kind, True, False, None, numbers) as JSON.
+// pythonJSON converts a Python list or dict of literals (strings in either kind of quotes, True, False, None, numbers) to JSON.
 func pythonJSON(text string) (json.RawMessage, error) {
 	var b strings.Builder
 	for i := 0; i < len(text); {
@@ -80,12 +80,12 @@ func pythonJSON(text string) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// escapes are the letters after a backslash that stand for one character.
+// escapes maps the letter of a one-letter escape sequence to its character.
 var escapes = map[byte]string{
 	'\\': "\\", '\'': "'", '"': "\"", 'n': "\n", 't': "\t", 'r': "\r", 'a': "\a", 'b': "\b", 'f': "\f", 'v': "\v", '\n': "",
 }
 
-// literal reads the text in quotes that begins at byte i, and says where it ends.
+// literal reads the quoted string that begins at byte i and returns the index after its end.
 func literal(text string, i int) (body string, end int, err error) {
 	var b strings.Builder
 	for k := i + 1; k < len(text); k++ {
@@ -116,7 +116,7 @@ func literal(text string, i int) (body string, end int, err error) {
 	return "", 0, fmt.Errorf("a text that begins at byte %d has no end", i)
 }
 
-// blanks reads an object of texts, {"<mask-0>": "Anna"}, and gives its keys in order and their values.
+// blanks reads an object of strings such as {"<mask-0>": "Anna"} and returns its keys in order and their values.
 func blanks(raw json.RawMessage) (keys, values []string, err error) {
 	var d map[string]any
 	if err := json.Unmarshal(raw, &d); err != nil {

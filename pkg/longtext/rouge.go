@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// ROUGE-L (Lin 2004) in the two forms that the benchmarks' programs use. Both split the texts into sentences and count, for
-// each sentence of the reference, the union of its longest common subsequences with the sentences of the answer.
+// ROUGE-L (Lin 2004) in the two forms that the benchmarks' programs use. Both split the texts into sentences and count, for each sentence of
+// the reference, the words in the union of its longest common subsequences with the sentences of the answer.
 
-// subsequence gives the indices in a of one longest common subsequence of a and b. Where two are equally long, preferA
-// leaves out the last word of a first.
+// subsequence returns the indices in a of a longest common subsequence of a and b. Of two that are equally long, preferA drops the last word
+// of a first.
 func subsequence(a, b []string, preferA bool) (at []int) {
 	table := make([][]int, len(a)+1)
 	for i := range table {
@@ -41,7 +41,7 @@ func subsequence(a, b []string, preferA bool) (at []int) {
 	return at
 }
 
-// sentences cuts a text at full stops, as the package rouge does, into words.
+// sentences splits a text at full stops, as the package rouge does, and each sentence into words.
 func sentences(text string) (all [][]string) {
 	for _, s := range strings.Split(text, ".") {
 		if s != "" {
@@ -51,7 +51,7 @@ func sentences(text string) (all [][]string) {
 	return all
 }
 
-// distinct is the number of different words; a sentence of white space counts as an empty word, as in the original.
+// distinct counts the different words; as in the original, a sentence of white space is one empty word.
 func distinctWords(sentences [][]string) int {
 	seen := map[string]bool{}
 	for _, s := range sentences {
@@ -65,7 +65,7 @@ func distinctWords(sentences [][]string) int {
 	return len(seen)
 }
 
-// rouge counts different words (the package rouge 1.0.1, rouge-l): precision and recall. The package recurs over the words of two
+// rouge returns precision and recall over different words (rouge-l of the package rouge 1.0.1). The package recurses over the words of two
 // sentences and fails where they have about a thousand together (LongBench then scores 0); here they are scored.
 func rouge(said, answer string) (p, r float64) {
 	c, ref := sentences(said), sentences(answer)
@@ -86,13 +86,13 @@ func rouge(said, answer string) (p, r float64) {
 	return float64(len(union)) / float64(distinctWords(c)), float64(len(union)) / float64(distinctWords(ref))
 }
 
-// RougeL is the F measure of ROUGE-L of the package rouge, which LongBench uses.
+// RougeL is the F1 score of ROUGE-L in the package rouge, which LongBench uses.
 func RougeL(said, answer string) float64 {
 	p, r := rouge(said, answer)
 	return 2 * p * r / (p + r + 1e-8)
 }
 
-// rougeRecall is its recall, which LooGLE reports. An empty answer counts as the word None there.
+// rougeRecall is the recall of ROUGE-L, which LooGLE reports. An empty answer counts as the word None there.
 func rougeRecall(said, answer string) float64 {
 	if said == "" {
 		said = "None"
@@ -103,8 +103,8 @@ func rougeRecall(said, answer string) float64 {
 
 var notWord = regexp.MustCompile(`[^a-z0-9]+`)
 
-// rougeLsum is the F measure of the package rouge-score 0.1.2 without a stemmer, which InfiniteBench uses: sentences are
-// lines, words are runs of letters and digits, and no word counts more often than it stands in either text.
+// rougeLsum is the F1 score of rougeLsum in the package rouge-score 0.1.2 without a stemmer, which InfiniteBench uses: sentences are lines,
+// words are runs of letters and digits, and no word counts more often than it occurs in either text.
 func rougeLsum(said, answer string) float64 {
 	split := func(text string) (all [][]string, counts map[string]int, n int) {
 		counts = map[string]int{}

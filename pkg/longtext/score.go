@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// Mean is the score of a file: the mean over its items, in LooGLE's cloze over its blanks.
+// Mean is the score of a file: the mean over its items, or over the blanks for LooGLE's cloze.
 func Mean(items []Item, scores []float64) float64 {
 	sum, all := 0.0, 0.0
 	for k, i := range items {
@@ -24,8 +24,8 @@ type Result struct {
 	Scores []float64 `json:"scores"` // by item
 }
 
-// ScoreFiles holds answers against the items of a file, one JSON line per item: {"text": "…"}, or the field prediction or pred, as
-// the benchmarks' programs write it.
+// ScoreFiles scores a file of answers against the items of a file, one JSON line per item: {"text": "…"}, or the field prediction or pred
+// that the benchmarks' programs write. Every item must have an answer.
 func ScoreFiles(input, format, task, answers string) (Result, error) {
 	items, err := Read(input, format, task)
 	if err != nil {
