@@ -174,10 +174,8 @@ func Beside(match *regexp.Regexp, paths ...string) (string, error) {
 // front lists the rows of the front page: how reports name them, and in plain words. It includes those where others are faster.
 var front = []struct{ backend, work, shape, plain string }{
 	{"cuda", "train", "130m B16 T2048 bf16", "train 130M"},
-	{"cuda", "train", "small d256 L2 N128 V4096 B256 T256 bf16 × 6 models", "train 6 small models at once"},
 	{"cuda", "prefill", "130m B1 T65536 bf16", "read 65,536 tokens, 130M"},
 	{"cuda", "decode", "130m B1 bf16", "generate, 130M"},
-	{"cpu", "train", "byte d128 L2 B8 T512 f32", "train a byte model"},
 	{"cpu", "prefill", "130m B1 T512 f32", "read 512 tokens, 130M"},
 	{"cpu", "decode", "130m B1 bf16", "generate, 130M, bfloat16"},
 }

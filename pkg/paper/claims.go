@@ -26,7 +26,7 @@ type Claim struct {
 	Verdict string `parquet:"verdict" doc:"what follows"`
 	Figure  string `parquet:"figure" doc:"id of the one that shows the number, empty for none"`
 	Rule    string `parquet:"rule" doc:"how the verdict follows from it"`
-	Plain   string `parquet:"-" doc:"one sentence for the front page, whose list has ten rows at most; empty: not among them"`
+	Plain   string `parquet:"-" doc:"one sentence for the front page and the notebooks' conclusions, or empty"`
 }
 
 // open turns missing rows, which err names, into an undecided claim without a figure. Any other error is returned.
@@ -178,13 +178,23 @@ func linked(figure string) string {
 	return fmt.Sprintf("[%s](figures/%s/%s.png)", figure, figure, figure)
 }
 
-// ShortMarkdown writes the front page's list: at most ten claims in plain words.
+// front lists the claims of the front page, ten at most, in few words.
+var front = []struct{ id, says string }{
+	{"fails beyond T", "loss rises far beyond T"}, {"larger is worse", "larger states fail more"},
+	{"forget threshold", "forgets above a T set by the state's size"}, {"explosion", "failing states explode"},
+	{"over-training", "more training brings it on"}, {"longer training", "longer sequences cure it"},
+	{"mitigations", "training-free methods help, at a cost"}, {"over-retention as cause", "the most retentive heads cause it"},
+	{"text law", "on text, larger states need a larger T"}, {"erasing", "models fail that never erase, others hold"},
+}
+
+// ShortMarkdown writes the front page's list in plain words; claims without results are left out.
 func ShortMarkdown(claims []Claim) string {
 	var b strings.Builder
-	b.WriteString("| the paper says | found here | verdict |\n|---|---|---|\n")
-	for _, c := range claims {
-		if c.Plain != "" {
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell.Replace(c.Claim), cell.Replace(c.Plain), c.Verdict)
+	b.WriteString("| the paper says | verdict: what was found here |\n|---|---|\n")
+	for _, f := range front {
+		at := slices.IndexFunc(claims, func(c Claim) bool { return c.ID == f.id && c.Plain != "" })
+		if at >= 0 {
+			fmt.Fprintf(&b, "| %s | **%s**: %s |\n", cell.Replace(f.says), claims[at].Verdict, cell.Replace(claims[at].Plain))
 		}
 	}
 	return b.String()
