@@ -14,6 +14,7 @@ import "C"
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,6 +24,7 @@ import (
 	"github.com/gomlx/go-xla/pjrt"
 
 	"stuffed/xla/programs"
+	"stuffed/xla/share"
 )
 
 // Event is one program that was loaded from disk or compiled.
@@ -72,6 +74,10 @@ func Keep(path string, store *programs.Store, tell func(Event)) error {
 	return pjrt.RegisterPreloadedPlugin(path, uintptr(unsafe.Pointer(table)))
 }
 
+// atOnce is how many processes of a user compile at once on a machine. More take each other's processors, so that all of them begin late, the
+// last one included.
+const atOnce = 4
+
 //export stuffedCompile
 func stuffedCompile(slot C.int, args unsafe.Pointer) unsafe.Pointer {
 	mu.Lock()
@@ -89,8 +95,11 @@ func stuffedCompile(slot C.int, args unsafe.Pointer) unsafe.Pointer {
 		p.report(event)
 		return nil
 	}
+	end := share.Turn(context.Background(), "compile", atOnce)
 	start := time.Now()
-	if failed := C.stuffed_compiled(slot, a); failed != nil {
+	failed := C.stuffed_compiled(slot, a)
+	end()
+	if failed != nil {
 		return failed
 	}
 	event.Took = time.Since(start)
