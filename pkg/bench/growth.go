@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -19,6 +20,7 @@ import (
 	"stuffed/pkg/atomic"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/manifest"
+	"stuffed/pkg/study"
 	"stuffed/xla"
 )
 
@@ -144,6 +146,9 @@ func (g Growth) Report(ctx context.Context, emit func(*GrowthReport, GrowthPoint
 			p := g.point(ctx, r, a, v)
 			if err := ctx.Err(); err != nil {
 				return err // the point was interrupted rather than failing
+			}
+			if passing := errors.New(p.Error); study.Passing(passing) {
+				return fmt.Errorf("%s = %d: %w; run the same command again once that has passed", a.Name, v, passing) // no wall
 			}
 			r.Points = append(r.Points, p)
 			if err := emit(r, p); err != nil {

@@ -52,6 +52,18 @@ func TestGrowthPoints(t *testing.T) {
 	}
 }
 
+// A full disk is no wall: the report stops before it, so that the same command measures the axis again.
+func TestGrowthStopsAtAPassingLack(t *testing.T) {
+	program := fake(t, "echo write x: no space left on device >&2; exit 1")
+	err := Growth{Command: []string{program}, Only: []string{"layers"}}.Report(t.Context(), func(_ *GrowthReport, p GrowthPoint) error {
+		t.Errorf("recorded %+v", p)
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "layers = 1: ") || !strings.Contains(err.Error(), "no space left") {
+		t.Error(err)
+	}
+}
+
 // The page says exponents and walls of what was measured: here time grows with the square and memory in proportion.
 func TestGrowthPage(t *testing.T) {
 	program := fake(t, `
