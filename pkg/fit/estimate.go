@@ -84,50 +84,57 @@ func (f *fitter) score(form Form, params []float64, logSigma float64) (logL, sco
 
 func (f *fitter) sigma(logSigma float64) float64 { return max(math.Exp(min(logSigma, 50)), f.floor) }
 
-// fit maximises the likelihood from several starts, or from the given one.
+// fit maximises the likelihood from several starts, or quickly from the given one.
 func (f *fitter) fit(form Form, warm []float64) estimate {
-	starts := [][]float64{warm}
-	if warm == nil {
-		starts = nil
-		spread := 0.2
-		if f.model == onValue {
-			spread = 0.1 * math.Abs(f.g.f2)
-		}
-		for _, s := range form.start(f.g) {
-			for _, factor := range []float64{1, 0.1} {
-				starts = append(starts, append(append([]float64{}, s...), math.Log(max(spread*factor, f.floor))))
-			}
-		}
-	}
-	last := form.Params
-	objective := func(x []float64) float64 {
-		_, score := f.score(form, form.natural(f.g, x[:last]), x[last])
-		return -score
-	}
-	if warm == nil { // a short look from every start, the whole way from the best
-		best := math.Inf(1)
-		var from []float64
-		for _, start := range starts {
-			x := minimise(objective, start, 80)
-			if y := objective(x); from == nil || y < best {
-				best, from = y, x
-			}
-		}
-		starts = [][]float64{from}
-	}
-	x, turns, evaluations := starts[0], 2, 600 // a second simplex from where the first one stopped
 	if warm != nil {
-		turns, evaluations = 1, 200
+		return f.climb(form, warm, 1, 200)
 	}
+	return f.search(form, nil)
+}
+
+// search goes the whole way from the best of the form's starts and those given.
+func (f *fitter) search(form Form, starts [][]float64) estimate {
+	spread := 0.2
+	if f.model == onValue {
+		spread = 0.1 * math.Abs(f.g.f2)
+	}
+	for _, s := range form.start(f.g) {
+		for _, factor := range []float64{1, 0.1} {
+			starts = append(starts, append(append([]float64{}, s...), math.Log(max(spread*factor, f.floor))))
+		}
+	}
+	objective := f.objective(form)
+	best := math.Inf(1)
+	var from []float64
+	for _, start := range starts { // a short look from every start
+		x := minimise(objective, start, 80)
+		if y := objective(x); from == nil || y < best {
+			best, from = y, x
+		}
+	}
+	return f.climb(form, from, 2, 600) // a second simplex from where the first one stopped
+}
+
+// climb maximises the likelihood from one start, with a new simplex at every turn.
+func (f *fitter) climb(form Form, x []float64, turns, evaluations int) estimate {
 	if len(f.widths()) == 0 {
 		turns = 6 // exact points have one sharp optimum
 	}
 	for range turns {
-		x = minimise(objective, x, evaluations)
+		x = minimise(f.objective(form), x, evaluations)
 	}
+	last := form.Params
 	e := estimate{form: form, g: f.g, x: x, params: form.natural(f.g, x[:last]), sigma: f.sigma(x[last])}
 	e.logL, e.score = f.score(form, e.params, x[last])
 	return e
+}
+
+// objective is what is minimised over the search coordinates.
+func (f *fitter) objective(form Form) func(x []float64) float64 {
+	return func(x []float64) float64 {
+		_, score := f.score(form, form.natural(f.g, x[:form.Params]), x[form.Params])
+		return -score
+	}
 }
 
 // minimise runs Nelder–Mead; it returns x itself where nothing better is found.

@@ -193,17 +193,29 @@ func (f *fitter) leaveOneOut(e estimate) float64 {
 	least := f.g.unit / 100 // a threshold below this counts as this
 	scale := func(x float64) float64 { return math.Log(max(x, least)) }
 	for i, p := range f.points {
-		rest := slices.Concat(f.points[:i], f.points[i+1:])
-		if distinct(rest) < e.form.Params {
-			continue
+		if again := f.without(i); distinct(again.points) >= e.form.Params {
+			sum += square(p.distance(e.form.Eval(again.refit(e).params, p.N), scale))
+			n++
 		}
-		again := *f
-		again.points, again.predicted = rest, make([]float64, len(rest))
-		fitted := again.fit(e.form, e.x)
-		sum += square(p.distance(e.form.Eval(fitted.params, p.N), scale))
-		n++
 	}
 	return math.Sqrt(sum / float64(n))
+}
+
+// without is the fitter of all points but one.
+func (f *fitter) without(i int) *fitter {
+	again := *f
+	again.points = slices.Concat(f.points[:i], f.points[i+1:])
+	again.predicted = make([]float64, len(again.points))
+	return &again
+}
+
+// ridge is how many simplexes a refit takes: the likelihood of a form with three parameters has ridges on which one stops early.
+const ridge = 8
+
+// refit fits the form of e to other points, from e and from the form's starts.
+func (f *fitter) refit(e estimate) estimate {
+	found := f.search(e.form, [][]float64{e.x})
+	return f.climb(e.form, found.x, ridge, 600)
 }
 
 // Write writes the result as JSON, atomically.

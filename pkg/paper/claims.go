@@ -180,8 +180,8 @@ func linked(figure string) string {
 
 // front lists the claims of the front page, ten at most, in few words.
 var front = []struct{ id, says string }{
-	{"fails beyond T", "loss rises far beyond T"}, {"larger is worse", "larger states fail more"},
-	{"forget threshold", "forgets above a T set by the state's size"}, {"explosion", "failing states explode"},
+	{"fails beyond T", "loss rises far beyond T"}, {"larger is worse", "at equal T, larger states fail more"},
+	{"forget threshold", "forgets above a T set by the state's size"}, {"explosion", "states explode where models fail"},
 	{"over-training", "more training brings it on"}, {"longer training", "longer sequences cure it"},
 	{"mitigations", "training-free methods help, at a cost"}, {"over-retention as cause", "the most retentive heads cause it"},
 	{"text law", "on text, larger states need a larger T"}, {"erasing", "models fail that never erase, others hold"},
