@@ -158,7 +158,7 @@ func Forms() []Form {
 			first, second := (fm-f1)/(g.nm-g.n1), (f2-fm)/(g.n2-g.nm)
 			a := (second - first) / (g.n2 - g.n1)
 			b := first - a*(g.n1+g.nm)
-			if (2*a*g.n1+b)*(2*a*g.n2+b) < 0 {
+			if (2*a*g.n1+b)*(2*a*g.n2+b) < 0 { // turns within the data: no law
 				a = math.NaN()
 			}
 			return []float64{a, b, f1 - a*g.n1*g.n1 - b*g.n1}
