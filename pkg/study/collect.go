@@ -1,8 +1,6 @@
 package study
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -112,12 +110,11 @@ func (s *Store) describe(rows, missing []Row, names []string, dir string) error 
 		}
 	}
 	for _, name := range names {
-		data, err := os.ReadFile(filepath.Join(dir, name+".parquet"))
+		sum, _, err := atomic.Hash(filepath.Join(dir, name+".parquet"))
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(data)
-		c.Files[name+".parquet"] = hex.EncodeToString(sum[:])
+		c.Files[name+".parquet"] = sum
 	}
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {

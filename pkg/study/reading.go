@@ -2,12 +2,12 @@ package study
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"stuffed/pkg/atomic"
 	"stuffed/pkg/lm"
 	"stuffed/pkg/train"
 )
@@ -121,6 +121,6 @@ func trainingOf(dir string) (t trainedAs, err error) {
 }
 
 func weightsOf(dir string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
-	return fmt.Sprintf("%x", sha256.Sum256(data))[:12], err
+	sum, _, err := atomic.Hash(filepath.Join(dir, "model.safetensors"))
+	return sum[:min(12, len(sum))], err
 }

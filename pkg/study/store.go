@@ -3,7 +3,6 @@ package study
 import (
 	"cmp"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -169,9 +168,7 @@ func hashes(dir string) (map[string]string, error) {
 		if err != nil || name == "manifest.json" {
 			return err
 		}
-		data, err := os.ReadFile(path)
-		sum := sha256.Sum256(data)
-		out[filepath.ToSlash(name)] = hex.EncodeToString(sum[:])
+		out[filepath.ToSlash(name)], _, err = atomic.Hash(path)
 		return err
 	})
 	return out, err
