@@ -17,13 +17,19 @@ if [ $# -gt 0 ]; then
     export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
 fi
 
-# Triton compiles every configuration that it tries: side by side, before anything is timed.
+stuffed=${STUFFED:-$here/../bin/stuffed}
+
+# Both compile, and try, many variants: side by side, before anything is timed.
 warm=()
+for name in retention gla rwkv6 "delta rule" "gated delta rule" kda rwkv7 attention rwkv4 "selective scan N16"; do
+    "$stuffed" bench --backend cuda --scale operators --operators "$name" >"$out/warm-ours-${name// /-}.log" 2>&1 &
+    warm+=($!)
+done
 for name in retention gla rwkv6 "delta rule" "gated delta rule" kda rwkv7 attention rwkv4; do
     "$python" "$here/peers/fla_gpu.py" --only "$name" --runs 1 >"$out/warm-${name// /-}.log" 2>&1 &
     warm+=($!)
 done
 wait "${warm[@]}" || true
-"${STUFFED:-$here/../bin/stuffed}" bench --backend cuda --scale operators --output "$out/operators.json"
+"$stuffed" bench --backend cuda --scale operators --output "$out/operators.json"
 "$python" "$here/peers/fla_gpu.py" --output "$out/operators-fla.json"
 rm -f "$out"/warm-*.log

@@ -8,15 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"stuffed/xla/internal/compile"
 	"stuffed/xla/share"
 )
 
-// While four processes compile, a fifth waits.
-func TestFourCompileAtOnce(t *testing.T) {
+// While as many programs are compiled as may be at once, one more waits.
+func TestSoManyCompileAtOnce(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	var ends []func()
-	for range 4 {
-		ends = append(ends, share.Turn(t.Context(), "compile", 4))
+	for range compile.AtOnce {
+		ends = append(ends, share.Turn(t.Context(), "compile", compile.AtOnce))
 	}
 	folder := filepath.Join(t.TempDir(), "programs")
 	over := make(chan string, 1)
@@ -32,7 +33,7 @@ func TestFourCompileAtOnce(t *testing.T) {
 		select {
 		case results := <-over:
 			if !strings.HasPrefix(results, "absent") {
-				t.Error("a fifth process compiled beside four")
+				t.Error("one more was compiled")
 			}
 			return
 		case <-time.After(10 * time.Millisecond):
@@ -41,7 +42,7 @@ func TestFourCompileAtOnce(t *testing.T) {
 	for begin := time.Now(); !found("*.program") && time.Since(begin) < 2*time.Second; time.Sleep(10 * time.Millisecond) {
 	}
 	if found("*.program") {
-		t.Error("a fifth process compiled beside four")
+		t.Error("one more was compiled")
 	}
 	for _, end := range ends {
 		end()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -170,5 +171,24 @@ func TestFrontNamesEveryRow(t *testing.T) {
 	}
 	if _, err := Markdown(nil, "../../bench/against/h200.json"); err == nil || !strings.Contains(err.Error(), "comparisons") {
 		t.Errorf("a comparison, which has no medians: %v", err)
+	}
+}
+
+func TestOperatorsByName(t *testing.T) {
+	d, err := xla.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	emit := func(r Row) error { seen = append(seen, strings.Fields(r.Shape)[0]); return nil }
+	err = operators(t.Context(), d, Options{Operators: []string{"gla", "glad"}}, emit)
+	if err == nil || !strings.Contains(err.Error(), `"glad" is unknown; choose from retention, gla,`) || len(seen) > 0 {
+		t.Errorf("error %v after %v", err, seen)
+	}
+	if err := operators(t.Context(), d, Options{Operators: []string{"retention"}, Only: []string{"train"}}, emit); err != nil || len(seen) > 0 {
+		t.Errorf("work that was not asked for: %v, %v", seen, err)
+	}
+	if err := operators(t.Context(), d, Options{Operators: []string{"retention"}}, emit); err != nil || !slices.Equal(seen, []string{"retention", "retention"}) {
+		t.Errorf("%v, %v", seen, err)
 	}
 }

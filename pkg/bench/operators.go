@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint
@@ -174,6 +176,13 @@ func (in drawn) draw(d *xla.Device, seed uint64) (*tensors.Tensor, error) {
 	return out[0], nil
 }
 
+func operatorNames(cases []operatorCase) (names []string) {
+	for _, c := range cases {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 // operators times every operator at the sizes of flash-linear-attention's benchmarks, batch 16 and 2,048 tokens; with
 // Options.Explore also at other chunk lengths.
 func operators(ctx context.Context, d *xla.Device, o Options, emit func(Row) error) error {
@@ -182,7 +191,16 @@ func operators(ctx context.Context, d *xla.Device, o Options, emit func(Row) err
 		dims, runs = OperatorDims{Batch: 1, Tokens: 512, Heads: 4, Key: 64, Value: 64}, 3
 	}
 	var jobs []job
-	for _, c := range operatorCases(dims) {
+	cases := operatorCases(dims)
+	for _, name := range o.Operators {
+		if !slices.ContainsFunc(cases, func(c operatorCase) bool { return c.name == name }) {
+			return fmt.Errorf("operators: %q is unknown; choose from %s", name, strings.Join(operatorNames(cases), ", "))
+		}
+	}
+	for _, c := range cases {
+		if len(o.Operators) > 0 && !slices.Contains(o.Operators, c.name) {
+			continue
+		}
 		jobs = append(jobs, job{"operator", func() []Row { return c.run(d, dims, runs) }})
 		if !o.Explore {
 			continue

@@ -16,8 +16,9 @@ import (
 
 // Options selects what a suite measures.
 type Options struct {
-	Only    []string // kinds of work, empty for all
-	Explore bool     // also variants other than the default
+	Only      []string // kinds of work, empty for all
+	Operators []string // names of the suite operators, empty for all
+	Explore   bool     // also variants other than the default
 }
 
 func (o Options) has(work string) bool { return len(o.Only) == 0 || slices.Contains(o.Only, work) }

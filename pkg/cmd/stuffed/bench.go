@@ -77,6 +77,7 @@ only that last comparison, with the byte model (15 GB of memory, minutes). The s
 	f.StringVar(&backend, "backend", "auto", "auto, cuda, cpu, go or a GoMLX string")
 	f.StringVar(&scale, "scale", "auto", "auto, cpu, gpu, operators, byte or accuracy")
 	f.StringSliceVar(&only, "only", nil, "kinds of work: "+strings.Join(bench.Works, ", "))
+	f.StringSliceVar(&o.Operators, "operators", nil, "with --scale operators: only these, such as gla,\"delta rule\"")
 	f.BoolVar(&exact, "exact", false, "no TF32 in float32 products on CUDA")
 	f.BoolVar(&o.Explore, "explore", false, "also the variants from which the defaults were chosen")
 	f.StringVar(&output, "output", "", "report (.json)")

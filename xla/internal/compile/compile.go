@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 	"unsafe"
@@ -74,9 +75,9 @@ func Keep(path string, store *programs.Store, tell func(Event)) error {
 	return pjrt.RegisterPreloadedPlugin(path, uintptr(unsafe.Pointer(table)))
 }
 
-// atOnce is how many processes of a user compile at once on a machine. More take each other's processors, so that all of them begin late, the
-// last one included.
-const atOnce = 4
+// AtOnce is how many programs of a user are compiled at once on a machine: one for each processor, and at least four. More take each other's
+// processors, so that all of them begin late, the last one included.
+var AtOnce = max(4, runtime.NumCPU())
 
 //export stuffedCompile
 func stuffedCompile(slot C.int, args unsafe.Pointer) unsafe.Pointer {
@@ -95,7 +96,7 @@ func stuffedCompile(slot C.int, args unsafe.Pointer) unsafe.Pointer {
 		p.report(event)
 		return nil
 	}
-	end := share.Turn(context.Background(), "compile", atOnce)
+	end := share.Turn(context.Background(), "compile", AtOnce)
 	start := time.Now()
 	failed := C.stuffed_compiled(slot, a)
 	end()
