@@ -12,6 +12,8 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	_ "github.com/gomlx/compute/gobackend" // registers "go"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"stuffed/xla/internal/gomlx"
 )
@@ -191,6 +193,12 @@ func findPlugin(kind string) (string, error) {
 	return "", fmt.Errorf("no file pjrt_c_api_%s_plugin.so in $%s or in a folder .plugin here or above (make setup installs the cpu one, make setup-cuda the cuda one)", kind, pluginEnv)
 }
 
+// Installed reports whether there is a plug-in for a kind of device, "cuda" or "cpu".
+func Installed(kind string) bool {
+	_, err := findPlugin(kind)
+	return err == nil
+}
+
 func startFolders() (dirs []string) {
 	if wd, err := os.Getwd(); err == nil {
 		dirs = append(dirs, wd)
@@ -204,6 +212,19 @@ func startFolders() (dirs []string) {
 // HasLoops reports whether the device runs [Scan] as one loop; otherwise training graphs are unrolled.
 func (d *Device) HasLoops() bool {
 	return d.Capabilities().Operations[compute.OpTypeDynamicUpdateSlice]
+}
+
+// Answers adds two numbers on the device. After a kernel's fault CUDA refuses all later work of the process, and so this.
+func (d *Device) Answers() error {
+	sum, err := graph.CallOnce(d.Backend, func(x *graph.Node) *graph.Node { return graph.Add(x, x) }, float32(1))
+	if err != nil {
+		return err
+	}
+	defer sum.MustFinalizeAll()
+	if got := tensors.ToScalar[float32](sum); got != 2 {
+		return fmt.Errorf("1 + 1 = %v on %s", got, d.Kind)
+	}
+	return nil
 }
 
 // Supports reports whether the device computes in the dtype.

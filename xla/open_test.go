@@ -102,3 +102,15 @@ func TestPluginsOfSetUpAreFound(t *testing.T) {
 		}
 	}
 }
+
+func TestADeviceAnswers(t *testing.T) {
+	for _, name := range []string{"go", "cpu"} {
+		d, err := Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Answers(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -19,7 +19,8 @@ import (
 // Launch runs n worker processes with the given arguments of this program and waits for them. Worker i sees only GPU i mod the number of
 // GPUs; with several workers on a GPU, compilation of some rows overlaps with training of others. A worker shuts down cleanly when its
 // standard input closes, so none outlives this process. One that ends with [Crowded] has given its memory back; it is started again when
-// another worker on its device has ended, or after a pause, and those that were crowded out of a device work there one at a time.
+// another worker on its device has ended, or after a pause, and those that were crowded out of a device work there one at a time. One that ends
+// with [Faulty] is started again at once: one row has failed each time.
 func Launch(ctx context.Context, n int, gpus []string, args []string, grace time.Duration) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -53,6 +54,9 @@ const visible = "CUDA_VISIBLE_DEVICES"
 // Crowded is the exit status of a worker whose device has too little memory for all of its workers.
 const Crowded = 4
 
+// Faulty is the exit status of a worker whose device does not answer any more.
+const Faulty = 5
+
 // pause is how long a worker that was crowded out waits if no other one ends.
 var pause = 5 * time.Minute
 
@@ -73,8 +77,14 @@ func (l launched) work(ctx context.Context) error {
 		err := l.once(ctx)
 		end()
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != Crowded {
+		if !errors.As(err, &exit) || exit.ExitCode() != Crowded && exit.ExitCode() != Faulty {
 			return err
+		}
+		if end = func() {}; exit.ExitCode() == Faulty {
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
 		}
 		place := Place(l.gpus)
 		others := share.Workers(place)

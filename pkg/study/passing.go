@@ -9,6 +9,9 @@ import (
 // ErrCrowded means that device memory ran out beside other workers; the row was handed back.
 var ErrCrowded = errors.New("the device is too small for its workers")
 
+// ErrFault means that the device answered no more after a row had failed; a new process may have it work again.
+var ErrFault = errors.New("the device does not answer any more")
+
 // lacks are what a machine lacks for a while.
 var lacks = []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EBUSY, syscall.ESTALE}
 

@@ -31,6 +31,7 @@ type Worker struct {
 	Deadline time.Time     // zero: none; at the deadline the current row is released and can be resumed
 	Save     time.Duration // snapshot interval; zero: ten minutes
 	Others   func() int    // number of other workers on the device, nil for none; see package share
+	Answers  func() error  // tells, after a row has failed, whether the device still computes; nil for yes
 	Log      func(format string, args ...any)
 }
 
@@ -39,7 +40,8 @@ type Summary struct{ Done, Failed, Left int }
 
 // Run works on the rows in order. It waits for rows held by other workers and takes them over if their heartbeat stops. A failed row is
 // recorded and does not stop the others. What may pass is no failure: the row is handed back with its progress, and Run ends with
-// [ErrCrowded] if device memory ran out beside other workers, or with what this machine lacks ([Passing]).
+// [ErrCrowded] if device memory ran out beside other workers, or with what this machine lacks ([Passing]). A row that failed for good may leave
+// a device on which every later one would fail, too: Run ends with [ErrFault] then, and the others stay as they are.
 func (w *Worker) Run(ctx context.Context, rows []Row) (Summary, error) {
 	if !w.Deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -114,6 +116,11 @@ func (w *Worker) pass(ctx context.Context, rows []Row, tried map[string]bool) (l
 			tried[row.Hash] = true
 			if err := w.Store.fail(row, err); err != nil {
 				return left, worked, err
+			}
+			if w.Answers != nil {
+				if err := w.Answers(); err != nil {
+					return left, worked, fmt.Errorf("%w: %w", ErrFault, err)
+				}
 			}
 		}
 	}

@@ -62,15 +62,9 @@ On a CPU, whose devices share its cores, --tiny only shows that it runs.`,
 // fillScaling fills in what the host has.
 func fillScaling(s *bench.Scaling, backend string) error {
 	gpus := study.GPUs()
-	switch {
-	case backend != "auto":
-	case len(gpus) > 0:
-		backend = "cuda"
-	default:
-		backend = "cpu"
-	}
+	kind := kindOf(backend)
 	available := 4 // devices as which XLA's processor plug-in poses
-	if kindOf(backend) == "cuda" {
+	if kind == "cuda" {
 		s.GPUs, available = gpus, len(gpus)
 	}
 	if len(s.Devices) == 0 {
@@ -85,7 +79,7 @@ func fillScaling(s *bench.Scaling, backend string) error {
 		}
 	}
 	if most := slices.Max(s.Devices); most > available {
-		return fmt.Errorf("--devices asks for %d, but this host has %d (%s); choose fewer, or free them in CUDA_VISIBLE_DEVICES", most, available, backend)
+		return fmt.Errorf("--devices asks for %d, but this host has %d (%s); choose fewer, or free them in CUDA_VISIBLE_DEVICES", most, available, kind)
 	}
 	if s.Steps < 1 {
 		return fmt.Errorf("--steps is %d; choose 1 or more", s.Steps)

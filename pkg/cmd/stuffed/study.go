@@ -256,15 +256,18 @@ that is in use fail no row. A row that failed or stopped goes on at its last sna
 						return err
 					}
 				}
+				var gpus []string
+				kind := kindOf(backend)
+				if kind == "cuda" {
+					if gpus = study.GPUs(); backend == "auto" {
+						backend = kind // a worker that finds no GPU must not go on without one
+					}
+				}
 				child := []string{"study", "run", args[0], "--store", s.Dir, "--backend", backend, "--worker", fmt.Sprint("--fast=", fast)}
 				for _, row := range only {
 					child = append(child, "--row", row)
 				}
-				var gpus []string
-				if kindOf(backend) == "cuda" {
-					gpus = study.GPUs()
-				}
-				return study.Supervise(ctx, s, rows, workers, gpus, kindOf(backend), child, cmd.OutOrStdout(), notebook.NewProgress("study", 0, "GFLOP").Of)
+				return study.Supervise(ctx, s, rows, workers, gpus, kind, child, cmd.OutOrStdout(), notebook.NewProgress("study", 0, "GFLOP").Of)
 			}
 			w := &study.Worker{Store: s, Log: func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }}
 			if seat, err := share.Enter(study.Place(os.Getenv("CUDA_VISIBLE_DEVICES"))); err == nil {
@@ -277,7 +280,7 @@ that is in use fail no row. A row that failed or stopped goes on at its last sna
 			} else if err != nil {
 				return err
 			}
-			w.Runner = &study.Trainer{Device: d}
+			w.Runner, w.Answers = &study.Trainer{Device: d}, d.Answers
 			_, err = w.Run(ctx, rows)
 			return err
 		},
@@ -294,8 +297,14 @@ that is in use fail no row. A row that failed or stopped goes on at its last sna
 	return c
 }
 
-// kindOf guesses the kind of device before it is opened, for the estimate alone.
+// kindOf is the kind of device that xla.Open will choose, as far as that can be told without opening it.
 func kindOf(backend string) string {
+	if backend == "" || backend == "auto" {
+		backend = os.Getenv("BACKEND")
+		if backend == "" && len(study.GPUs()) > 0 && xla.Installed("cuda") {
+			return "cuda"
+		}
+	}
 	for _, kind := range []string{"cuda", "cpu", "go"} {
 		if strings.Contains(backend, kind) {
 			return kind
