@@ -75,7 +75,7 @@ func Vector(l *stack.Layer, op vectorgate.Operands, scale float64, chunk int) *N
 	op.K = l.Real(l.Change("b_scale", op.K, stack.PerHead(Mul)))
 	op.Q = narrow(l, MulScalar(op.Q, scale))
 	op.K, op.V = narrow(l, op.K), narrow(l, op.V)
-	op.Initial, op.Segments = l.State(State), l.Segments
+	op.Initial, op.Segments, op.NoKernels = l.State(State), l.Segments, l.NoKernels
 	if r := windowOf(l); r > 0 {
 		return read(l, slid(l, op, r, pieces(l, chunk)))
 	}

@@ -19,6 +19,8 @@ type Operands struct {
 	Bonus    *Node // [(batch,) heads, keys] or nil; with it y reads before the write
 	Initial  *Node // [batch, heads, keys, values] or nil for zeros
 	Segments *Node // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
+
+	NoKernels bool // no kernels: their oracle on a GPU
 }
 
 // block is the number of tokens whose pairs are compared key by key; further apart a reference point between them
@@ -44,13 +46,17 @@ func (c *call) minus(later, earlier *Node) *Node { return ConvertDType(Sub(later
 // over pieces. It returns y [batch, tokens, heads, values] in the dtype of LogDecay and the last state [batch, heads,
 // keys, values]. It is differentiable in every float operand, through the final state too. Tokens need not be a
 // multiple of q. No exponential is of a positive number, whatever the decays.
+// Bfloat16 operands without Segments run through kernels on an NVIDIA GPU, in chunks of their own.
 func Chunk(op Operands, q int) (y, state *Node) {
+	if fusable(op) {
+		return fused(op)
+	}
 	c := cutUp(op, q)
 	enter, leave, total := c.gates()
 	own := chunking.Product("bnhkj,bnhjv->bnhkv", ConvertDType(Mul(c.key, leave), c.half), c.value, c.gate)
 	rows := c.Heads * c.Keys
 	entering, last := chunking.Prefix(Reshape(total, c.Batch, c.chunks, rows), Reshape(own, c.Batch, c.chunks, rows, 1, c.Values),
-		Reshape(op.initial(c), c.Batch, rows, 1, c.Values))
+		Reshape(op.initial(c.Dims), c.Batch, rows, 1, c.Values))
 	entering = ConvertDType(Reshape(entering, c.Batch, c.chunks, c.Heads, c.Keys, c.Values), c.half)
 	y = chunking.Product("bnhki,bnhkv->bnhiv", ConvertDType(Mul(c.query, enter), c.half), entering, c.gate)
 	y = Add(y, c.inside())
@@ -68,11 +74,11 @@ func (c *call) itself(op Operands) *Node {
 	return Mul(InsertAxes(ReduceSum(weight, -1), -1), ConvertDType(op.V, c.gate))
 }
 
-func (op Operands) initial(c *call) *Node {
+func (op Operands) initial(d Dims) *Node {
 	if op.Initial != nil {
 		return op.Initial
 	}
-	return Zeros(op.Q.Graph(), shapes.Make(c.gate, c.Batch, c.Heads, c.Keys, c.Values))
+	return Zeros(op.Q.Graph(), shapes.Make(op.LogDecay.DType(), d.Batch, d.Heads, d.Keys, d.Values))
 }
 
 func cutUp(op Operands, q int) *call {

@@ -15,7 +15,7 @@ func (op Operands) Watch(f func(state *Node) []*Node) []*Node {
 		decay = Add(decay, InsertAxes(chunking.Starts(op.Segments, c.gate), -1, -1))
 	}
 	xs := []*Node{ConvertDType(op.K, c.gate), ConvertDType(op.V, c.gate), decay}
-	return chunking.Walk([]*Node{op.initial(c)}, xs, nil, func(states, x, _ []*Node) (next, shown []*Node) {
+	return chunking.Walk([]*Node{op.initial(c.Dims)}, xs, nil, func(states, x, _ []*Node) (next, shown []*Node) {
 		_, s := Step(x[0], x[0], x[1], x[2], nil, states[0])
 		return []*Node{s}, f(s)
 	})

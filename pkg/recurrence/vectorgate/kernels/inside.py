@@ -1,0 +1,197 @@
+"""What the vector gate does inside a chunk as Triton kernels, one program per (head, chunk, sequence), and their text for XLA.
+
+With c_i the log decay from the chunk's start to after token i, r_i that to where it reads (c_i, or c_(i-1) with BEFORE), of a
+chunk of Q tokens in blocks of S:
+
+    scores_ij = Σ_k q_ik k_jk e^(r_ik - c_jk) for j < i, Σ_k q_ik k_ik u_k for j = i, 0 for j > i        [batch, chunk, H, Q, Q]
+    enters_i = q_i e^(r_i)    leaves_j = k_j e^(total - c_j)    [batch, chunk, H, Q, K]        total = c_Q    [batch, chunk, H, K]
+
+q and k are [batch, T, H, K], g (log decays, not positive) float32 of the same shape, u float32 [models, H, K], a model has ROWS
+sequences. Pairs of one block are compared key by key. Of others, e^(r_i - c_j) is one factor up to the start of i's block and one
+from there. Every exponent is the sum of its own gates, never a difference of longer sums: none is positive, and a gate of -1e30
+hides none of its neighbours.
+
+    python inside.py     compares with float64, in Triton's interpreter (TRITON_INTERPRET=1); make kernels writes the texts
+"""
+import sys
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def rows(base, i, x, stride, mask):
+    return tl.load(base + i[:, None] * stride + x[None, :], mask=mask[:, None], other=0.0).to(tl.float32)
+
+
+@triton.jit
+def vector_inside(q, k, g, u, scores, enters, leaves, total, T, H, BEFORE, ROWS, CHUNKS,
+                  K: tl.constexpr, P: tl.constexpr, Q: tl.constexpr, S: tl.constexpr):
+    h = tl.program_id(0)
+    c = tl.program_id(1)
+    b = tl.program_id(2)
+    E = q.dtype.element_ty
+    i = tl.arange(0, Q)
+    at = i % S
+    block = i // S
+    left = T - c * Q  # tokens from here to the sequence's end
+    token = ((b.to(tl.int64) * T + c * Q) * H + h) * K
+    cell = ((b * CHUNKS + c) * H + h).to(tl.int64)
+    distance = i[:, None] - i[None, :]
+    m = tl.zeros((Q, Q), tl.float32)
+    for part in range(0, K, P):
+        x = part + tl.arange(0, P)
+        qv = rows(q + token, i, x, H * K, i < left)
+        kv = rows(k + token, i, x, H * K, i < left)
+        gv = rows(g + token, i, x, H * K, i < left)
+        uv = tl.load(u + (b // ROWS * H + h) * K + x)
+        m += tl.where(distance == 0, tl.sum(qv * kv * uv[None, :], 1)[:, None], 0.0)
+        late = tl.zeros((Q, P), tl.float32)  # from d tokens back, at last from the block's start, to where i reads
+        early = tl.zeros((Q, P), tl.float32)  # from after i to the block's end, later to the start of block a
+        for d in range(1, S + 1):
+            late += rows(g + token, i - d + 1, x, H * K, (i < left) & (at >= d - 1) & (d > BEFORE))
+            early += rows(g + token, i + d, x, H * K, (i + d < left) & (at + d < S))
+            kd = rows(k + token, i - d, x, H * K, (i < left) & (at >= d))
+            m += tl.where(distance == d, tl.sum(qv * kd * tl.exp(late), 1)[:, None], 0.0)
+        ql = (qv * tl.exp(late)).to(E)
+        sums = tl.zeros((P,), tl.float32)
+        for a in tl.static_range(1, Q // S + 1):
+            whole = tl.sum(tl.where((block == a - 1)[:, None], gv, 0.0), 0)
+            early += tl.where((block < a - 1)[:, None], whole[None, :], 0.0)
+            late += tl.where((block >= a)[:, None], whole[None, :], 0.0)
+            sums += whole
+            if a < Q // S:
+                kb = tl.where((block < a)[:, None], kv * tl.exp(early), 0.0).to(E)
+                qa = tl.where((block == a)[:, None], ql, 0.0).to(E)
+                m = tl.dot(qa, tl.trans(kb), m)
+        out = cell * (Q * K) + i[:, None] * K + x[None, :]
+        tl.store(enters + out, (qv * tl.exp(late)).to(E))
+        tl.store(leaves + out, (kv * tl.exp(early)).to(E))
+        tl.store(total + cell * K + x, sums)
+    tl.store(scores + cell * (Q * Q) + i[:, None] * Q + i[None, :], m.to(E))
+
+
+@triton.jit
+def vector_inside_backward(q, k, g, u, dscores, denters, dleaves, dtotal, dq, dk, dg, du, T, H, BEFORE, ROWS, CHUNKS,
+                           K: tl.constexpr, P: tl.constexpr, Q: tl.constexpr, S: tl.constexpr):
+    """The gradients of P keys; du [batch, chunk, H, K] is of one chunk."""
+    h = tl.program_id(0) // (K // P)
+    x = tl.program_id(0) % (K // P) * P + tl.arange(0, P)
+    c = tl.program_id(1)
+    b = tl.program_id(2)
+    E = q.dtype.element_ty
+    i = tl.arange(0, Q)
+    at = i % S
+    block = i // S
+    left = T - c * Q
+    token = ((b.to(tl.int64) * T + c * Q) * H + h) * K
+    cell = ((b * CHUNKS + c) * H + h).to(tl.int64)
+    pairs = dscores + cell * (Q * Q)
+    qv = rows(q + token, i, x, H * K, i < left)
+    kv = rows(k + token, i, x, H * K, i < left)
+    gv = rows(g + token, i, x, H * K, i < left)
+    late = tl.zeros((Q, P), tl.float32)
+    early = tl.zeros((Q, P), tl.float32)
+    dqv = tl.zeros((Q, P), tl.float32)
+    dkv = tl.zeros((Q, P), tl.float32)
+    for d in range(1, S + 1):
+        late += rows(g + token, i - d + 1, x, H * K, (i < left) & (at >= d - 1) & (d > BEFORE))
+        last = d - BEFORE  # token i + d reads after so many gates
+        early += rows(g + token, i + last, x, H * K, (i + last < left) & (at + last < S) & (last > 0))
+        back = (i < left) & (at >= d)
+        ahead = (i + d < left) & (at + d < S)
+        before = tl.load(pairs + i * Q + i - d, mask=back, other=0.0).to(tl.float32)
+        after = tl.load(pairs + (i + d) * Q + i, mask=ahead, other=0.0).to(tl.float32)
+        dqv += before[:, None] * rows(k + token, i - d, x, H * K, back) * tl.exp(late)
+        dkv += after[:, None] * rows(q + token, i + d, x, H * K, ahead) * tl.exp(early)
+    enter = tl.exp(late)
+    ql = qv * enter
+    far = tl.zeros((Q, P), tl.float32)
+    for a in tl.static_range(1, Q // S + 1):
+        whole = tl.sum(tl.where((block == a - 1)[:, None], gv, 0.0), 0)
+        early += tl.where((block < a - 1)[:, None], whole[None, :], 0.0)
+        late += tl.where((block >= a)[:, None], whole[None, :], 0.0)
+        if a < Q // S:
+            leave = tl.where((block < a)[:, None], tl.exp(early), 0.0)
+            qa = tl.where((block == a)[:, None], ql, 0.0).to(E)
+            mine = (block[:, None] == a) & (block[None, :] < a)
+            da = tl.load(pairs + i[:, None] * Q + i[None, :], mask=mine, other=0.0)
+            far = tl.dot(da, (kv * leave).to(E), far)
+            dkv += leave * tl.dot(tl.trans(da), qa)
+    out = cell * (Q * K)
+    dqv += enter * far + tl.exp(late) * rows(denters + out, i, x, K, i < Q)
+    leaving = tl.exp(early) * rows(dleaves + out, i, x, K, i < Q)
+    dkv += leaving
+    reads = qv * dqv
+    flow = tl.cumsum(reads.to(tl.float64) - (kv * dkv).to(tl.float64), 0, reverse=True)
+    if BEFORE > 0:
+        flow -= reads.to(tl.float64)
+    flow += (tl.sum(kv * leaving, 0) + tl.load(dtotal + cell * K + x))[None, :].to(tl.float64)
+    own = tl.load(pairs + i * Q + i).to(tl.float32)[:, None]
+    uv = tl.load(u + (b // ROWS * H + h) * K + x)[None, :]
+    tl.store(du + cell * K + x, tl.sum(own * qv * kv, 0))
+    out = token + i[:, None] * (H * K) + x[None, :]
+    live = (i < left)[:, None] & (x >= 0)[None, :]
+    tl.store(dg + out, flow.to(tl.float32), mask=live)
+    tl.store(dq + out, (dqv + own * kv * uv).to(E), mask=live)
+    tl.store(dk + out, (dkv + own * qv * uv).to(E), mask=live)
+
+
+KEYS = [16, 32, 64, 128]
+QUERY, BLOCK, PART = 64, 16, 32
+INSIDE = [("q", "bf16"), ("k", "bf16"), ("g", "fp32"), ("u", "fp32"), ("scores", "bf16"), ("enters", "bf16"), ("leaves", "bf16"), ("total", "fp32")]
+BACKWARD = [("q", "bf16"), ("k", "bf16"), ("g", "fp32"), ("u", "fp32"), ("dscores", "bf16"), ("denters", "bf16"), ("dleaves", "bf16"),
+            ("dtotal", "fp32"), ("dq", "bf16"), ("dk", "bf16"), ("dg", "fp32"), ("du", "fp32")]
+KERNELS = {"inside": (vector_inside, INSIDE), "inside-backward": (vector_inside_backward, BACKWARD)}
+
+
+def texts():
+    for K in KEYS:
+        for name, (kernel, pointers) in KERNELS.items():
+            yield dict(file=f"{name}-{K}", kernel=kernel, pointers=dict(pointers), constants=dict(K=K, P=min(K, PART), Q=QUERY, S=BLOCK), warps=4, stages=2)
+
+
+def check(T, before, gates):
+    import torch
+    torch.manual_seed(0)
+    b, H, K, P, Q, S = 2, 2, 32, 16, 64, 16
+    n = -(-T // Q)
+    q, k, u = torch.randn(b, T, H, K), torch.randn(b, T, H, K), torch.randn(b, H, K)  # two models of one row
+    g = gates(torch.rand(b, T, H, K))
+    adjoints = [torch.randn(b, n, H, *shape) for shape in ((Q, Q), (Q, K), (Q, K), (K,))]
+
+    leaves = [t.double().requires_grad_() for t in (q, k, g, u)]
+    cut = lambda t: torch.cat([t, t.new_zeros(b, n * Q - T, H, K)], 1).view(b, n, Q, H, K).transpose(2, 3)
+    qr, kr, gr = map(cut, leaves[:3])
+    i, j, l = torch.meshgrid(*[torch.arange(Q)] * 3, indexing="ij")
+    between = ((l > j) & (l <= i - before)).double()
+    w = torch.einsum("ijl,bnhlk->bnhijk", between, gr).exp() * (j < i)[..., :1]
+    w = w + torch.eye(Q).double()[..., None] * leaves[3][:, None, :, None, None]
+    upto = (torch.arange(Q)[None] <= torch.arange(Q)[:, None] - before).double()
+    beyond = (torch.arange(Q)[None] > torch.arange(Q)[:, None]).double()
+    want = [torch.einsum("bnhik,bnhjk,bnhijk->bnhij", qr, kr, w), qr * torch.einsum("il,bnhlk->bnhik", upto, gr).exp(),
+            kr * torch.einsum("il,bnhlk->bnhik", beyond, gr).exp(), gr.sum(3)]
+    sum((x * d.double()).sum() for x, d in zip(want, adjoints)).backward()
+
+    got = [torch.zeros_like(d) for d in adjoints]
+    vector_inside[(H, n, b)](q, k, g, u, *got, T, H, before, 1, n, K, P, Q, S)
+    grads = [torch.zeros_like(t) for t in (q, k, g)] + [torch.zeros(b, n, H, K)]
+    vector_inside_backward[(H * K // P, n, b)](q, k, g, u, *adjoints, *grads, T, H, before, 1, n, K, P, Q, S)
+    grads[3] = grads[3].sum(1)
+    bad = 0
+    names = ("scores", "enters", "leaves", "total", "dq", "dk", "dg", "du")
+    for name, x, y in zip(names, got + grads, want + [leaf.grad for leaf in leaves]):
+        ratio = ((x.double() - y.detach()).norm() / y.detach().norm().clamp(min=1e-30)).item()
+        print(f"{name:6} {ratio:.2e}")
+        bad += not ratio < 2e-6
+    return bad
+
+
+def mixed(x):
+    """Gates of -1e30 beside ordinary ones."""
+    return (-x).where(x < 0.8, -1e30)
+
+
+if __name__ == "__main__":
+    kinds = (lambda x: -x, lambda x: 0 * x, lambda x: 0 * x - 1e30, mixed)
+    sys.exit(sum(check(T, before, gates) for T, before in ((90, 0), (50, 1)) for gates in kinds))
