@@ -17,20 +17,28 @@ import (
 
 func TestKernelsAreBoundToSizes(t *testing.T) {
 	for _, keys := range []int{16, 32, 64, 128} {
-		d := Dims{Batch: 4, Tokens: 100, Heads: 3, Keys: keys, Values: 8}
-		for name, grid := range map[string][3]int{"inside": {3, 2, 4}, "inside-backward": {3 * max(1, keys/32), 2, 4}} {
-			k := kernel(name, d, 2, true)
-			head, _, _ := strings.Cut(k.Source, "{noinline")
+		c := fusedCall{Dims{Batch: 4, Tokens: 100, Heads: 3, Keys: keys, Values: 40}, 2, 2, true}
+		inside, walk := []string{"BEFORE = arith.constant 1", "ROWS = arith.constant 2"}, []string{"V = arith.constant 40"}
+		for _, k := range []struct {
+			name string
+			grid [3]int
+			args []string
+		}{
+			{"inside", [3]int{3, 2, 4}, inside}, {"inside-backward", [3]int{3 * max(1, keys/32), 2, 4}, inside},
+			{"walk", [3]int{3, 2, 4}, walk}, {"adjoint", [3]int{3, 2, 4}, walk}, {"walk-backward", [3]int{3, 2, 4}, walk},
+		} {
+			bound := c.kernel(k.name)
+			head, _, _ := strings.Cut(bound.Source, "{noinline")
 			if strings.Contains(head, ": i32,") || strings.Contains(head, ": i32)") {
-				t.Errorf("%s still has integer arguments: %s", name, head)
+				t.Errorf("%s still has integer arguments: %s", k.name, head)
 			}
-			if k.Grid != grid {
-				t.Errorf("%s for %d keys: grid %v, want %v", name, keys, k.Grid, grid)
+			if bound.Grid != k.grid {
+				t.Errorf("%s for %d keys: grid %v, want %v", k.name, keys, bound.Grid, k.grid)
 			}
-			for _, want := range []string{"@vector_" + strings.ReplaceAll(name, "-", "_") + "(", "%T = arith.constant 100 : i32", "%H = arith.constant 3 : i32",
-				"%BEFORE = arith.constant 1 : i32", "%ROWS = arith.constant 2 : i32", "%CHUNKS = arith.constant 2 : i32"} {
-				if !strings.Contains(k.Source, want) {
-					t.Errorf("%s: %q is missing", name, want)
+			want := append([]string{"T = arith.constant 100", "H = arith.constant 3", "CHUNKS = arith.constant 2"}, k.args...)
+			for _, text := range append(want, "@vector_"+strings.ReplaceAll(k.name, "-", "_")+"(") {
+				if !strings.Contains(bound.Source, text) {
+					t.Errorf("%s: %q is missing", k.name, text)
 				}
 			}
 		}

@@ -37,22 +37,24 @@ def vector_inside(q, k, g, u, scores, enters, leaves, total, T, H, BEFORE, ROWS,
     left = T - c * Q  # tokens from here to the sequence's end
     token = ((b.to(tl.int64) * T + c * Q) * H + h) * K
     cell = ((b * CHUNKS + c) * H + h).to(tl.int64)
-    distance = i[:, None] - i[None, :]
-    m = tl.zeros((Q, Q), tl.float32)
+    d_of = tl.arange(0, P)
+    near = tl.zeros((Q, P), tl.float32)  # the scores of i and of i - d in column d, if of one block
+    far = tl.zeros((Q, Q), tl.float32)
     for part in range(0, K, P):
         x = part + tl.arange(0, P)
         qv = rows(q + token, i, x, H * K, i < left)
         kv = rows(k + token, i, x, H * K, i < left)
         gv = rows(g + token, i, x, H * K, i < left)
         uv = tl.load(u + (b // ROWS * H + h) * K + x)
-        m += tl.where(distance == 0, tl.sum(qv * kv * uv[None, :], 1)[:, None], 0.0)
+        near += tl.where(d_of[None, :] == 0, tl.sum(qv * kv * uv[None, :], 1)[:, None], 0.0)
         late = tl.zeros((Q, P), tl.float32)  # from d tokens back, at last from the block's start, to where i reads
-        early = tl.zeros((Q, P), tl.float32)  # from after i to the block's end, later to the start of block a
         for d in range(1, S + 1):
             late += rows(g + token, i - d + 1, x, H * K, (i < left) & (at >= d - 1) & (d > BEFORE))
-            early += rows(g + token, i + d, x, H * K, (i + d < left) & (at + d < S))
             kd = rows(k + token, i - d, x, H * K, (i < left) & (at >= d))
-            m += tl.where(distance == d, tl.sum(qv * kd * tl.exp(late), 1)[:, None], 0.0)
+            near += tl.where(d_of[None, :] == d, tl.sum(qv * kd * tl.exp(late), 1)[:, None], 0.0)
+        after = rows(g + token, i + 1, x, H * K, (i + 1 < left) & (at + 1 < S))
+        # from after i to the block's end, later to the start of block a
+        early = tl.reshape(tl.cumsum(tl.reshape(after, (Q // S, S, P)), 1, reverse=True), (Q, P))
         ql = (qv * tl.exp(late)).to(E)
         sums = tl.zeros((P,), tl.float32)
         for a in tl.static_range(1, Q // S + 1):
@@ -63,12 +65,14 @@ def vector_inside(q, k, g, u, scores, enters, leaves, total, T, H, BEFORE, ROWS,
             if a < Q // S:
                 kb = tl.where((block < a)[:, None], kv * tl.exp(early), 0.0).to(E)
                 qa = tl.where((block == a)[:, None], ql, 0.0).to(E)
-                m = tl.dot(qa, tl.trans(kb), m)
+                far = tl.dot(qa, tl.trans(kb), far)
         out = cell * (Q * K) + i[:, None] * K + x[None, :]
         tl.store(enters + out, (qv * tl.exp(late)).to(E))
         tl.store(leaves + out, (kv * tl.exp(early)).to(E))
         tl.store(total + cell * K + x, sums)
-    tl.store(scores + cell * (Q * Q) + i[:, None] * Q + i[None, :], m.to(E))
+    pair = scores + cell * (Q * Q) + i[:, None] * Q
+    tl.store(pair + i[None, :], far.to(E), mask=(block[:, None] != block[None, :]) | (i[:, None] < i[None, :]))
+    tl.store(pair + i[:, None] - d_of[None, :], near.to(E), mask=d_of[None, :] <= at[:, None])
 
 
 @triton.jit
