@@ -53,7 +53,7 @@ func (c fusedCall) kernel(name string) xla.Kernel {
 			bind["BEFORE"] = 1
 		}
 		if name == "inside-backward" {
-			k.Grid[0], k.Warps = c.Heads*(c.Keys/min(c.Keys, part)), 8
+			k.Grid[0] = c.Heads * (c.Keys / min(c.Keys, part))
 		}
 	case "walk", "adjoint":
 		bind["V"], k.Grid[1] = c.Values, (c.Values+part-1)/part

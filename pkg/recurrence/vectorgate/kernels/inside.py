@@ -44,31 +44,34 @@ def vector_inside(q, k, g, u, scores, enters, leaves, total, T, H, BEFORE, ROWS,
         x = part + tl.arange(0, P)
         qv = rows(q + token, i, x, H * K, i < left)
         kv = rows(k + token, i, x, H * K, i < left)
-        gv = rows(g + token, i, x, H * K, i < left)
         uv = tl.load(u + (b // ROWS * H + h) * K + x)
-        near += tl.where(d_of[None, :] == 0, tl.sum(qv * kv * uv[None, :], 1)[:, None], 0.0)
+        some = tl.where(d_of[None, :] == 0, tl.sum(qv * kv * uv[None, :], 1)[:, None], 0.0)
         late = tl.zeros((Q, P), tl.float32)  # from d tokens back, at last from the block's start, to where i reads
         for d in range(1, S + 1):
             late += rows(g + token, i - d + 1, x, H * K, (i < left) & (at >= d - 1) & (d > BEFORE))
             kd = rows(k + token, i - d, x, H * K, (i < left) & (at >= d))
-            near += tl.where(d_of[None, :] == d, tl.sum(qv * kd * tl.exp(late), 1)[:, None], 0.0)
+            some = tl.where(d_of[None, :] == d, tl.sum(qv * kd * tl.exp(late), 1)[:, None], some)
+        near += some
         after = rows(g + token, i + 1, x, H * K, (i + 1 < left) & (at + 1 < S))
-        # from after i to the block's end, later to the start of block a
-        early = tl.reshape(tl.cumsum(tl.reshape(after, (Q // S, S, P)), 1, reverse=True), (Q, P))
-        ql = (qv * tl.exp(late)).to(E)
+        early = tl.cumsum(tl.reshape(after, (Q // S, S, P)), 1, reverse=True)  # from after i to the block's end
+        qe = qv * tl.exp(late)
+        kl = kv * tl.exp(tl.reshape(early, (Q, P)))
+        ql = qe.to(E)
+        gv = rows(g + token, i, x, H * K, i < left)
         sums = tl.zeros((P,), tl.float32)
         for a in tl.static_range(1, Q // S + 1):
             whole = tl.sum(tl.where((block == a - 1)[:, None], gv, 0.0), 0)
-            early += tl.where((block < a - 1)[:, None], whole[None, :], 0.0)
-            late += tl.where((block >= a)[:, None], whole[None, :], 0.0)
             sums += whole
+            decay = tl.exp(whole)[None, :]
+            kl = tl.where((block < a - 1)[:, None], kl * decay, kl)  # from the start of block a
+            qe = tl.where((block >= a)[:, None], qe * decay, qe)
             if a < Q // S:
-                kb = tl.where((block < a)[:, None], kv * tl.exp(early), 0.0).to(E)
                 qa = tl.where((block == a)[:, None], ql, 0.0).to(E)
+                kb = tl.where((block < a)[:, None], kl, 0.0).to(E)
                 far = tl.dot(qa, tl.trans(kb), far)
         out = cell * (Q * K) + i[:, None] * K + x[None, :]
-        tl.store(enters + out, (qv * tl.exp(late)).to(E))
-        tl.store(leaves + out, (kv * tl.exp(early)).to(E))
+        tl.store(enters + out, qe.to(E))
+        tl.store(leaves + out, kl.to(E))
         tl.store(total + cell * K + x, sums)
     pair = scores + cell * (Q * Q) + i[:, None] * Q
     tl.store(pair + i[None, :], far.to(E), mask=(block[:, None] != block[None, :]) | (i[:, None] < i[None, :]))
@@ -93,7 +96,6 @@ def vector_inside_backward(q, k, g, u, dscores, denters, dleaves, dtotal, dq, dk
     pairs = dscores + cell * (Q * Q)
     qv = rows(q + token, i, x, H * K, i < left)
     kv = rows(k + token, i, x, H * K, i < left)
-    gv = rows(g + token, i, x, H * K, i < left)
     late = tl.zeros((Q, P), tl.float32)
     early = tl.zeros((Q, P), tl.float32)
     dqv = tl.zeros((Q, P), tl.float32)
@@ -108,23 +110,26 @@ def vector_inside_backward(q, k, g, u, dscores, denters, dleaves, dtotal, dq, dk
         after = tl.load(pairs + (i + d) * Q + i, mask=ahead, other=0.0).to(tl.float32)
         dqv += before[:, None] * rows(k + token, i - d, x, H * K, back) * tl.exp(late)
         dkv += after[:, None] * rows(q + token, i + d, x, H * K, ahead) * tl.exp(early)
-    enter = tl.exp(late)
-    ql = qv * enter
+    late = tl.exp(late)
+    enter = late
+    leave = tl.exp(early)
+    ql = (qv * late).to(E)
+    gv = rows(g + token, i, x, H * K, i < left)
     far = tl.zeros((Q, P), tl.float32)
     for a in tl.static_range(1, Q // S + 1):
-        whole = tl.sum(tl.where((block == a - 1)[:, None], gv, 0.0), 0)
-        early += tl.where((block < a - 1)[:, None], whole[None, :], 0.0)
-        late += tl.where((block >= a)[:, None], whole[None, :], 0.0)
+        decay = tl.exp(tl.sum(tl.where((block == a - 1)[:, None], gv, 0.0), 0))[None, :]
+        leave = tl.where((block < a - 1)[:, None], leave * decay, leave)
+        enter = tl.where((block >= a)[:, None], enter * decay, enter)
         if a < Q // S:
-            leave = tl.where((block < a)[:, None], tl.exp(early), 0.0)
             qa = tl.where((block == a)[:, None], ql, 0.0).to(E)
+            kb = tl.where((block < a)[:, None], kv * leave, 0.0).to(E)
             mine = (block[:, None] == a) & (block[None, :] < a)
             da = tl.load(pairs + i[:, None] * Q + i[None, :], mask=mine, other=0.0)
-            far = tl.dot(da, (kv * leave).to(E), far)
+            far = tl.dot(da, kb, far)
             dkv += leave * tl.dot(tl.trans(da), qa)
     out = cell * (Q * K)
-    dqv += enter * far + tl.exp(late) * rows(denters + out, i, x, K, i < Q)
-    leaving = tl.exp(early) * rows(dleaves + out, i, x, K, i < Q)
+    dqv += late * far + enter * rows(denters + out, i, x, K, i < Q)
+    leaving = leave * rows(dleaves + out, i, x, K, i < Q)
     dkv += leaving
     reads = qv * dqv
     flow = tl.cumsum(reads.to(tl.float64) - (kv * dkv).to(tl.float64), 0, reverse=True)
