@@ -32,6 +32,7 @@ type operatorCase struct {
 	inputs []drawn
 	build  func(in []*Node, chunk int) *Node // returns y; products are in the dtype that models use
 	note   string
+	graph  func(in []*Node, chunk int) *Node // the same without kernels, or nil where there are none
 }
 
 // drawn is an input: normal numbers of a shape, transformed into what the operator expects. Gradients are taken with respect to
@@ -70,6 +71,18 @@ func operatorCases(d OperatorDims) []operatorCase {
 			return delta.Chunk(delta.Rule(MulScalar(f32(in[0]), scale), f32(in[1]), f32(in[2]), log, in[3]), chunk).Y
 		}
 	}
+	gla := func(plain bool) func(in []*Node, chunk int) *Node {
+		return func(in []*Node, chunk int) *Node {
+			y, _ := vectorgate.Chunk(vectorgate.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], LogDecay: in[3], NoKernels: plain}, chunk)
+			return y
+		}
+	}
+	rwkv6 := func(plain bool) func(in []*Node, chunk int) *Node {
+		return func(in []*Node, chunk int) *Node {
+			y, _ := vectorgate.Chunk(vectorgate.Operands{Q: in[0], K: in[1], V: in[2], LogDecay: in[3], Bonus: in[4], NoKernels: plain}, chunk)
+			return y
+		}
+	}
 	const single = "float32, products in TF32"
 	return []operatorCase{
 		{"retention", 64, []drawn{q, k, v}, func(in []*Node, chunk int) *Node {
@@ -79,42 +92,40 @@ func operatorCases(d OperatorDims) []operatorCase {
 			}
 			y, _ := fixeddecay.Chunk(fixeddecay.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], LogDecay: Const(in[0].Graph(), log)}, chunk)
 			return y
-		}, ""},
-		{"gla", 64, []drawn{q, k, v, gate}, func(in []*Node, chunk int) *Node {
-			y, _ := vectorgate.Chunk(vectorgate.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], LogDecay: in[3]}, chunk)
-			return y
-		}, "HGRN-2 is the same operator"},
-		{"rwkv6", 64, []drawn{q, k, v, gate, {[]int{d.Heads, d.Key}, f32}}, func(in []*Node, chunk int) *Node {
-			y, _ := vectorgate.Chunk(vectorgate.Operands{Q: in[0], K: in[1], V: in[2], LogDecay: in[3], Bonus: in[4]}, chunk)
-			return y
-		}, ""},
-		{"delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta}, rule(false), single},
-		{"gated delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, perHead(decay)}, rule(true), single},
-		{"kda", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, gate}, rule(true), single},
+		}, "", nil},
+		{"gla", 64, []drawn{q, k, v, gate}, gla(false), "HGRN-2 is the same operator", gla(true)},
+		{"rwkv6", 64, []drawn{q, k, v, gate, {[]int{d.Heads, d.Key}, f32}}, rwkv6(false), "", rwkv6(true)},
+		{"delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta}, rule(false), single, nil},
+		{"gated delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, perHead(decay)}, rule(true), single, nil},
+		{"kda", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, gate}, rule(true), single, nil},
 		{"rwkv7", 64, []drawn{q, k, v, gate, wide(d.Key, unit), beta}, func(in []*Node, chunk int) *Node {
 			read := f32(in[4])
 			return delta.Chunk(delta.Operands{Q: f32(in[0]), K: f32(in[1]), V: f32(in[2]), LogDecay: in[3], Read: read,
 				Erase: Mul(read, InsertAxes(in[5], -1))}, chunk).Y
-		}, single},
+		}, single, nil},
 		{"attention", 128, []drawn{q, k, v}, func(in []*Node, block int) *Node {
 			return attention.Chunk(attention.Operands{Q: MulScalar(f32(in[0]), scale), K: f32(in[1]), V: f32(in[2])}, block).Y
-		}, single},
+		}, single, nil},
 		{"rwkv4", 16, []drawn{channels(f32), channels(f32), {[]int{d.Heads * d.Value}, decay}, {[]int{d.Heads * d.Value}, f32}}, func(in []*Node, chunk int) *Node {
 			y, _ := logsum.Chunk(logsum.Operands{K: in[0], V: in[1], LogDecay: in[2], Bonus: in[3]}, chunk)
 			return y
-		}, "float32"},
+		}, "float32", nil},
 		{"selective scan N16", 64, []drawn{channels(bf16), channels(func(x *Node) *Node { return MulScalar(Sigmoid(x), 0.1) }),
 			{[]int{d.Heads * d.Value, 16}, func(x *Node) *Node { return Neg(Exp(x)) }}, {[]int{d.Batch, d.Tokens, 16}, bf16}, {[]int{d.Batch, d.Tokens, 16}, bf16}},
 			func(in []*Node, chunk int) *Node {
 				y, _ := selectivescan.Chunk(selectivescan.Operands{X: in[0], Delta: in[1], A: in[2], B: in[3], C: in[4]}, chunk)
 				return y
-			}, "flash-linear-attention has no kernel for it"},
+			}, "flash-linear-attention has no kernel for it", nil},
 	}
 }
 
 // run times the forward pass, and forward and backward with gradients for all inputs, in milliseconds.
 func (c operatorCase) run(d *xla.Device, dims OperatorDims, runs int) []Row {
-	shape := fmt.Sprintf("%s B%d T%d H%d K%d V%d (graph, chunk %d)", c.name, dims.Batch, dims.Tokens, dims.Heads, dims.Key, dims.Value, c.chunk)
+	form := fmt.Sprintf("graph, chunk %d", c.chunk)
+	if c.graph != nil && xla.HasKernels(d.Backend) {
+		form = "kernels"
+	}
+	shape := fmt.Sprintf("%s B%d T%d H%d K%d V%d (%s)", c.name, dims.Batch, dims.Tokens, dims.Heads, dims.Key, dims.Value, form)
 	row := func(what string) Row { return Row{Work: "operator", Shape: shape + " " + what, Note: c.note} }
 	var in []any
 	for i, input := range c.inputs {
@@ -202,11 +213,16 @@ func operators(ctx context.Context, d *xla.Device, o Options, emit func(Row) err
 			continue
 		}
 		jobs = append(jobs, job{"operator", func() []Row { return c.run(d, dims, runs) }})
+		plain := c
+		if c.graph != nil && xla.HasKernels(d.Backend) {
+			plain.build, plain.graph = c.graph, nil
+			jobs = append(jobs, job{"operator", func() []Row { return plain.run(d, dims, runs) }})
+		}
 		if !o.Explore {
 			continue
 		}
 		for _, chunk := range []int{c.chunk / 2, c.chunk * 2} {
-			other := c
+			other := plain
 			other.chunk = chunk
 			jobs = append(jobs, job{"operator", func() []Row { return other.run(d, dims, runs) }})
 		}
