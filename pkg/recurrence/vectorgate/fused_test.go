@@ -101,7 +101,8 @@ func compareFused(t *testing.T, dev *xla.Device, d Dims, models int, forget floa
 	}
 	token := func(n int) *tensors.Tensor { return normal(d.Batch, d.Tokens, d.Heads, n) }
 	state := func() *tensors.Tensor { return normal(d.Batch, d.Heads, d.Keys, d.Values) }
-	args := []any{token(d.Keys), token(d.Keys), token(d.Values), token(d.Keys), state(), normal(max(models, 1), d.Heads, d.Keys), token(d.Values), state()}
+	bonus := normal(max(models, 1), d.Heads, d.Keys)
+	args := []any{token(d.Keys), token(d.Keys), token(d.Values), token(d.Keys), state(), bonus, token(d.Values), state()}
 	run := func(kernels bool) [][]float32 {
 		e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
 			leaves := []*Node{nil, nil, nil, MulScalar(Softplus(in[3]), -forget), in[4], in[5]}

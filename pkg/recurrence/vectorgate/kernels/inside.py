@@ -37,25 +37,38 @@ def vector_inside(q, k, g, u, scores, enters, leaves, total, T, H, BEFORE, ROWS,
     left = T - c * Q  # tokens from here to the sequence's end
     token = ((b.to(tl.int64) * T + c * Q) * H + h) * K
     cell = ((b * CHUNKS + c) * H + h).to(tl.int64)
-    d_of = tl.arange(0, P)
-    near = tl.zeros((Q, P), tl.float32)  # the scores of i and of i - d in column d, if of one block
+    # Pairs of one block: a token of its later half, with those before it, and the one as far from the start as that is from the end
+    # have S - 1 pairs together, one for each step.
+    r = tl.arange(0, Q // 2)
+    start = r // (S // 2) * S
+    high = S // 2 + r % (S // 2)
+    steps = tl.arange(0, P)
+    near = tl.zeros((Q // 2, P), tl.float32)
+    own = tl.zeros((Q,), tl.float32)
     far = tl.zeros((Q, Q), tl.float32)
     for part in range(0, K, P):
         x = part + tl.arange(0, P)
         qv = rows(q + token, i, x, H * K, i < left)
         kv = rows(k + token, i, x, H * K, i < left)
         uv = tl.load(u + (b // ROWS * H + h) * K + x)
-        some = tl.where(d_of[None, :] == 0, tl.sum(qv * kv * uv[None, :], 1)[:, None], 0.0)
-        late = tl.zeros((Q, P), tl.float32)  # from d tokens back, at last from the block's start, to where i reads
-        for d in range(1, S + 1):
-            late += rows(g + token, i - d + 1, x, H * K, (i < left) & (at >= d - 1) & (d > BEFORE))
-            kd = rows(k + token, i - d, x, H * K, (i < left) & (at >= d))
-            some = tl.where(d_of[None, :] == d, tl.sum(qv * kd * tl.exp(late), 1)[:, None], some)
+        own += tl.sum(qv * kv * uv[None, :], 1)
+        decays = tl.zeros((Q // 2, P), tl.float32)
+        some = tl.zeros((Q // 2, P), tl.float32)
+        for step in range(1, S):
+            d = tl.where(step <= high, step, step - high)
+            reads = start + tl.where(step <= high, high, S - 1 - high)
+            gate = rows(g + token, reads - d + 1, x, H * K, (reads < left) & (d > BEFORE))
+            decays = tl.where((d == 1)[:, None], 0.0, decays) + gate
+            pair = rows(q + token, reads, x, H * K, reads < left) * rows(k + token, reads - d, x, H * K, reads < left)
+            some = tl.where(steps[None, :] == step, tl.sum(pair * tl.exp(decays), 1)[:, None], some)
         near += some
-        after = rows(g + token, i + 1, x, H * K, (i + 1 < left) & (at + 1 < S))
-        early = tl.cumsum(tl.reshape(after, (Q // S, S, P)), 1, reverse=True)  # from after i to the block's end
+        # from the block's start to where i reads, and from after i to the block's end
+        late = rows(g + token, i - BEFORE, x, H * K, (i < left) & (at >= BEFORE))
+        late = tl.reshape(tl.cumsum(tl.reshape(late, (Q // S, S, P)), 1), (Q, P))
+        early = rows(g + token, i + 1, x, H * K, (i + 1 < left) & (at + 1 < S))
+        early = tl.reshape(tl.cumsum(tl.reshape(early, (Q // S, S, P)), 1, reverse=True), (Q, P))
         qe = qv * tl.exp(late)
-        kl = kv * tl.exp(tl.reshape(early, (Q, P)))
+        kl = kv * tl.exp(early)
         ql = qe.to(E)
         gv = rows(g + token, i, x, H * K, i < left)
         sums = tl.zeros((P,), tl.float32)
@@ -73,9 +86,13 @@ def vector_inside(q, k, g, u, scores, enters, leaves, total, T, H, BEFORE, ROWS,
         tl.store(enters + out, qe.to(E))
         tl.store(leaves + out, kl.to(E))
         tl.store(total + cell * K + x, sums)
-    pair = scores + cell * (Q * Q) + i[:, None] * Q
-    tl.store(pair + i[None, :], far.to(E), mask=(block[:, None] != block[None, :]) | (i[:, None] < i[None, :]))
-    tl.store(pair + i[:, None] - d_of[None, :], near.to(E), mask=d_of[None, :] <= at[:, None])
+    square = scores + cell * (Q * Q)
+    tl.store(square + i[:, None] * Q + i[None, :], far.to(E), mask=(block[:, None] != block[None, :]) | (i[:, None] < i[None, :]))
+    tl.store(square + i * Q + i, own.to(E))
+    step = steps[None, :] + tl.zeros((Q // 2, 1), tl.int32)
+    first = step <= high[:, None]
+    reads = start[:, None] + tl.where(first, high[:, None], S - 1 - high[:, None])
+    tl.store(square + reads * Q + reads - tl.where(first, step, step - high[:, None]), near.to(E), mask=(step > 0) & (step < S))
 
 
 @triton.jit
@@ -97,19 +114,25 @@ def vector_inside_backward(q, k, g, u, dscores, denters, dleaves, dtotal, dq, dk
     qv = rows(q + token, i, x, H * K, i < left)
     kv = rows(k + token, i, x, H * K, i < left)
     late = tl.zeros((Q, P), tl.float32)
-    early = tl.zeros((Q, P), tl.float32)
+    decays = tl.zeros((Q, P), tl.float32)
     dqv = tl.zeros((Q, P), tl.float32)
     dkv = tl.zeros((Q, P), tl.float32)
-    for d in range(1, S + 1):
-        late += rows(g + token, i - d + 1, x, H * K, (i < left) & (at >= d - 1) & (d > BEFORE))
-        last = d - BEFORE  # token i + d reads after so many gates
-        early += rows(g + token, i + last, x, H * K, (i + last < left) & (at + last < S) & (last > 0))
-        back = (i < left) & (at >= d)
-        ahead = (i + d < left) & (at + d < S)
-        before = tl.load(pairs + i * Q + i - d, mask=back, other=0.0).to(tl.float32)
-        after = tl.load(pairs + (i + d) * Q + i, mask=ahead, other=0.0).to(tl.float32)
-        dqv += before[:, None] * rows(k + token, i - d, x, H * K, back) * tl.exp(late)
-        dkv += after[:, None] * rows(q + token, i + d, x, H * K, ahead) * tl.exp(early)
+    for step in range(1, S):  # the other S - 1 tokens of the block: those before i, nearest first, then those after
+        back = step <= at
+        d = tl.where(back, step, step - at)
+        there = tl.where(back, i - d, i + d)
+        gate = tl.where(back, there + 1, there - BEFORE)
+        decays = tl.where((d == 1)[:, None], 0.0, decays) + rows(g + token, gate, x, H * K, (tl.maximum(i, gate) < left) & (d > BEFORE))
+        live = tl.maximum(i, there) < left
+        pair = tl.load(pairs + tl.maximum(i, there) * Q + tl.minimum(i, there), mask=live, other=0.0).to(tl.float32)
+        both = pair[:, None] * tl.exp(decays)
+        dqv += both * rows(k + token, there, x, H * K, live & back)
+        dkv += both * rows(q + token, there, x, H * K, live & (step > at))
+        late = tl.where((step == at)[:, None], decays, late)
+    # from the block's start to where i reads, and from after i to the block's end
+    late += rows(g + token, i - at, x, H * K, (i < left) & (at >= BEFORE))
+    end = i - at + S - 1
+    early = tl.where((at == S - 1)[:, None], 0.0, decays) + rows(g + token, end, x, H * K, (end < left) & (i < end) & (BEFORE > 0))
     late = tl.exp(late)
     enter = late
     leave = tl.exp(early)
@@ -148,16 +171,17 @@ def vector_inside_backward(q, k, g, u, dscores, denters, dleaves, dtotal, dq, dk
 
 KEYS = [16, 32, 64, 128]
 QUERY, BLOCK, PART = 64, 16, 32
-INSIDE = [("q", "bf16"), ("k", "bf16"), ("g", "fp32"), ("u", "fp32"), ("scores", "bf16"), ("enters", "bf16"), ("leaves", "bf16"), ("total", "fp32")]
-BACKWARD = [("q", "bf16"), ("k", "bf16"), ("g", "fp32"), ("u", "fp32"), ("dscores", "bf16"), ("denters", "bf16"), ("dleaves", "bf16"),
-            ("dtotal", "fp32"), ("dq", "bf16"), ("dk", "bf16"), ("dg", "fp32"), ("du", "fp32")]
+HALF, FULL = "bf16", "fp32"
+INSIDE = dict(q=HALF, k=HALF, g=FULL, u=FULL, scores=HALF, enters=HALF, leaves=HALF, total=FULL)
+BACKWARD = dict(q=HALF, k=HALF, g=FULL, u=FULL, dscores=HALF, denters=HALF, dleaves=HALF, dtotal=FULL, dq=HALF, dk=HALF, dg=FULL, du=FULL)
 KERNELS = {"inside": (vector_inside, INSIDE), "inside-backward": (vector_inside_backward, BACKWARD)}
 
 
 def texts():
     for K in KEYS:
         for name, (kernel, pointers) in KERNELS.items():
-            yield dict(file=f"{name}-{K}", kernel=kernel, pointers=dict(pointers), constants=dict(K=K, P=min(K, PART), Q=QUERY, S=BLOCK), warps=4, stages=2)
+            constants = dict(K=K, P=min(K, PART), Q=QUERY, S=BLOCK)
+            yield dict(file=f"{name}-{K}", kernel=kernel, pointers=pointers, constants=constants)
 
 
 def check(T, before, gates):
