@@ -138,6 +138,9 @@ def vector_inside_backward(q, k, g, u, dscores, denters, dleaves, dtotal, dq, dk
     leave = tl.exp(early)
     ql = (qv * late).to(E)
     gv = rows(g + token, i, x, H * K, i < left)
+    # What a pair gives to the sums at both its ends is made of the same rounded factors and cancels in the gates outside of it.
+    reads = qv * dqv
+    writes = kv * dkv
     far = tl.zeros((Q, P), tl.float32)
     for a in tl.static_range(1, Q // S + 1):
         decay = tl.exp(tl.sum(tl.where((block == a - 1)[:, None], gv, 0.0), 0))[None, :]
@@ -149,13 +152,17 @@ def vector_inside_backward(q, k, g, u, dscores, denters, dleaves, dtotal, dq, dk
             mine = (block[:, None] == a) & (block[None, :] < a)
             da = tl.load(pairs + i[:, None] * Q + i[None, :], mask=mine, other=0.0)
             far = tl.dot(da, kb, far)
-            dkv += leave * tl.dot(tl.trans(da), qa)
+            change = tl.dot(tl.trans(da), qa)
+            dkv += leave * change
+            writes += kb.to(tl.float32) * change
     out = cell * (Q * K)
-    dqv += late * far + enter * rows(denters + out, i, x, K, i < Q)
+    entering = enter * rows(denters + out, i, x, K, i < Q)
     leaving = leave * rows(dleaves + out, i, x, K, i < Q)
+    dqv += late * far + entering
     dkv += leaving
-    reads = qv * dqv
-    flow = tl.cumsum(reads.to(tl.float64) - (kv * dkv).to(tl.float64), 0, reverse=True)
+    reads += ql.to(tl.float32) * far + qv * entering
+    writes += kv * leaving
+    flow = tl.cumsum(reads.to(tl.float64) - writes.to(tl.float64), 0, reverse=True)
     if BEFORE > 0:
         flow -= reads.to(tl.float64)
     flow += (tl.sum(kv * leaving, 0) + tl.load(dtotal + cell * K + x))[None, :].to(tl.float64)
