@@ -50,7 +50,7 @@ func unit(x *Node) *Node { return bf16(Div(x, Sqrt(ReduceAndKeep(Square(x), Redu
 // decay is log σ(x) / 16, GLA's gate at initialisation.
 func decay(x *Node) *Node { return DivScalar(Neg(Softplus(Neg(x))), 16) }
 
-// operatorCases lists the operators. Those of packages delta and attention compute in float32, the others multiply in bfloat16.
+// operatorCases lists the operators. Those of package delta compute in float32, the others multiply in bfloat16.
 func operatorCases(d OperatorDims) []operatorCase {
 	wide := func(last int, made func(*Node) *Node) drawn {
 		return drawn{[]int{d.Batch, d.Tokens, d.Heads, last}, made}
@@ -97,8 +97,8 @@ func operatorCases(d OperatorDims) []operatorCase {
 				Erase: Mul(read, InsertAxes(in[5], -1))}, chunk).Y
 		}, single},
 		{"attention", 128, []drawn{q, k, v}, func(in []*Node, block int) *Node {
-			return attention.Chunk(attention.Operands{Q: MulScalar(f32(in[0]), scale), K: f32(in[1]), V: f32(in[2])}, block).Y
-		}, single},
+			return attention.Chunk(attention.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2]}, block).Y
+		}, "bfloat16 by a kernel on an NVIDIA GPU, elsewhere float32 by the graph"},
 		{"rwkv4", 16, []drawn{channels(f32), channels(f32), {[]int{d.Heads * d.Value}, decay}, {[]int{d.Heads * d.Value}, f32}}, func(in []*Node, chunk int) *Node {
 			y, _ := logsum.Chunk(logsum.Operands{K: in[0], V: in[1], LogDecay: in[2], Bonus: in[3]}, chunk)
 			return y
