@@ -51,7 +51,7 @@ func unit(x *Node) *Node { return bf16(Div(x, Sqrt(ReduceAndKeep(Square(x), Redu
 // decay is log σ(x) / 16, GLA's gate at initialisation.
 func decay(x *Node) *Node { return DivScalar(Neg(Softplus(Neg(x))), 16) }
 
-// operatorCases lists the operators. Those of packages delta and attention compute in float32, the others multiply in bfloat16.
+// operatorCases lists the operators. Those of package delta compute in float32, the others multiply in bfloat16.
 func operatorCases(d OperatorDims) []operatorCase {
 	wide := func(last int, made func(*Node) *Node) drawn {
 		return drawn{[]int{d.Batch, d.Tokens, d.Heads, last}, made}
@@ -83,6 +83,11 @@ func operatorCases(d OperatorDims) []operatorCase {
 			return y
 		}
 	}
+	attend := func(plain bool) func(in []*Node, chunk int) *Node {
+		return func(in []*Node, block int) *Node {
+			return attention.Chunk(attention.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], NoKernels: plain}, block).Y
+		}
+	}
 	const single = "float32, products in TF32"
 	return []operatorCase{
 		{"retention", 64, []drawn{q, k, v}, func(in []*Node, chunk int) *Node {
@@ -103,9 +108,7 @@ func operatorCases(d OperatorDims) []operatorCase {
 			return delta.Chunk(delta.Operands{Q: f32(in[0]), K: f32(in[1]), V: f32(in[2]), LogDecay: in[3], Read: read,
 				Erase: Mul(read, InsertAxes(in[5], -1))}, chunk).Y
 		}, single, nil},
-		{"attention", 128, []drawn{q, k, v}, func(in []*Node, block int) *Node {
-			return attention.Chunk(attention.Operands{Q: MulScalar(f32(in[0]), scale), K: f32(in[1]), V: f32(in[2])}, block).Y
-		}, single, nil},
+		{"attention", 128, []drawn{q, k, v}, attend(false), "in float32 where no kernel is", attend(true)},
 		{"rwkv4", 16, []drawn{channels(f32), channels(f32), {[]int{d.Heads * d.Value}, decay}, {[]int{d.Heads * d.Value}, f32}}, func(in []*Node, chunk int) *Node {
 			y, _ := logsum.Chunk(logsum.Operands{K: in[0], V: in[1], LogDecay: in[2], Bonus: in[3]}, chunk)
 			return y

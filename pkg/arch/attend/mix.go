@@ -85,7 +85,8 @@ func Mix(l *stack.Layer, q, k, v *Node, rotated int, theta float64) *Node {
 	for name, n := range map[string]*Node{lm.Queries: q, lm.Keys: k, lm.Values: v} {
 		l.Probe(name, func() *Node { return n })
 	}
-	op := attention.Operands{V: v, Segments: l.Segments, Length: l.Length, Infer: l.Infer}
+	op := attention.Operands{V: v, Segments: l.Segments, Length: l.Length, Infer: l.Infer, NoKernels: l.NoKernels,
+		Keep: func(n *Node) *Node { return l.Keep("attention", n) }}
 	if m, has := l.Model.(interface{ Past() int }); has {
 		op.Window = m.Past()
 	}
@@ -107,6 +108,11 @@ func Mix(l *stack.Layer, q, k, v *Node, rotated int, theta float64) *Node {
 		if l.Chunk > 0 {
 			chunk = l.Chunk
 		}
+		if l.Products == dtypes.BFloat16 && op.Fuses() {
+			for _, x := range []**Node{&op.Q, &op.K, &op.V} {
+				*x = ConvertDType(*x, l.Products)
+			}
+		}
 		r = attention.Chunk(op, chunk)
 	}
 	if r.Cache != nil {
@@ -114,7 +120,7 @@ func Mix(l *stack.Layer, q, k, v *Node, rotated int, theta float64) *Node {
 		l.SetState(Values, positionsFirst(r.Cache.Values))
 		l.SetState(Length, ConvertDType(r.Cache.Held, l.Gate))
 	}
-	y := l.Change("y_scale", r.Y, stack.PerHead(Mul))
+	y := l.Change("y_scale", ConvertDType(r.Y, l.Gate), stack.PerHead(Mul))
 	l.Probe("y", func() *Node { return y })
 	return y
 }

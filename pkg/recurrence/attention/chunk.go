@@ -10,7 +10,7 @@ import (
 	"stuffed/xla"
 )
 
-// Operands of one call of [Chunk].
+// Operands of one call of [Chunk]. Q, K and V are float32 or float64, or bfloat16 all three.
 type Operands struct {
 	Q        *Node  // [batch, tokens, heads, key], scaled
 	K, V     *Node  // [batch, tokens, kvHeads, key or value]
@@ -20,21 +20,30 @@ type Operands struct {
 
 	Window int // last tokens that a query sees, its own among them; 0: all. The cache keeps the others, unread.
 
-	Infer bool // no gradient will be asked for
+	Infer     bool              // no gradient will be asked for
+	NoKernels bool              // the graph in float32 also where there are kernels
+	Keep      func(*Node) *Node // or nil: keeps a value of the kernels for the gradient instead of computing it again
 }
 
 // Result of [Chunk].
 type Result struct {
-	Y     *Node  // [batch, tokens, heads, value]
+	Y     *Node  // [batch, tokens, heads, value], of Q's dtype
 	Cache *Cache // nil where Operands.Cache is; the room is the same and must be enough
 }
 
 // Chunk computes the operator in blocks of q queries, each against all keys, so that memory grows with q times the
 // tokens; a block is computed again for its gradient. It is differentiable in every float operand, through the cache too.
+// Of bfloat16 operands kernels multiply them as they are, with float32 sums, where [Operands.Fuses]; the graph converts them to float32.
 func Chunk(op Operands, q int) Result {
 	d := dimsOf(op)
 	if q < 1 {
 		panic(fmt.Errorf("attention: blocks of %d queries must have at least 1", q))
+	}
+	if op.Q.DType() == dtypes.BFloat16 {
+		if op.Fuses() {
+			return Result{Y: fused(op, d)}
+		}
+		return inFloat32(op, q)
 	}
 	q = min(q, d.Tokens)
 	g, blocks, group := op.Q.Graph(), (d.Tokens+q-1)/q, d.Heads/d.KVHeads
@@ -169,6 +178,9 @@ func dimsOf(op Operands) Dims {
 	check("K", op.K, d.Batch, d.Tokens, d.KVHeads, d.Key)
 	check("V", op.V, d.Batch, d.Tokens, d.KVHeads, d.Value)
 	check("Segments", op.Segments, d.Batch, d.Tokens)
+	if half := q.DType == dtypes.BFloat16; half != (k.DType == dtypes.BFloat16) || half != (v.DType == dtypes.BFloat16) {
+		panic(fmt.Errorf("attention: q is %s, k %s and v %s: all three or none must be bfloat16", q.DType, k.DType, v.DType))
+	}
 	if d.Heads%d.KVHeads != 0 || d.Tokens < 1 {
 		panic(fmt.Errorf("attention: %d key-value heads must divide %d heads, and %d tokens be at least 1", d.KVHeads, d.Heads, d.Tokens))
 	}

@@ -3,8 +3,9 @@
 //
 //	y_t = Σ_{j≤t} p_tj v_j      p_t = softmax_j(q_t·k_j)
 //
-// over the tokens in the cache and those of the call, or with a window of r (2004.05150) over j > t − r alone: a cache of r tokens. Query head h reads key-value head h / (heads/kvHeads). It is written three times:
-// [Naive] is the definition in float64, [Chunk] the graph over blocks of queries, [Step] one token.
+// over the tokens in the cache and those of the call, or with a window of r (2004.05150) over j > t − r alone: a cache of r tokens. Query head h reads key-value head h / (heads/kvHeads). It is written four times:
+// [Naive] is the definition in float64, [Chunk] the graph over blocks of queries and, by kernels, the call in bfloat16 on an NVIDIA GPU,
+// [Step] one token.
 package attention
 
 import "math"
