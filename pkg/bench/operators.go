@@ -51,7 +51,7 @@ func unit(x *Node) *Node { return bf16(Div(x, Sqrt(ReduceAndKeep(Square(x), Redu
 // decay is log σ(x) / 16, GLA's gate at initialisation.
 func decay(x *Node) *Node { return DivScalar(Neg(Softplus(Neg(x))), 16) }
 
-// operatorCases lists the operators. Those of package delta compute in float32, the others multiply in bfloat16.
+// operatorCases lists the operators. They multiply in bfloat16, those of packages delta and attention only in kernels.
 func operatorCases(d OperatorDims) []operatorCase {
 	wide := func(last int, made func(*Node) *Node) drawn {
 		return drawn{[]int{d.Batch, d.Tokens, d.Heads, last}, made}
@@ -62,13 +62,15 @@ func operatorCases(d OperatorDims) []operatorCase {
 	}
 	q, k, v := wide(d.Key, bf16), wide(d.Key, bf16), wide(d.Value, bf16)
 	gate, beta, scale := wide(d.Key, decay), perHead(Sigmoid), 1/math.Sqrt(float64(d.Key))
-	rule := func(decays bool) func(in []*Node, chunk int) *Node {
+	rule := func(decays, plain bool) func(in []*Node, chunk int) *Node {
 		return func(in []*Node, chunk int) *Node {
 			var log *Node
 			if decays {
 				log = in[4]
 			}
-			return delta.Chunk(delta.Rule(MulScalar(f32(in[0]), scale), f32(in[1]), f32(in[2]), log, in[3]), chunk).Y
+			op := delta.Rule(MulScalar(f32(in[0]), scale), f32(in[1]), f32(in[2]), log, in[3])
+			op.Half, op.NoKernels = !plain, plain
+			return delta.Chunk(op, chunk).Y
 		}
 	}
 	gla := func(plain bool) func(in []*Node, chunk int) *Node {
@@ -83,12 +85,19 @@ func operatorCases(d OperatorDims) []operatorCase {
 			return y
 		}
 	}
+	rwkv7 := func(plain bool) func(in []*Node, chunk int) *Node {
+		return func(in []*Node, chunk int) *Node {
+			read := f32(in[4])
+			return delta.Chunk(delta.Operands{Q: f32(in[0]), K: f32(in[1]), V: f32(in[2]), LogDecay: in[3], Read: read,
+				Erase: Mul(read, InsertAxes(in[5], -1)), Half: !plain, NoKernels: plain}, chunk).Y
+		}
+	}
 	attend := func(plain bool) func(in []*Node, chunk int) *Node {
 		return func(in []*Node, block int) *Node {
 			return attention.Chunk(attention.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], NoKernels: plain}, block).Y
 		}
 	}
-	const single = "float32, products in TF32"
+	const single = "in float32, products in TF32, where no kernel is"
 	return []operatorCase{
 		{"retention", 64, []drawn{q, k, v}, func(in []*Node, chunk int) *Node {
 			log := make([]float32, d.Heads)
@@ -100,14 +109,10 @@ func operatorCases(d OperatorDims) []operatorCase {
 		}, "", nil},
 		{"gla", 64, []drawn{q, k, v, gate}, gla(false), "HGRN-2 is the same operator", gla(true)},
 		{"rwkv6", 64, []drawn{q, k, v, gate, {[]int{d.Heads, d.Key}, f32}}, rwkv6(false), "", rwkv6(true)},
-		{"delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta}, rule(false), single, nil},
-		{"gated delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, perHead(decay)}, rule(true), single, nil},
-		{"kda", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, gate}, rule(true), single, nil},
-		{"rwkv7", 64, []drawn{q, k, v, gate, wide(d.Key, unit), beta}, func(in []*Node, chunk int) *Node {
-			read := f32(in[4])
-			return delta.Chunk(delta.Operands{Q: f32(in[0]), K: f32(in[1]), V: f32(in[2]), LogDecay: in[3], Read: read,
-				Erase: Mul(read, InsertAxes(in[5], -1))}, chunk).Y
-		}, single, nil},
+		{"delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta}, rule(false, false), single, rule(false, true)},
+		{"gated delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, perHead(decay)}, rule(true, false), single, rule(true, true)},
+		{"kda", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, gate}, rule(true, false), single, rule(true, true)},
+		{"rwkv7", 64, []drawn{q, k, v, gate, wide(d.Key, unit), beta}, rwkv7(false), single, rwkv7(true)},
 		{"attention", 128, []drawn{q, k, v}, attend(false), "in float32 where no kernel is", attend(true)},
 		{"rwkv4", 16, []drawn{channels(f32), channels(f32), {[]int{d.Heads * d.Value}, decay}, {[]int{d.Heads * d.Value}, f32}}, func(in []*Node, chunk int) *Node {
 			y, _ := logsum.Chunk(logsum.Operands{K: in[0], V: in[1], LogDecay: in[2], Bonus: in[3]}, chunk)

@@ -93,7 +93,7 @@ func Decay(l *stack.Layer, logAlpha *Node) *Node {
 // Mix runs the operator from the layer's state and stores the new state; it returns [batch, tokens, heads, value]. A single token without a
 // gradient uses Step, everything else Chunk.
 func Mix(l *stack.Layer, op delta.Operands, chunk int) *Node {
-	op.Initial, op.Infer = l.State(State), l.Infer
+	op.Initial, op.Infer, op.Half, op.NoKernels = l.State(State), l.Infer, l.Products == dtypes.BFloat16, l.NoKernels
 	if l.Chunk > 0 {
 		chunk = l.Chunk
 	}

@@ -20,7 +20,11 @@ type Operands struct {
 	Initial     *Node // [batch, heads, key, value] or nil for zeros
 	Segments    *Node // int32 [batch, tokens] or nil: ascending; the state restarts where the segment changes; 0 continues Initial
 
-	Infer bool // no gradient will be asked for: nothing is kept for it
+	Infer     bool // no gradient will be asked for: nothing is kept for it
+	Half      bool // float32 operands may be rounded to bfloat16, as kernels on an NVIDIA GPU do with what they multiply
+	NoKernels bool // no kernels: their oracle on a GPU
+
+	rule *ruled // of Rule
 }
 
 // Result of [Chunk].
@@ -38,9 +42,13 @@ type Result struct {
 //	U = (I + L)⁻¹ (R̃ S + L' V)      y = Q̃ S + M' V − M U      S ← diag(w…) S + K̃ᵀ V − Ẽᵀ U
 //
 // so that the state goes from chunk to chunk by one product, S ← A S + B, with A and B known for all chunks before the loop.
-// It is differentiable in every float operand, through the final state too. Tokens need not be a multiple of q.
+// It is differentiable in every float operand, through the final state too. Tokens need not be a multiple of q. With Half, what [Rule]
+// made and what decays per key runs through kernels on an NVIDIA GPU where there are no Segments, in chunks of their own.
 func Chunk(op Operands, q int) Result {
 	d := dimsOf(op)
+	if fusable(op) {
+		return fused(op)
+	}
 	if q < 1 || q&(q-1) != 0 {
 		panic(fmt.Errorf("delta: chunk length %d must be a power of two", q))
 	}

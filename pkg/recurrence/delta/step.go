@@ -16,7 +16,7 @@ func Rule(q, k, v, logDecay, beta *Node) Operands {
 	if logDecay != nil {
 		read = Mul(k, Exp(perChannel(logDecay, k)))
 	}
-	return Operands{Q: q, K: write, V: v, LogDecay: logDecay, Erase: write, Read: read}
+	return Operands{Q: q, K: write, V: v, LogDecay: logDecay, Erase: write, Read: read, rule: &ruled{k, beta, write, read, logDecay}}
 }
 
 // perChannel gives a decay per head the axis of channels that k has, of size 1.
