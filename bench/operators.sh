@@ -3,7 +3,7 @@
 # Usage: bench/operators.sh OUT [WHEEL…]
 #   OUT      folder of operators.json (ours) and operators-fla.json
 #   WHEEL    fla-core 0.6.0 (and einops where it is missing), on a machine without a network; else they are installed beforehand
-# PYTHON names an interpreter with torch and triton, STUFFED the program. About three minutes.
+# PYTHON names an interpreter with torch and triton, STUFFED the program. Some minutes, of compilation above all.
 set -euo pipefail
 out=${1:?usage: bench/operators.sh OUT [WHEEL…]}
 shift

@@ -35,6 +35,15 @@ func newXLA(kind, path, config string) (b compute.Backend, err error) {
 	}
 	opening.Lock()
 	defer opening.Unlock()
+	if kind == "cuda" { // before the plug-in reads it, and before programs are told apart by it
+		known, err := fileHolds(absolute, fusionTuning)
+		if err != nil {
+			return nil, err
+		}
+		if flags := withoutFusionTuning(os.Getenv("XLA_FLAGS"), known); flags != "" {
+			os.Setenv("XLA_FLAGS", flags)
+		}
+	}
 	keepPrograms(absolute)
 	opened, err := goxla.New(absolute + strings.TrimPrefix(config, path))
 	if err != nil {
