@@ -36,11 +36,11 @@ func newXLA(kind, path, config string) (b compute.Backend, err error) {
 	opening.Lock()
 	defer opening.Unlock()
 	if kind == "cuda" { // before the plug-in reads it, and before programs are told apart by it
-		known, err := fileHolds(absolute, fusionTuning)
+		flags, err := withoutFusionTuning(os.Getenv("XLA_FLAGS"), func() (bool, error) { return fileHolds(absolute, fusionTuning) })
 		if err != nil {
 			return nil, err
 		}
-		if flags := withoutFusionTuning(os.Getenv("XLA_FLAGS"), known); flags != "" {
+		if flags != "" {
 			os.Setenv("XLA_FLAGS", flags)
 		}
 	}

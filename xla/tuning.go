@@ -13,13 +13,16 @@ import (
 const fusionTuning = "xla_gpu_experimental_enable_fusion_autotuner"
 
 // withoutFusionTuning adds to XLA_FLAGS that this step is left out, unless the flags say something of it, switch all tuning off, or name a file.
-// Only a plug-in that knows the flag may get it: XLA ends the process at one that it does not know.
-func withoutFusionTuning(flags string, known bool) string {
+// Only a plug-in that knows the flag may get it: XLA ends the process at one that it does not know. Where the flags decide, known is not called.
+func withoutFusionTuning(flags string, known func() (bool, error)) (string, error) {
 	flags = strings.TrimSpace(flags)
-	if !known || strings.Contains(flags, fusionTuning) || strings.Contains(flags, "xla_gpu_autotune_level=0") || flags != "" && flags[0] != '-' {
-		return flags
+	if strings.Contains(flags, fusionTuning) || strings.Contains(flags, "xla_gpu_autotune_level=0") || flags != "" && flags[0] != '-' {
+		return flags, nil
 	}
-	return strings.TrimSpace(flags + " --" + fusionTuning + "=false")
+	if knows, err := known(); !knows || err != nil {
+		return flags, err
+	}
+	return strings.TrimSpace(flags + " --" + fusionTuning + "=false"), nil
 }
 
 // fileHolds reports whether a file holds a text.

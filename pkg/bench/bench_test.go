@@ -102,7 +102,7 @@ func TestOperatorsRun(t *testing.T) {
 	for _, c := range operatorCases(dims) {
 		c.chunk = min(c.chunk, 16)
 		seen[c.name] = true
-		rows := c.run(d, dims, 1)
+		rows := c.run(d, dims, 1, false)
 		if len(rows) != 2 {
 			t.Errorf("%s: %+v", c.name, rows)
 		}

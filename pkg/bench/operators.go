@@ -27,12 +27,12 @@ type OperatorDims struct{ Batch, Tokens, Heads, Key, Value int }
 
 // operatorCase is one architecture's operator on inputs that are drawn once.
 type operatorCase struct {
-	name   string
-	chunk  int
-	inputs []drawn
-	build  func(in []*Node, chunk int) *Node // returns y; products are in the dtype that models use
-	note   string
-	graph  func(in []*Node, chunk int) *Node // the same without kernels, or nil where there are none
+	name    string
+	chunk   int
+	inputs  []drawn
+	build   func(in []*Node, chunk int, plain bool) *Node // returns y; products are in the dtype that models use; plain: without kernels
+	note    string
+	kernels bool // there are some for NVIDIA GPUs
 }
 
 // drawn is an input: normal numbers of a shape, transformed into what the operator expects. Gradients are taken with respect to
@@ -62,75 +62,62 @@ func operatorCases(d OperatorDims) []operatorCase {
 	}
 	q, k, v := wide(d.Key, bf16), wide(d.Key, bf16), wide(d.Value, bf16)
 	gate, beta, scale := wide(d.Key, decay), perHead(Sigmoid), 1/math.Sqrt(float64(d.Key))
-	rule := func(decays, plain bool) func(in []*Node, chunk int) *Node {
-		return func(in []*Node, chunk int) *Node {
-			var log *Node
-			if decays {
-				log = in[4]
-			}
-			op := delta.Rule(MulScalar(f32(in[0]), scale), f32(in[1]), f32(in[2]), log, in[3])
-			op.Half, op.NoKernels = !plain, plain
-			return delta.Chunk(op, chunk).Y
+	rule := func(in []*Node, chunk int, plain bool) *Node { // decays are the last input, if there are any
+		var log *Node
+		if len(in) > 4 {
+			log = in[4]
 		}
-	}
-	gla := func(plain bool) func(in []*Node, chunk int) *Node {
-		return func(in []*Node, chunk int) *Node {
-			y, _ := vectorgate.Chunk(vectorgate.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], LogDecay: in[3], NoKernels: plain}, chunk)
-			return y
-		}
-	}
-	rwkv6 := func(plain bool) func(in []*Node, chunk int) *Node {
-		return func(in []*Node, chunk int) *Node {
-			y, _ := vectorgate.Chunk(vectorgate.Operands{Q: in[0], K: in[1], V: in[2], LogDecay: in[3], Bonus: in[4], NoKernels: plain}, chunk)
-			return y
-		}
-	}
-	rwkv7 := func(plain bool) func(in []*Node, chunk int) *Node {
-		return func(in []*Node, chunk int) *Node {
-			read := f32(in[4])
-			return delta.Chunk(delta.Operands{Q: f32(in[0]), K: f32(in[1]), V: f32(in[2]), LogDecay: in[3], Read: read,
-				Erase: Mul(read, InsertAxes(in[5], -1)), Half: !plain, NoKernels: plain}, chunk).Y
-		}
-	}
-	attend := func(plain bool) func(in []*Node, chunk int) *Node {
-		return func(in []*Node, block int) *Node {
-			return attention.Chunk(attention.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], NoKernels: plain}, block).Y
-		}
+		op := delta.Rule(MulScalar(f32(in[0]), scale), f32(in[1]), f32(in[2]), log, in[3])
+		op.Half, op.NoKernels = !plain, plain
+		return delta.Chunk(op, chunk).Y
 	}
 	const single = "in float32, products in TF32, where no kernel is"
 	return []operatorCase{
-		{"retention", 64, []drawn{q, k, v}, func(in []*Node, chunk int) *Node {
+		{"retention", 64, []drawn{q, k, v}, func(in []*Node, chunk int, _ bool) *Node {
 			log := make([]float32, d.Heads)
 			for h, g := range fixeddecay.Retention(d.Heads) {
 				log[h] = float32(g)
 			}
 			y, _ := fixeddecay.Chunk(fixeddecay.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], LogDecay: Const(in[0].Graph(), log)}, chunk)
 			return y
-		}, "", nil},
-		{"gla", 64, []drawn{q, k, v, gate}, gla(false), "HGRN-2 is the same operator", gla(true)},
-		{"rwkv6", 64, []drawn{q, k, v, gate, {[]int{d.Heads, d.Key}, f32}}, rwkv6(false), "", rwkv6(true)},
-		{"delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta}, rule(false, false), single, rule(false, true)},
-		{"gated delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, perHead(decay)}, rule(true, false), single, rule(true, true)},
-		{"kda", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, gate}, rule(true, false), single, rule(true, true)},
-		{"rwkv7", 64, []drawn{q, k, v, gate, wide(d.Key, unit), beta}, rwkv7(false), single, rwkv7(true)},
-		{"attention", 128, []drawn{q, k, v}, attend(false), "in float32 where no kernel is", attend(true)},
-		{"rwkv4", 16, []drawn{channels(f32), channels(f32), {[]int{d.Heads * d.Value}, decay}, {[]int{d.Heads * d.Value}, f32}}, func(in []*Node, chunk int) *Node {
+		}, "", false},
+		{"gla", 64, []drawn{q, k, v, gate}, func(in []*Node, chunk int, plain bool) *Node {
+			y, _ := vectorgate.Chunk(vectorgate.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], LogDecay: in[3], NoKernels: plain}, chunk)
+			return y
+		}, "HGRN-2 is the same operator", true},
+		{"rwkv6", 64, []drawn{q, k, v, gate, {[]int{d.Heads, d.Key}, f32}}, func(in []*Node, chunk int, plain bool) *Node {
+			y, _ := vectorgate.Chunk(vectorgate.Operands{Q: in[0], K: in[1], V: in[2], LogDecay: in[3], Bonus: in[4], NoKernels: plain}, chunk)
+			return y
+		}, "", true},
+		{"delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta}, rule, single, true},
+		{"gated delta rule", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, perHead(decay)}, rule, single, true},
+		{"kda", 64, []drawn{wide(d.Key, unit), wide(d.Key, unit), v, beta, gate}, rule, single, true},
+		{"rwkv7", 64, []drawn{q, k, v, gate, wide(d.Key, unit), beta}, func(in []*Node, chunk int, plain bool) *Node {
+			read := f32(in[4])
+			return delta.Chunk(delta.Operands{Q: f32(in[0]), K: f32(in[1]), V: f32(in[2]), LogDecay: in[3], Read: read,
+				Erase: Mul(read, InsertAxes(in[5], -1)), Half: !plain, NoKernels: plain}, chunk).Y
+		}, single, true},
+		{"attention", 128, []drawn{q, k, v}, func(in []*Node, block int, plain bool) *Node {
+			return attention.Chunk(attention.Operands{Q: MulScalar(in[0], scale), K: in[1], V: in[2], NoKernels: plain}, block).Y
+		}, "in float32 where no kernel is", true},
+		{"rwkv4", 16, []drawn{channels(f32), channels(f32), {[]int{d.Heads * d.Value}, decay}, {[]int{d.Heads * d.Value}, f32}}, func(in []*Node, chunk int, _ bool) *Node {
 			y, _ := logsum.Chunk(logsum.Operands{K: in[0], V: in[1], LogDecay: in[2], Bonus: in[3]}, chunk)
 			return y
-		}, "float32", nil},
+		}, "float32", false},
 		{"selective scan N16", 64, []drawn{channels(bf16), channels(func(x *Node) *Node { return MulScalar(Sigmoid(x), 0.1) }),
 			{[]int{d.Heads * d.Value, 16}, func(x *Node) *Node { return Neg(Exp(x)) }}, {[]int{d.Batch, d.Tokens, 16}, bf16}, {[]int{d.Batch, d.Tokens, 16}, bf16}},
-			func(in []*Node, chunk int) *Node {
+			func(in []*Node, chunk int, _ bool) *Node {
 				y, _ := selectivescan.Chunk(selectivescan.Operands{X: in[0], Delta: in[1], A: in[2], B: in[3], C: in[4]}, chunk)
 				return y
-			}, "flash-linear-attention has no kernel for it", nil},
+			}, "flash-linear-attention has no kernel for it", false},
 	}
 }
 
-// run times the forward pass, and forward and backward with gradients for all inputs, in milliseconds.
-func (c operatorCase) run(d *xla.Device, dims OperatorDims, runs int) []Row {
+// run times the forward pass, and forward and backward with gradients for all inputs, in milliseconds: by kernels where the device has
+// them, unless plain.
+func (c operatorCase) run(d *xla.Device, dims OperatorDims, runs int, plain bool) []Row {
 	form := fmt.Sprintf("graph, chunk %d", c.chunk)
-	if c.graph != nil && xla.HasKernels(d.Backend) {
+	if !plain && c.fuses(d) {
 		form = "kernels"
 	}
 	shape := fmt.Sprintf("%s B%d T%d H%d K%d V%d (%s)", c.name, dims.Batch, dims.Tokens, dims.Heads, dims.Key, dims.Value, form)
@@ -166,10 +153,10 @@ func (c operatorCase) run(d *xla.Device, dims OperatorDims, runs int) []Row {
 			})
 		})
 	}
-	forward := time("forward", in, func(in []*Node) []*Node { return []*Node{bf16(c.build(in, c.chunk))} })
+	forward := time("forward", in, func(in []*Node) []*Node { return []*Node{bf16(c.build(in, c.chunk, plain))} })
 	both := time("forward+backward", append(in, cotangent), func(in []*Node) []*Node {
 		last := len(in) - 1
-		y := c.build(in[:last], c.chunk)
+		y := c.build(in[:last], c.chunk, plain)
 		total := ReduceAllSum(Mul(Reshape(y, in[last].Shape().Dimensions...), ConvertDType(in[last], y.DType())))
 		return append(Gradient(total, in[:last]...), bf16(y))
 	})
@@ -195,12 +182,8 @@ func (in drawn) draw(d *xla.Device, seed uint64) (*tensors.Tensor, error) {
 	return out[0], nil
 }
 
-func operatorNames(cases []operatorCase) (names []string) {
-	for _, c := range cases {
-		names = append(names, c.name)
-	}
-	return names
-}
+// fuses tells whether the device has kernels for the operator.
+func (c operatorCase) fuses(d *xla.Device) bool { return c.kernels && xla.HasKernels(d.Backend) }
 
 // operators times every operator at the sizes of flash-linear-attention's benchmarks, batch 16 and 2,048 tokens; with
 // Options.Explore also at other chunk lengths.
@@ -209,30 +192,35 @@ func operators(ctx context.Context, d *xla.Device, o Options, emit func(Row) err
 	if d.Kind != "cuda" {
 		dims, runs = OperatorDims{Batch: 1, Tokens: 512, Heads: 4, Key: 64, Value: 64}, 3
 	}
-	var jobs []job
 	cases := operatorCases(dims)
+	var names []string
+	for _, c := range cases {
+		names = append(names, c.name)
+	}
 	for _, name := range o.Operators {
-		if !slices.ContainsFunc(cases, func(c operatorCase) bool { return c.name == name }) {
-			return fmt.Errorf("operators: %q is unknown; choose from %s", name, strings.Join(operatorNames(cases), ", "))
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("operators: %q is unknown; choose from %s", name, strings.Join(names, ", "))
 		}
+	}
+	var jobs []job
+	add := func(c operatorCase, plain bool) {
+		jobs = append(jobs, job{"operator", func() []Row { return c.run(d, dims, runs, plain) }})
 	}
 	for _, c := range cases {
 		if len(o.Operators) > 0 && !slices.Contains(o.Operators, c.name) {
 			continue
 		}
-		jobs = append(jobs, job{"operator", func() []Row { return c.run(d, dims, runs) }})
-		plain := c
-		if c.graph != nil && xla.HasKernels(d.Backend) {
-			plain.build, plain.graph = c.graph, nil
-			jobs = append(jobs, job{"operator", func() []Row { return plain.run(d, dims, runs) }})
+		add(c, false)
+		if c.fuses(d) {
+			add(c, true)
 		}
 		if !o.Explore {
 			continue
 		}
 		for _, chunk := range []int{c.chunk / 2, c.chunk * 2} {
-			other := plain
+			other := c
 			other.chunk = chunk
-			jobs = append(jobs, job{"operator", func() []Row { return other.run(d, dims, runs) }})
+			add(other, true)
 		}
 	}
 	return all(ctx, o, jobs, emit)

@@ -76,11 +76,12 @@ func (l launched) work(ctx context.Context) error {
 	for {
 		err := l.once(ctx)
 		end()
+		end = func() {}
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != Crowded && exit.ExitCode() != Faulty {
 			return err
 		}
-		if end = func() {}; exit.ExitCode() == Faulty {
+		if exit.ExitCode() == Faulty {
 			if ctx.Err() != nil {
 				return nil
 			}

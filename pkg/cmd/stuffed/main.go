@@ -48,11 +48,10 @@ func main() {
 	if errors.Is(err, study.ErrCrowded) { // said by the worker, read by study.Launch
 		os.Exit(study.Crowded)
 	}
+	fmt.Fprintln(os.Stderr, "stuffed:", full(err, wait == 0))
 	if errors.Is(err, study.ErrFault) {
-		fmt.Fprintln(os.Stderr, "stuffed:", full(err, wait == 0))
 		os.Exit(study.Faulty)
 	}
-	fmt.Fprintln(os.Stderr, "stuffed:", full(err, wait == 0))
 	os.Exit(1)
 }
 
