@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"stuffed/pkg/atomic"
 )
@@ -88,6 +89,6 @@ func clearCell(path string) error {
 		return nil
 	}
 	dir := filepath.Dir(path)
-	gone := fmt.Sprintf("%s.%d", dir, os.Getpid())
+	gone := fmt.Sprintf("%s.%d.%d", dir, os.Getpid(), time.Now().UnixNano()) // a name once used can hold a late lock
 	return errors.Join(os.Rename(dir, gone), os.RemoveAll(gone))
 }

@@ -165,3 +165,30 @@ grep -o 'word.' main.go | sed 's/^/echo /' >>cell
 	}
 	wait.Wait()
 }
+
+// Kernels that take turns at removing a folder and making it again all get its lock each time.
+func TestCellFolderIsLockedWhileOthersRemoveIt(t *testing.T) {
+	script, err := os.ReadFile("../../.ci/cell/go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions, ok := strings.CutSuffix(string(script), "\nmain()\n")
+	if !ok {
+		t.Fatal("the script does not end with main()")
+	}
+	kept := filepath.Join(t.TempDir(), "kept")
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			turns := exec.Command("python3", "-c", functions+`
+for turn in range(500):
+    with locked(pathlib.Path(sys.argv[1])):
+        remove(pathlib.Path(sys.argv[1]))
+`, kept)
+			if out, err := turns.CombinedOutput(); err != nil {
+				t.Errorf("%s%v", out, err)
+			}
+		})
+	}
+	wait.Wait()
+}
