@@ -18,25 +18,26 @@ import (
 
 // Config of one model. Δ is clamped to [DeltaMin, DeltaMax]; DeltaMax 0 means no upper limit.
 type Config struct {
-	Layers    int     `json:"layers"`
-	Width     int     `json:"width"`
-	HeadDim   int     `json:"head_dim"`
-	State     int     `json:"state"`
-	Groups    int     `json:"groups"`
-	Expand    int     `json:"expand"`
-	Kernel    int     `json:"kernel"`
-	Vocab     int     `json:"vocab"`
-	Eps       float64 `json:"eps"`
-	UseBias   bool    `json:"use_bias"`
-	ConvBias  bool    `json:"conv_bias"`
-	Tied      bool    `json:"tied"`
-	NormPer   bool    `json:"norm_per_group"` // gated norm per group (mamba_ssm, transformers from 5.23 on) or over all channels (before)
-	DeltaMin  float64 `json:"delta_min"`
-	DeltaMax  float64 `json:"delta_max"`
-	InitDelta Range   `json:"init_delta"` // softplus(dt_bias) at initialisation, log-uniform
-	InitFloor float64 `json:"init_delta_floor"`
-	InitA     Range   `json:"init_a"` // −A at initialisation, uniform
-	Chunk     int     `json:"chunk"`
+	Layers     int     `json:"layers"`
+	Width      int     `json:"width"`
+	HeadDim    int     `json:"head_dim"`
+	State      int     `json:"state"`
+	Groups     int     `json:"groups"`
+	Expand     int     `json:"expand"`
+	Kernel     int     `json:"kernel"`
+	Vocab      int     `json:"vocab"`
+	Eps        float64 `json:"eps"`
+	UseBias    bool    `json:"use_bias"`
+	ConvBias   bool    `json:"conv_bias"`
+	Tied       bool    `json:"tied"`
+	NormPer    bool    `json:"norm_per_group"` // gated norm per group (mamba_ssm, transformers from 5.23 on) or over all channels (before)
+	DeltaMin   float64 `json:"delta_min"`
+	DeltaMax   float64 `json:"delta_max"`
+	InitDelta  Range   `json:"init_delta"` // softplus(dt_bias) at initialisation, log-uniform
+	InitFloor  float64 `json:"init_delta_floor"`
+	InitA      Range   `json:"init_a"` // −A at initialisation, uniform
+	Chunk      int     `json:"chunk"`
+	InitLinear float64 `json:"init_linear,omitempty" hash:"unless-default"` // above 0: linear layers are drawn from N(0, init_linear²), out-projections divided by √(2 · layers), as GPT-2's
 }
 
 // Range is a closed interval.
@@ -119,6 +120,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("config: init_delta = %v must be a finite interval above 0", c.InitDelta)
 	case !(c.InitFloor >= 0) || math.IsInf(c.InitFloor, 0):
 		return fmt.Errorf("config: init_delta_floor = %g must be finite and at least 0", c.InitFloor)
+	case !(c.InitLinear >= 0) || math.IsInf(c.InitLinear, 0):
+		return fmt.Errorf("config: init_linear = %g must be finite and at least 0", c.InitLinear)
 	case !c.InitA.positive():
 		return fmt.Errorf("config: init_a = %v must be a finite interval above 0", c.InitA)
 	}

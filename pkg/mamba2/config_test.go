@@ -73,6 +73,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		"delta_max = 0.1 must":            func(c *mamba2.Config) { c.DeltaMin, c.DeltaMax = 0.2, 0.1 },
 		"delta_max = NaN":                 func(c *mamba2.Config) { c.DeltaMax = nan },
 		"delta_max = +Inf":                func(c *mamba2.Config) { c.DeltaMax = math.Inf(1) },
+		"init_linear = -0.02":             func(c *mamba2.Config) { c.InitLinear = -0.02 },
 		"init_delta = {0 0.1}":            func(c *mamba2.Config) { c.InitDelta.Low = 0 },
 		"init_delta = {0.1 0.01}":         func(c *mamba2.Config) { c.InitDelta = mamba2.Range{Low: 0.1, High: 0.01} },
 		"init_delta = {0.001 +Inf}":       func(c *mamba2.Config) { c.InitDelta.High = math.Inf(1) },

@@ -89,6 +89,40 @@ func TestInitialDistributions(t *testing.T) {
 	}
 }
 
+// TestNormalInitial: with init_linear all linear layers are normal, the out-projection narrower; nothing else changes.
+func TestNormalInitial(t *testing.T) {
+	c := mamba2.Default(128, 2, 300)
+	c.Tied = false
+	usual, err := mamba2.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.InitLinear = 0.02; c.Hash() == usual.Config.Hash() {
+		t.Error("init_linear must change the hash")
+	}
+	m, err := mamba2.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, before := m.Initial(1), usual.Initial(1)
+	for _, s := range m.Parameters(1) {
+		std, normal := map[string]float64{"mixer.in_proj.weight": 0.02, "mixer.out_proj.weight": 0.01, "lm_head.weight": 0.02}[s.Name]
+		if !normal {
+			if !slices.Equal(v[s.Name], before[s.Name]) {
+				t.Errorf("%s is not as without init_linear", s.Name)
+			}
+			continue
+		}
+		var values []float64
+		for _, x := range v[s.Name] {
+			values = append(values, float64(x)/std)
+		}
+		if k := kolmogorov(values, func(x float64) float64 { return 0.5 * math.Erfc(-x/math.Sqrt2) }); !(k < 1.95) {
+			t.Errorf("%s: Kolmogorov distance %g × 1/√n from N(0, %g²)", s.Name, k, std)
+		}
+	}
+}
+
 // TestDecayMask: the reference's lists of decayed and not decayed parameters.
 func TestDecayMask(t *testing.T) {
 	c := mamba2.Default(64, 2, 256)

@@ -107,7 +107,7 @@ func (m Model) State(batch int) []lm.Spec {
 
 // Initial draws the parameters as the official code does: embeddings N(0, 0.02²); projections, head and convolution uniform
 // ±1/√fan-in, the out-projection divided by √layers; A uniform in InitA; softplus(dt_bias) log-uniform in InitDelta
-// above InitFloor; D and norms 1, other biases 0.
+// above InitFloor; D and norms 1, other biases 0. With InitLinear projections and head are normal.
 func (m Model) Initial(seed uint64) map[string][]float32 {
 	c := m.Config
 	values := map[string][]float32{}
@@ -122,13 +122,19 @@ func (m Model) Initial(seed uint64) map[string][]float32 {
 		uniform := func(bound float64) func() float64 {
 			return func() float64 { return (2*r.Float64() - 1) * bound }
 		}
+		linear := func(bound, std float64) func() float64 {
+			if c.InitLinear > 0 {
+				return func() float64 { return r.NormFloat64() * std }
+			}
+			return uniform(bound)
+		}
 		switch s.Name {
 		case embedding:
 			fill(func() float64 { return r.NormFloat64() * 0.02 })
 		case inWeight, head:
-			fill(uniform(1 / math.Sqrt(float64(c.Width))))
+			fill(linear(1/math.Sqrt(float64(c.Width)), c.InitLinear))
 		case outWeight:
-			fill(uniform(1 / math.Sqrt(float64(c.Inner())) / math.Sqrt(float64(c.Layers))))
+			fill(linear(1/math.Sqrt(float64(c.Inner()))/math.Sqrt(float64(c.Layers)), c.InitLinear/math.Sqrt(2*float64(c.Layers))))
 		case conv, convBias:
 			fill(uniform(1 / math.Sqrt(float64(c.Kernel))))
 		case aLog:

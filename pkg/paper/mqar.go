@@ -24,17 +24,18 @@ const (
 )
 
 // Parts of Zoology's recipe that only some rows share: weight decay also on norms, biases and gates; epochs that take one task
-// after the other; or both.
+// after the other; both; or both and first weights of its standard deviation.
 const (
-	decayOfAll  = "decay of all"
-	inOrder     = "in order"
-	asPublished = "as published"
+	decayOfAll    = "decay of all"
+	inOrder       = "in order"
+	asPublished   = "as published"
+	narrowWeights = "as published, from narrow weights"
 )
 
 // Associative is one model shape of the study at the learning rate that suited it best.
 type Associative struct {
 	Architecture string
-	Recipe       string // decayOfAll, inOrder, asPublished for both, or empty for neither
+	Recipe       string // decayOfAll, inOrder, asPublished for both, narrowWeights for both from other weights, or empty for none
 	Width, State int
 	Bytes        float64 // of the recurrent state in float32, both layers; for attention, of the cache of 1,024 tokens
 	Bits         float64 // of everything carried from token to token, convolutions included: what the bounds apply to
@@ -148,6 +149,8 @@ func mqarRecipes() (map[string]string, error) {
 	out := map[string]string{}
 	for _, r := range rows {
 		switch all, ordered := r.Config.Train.DecayAll, r.Config.Train.Data.Order != ""; {
+		case slices.Contains(r.Groups, "mamba2-narrow"):
+			out[r.Hash] = narrowWeights
 		case all && ordered:
 			out[r.Hash] = asPublished
 		case all:
