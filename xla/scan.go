@@ -21,12 +21,16 @@ type Body func(it *Iter, carry, xs, consts Nodes) (next, ys Nodes)
 
 // Scan runs a body N times in one XLA While over stacked [N, …] inputs, and is differentiable: its backward is a
 // second While that recomputes each step from its stored carry and takes the body's gradient inside the loop.
-// Compile time does not depend on N. Scans nest. There is no second derivative and no data-dependent trip count.
+// Compile time does not depend on N. Scans nest. There is no second derivative.
 type Scan struct {
 	N      int  // steps
 	Per    int  // steps per turn of the loop; divides N; 0 means 1
 	Unroll bool // no loop at all: the oracle, and the differentiable form of the Go backend
 	Infer  bool // keep nothing for a backward: generation, statistics
+
+	// Steps, an int32 scalar up to N, says that later steps would leave the carry as it is and have ys of 0: a loop with Infer and
+	// without Per ends there. nil: all.
+	Steps *Node
 }
 
 // Iter tells a body which step it is in and keeps values for the backward pass.
@@ -50,12 +54,15 @@ func (s Scan) Run(carry, xs, consts Nodes, body Body) (last, ys Nodes) {
 	if s.N < 1 || s.N%max(s.Per, 1) != 0 {
 		panicf("xla.Scan: N = %d must be at least 1 and a multiple of Per = %d", s.N, s.Per)
 	}
+	if s.Steps != nil && (!s.Infer || s.Per > 1) {
+		panicf("xla.Scan: Steps needs Infer and one step per turn")
+	}
 	g := carry[0].Graph()
 	if s.Unroll || (!s.Infer && !slicesDynamically(g)) {
 		return s.unroll(carry, xs, consts, body)
 	}
 	per, all, nc, nx, ny := max(s.Per, 1), cat(carry, xs, consts), len(carry), len(xs), 0
-	outs := loop(g, s.N/per, all, func(j *Node, p Nodes, buffer func(shapes.Shape) *Node) Nodes {
+	outs := loop(g, s.N/per, s.Steps, all, func(j *Node, p Nodes, buffer func(shapes.Shape) *Node) Nodes {
 		c, bufs := p[:nc], Nodes(nil)
 		for u := range per {
 			it := &Iter{I: AddScalar(MulScalar(j, per), u)}
@@ -98,7 +105,7 @@ func (s Scan) backward(dlast, dys, carries, saved, carry, xs, consts Nodes, body
 			state = append(state, Zeros(g, n.Shape()))
 		}
 	}
-	outs := loop(g, s.N/per, cat(state, xs, consts, dys, carries, saved), func(j *Node, p Nodes, _ func(shapes.Shape) *Node) Nodes {
+	outs := loop(g, s.N/per, nil, cat(state, xs, consts, dys, carries, saved), func(j *Node, p Nodes, _ func(shapes.Shape) *Node) Nodes {
 		keep := p[len(floats):]
 		take := func(n int) (first Nodes) { first, p = p[:n], p[n:]; return }
 		d := cat(take(len(floats)))
@@ -181,9 +188,14 @@ func init() {
 	})
 }
 
-// loop runs body n times. New buffers that the body asks for start as zeros; their last values follow those of init.
-func loop(g *Graph, n int, init Nodes, body func(j *Node, p Nodes, buffer func(shapes.Shape) *Node) Nodes) Nodes {
-	state := cat(Nodes{Const(g, int32(0))}, init)
+// loop runs body n times, or steps times if that is given. New buffers that the body asks for start as zeros; their last values
+// follow those of init.
+func loop(g *Graph, n int, steps *Node, init Nodes, body func(j *Node, p Nodes, buffer func(shapes.Shape) *Node) Nodes) Nodes {
+	turn := Nodes{Const(g, int32(0))}
+	if steps != nil {
+		turn = append(turn, steps)
+	}
+	state, first := cat(turn, init), len(turn)
 	var extra []shapes.Shape
 	param := func(s shapes.Shape) *Node { return Parameter(g, g.UniqueName("loop"), s) }
 	params := func() (p Nodes) {
@@ -194,7 +206,7 @@ func loop(g *Graph, n int, init Nodes, body func(j *Node, p Nodes, buffer func(s
 	}
 	step := gomlx.Closure(g, func() Nodes {
 		p := params()
-		return cat(Nodes{AddScalar(p[0], 1)}, body(p[0], p[1:], func(s shapes.Shape) *Node {
+		return cat(Nodes{AddScalar(p[0], 1)}, p[1:first], body(p[0], p[first:], func(s shapes.Shape) *Node {
 			extra = append(extra, s)
 			return param(s)
 		}))
@@ -202,8 +214,14 @@ func loop(g *Graph, n int, init Nodes, body func(j *Node, p Nodes, buffer func(s
 	for _, s := range extra {
 		state = append(state, Zeros(g, s))
 	}
-	cond := gomlx.Closure(g, func() Nodes { return Nodes{LessThan(params()[0], Const(g, int32(n)))} })
-	return While(cond, step, state...)[1:]
+	cond := gomlx.Closure(g, func() Nodes {
+		p, end := params(), Const(g, int32(n))
+		if steps != nil {
+			end = p[1]
+		}
+		return Nodes{LessThan(p[0], end)}
+	})
+	return While(cond, step, state...)[first:]
 }
 
 func slicesDynamically(g *Graph) bool {

@@ -15,8 +15,9 @@ import (
 
 // Loss is the sum over the tokens of every member of weight · −log p(label): [members], for hidden [batch, tokens,
 // width], labels int32 and weight ≥ 0 [batch, tokens]; tokens of weight 0 count nothing, whatever their label. The head
-// runs in pieces of the sequence, and its gradient is taken with each: the logits of one piece exist at a time, once.
-func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *Node {
+// runs in pieces of the sequence, and its gradient is taken with each: the logits of one piece exist at a time, once. With
+// front the work ends with the last piece that has a weight.
+func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int, front bool) *Node {
 	members := max(call.Members, 1)
 	b, t, d := hidden.Shape().Dim(0), hidden.Shape().Dim(1), hidden.Shape().Dim(-1)
 	in, names := []*Node{hidden}, []string{}
@@ -57,6 +58,10 @@ func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int) *N
 			carry = append(carry, ZerosLike(p))
 		}
 		loop := xla.Scan{N: pieces, Infer: true, Unroll: !hidden.Graph().Backend().Capabilities().Operations[compute.OpTypeDynamicUpdateSlice]}
+		if front {
+			at := AddScalar(Iota(weight.Graph(), shapes.Make(dtypes.Int32, b, t), 1), t/pieces) // 1 piece more, for the one that is not full
+			loop.Steps = ReduceAllMax(Where(GreaterThan(weight, ZerosLike(weight)), DivScalar(at, t/pieces), ZerosLike(at)))
+		}
 		last, ys := loop.Run(carry, []*Node{first(stopped[0]), first(labels), first(weight)}, stopped[1:],
 			func(_ *xla.Iter, carry, xs, params []*Node) (next, ys []*Node) {
 				loss, dh, dp := piece(xs[0], xs[1], xs[2], params)
