@@ -390,7 +390,9 @@ func TestTwoProcesses(t *testing.T) {
 		return
 	}
 	s, _, _ := tiny(t)
+	s.Lock() // the race detector does not see that processes are started after this
 	s.Hold = make(chan struct{})
+	s.Unlock()
 	t.Setenv("STUFFED_TEST_FETCH", "org/tiny")
 	var group sync.WaitGroup
 	for range 3 {
