@@ -9,7 +9,7 @@ A difference above LIMIT of the largest logit, in float32, fails. See both_ways.
 import contextlib, io, os, random, subprocess, sys, types, warnings
 
 os.environ["RWKV_JIT_ON"] = os.environ["RWKV_CUDA_ON"] = "0"
-VERSION = next((a for a in sys.argv[1:] if a in ("4", "5", "6", "7") and sys.argv[sys.argv.index(a) - 1] == "--only"), "")
+VERSION = dict(zip(sys.argv, sys.argv[1:])).get("--only", "")
 if VERSION == "7":  # the package has one class or the other
     os.environ["RWKV_V7_ON"] = "1"
 
