@@ -368,34 +368,40 @@ func TestTaskDataRefuses(t *testing.T) {
 
 // TestShares counts tokens and answers of an epoch's blocks.
 func TestShares(t *testing.T) {
-	c := taskConfig(t, `data.tasks=[{"name":"mqar","length":16,"params":{"pairs":2,"vocab":20},"examples":32},{"name":"mqar","params":{"pairs":5,"vocab":20},"examples":16}]`)
-	data, err := OpenData(c.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := newFeed(c, data, 0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens, answers := 0, 0
-	const steps = 6 // an epoch: 4 of 8 short sequences, 2 of 8 long ones
-	for s := range int64(steps) {
-		b, err := f.block(s, 1)
+	for _, override := range []string{
+		`data.tasks=[{"name":"mqar","length":16,"params":{"pairs":2,"vocab":20},"examples":32},{"name":"mqar","params":{"pairs":5,"vocab":20},"examples":16}]`,
+		`data.tasks=[{"name":"mqar","length":128,"params":{"pairs":16,"vocab":80},"examples":32},{"name":"mqar","length":128,"params":{"pairs":32,"vocab":80},"examples":16}] train_length=128 batch_tokens=1024`,
+	} {
+		c := taskConfig(t, strings.Fields(override)...)
+		data, err := OpenData(c.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		tokens += len(b.tokens)
-		for _, l := range b.labels {
-			if l >= 0 {
-				answers++
+		f, err := newFeed(c, data, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, answers := 0, 0
+		const steps = 6 // an epoch: 4 of 8 sequences of the first task, 2 of the second
+		for s := range int64(steps) {
+			b, err := f.block(s, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens += len(b.tokens)
+			for _, l := range b.labels {
+				if l >= 0 {
+					answers++
+				}
 			}
 		}
+		read, head, err := c.Shares()
+		whole := float64(steps * c.BatchTokens)
+		if err != nil || math.Abs(read-float64(tokens)/whole) > 1e-12 || math.Abs(head-float64(answers)/whole) > 1e-12 {
+			t.Errorf("shares %g and %g, %v; the blocks hold %d tokens and %d answers", read, head, err, tokens, answers)
+		}
 	}
-	read, head, err := c.Shares()
-	if err != nil || math.Abs(read-float64(tokens)/(steps*256)) > 1e-12 || math.Abs(head-float64(answers)/(steps*256)) > 1e-12 {
-		t.Errorf("shares %g and %g, %v; the blocks hold %d tokens and %d answers", read, head, err, tokens, answers)
-	}
-	if read, head, err = DefaultConfig().Shares(); read != 1 || head != 1 || err != nil {
+	if read, head, err := DefaultConfig().Shares(); read != 1 || head != 1 || err != nil {
 		t.Errorf("shares %g and %g, %v", read, head, err)
 	}
 }
