@@ -59,8 +59,9 @@ func Loss(m lm.Model, call lm.Call, hidden, labels, weight *Node, pieces int, fr
 		}
 		loop := xla.Scan{N: pieces, Infer: true, Unroll: !hidden.Graph().Backend().Capabilities().Operations[compute.OpTypeDynamicUpdateSlice]}
 		if front {
-			at := AddScalar(Iota(weight.Graph(), shapes.Make(dtypes.Int32, b, t), 1), t/pieces) // 1 piece more, for the one that is not full
-			loop.Steps = ReduceAllMax(Where(GreaterThan(weight, ZerosLike(weight)), DivScalar(at, t/pieces), ZerosLike(at)))
+			at := Iota(weight.Graph(), shapes.Make(dtypes.Int32, b, t), 1)
+			upto := AddScalar(DivScalar(at, t/pieces), 1) // pieces up to this token's
+			loop.Steps = ReduceAllMax(Where(GreaterThan(weight, ZerosLike(weight)), upto, ZerosLike(upto)))
 		}
 		last, ys := loop.Run(carry, []*Node{first(stopped[0]), first(labels), first(weight)}, stopped[1:],
 			func(_ *xla.Iter, carry, xs, params []*Node) (next, ys []*Node) {
@@ -120,12 +121,26 @@ func crossEntropy(logits, labels, weight *Node, plain bool) (loss, grad *Node) {
 	return loss, ConvertDType(grad, logits.DType())
 }
 
-// pieces is the smallest divisor of length for which a piece's float32 logits take at most so many bytes.
-func pieces(batch, length, vocab, bytes int) int {
+// pieces is the smallest divisor of length for which a piece is at most so long and its float32 logits take at most so many bytes.
+func pieces(batch, length, most, vocab, bytes int) int {
 	for p := 1; p < length; p++ {
-		if length%p == 0 && batch*(length/p)*vocab <= bytes/dtypes.Float32.Size() {
+		if length%p == 0 && length/p <= most && batch*(length/p)*vocab <= bytes/dtypes.Float32.Size() {
 			return p
 		}
 	}
 	return length
+}
+
+// fewAnswers is how many answers of each row the head works on at once at most, if it works on them in turn.
+const fewAnswers = 16
+
+// atOnce is how many of so many answers of each row the head works on at once: a row that has fewer leaves the other pieces out. Where
+// pieces would be shorter than half of fewAnswers, it is all of them.
+func atOnce(answers int) int {
+	for n := min(answers, fewAnswers); n >= fewAnswers/2; n-- {
+		if answers%n == 0 {
+			return n
+		}
+	}
+	return answers
 }

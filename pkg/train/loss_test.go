@@ -17,6 +17,38 @@ import (
 	"stuffed/xla"
 )
 
+// headSpecs are the parameters that the head may use.
+func headSpecs(m lm.Model, members int) (specs []lm.Spec) {
+	for _, s := range m.Parameters(members) {
+		if !s.Layered {
+			specs = append(specs, s)
+		}
+	}
+	return specs
+}
+
+// tokenLoss is Loss of all logits at once.
+func tokenLoss(m lm.Model, call lm.Call, hidden, labels, weight *Node) *Node {
+	each := Mul(lm.TokenLoss(m.Logits(call, hidden), MaxScalar(labels, 0)), weight)
+	return ReduceSum(Reshape(each, call.Members, -1), 1)
+}
+
+// lossAndGradients takes the parameters of the head, hidden, labels and weight to a loss and its gradients in all but the last two; the
+// adjoints of the loss differ by member.
+func lossAndGradients(dev *xla.Device, m lm.Model, options lm.Options, loss func(m lm.Model, call lm.Call, hidden, labels, weight *Node) *Node) *Exec {
+	specs := headSpecs(m, options.Members)
+	n := len(specs)
+	return MustNewExec(dev.Backend, func(in []*Node) []*Node {
+		call := lm.Call{Params: map[string]*Node{}, Options: options}
+		for i, s := range specs {
+			call.Params[s.Name] = in[i]
+		}
+		each := loss(m, call, in[n], in[n+1], in[n+2])
+		scaled := Mul(each, AddScalar(Iota(each.Graph(), each.Shape(), 0), 1))
+		return append([]*Node{each}, Gradient(ReduceAllSum(scaled), in[:n+1]...)...)
+	})
+}
+
 // TestLossEqualsTokenLoss compares losses and gradients with those of all logits at once, in float32, and on an NVIDIA GPU
 // the kernel in bfloat16.
 func TestLossEqualsTokenLoss(t *testing.T) {
@@ -40,7 +72,6 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 			}
 			rows, tokens := 2*c.members, 8
 			r := rand.New(rand.NewPCG(1, 2))
-			var specs []lm.Spec
 			var args []any
 			normal := func(scale float64, dims ...int) *tensors.Tensor {
 				n := 1
@@ -53,10 +84,8 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 				}
 				return tensors.FromFlatDataAndDimensions(v, dims...)
 			}
-			for _, s := range m.Parameters(c.members) {
-				if !s.Layered {
-					specs, args = append(specs, s), append(args, normal(0.7, s.Dims...))
-				}
+			for _, s := range headSpecs(m, c.members) {
+				args = append(args, normal(0.7, s.Dims...))
 			}
 			labels, weights := make([]int32, rows*tokens), make([]float32, rows*tokens)
 			for i := range labels {
@@ -68,26 +97,17 @@ func TestLossEqualsTokenLoss(t *testing.T) {
 			args = append(args, normal(1, rows, tokens, 16), tensors.FromFlatDataAndDimensions(labels, rows, tokens),
 				tensors.FromFlatDataAndDimensions(weights, rows, tokens))
 			run := func(whole bool) (all [][]float32) {
-				e := MustNewExec(dev.Backend, func(in []*Node) []*Node {
-					call := lm.Call{Params: map[string]*Node{}, Options: lm.Options{Members: c.members, NoKernels: whole}}
-					if c.half {
-						call.Compute, call.LogitsBF16 = dtypes.BFloat16, true
+				options := lm.Options{Members: c.members, NoKernels: whole}
+				if c.half {
+					options.Compute, options.LogitsBF16 = dtypes.BFloat16, true
+				}
+				loss := tokenLoss
+				if !whole {
+					loss = func(m lm.Model, call lm.Call, hidden, labels, weight *Node) *Node {
+						return Loss(m, call, hidden, labels, weight, c.pieces, false)
 					}
-					for i, s := range specs {
-						call.Params[s.Name] = in[i]
-					}
-					n := len(specs)
-					hidden, labels, weight := in[n], in[n+1], in[n+2]
-					var loss *Node
-					if whole {
-						each := Mul(lm.TokenLoss(m.Logits(call, hidden), MaxScalar(labels, 0)), weight)
-						loss = ReduceSum(Reshape(each, c.members, -1), 1)
-					} else {
-						loss = Loss(m, call, hidden, labels, weight, c.pieces, false)
-					}
-					scaled := Mul(loss, AddScalar(Iota(loss.Graph(), loss.Shape(), 0), 1)) // adjoints differ by member
-					return append([]*Node{loss}, Gradient(ReduceAllSum(scaled), in[:n+1]...)...)
-				})
+				}
+				e := lossAndGradients(dev, m, options, loss)
 				for _, o := range e.MustCall(args...) {
 					all = append(all, tensors.MustCopyFlatData[float32](o))
 				}
@@ -124,31 +144,11 @@ func TestLossOfTheFront(t *testing.T) {
 	}
 	dev, err := xla.Open("cpu")
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
-	var specs []lm.Spec
-	for _, s := range m.Parameters(members) {
-		if !s.Layered {
-			specs = append(specs, s)
-		}
-	}
-	n := len(specs)
-	exec := func(loss func(call lm.Call, hidden, labels, weight *Node) *Node) *Exec {
-		return MustNewExec(dev.Backend, func(in []*Node) []*Node {
-			call := lm.Call{Params: map[string]*Node{}, Options: lm.Options{Members: members, NoKernels: true}}
-			for i, s := range specs {
-				call.Params[s.Name] = in[i]
-			}
-			each := loss(call, in[n], in[n+1], in[n+2])
-			scaled := Mul(each, AddScalar(Iota(each.Graph(), each.Shape(), 0), 1)) // adjoints differ by member
-			return append([]*Node{each}, Gradient(ReduceAllSum(scaled), in[:n+1]...)...)
-		})
-	}
-	whole := exec(func(call lm.Call, hidden, labels, weight *Node) *Node {
-		each := Mul(lm.TokenLoss(m.Logits(call, hidden), MaxScalar(labels, 0)), weight)
-		return ReduceSum(Reshape(each, members, -1), 1)
-	})
-	front := exec(func(call lm.Call, hidden, labels, weight *Node) *Node {
+	options := lm.Options{Members: members, NoKernels: true}
+	whole := lossAndGradients(dev, m, options, tokenLoss)
+	front := lossAndGradients(dev, m, options, func(m lm.Model, call lm.Call, hidden, labels, weight *Node) *Node {
 		return Loss(m, call, hidden, labels, weight, pieces, true)
 	})
 	r := rand.New(rand.NewPCG(1, 2))
@@ -161,7 +161,7 @@ func TestLossOfTheFront(t *testing.T) {
 	}
 	for _, known := range []int{0, 1, 3, 4, 9, 12} {
 		var params []any
-		for _, s := range specs {
+		for _, s := range headSpecs(m, members) {
 			params = append(params, tensors.FromFlatDataAndDimensions(normal(s.Dims...), s.Dims...))
 		}
 		hidden, labels, weight := normal(rows, tokens, width), make([]int32, rows*tokens), make([]float64, rows*tokens)
@@ -190,6 +190,18 @@ func TestLossOfTheFront(t *testing.T) {
 					t.Fatalf("%d labels: entry %d of output %d is %g, want %g", known, i, k, got[k][i], want[k][i])
 				}
 			}
+		}
+	}
+}
+
+// TestPiecesOfAnswers: pieces are neither longer than 16 answers nor so short that the head would work on few at a time.
+func TestPiecesOfAnswers(t *testing.T) {
+	for answers, want := range map[int]int{1: 1, 7: 7, 16: 16, 17: 17, 24: 12, 25: 25, 32: 16, 64: 16, 72: 12, 88: 11} {
+		if got := atOnce(answers); got != want {
+			t.Errorf("%d of %d answers at once, want %d", got, answers, want)
+		}
+		if n := pieces(1, answers, atOnce(answers), 10, 1<<20); n*want != answers {
+			t.Errorf("%d pieces of %d answers, want of %d each", n, answers, want)
 		}
 	}
 }

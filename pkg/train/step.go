@@ -297,10 +297,6 @@ func (p *program) accumulate(m carry, b inputs, total *Node) (loss *Node, grads,
 	return last.Node(sum("loss")), of(params), ys.Nodes(state), of(fit)
 }
 
-// fewAnswers is how many answers of each row the head works on at once: a row that has fewer than the most of its length leaves the
-// other pieces out.
-const fewAnswers = 16
-
 // micro is forward and backward of one micro-batch: the share of the mean loss [members], gradients, last states and
 // the moments of the latter.
 func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Node) (loss *Node, grads, after, moments []*Node) {
@@ -322,13 +318,12 @@ func (p *program) micro(params, fit []*Node, total *Node, b inputs, state []*Nod
 		hidden, labels, weight = gather(hidden, labels, weight, answers)
 		length = answers
 	}
-	n := p.config.LossPieces
-	if n == 0 || answers > 0 || length < p.T {
-		n = pieces(len(p.members)*p.rows, length, p.model.Vocab(), p.logits)
+	n, most, front := p.config.LossPieces, length, answers > 0 && p.devices == 1
+	if front {
+		most = atOnce(answers)
 	}
-	front := answers > 0 && p.devices == 1
-	for front && (answers%n != 0 || answers/n > fewAnswers) {
-		n++
+	if n == 0 || answers > 0 || length < p.T {
+		n = pieces(len(p.members)*p.rows, length, most, p.model.Vocab(), p.logits)
 	}
 	loss = Loss(p.model, call, hidden, labels, weight, n, front)
 	grads = Gradient(ReduceAllSum(loss), params...)

@@ -245,7 +245,8 @@ func (c Config) Shares() (read, head float64, err error) {
 		if n, less := answers[length]; less {
 			learned = n
 			if r, err := t.Record(heldSeed, 0); err == nil && d.tasks()[i].Examples > 0 && c.Devices <= 1 { // no other task in the step
-				learned = min(n, (len(r.Answers)+fewAnswers-1)/fewAnswers*fewAnswers)
+				piece := atOnce(n)
+				learned = (len(r.Answers) + piece - 1) / piece * piece
 			}
 		}
 		read, head, steps = read+share*float64(length), head+share*float64(learned), steps+share
